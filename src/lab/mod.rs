@@ -1,0 +1,61 @@
+//! Drivers: how nodes are reached. The only async trait, with few methods; a driver is one file (or folder) here.
+
+use std::{fmt, future::Future, pin::Pin};
+
+use crate::model::{
+    answer::Answer,
+    fault::Sabotage,
+    name::NodeName,
+    probe::Probe,
+    step::Change,
+    tap::{Reading, Tap},
+};
+
+/// A boxed future, so that drivers can stand behind `dyn`.
+pub type Soon<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Why a change could not be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangeError {
+    /// The node.
+    pub node: NodeName,
+    /// Which of the changes handed over: those before it have been made, it and those after have not.
+    pub index: usize,
+    /// The change, in words.
+    pub change: String,
+    /// What the kernel or the service said, as a sentence.
+    pub said: String,
+}
+
+impl fmt::Display for ChangeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {} on node `{}`: {}", self.change, self.node, self.said)
+    }
+}
+
+impl std::error::Error for ChangeError {}
+
+/// A tap that is open.
+pub trait OpenTap: Send {
+    /// Sends the last canary, closes the tap and says what it has seen.
+    fn close(self: Box<Self>) -> Soon<'static, Reading>;
+}
+
+/// How nodes are reached and changed, and questions put from them.
+pub trait Driver: Send + Sync {
+    /// Makes changes on one node, in order, and stops at the first that fails.
+    fn change<'a>(
+        &'a self,
+        node: &'a NodeName,
+        changes: &'a [Change],
+    ) -> Soon<'a, Result<(), ChangeError>>;
+
+    /// Puts a question. Never fails: what cannot be asked is an answer that says so.
+    fn ask<'a>(&'a self, probe: &'a Probe) -> Soon<'a, Answer>;
+
+    /// Opens a tap and proves it alive with a canary; an error is a sentence.
+    fn tap<'a>(&'a self, tap: &'a Tap) -> Soon<'a, Result<Box<dyn OpenTap>, String>>;
+
+    /// Plants a fault behind the program's back; an error is a sentence.
+    fn sabotage<'a>(&'a self, fault: &'a Sabotage) -> Soon<'a, Result<(), String>>;
+}

@@ -1,0 +1,25 @@
+//! Experiments: what a check wants done, as a value.
+
+use super::{probe::Probe, tap::Tap};
+
+/// Taps to open first, then probes to send. Experiments that do not disturb each other run at the same time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Experiment {
+    /// Opened before the first probe and closed after the last.
+    pub taps: Vec<Tap>,
+    /// Sent at the same time, unless one depends on another's effect: see `in_order`.
+    pub probes: Vec<Probe>,
+    /// Send the probes one after another, as when a message is sent and then sought at the sink.
+    pub in_order: bool,
+    /// The experiment wants the lab to itself, because it changes something or because others would disturb it.
+    pub alone: bool,
+    /// The taps stay open for the whole phase, from before its first step to after its last probe.
+    pub whole_phase: bool,
+}
+
+impl Experiment {
+    /// Probes that need nothing else.
+    pub fn of_probes(probes: impl IntoIterator<Item = Probe>) -> Self {
+        Self { probes: probes.into_iter().collect(), ..Self::default() }
+    }
+}

@@ -1,0 +1,281 @@
+//! Planted faults: named changes behind the program's back, for tests and for people who learn.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    family::Family,
+    mac::Mac,
+    name::{DomainName, FaultName, InterfaceName, NodeName, SegmentName, ServiceName},
+    phase::Phase,
+    policy::{Hook, Rule},
+    record::RecordData,
+};
+
+/// A fault and when it is planted: after the phase is up, before the first question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// Its name in the file.
+    pub name: FaultName,
+    /// The phases in which it is planted; it is gone when the phase is left.
+    pub phases: Vec<Phase>,
+    /// What is done.
+    pub what: Sabotage,
+}
+
+/// How a name server answers wrongly.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum WrongAnswer {
+    /// RCODE 3 although the name exists.
+    Nxdomain,
+    /// RCODE 2.
+    Servfail,
+    /// RCODE 5.
+    Refused,
+    /// RCODE 4.
+    Notimp,
+    /// No reply at all.
+    Silence,
+    /// Data of the wrong length: four octets in an AAAA record.
+    Malformed,
+    /// NOERROR without an answer and without SOA.
+    NoSoa,
+}
+
+/// What is done to the lab.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sabotage {
+    /// A service listens on one family only.
+    ListenOnly {
+        /// Where.
+        node: NodeName,
+        /// Which.
+        service: ServiceName,
+        /// The family that stays.
+        only: Family,
+    },
+    /// A service stops altogether.
+    StopService {
+        /// Where.
+        node: NodeName,
+        /// Which.
+        service: ServiceName,
+    },
+    /// Something listens that nobody planned: an echo service.
+    ExtraListener {
+        /// Where.
+        node: NodeName,
+        /// The families.
+        families: Vec<Family>,
+        /// TCP port.
+        port: u16,
+    },
+    /// A rule is put before all others of a hook. A node without a filter gets one.
+    AddRule {
+        /// Where.
+        node: NodeName,
+        /// Which chain.
+        hook: Hook,
+        /// The rule.
+        rule: Rule,
+    },
+    /// Every rule of a label is taken out, in one family or in both.
+    RemoveRule {
+        /// Where.
+        node: NodeName,
+        /// The label: a flow's name, or a name of the built-in rules such as `icmpv6-errors`.
+        label: String,
+        /// In this family only.
+        family: Option<Family>,
+    },
+    /// A chain's policy becomes accept.
+    OpenPolicy {
+        /// Where.
+        node: NodeName,
+        /// Which chain.
+        hook: Hook,
+        /// Only for this family: a last rule accepts it.
+        family: Option<Family>,
+    },
+    /// A record is put in the place of all records of its owner and type.
+    SetRecord {
+        /// The name server.
+        node: NodeName,
+        /// The owner.
+        name: DomainName,
+        /// The new data.
+        data: RecordData,
+    },
+    /// The addresses of one family of a name are taken out of the zone.
+    RemoveRecord {
+        /// The name server.
+        node: NodeName,
+        /// The owner.
+        name: DomainName,
+        /// Which family's addresses; with `pointer`, of the reverse name.
+        family: Family,
+    },
+    /// A name server answers questions of one type wrongly.
+    AnswerWrongly {
+        /// The name server or resolver.
+        node: NodeName,
+        /// Only for this name; every name otherwise.
+        name: Option<DomainName>,
+        /// Addresses of this family.
+        family: Family,
+        /// How.
+        how: WrongAnswer,
+    },
+    /// A route is taken out.
+    RemoveRoute {
+        /// Where.
+        node: NodeName,
+        /// Where to.
+        to: IpNet,
+    },
+    /// A route is added.
+    AddRoute {
+        /// Where.
+        node: NodeName,
+        /// Where to.
+        to: IpNet,
+        /// Next hop.
+        via: IpAddr,
+    },
+    /// An address is added to an interface, planned or not, even one that another node has.
+    AddAddress {
+        /// Where.
+        node: NodeName,
+        /// On which interface.
+        interface: InterfaceName,
+        /// The address.
+        net: IpNet,
+    },
+    /// An address is taken off.
+    RemoveAddress {
+        /// Where.
+        node: NodeName,
+        /// On which interface.
+        interface: InterfaceName,
+        /// The address.
+        net: IpNet,
+    },
+    /// An interface gets another MTU.
+    SetMtu {
+        /// Where.
+        node: NodeName,
+        /// On which interface.
+        interface: InterfaceName,
+        /// Octets.
+        mtu: u32,
+    },
+    /// A switch of the kernel is set, for example `net.ipv6.conf.eth0.accept_dad` to `0`.
+    SetSwitch {
+        /// Where.
+        node: NodeName,
+        /// The sysctl with dots; only below `net.`.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+    /// A stranger on a segment announces itself as a router.
+    RogueRouter {
+        /// The link.
+        segment: SegmentName,
+        /// The stranger's link-layer address.
+        mac: Mac,
+        /// The prefix that it announces.
+        prefix: IpNet,
+        /// The router lifetime that it announces, in seconds.
+        lifetime_s: u16,
+    },
+    /// A router of the plan announces something else than planned.
+    AdvertiseWrongly {
+        /// The router.
+        node: NodeName,
+        /// Its interface.
+        interface: InterfaceName,
+        /// What differs.
+        change: AdvertisementFault,
+    },
+    /// A stranger sends IPv4 or ARP frames on a segment from time to time: a device that was forgotten.
+    Talk {
+        /// The node that sends.
+        node: NodeName,
+        /// By this interface.
+        interface: InterfaceName,
+        /// The family of the frames.
+        family: Family,
+        /// To whom.
+        to: IpAddr,
+    },
+    /// A web service shows other content to users of one family.
+    ServeDifferently {
+        /// Where.
+        node: NodeName,
+        /// Which service.
+        service: ServiceName,
+        /// To users of this family.
+        family: Family,
+        /// How it differs.
+        how: ContentFault,
+    },
+    /// Pages or replies of a service come later than they should, to users of one family.
+    Delay {
+        /// Where.
+        node: NodeName,
+        /// Which service.
+        service: ServiceName,
+        /// To users of this family.
+        family: Family,
+        /// How much later, in milliseconds.
+        ms: u32,
+    },
+}
+
+/// How an announcement differs from its plan.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum AdvertisementFault {
+    /// None at all.
+    Silent,
+    /// Flag L missing.
+    NotOnLink,
+    /// Flag A set although no host should form an address, or the other way round.
+    AutonomousInverted,
+    /// Flag M inverted.
+    ManagedInverted,
+    /// Router lifetime 0: not a default router.
+    LifetimeZero,
+    /// No recursive DNS server.
+    NoDns,
+    /// An MTU that the link does not have.
+    Mtu(u32),
+}
+
+/// How a page differs.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum ContentFault {
+    /// The stamp stands still: an old copy.
+    Stale,
+    /// Another body.
+    OtherBody,
+    /// A 503.
+    Unavailable,
+    /// Another certificate.
+    OtherCertificate,
+    /// A 400 for a Host header with brackets.
+    RejectsBrackets,
+}

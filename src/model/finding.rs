@@ -1,0 +1,280 @@
+//! Findings: what is wrong, who is to blame, in which phase it will bite, how to mend it, how to test it again.
+
+use std::{collections::BTreeMap, fmt, net::IpAddr};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    evidence::EvidenceId,
+    family::Family,
+    name::{DomainName, NodeName, SegmentName},
+    phase::Phase,
+    service::Port,
+};
+
+/// How bad a finding is (catalogue section 1.2).
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Deviation from good practice.
+    Notice,
+    /// Degraded, or latent: will break in a later phase.
+    Minor,
+    /// One family of a declared service lost, or works only through fallback.
+    Major,
+    /// Data in clear, policy bypassed, or the declared service of the phase lost.
+    Critical,
+}
+
+impl Severity {
+    /// The word of the JSON and of the tables.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Notice => "notice",
+            Self::Minor => "minor",
+            Self::Major => "major",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// How sure a finding is.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Confidence {
+    /// One observation without repetition or local proof.
+    Low,
+    /// Repeated, or with a control.
+    Medium,
+    /// Repeated with a control, or read on the node itself.
+    High,
+}
+
+/// Who is to blame: the node and the part of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Culprit {
+    /// The node; `None` where only the link is known.
+    pub node: Option<NodeName>,
+    /// The link, where the blame lies on a link or on a stranger on it.
+    pub segment: Option<SegmentName>,
+    /// The part, for example `listener https`, `forward rule visitor->portal`, `record AAAA portal.dc.test`.
+    pub part: String,
+}
+
+impl Culprit {
+    /// A part of a node.
+    pub fn node(node: &NodeName, part: impl Into<String>) -> Self {
+        Self { node: Some(node.clone()), segment: None, part: part.into() }
+    }
+
+    /// Something on a link.
+    pub fn segment(segment: &SegmentName, part: impl Into<String>) -> Self {
+        Self { node: None, segment: Some(segment.clone()), part: part.into() }
+    }
+}
+
+/// `firewall-b (forward rule visitor->portal)`.
+impl fmt::Display for Culprit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = self.node.as_ref().map(NodeName::as_str);
+        let place = place.or(self.segment.as_ref().map(SegmentName::as_str)).unwrap_or("unknown");
+        write!(f, "{place} ({})", self.part)
+    }
+}
+
+/// How near to the root of the trouble the evidence is. The deeper one explains the shallower ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Depth {
+    /// Something does not work from end to end.
+    Symptom,
+    /// The place was found from outside: hop limit, sender of an ICMP error, taps on both sides.
+    Located,
+    /// Read on the node itself: socket table, rule set, addresses, routes.
+    Read,
+    /// Deeper than anything read about services: the link, the address or the route itself is not as planned.
+    Foundation,
+}
+
+/// What a trouble touches. A field that is `None` (or empty) means "any".
+///
+/// A deeper trouble explains a shallower one if everything that the deeper one fixes is fixed alike in the other
+/// (`Scope::covers`): a missing listener for HTTPS over IPv6 on `portal` explains that the page cannot be fetched over
+/// IPv6 from `visitor`, but not that it cannot be fetched over IPv4.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Scope {
+    /// The family that is touched.
+    pub family: Option<Family>,
+    /// The node that traffic goes to.
+    pub to: Option<NodeName>,
+    /// The address that traffic goes to.
+    pub address: Option<IpAddr>,
+    /// The port that traffic goes to.
+    pub port: Option<Port>,
+    /// The node that traffic comes from.
+    pub from: Option<NodeName>,
+    /// In a cause: the one node that traffic must touch to be in trouble. In a symptom: every node that its traffic
+    /// touches, both ends included.
+    pub nodes: Vec<NodeName>,
+    /// In a cause: the one segment that traffic must touch. In a symptom: every segment that it touches.
+    pub segments: Vec<SegmentName>,
+    /// The published name by which it goes.
+    pub name: Option<DomainName>,
+    /// The kind of packets that are touched, where not all are.
+    pub packets: Option<Packets>,
+}
+
+/// A kind of packets that can be in trouble by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Packets {
+    /// Packets that do not fit a link on the way.
+    Large,
+    /// ICMP or ICMPv6 echo.
+    Echo,
+    /// ICMP or ICMPv6 errors.
+    IcmpErrors,
+    /// Router Advertisements and Solicitations, and what hosts derive from them.
+    RouterDiscovery,
+    /// Neighbour discovery or ARP.
+    NeighbourDiscovery,
+    /// DNS questions and answers about names (not the transport to the server).
+    Names,
+    /// What a service says, not whether it is reached.
+    Content,
+}
+
+impl Scope {
+    /// Whether a trouble with this scope explains a trouble with that one.
+    pub fn covers(&self, other: &Self) -> bool {
+        fn fixes<T: PartialEq>(mine: Option<&T>, theirs: Option<&T>) -> bool {
+            mine.is_none() || mine == theirs
+        }
+        fixes(self.family.as_ref(), other.family.as_ref())
+            && fixes(self.to.as_ref(), other.to.as_ref())
+            && fixes(self.address.as_ref(), other.address.as_ref())
+            && fixes(self.port.as_ref(), other.port.as_ref())
+            && fixes(self.from.as_ref(), other.from.as_ref())
+            && fixes(self.name.as_ref(), other.name.as_ref())
+            && fixes(self.packets.as_ref(), other.packets.as_ref())
+            && self.nodes.iter().all(|node| other.nodes.contains(node))
+            && self.segments.iter().all(|segment| other.segments.contains(segment))
+    }
+}
+
+/// What a check complains of: a finding in the making.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Complaint {
+    /// Which of the check's cases it is, for its sentences.
+    pub case: String,
+    /// The values in the sentences. Foreign text may be among them.
+    pub args: BTreeMap<String, String>,
+    /// How bad.
+    pub severity: Severity,
+    /// How sure.
+    pub confidence: Confidence,
+    /// Who is to blame.
+    pub culprit: Culprit,
+    /// The phases in which it will hurt, beginning with the present one if it hurts already.
+    pub bites_in: Vec<Phase>,
+    /// How near to the root.
+    pub depth: Depth,
+    /// What it touches.
+    pub scope: Scope,
+}
+
+/// A judgement that a finding explains.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Symptom {
+    /// The phase of the judgement.
+    pub phase: Phase,
+    /// The check.
+    pub check: String,
+    /// Its subject.
+    pub subject: String,
+}
+
+/// One root cause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// `F-001`, numbered in the order of the report.
+    pub id: String,
+    /// The check that found it.
+    pub check: String,
+    /// Which of the check's cases it is.
+    pub case: String,
+    /// The values in the sentences.
+    pub args: BTreeMap<String, String>,
+    /// The subject of the judgement that found it.
+    pub subject: String,
+    /// The phases in which it was observed.
+    pub phases: Vec<Phase>,
+    /// The phases in which it will hurt.
+    pub bites_in: Vec<Phase>,
+    /// How bad.
+    pub severity: Severity,
+    /// How sure.
+    pub confidence: Confidence,
+    /// Who is to blame.
+    pub culprit: Culprit,
+    /// What it rests on.
+    pub evidence: Vec<EvidenceId>,
+    /// What else it explains.
+    pub symptoms: Vec<Symptom>,
+    /// The exact command that tests it again.
+    pub retest: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn https() -> Option<Port> {
+        Some(Port { transport: crate::model::service::Transport::Tcp, number: 443 })
+    }
+
+    #[test]
+    fn a_missing_listener_explains_its_family_and_no_other() {
+        let portal: NodeName = "portal".parse().unwrap();
+        let visitor: NodeName = "visitor".parse().unwrap();
+        let listener = Scope {
+            family: Some(Family::V6),
+            to: Some(portal.clone()),
+            port: https(),
+            ..Scope::default()
+        };
+        let mut page = Scope {
+            family: Some(Family::V6),
+            to: Some(portal.clone()),
+            port: https(),
+            from: Some(visitor.clone()),
+            nodes: vec![visitor, portal],
+            ..Scope::default()
+        };
+        assert!(listener.covers(&page));
+        page.family = Some(Family::V4);
+        assert!(!listener.covers(&page));
+    }
+
+    #[test]
+    fn a_filter_explains_only_what_passes_it() {
+        let on = |name: &str| Scope { nodes: vec![name.parse().unwrap()], ..Scope::default() };
+        let path = Scope {
+            nodes: ["visitor", "firewall-b", "portal"].map(|n| n.parse().unwrap()).to_vec(),
+            ..Scope::default()
+        };
+        assert!(on("firewall-b").covers(&path));
+        assert!(!on("gateway-a").covers(&path));
+    }
+}

@@ -1,0 +1,272 @@
+//! Probes: one question asked from one node. A probe is a value: it can be shown, counted, stored, compared and
+//! asked again. Checks that ask the same question share its answer.
+
+use std::net::{IpAddr, SocketAddr};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    family::Family,
+    name::{DomainName, InterfaceName, NodeName},
+    record::RecordType,
+    service::Transport,
+};
+
+/// A question and the node that asks it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Probe {
+    /// Where it is asked from.
+    pub from: NodeName,
+    /// What is asked.
+    pub question: Question,
+    /// 0 for the first time; 1, 2 … for repetitions, so that a repetition is not answered from memory.
+    pub round: u8,
+}
+
+/// What a TCP probe says once it is connected, to know that the service itself answers and not a middlebox
+/// (catalogue section 7, trap 23).
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hello {
+    /// Nothing: the connection alone.
+    Nothing,
+    /// A TLS ClientHello; the answer is the ServerHello.
+    Tls {
+        /// The server name to ask for; an address literal sends none (RFC 6066 section 3).
+        name: String,
+    },
+    /// `GET` over HTTP/1.1; the answer is the status line.
+    Http {
+        /// The Host header, with brackets around an IPv6 literal (RFC 3986).
+        host: String,
+        /// The path.
+        path: String,
+    },
+    /// Waits for the identification string of an SSH server (RFC 4253 section 4.2) and its host key.
+    Ssh,
+    /// Sends a line and wants it back.
+    Echo,
+}
+
+/// A property of a node that is read on the node itself.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Aspect {
+    /// Addresses with their flags, and links.
+    Addresses,
+    /// Routes, also the exceptions that hold a learned path MTU.
+    Routes,
+    /// The neighbour cache.
+    Neighbours,
+    /// Listening sockets.
+    Sockets,
+    /// The packet filter.
+    Filter,
+    /// The switches of the address families (`disable_ipv6`, `forwarding`, `accept_ra`, `accept_dad` …).
+    Switches,
+}
+
+/// What is sent to provoke an ICMP error from some router or host (RFC 4443).
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Provocation {
+    /// A datagram to a closed UDP port: type 1 code 4 (IPv4: type 3 code 3).
+    ClosedPort,
+    /// An echo request with this hop limit: type 3 code 0 (IPv4: type 11 code 0).
+    HopLimit(u8),
+    /// An echo request of this size that must not be fragmented: type 2 (IPv4: type 3 code 4).
+    TooBig(u16),
+    /// A packet with an unassigned next header (253, RFC 3692): type 4 code 1 (IPv4: type 3 code 2).
+    UnknownNextHeader,
+    /// A packet with an unknown option that asks for an answer (RFC 8200 section 4.2): type 4 code 2. IPv6 only.
+    UnknownOption,
+}
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Question {
+    /// A TCP connection to a literal address, then a hello of the protocol.
+    Connect {
+        /// Literal destination: the family is certain.
+        to: SocketAddr,
+        /// Source to bind to; `None` lets the kernel choose, and the answer says what it chose.
+        source: Option<IpAddr>,
+        /// What is said once connected.
+        hello: Hello,
+        /// Also watch the wire at the node for the hop limit of the answer (who sent the reset).
+        watch: bool,
+    },
+    /// A page over HTTP(S), whole, with its headers and a digest of the body.
+    Fetch {
+        /// Literal destination.
+        to: SocketAddr,
+        /// The TLS server name; `None` for plain HTTP.
+        tls: Option<String>,
+        /// The Host header.
+        host: String,
+        /// The path.
+        path: String,
+    },
+    /// One DNS query on the wire.
+    Lookup {
+        /// The server asked.
+        server: SocketAddr,
+        /// UDP or TCP.
+        transport: Transport,
+        /// The name asked for.
+        name: DomainName,
+        /// The type asked for.
+        rtype: RecordType,
+        /// The UDP payload size announced with EDNS(0) (RFC 6891); `None` sends no OPT record.
+        edns: Option<u16>,
+        /// RD: whether the server is asked to resolve for us.
+        recurse: bool,
+    },
+    /// ICMP or ICMPv6 echo.
+    Ping {
+        /// Literal destination.
+        to: IpAddr,
+        /// Source to bind to.
+        source: Option<IpAddr>,
+        /// Octets of payload after the ICMP header.
+        size: u16,
+        /// Hop limit of the request; `None` is the kernel's default.
+        hop_limit: Option<u8>,
+    },
+    /// A datagram to an echo service.
+    Datagram {
+        /// Literal destination.
+        to: SocketAddr,
+        /// Octets of payload.
+        size: u16,
+    },
+    /// An NTP query, mode 3 (RFC 5905).
+    Time {
+        /// Literal destination.
+        to: SocketAddr,
+    },
+    /// A syslog message with a token (RFC 5424), sent and not answered.
+    Log {
+        /// Literal destination.
+        to: SocketAddr,
+        /// What to find again at the sink: `Question::Sink`.
+        token: String,
+    },
+    /// Asks the syslog sink of this node whether a token has come, and from which address; waits a little for it.
+    Sink {
+        /// What to look for.
+        token: String,
+    },
+    /// Finds the path MTU by bisection with packets that must not be fragmented, and who sent Packet Too Big.
+    PathMtu {
+        /// Literal destination, which must answer pings.
+        to: IpAddr,
+        /// The largest packet to try, IP header included.
+        ceiling: u16,
+    },
+    /// The routers on the way, by echo requests with rising hop limit.
+    Trace {
+        /// Literal destination.
+        to: IpAddr,
+        /// The most hops to try.
+        most: u8,
+    },
+    /// Sends a Router Solicitation and collects Router Advertisements (RFC 4861).
+    Solicit {
+        /// On this interface of the node.
+        interface: InterfaceName,
+    },
+    /// Forgets a neighbour and asks for it anew (RFC 4861 section 7.2; ARP for IPv4): who has this address?
+    Neighbour {
+        /// On this interface of the node.
+        interface: InterfaceName,
+        /// The address asked for.
+        target: IpAddr,
+    },
+    /// Reads something on the node itself.
+    Inspect(Aspect),
+    /// What a user of this node gets: resolves with the node's resolvers, then connects as Happy Eyeballs does
+    /// (RFC 8305) or in one family only.
+    Journey {
+        /// The name that the user types.
+        name: DomainName,
+        /// The port.
+        port: u16,
+        /// Whether TLS is spoken.
+        tls: bool,
+        /// The path.
+        path: String,
+        /// `None`: as the stack does by default.
+        pinned: Option<Family>,
+    },
+    /// Sends a datagram with a source address that is not the node's. Whether it passes is for a tap to tell.
+    Spoof {
+        /// The false source.
+        source: IpAddr,
+        /// Literal destination.
+        to: SocketAddr,
+        /// What to find again at the tap.
+        token: String,
+    },
+    /// Sends something that must be answered with an ICMP error.
+    Provoke {
+        /// Literal destination.
+        to: IpAddr,
+        /// What is sent.
+        how: Provocation,
+    },
+    /// Which source address the node would use towards a destination (RFC 6724), without sending anything.
+    SourceFor {
+        /// The destination.
+        to: IpAddr,
+    },
+}
+
+impl Question {
+    /// The longest that a single attempt may wait for an answer, in milliseconds. Above 3.07 s, so that a dead host
+    /// behind a router (three neighbour solicitations of one second each, RFC 4861 section 10) is told apart from a
+    /// firewall that drops.
+    pub fn patience_ms(&self) -> u64 {
+        match self {
+            Self::Connect { .. } | Self::Fetch { .. } | Self::Provoke { .. } => 4_000,
+            Self::Journey { .. } => 12_000,
+            Self::PathMtu { .. } | Self::Trace { .. } => 20_000,
+            Self::Lookup { .. } | Self::Time { .. } | Self::Datagram { .. } => 2_000,
+            Self::Ping { .. } | Self::Solicit { .. } | Self::Neighbour { .. } => 3_500,
+            Self::Sink { .. } => 1_500,
+            Self::Log { .. } | Self::Inspect(_) | Self::Spoof { .. } | Self::SourceFor { .. } => {
+                1_000
+            }
+        }
+    }
+
+    /// The destination of the question, where it has one.
+    pub fn destination(&self) -> Option<IpAddr> {
+        match self {
+            Self::Connect { to, .. }
+            | Self::Fetch { to, .. }
+            | Self::Lookup { server: to, .. }
+            | Self::Datagram { to, .. }
+            | Self::Time { to }
+            | Self::Log { to, .. }
+            | Self::Spoof { to, .. } => Some(to.ip()),
+            Self::Ping { to, .. }
+            | Self::PathMtu { to, .. }
+            | Self::Trace { to, .. }
+            | Self::Provoke { to, .. }
+            | Self::SourceFor { to }
+            | Self::Neighbour { target: to, .. } => Some(*to),
+            Self::Sink { .. } | Self::Solicit { .. } | Self::Inspect(_) | Self::Journey { .. } => {
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Zones and the names in them.
+
+use std::net::IpAddr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::name::{DomainName, NodeName};
+
+/// A zone and who serves it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Zone {
+    /// Its origin.
+    pub origin: DomainName,
+    /// Its authoritative servers: nodes with a service of kind `dns`.
+    pub servers: Vec<NodeName>,
+    /// Records that the file gives besides those that follow from services.
+    pub extra: Vec<Record>,
+}
+
+/// A record of a zone.
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+pub struct Record {
+    /// The owner.
+    pub name: DomainName,
+    /// What it says.
+    pub data: RecordData,
+}
+
+/// What a record says.
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecordData {
+    /// An address: A or AAAA by its family. An IPv4-mapped address is an AAAA (a fault that checks look for).
+    Address(IpAddr),
+    /// An alias (CNAME).
+    Alias(DomainName),
+    /// A pointer (PTR) from a reverse name.
+    Pointer(DomainName),
+    /// A text of any length; split into strings of 255 octets.
+    Text(String),
+}
+
+/// The type of a record in a question (RFC 1035 section 3.2.2, RFC 3596).
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordType {
+    /// An IPv4 address.
+    A,
+    /// An IPv6 address.
+    Aaaa,
+    /// An alias.
+    Cname,
+    /// A pointer.
+    Ptr,
+    /// A text.
+    Txt,
+    /// The start of authority.
+    Soa,
+    /// A name server.
+    Ns,
+}
+
+impl RecordType {
+    /// The type that holds addresses of a family.
+    pub fn of(family: super::family::Family) -> Self {
+        match family {
+            super::family::Family::V4 => Self::A,
+            super::family::Family::V6 => Self::Aaaa,
+        }
+    }
+}

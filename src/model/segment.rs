@@ -1,0 +1,91 @@
+//! Segments: where nodes meet on one link. A LAN, a point-to-point link or the transit network between sites.
+
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    family::{Families, Family},
+    name::{NodeName, SegmentName, SiteName},
+    phase::PerPhase,
+};
+
+/// A site: an administration, a data centre (S2 figure 2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Site {
+    /// Its name in the file.
+    pub name: SiteName,
+    /// What people call it.
+    pub title: String,
+}
+
+/// What kind of link a segment is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SegmentKind {
+    /// A local network of a site: many nodes.
+    #[default]
+    Lan,
+    /// Exactly two nodes.
+    PointToPoint,
+    /// The insecure network between sites.
+    Transit,
+}
+
+/// Data, or management of the nodes (S2 section 2.2.4). Nothing is ever forwarded between the two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Plane {
+    /// What users and services send.
+    #[default]
+    Data,
+    /// How nodes are administered; outside the data plane.
+    Management,
+}
+
+/// One link and the prefixes on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Segment {
+    /// Its name in the file.
+    pub name: SegmentName,
+    /// The site that it belongs to; transit networks belong to none.
+    pub site: Option<SiteName>,
+    /// What kind of link.
+    pub kind: SegmentKind,
+    /// Data or management.
+    pub plane: Plane,
+    /// At most one prefix per family, IPv4 first.
+    pub prefixes: Vec<IpNet>,
+    /// MTU of the link in octets; at least 1280 where IPv6 is ever live (RFC 8200 section 5).
+    pub mtu: u32,
+    /// What its routers are to announce (RFC 4861 section 6), where they announce anything.
+    pub advertise: Option<Advertisement>,
+    /// The families that are live on it in each phase.
+    pub families: PerPhase<Families>,
+}
+
+impl Segment {
+    /// Its prefix of a family.
+    pub fn prefix(&self, family: Family) -> Option<IpNet> {
+        self.prefixes.iter().copied().find(|net| Family::of_net(*net) == family)
+    }
+}
+
+/// The plan for the Router Advertisements of a segment.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Advertisement {
+    /// The routers that may announce; the first is the default router.
+    pub routers: Vec<NodeName>,
+    /// Flag L of the Prefix Information Option: the prefix is on-link.
+    pub on_link: bool,
+    /// Flag A: hosts form addresses from the prefix (SLAAC, RFC 4862).
+    pub autonomous: bool,
+    /// Flag M: addresses by DHCPv6.
+    pub managed: bool,
+    /// Flag O: other configuration by DHCPv6.
+    pub other: bool,
+    /// Router lifetime in seconds, 0 to 9000 (RFC 4861 section 6.2.1).
+    pub lifetime_s: u16,
+    /// The nodes whose addresses are announced as recursive DNS servers (RFC 8106).
+    pub dns: Vec<NodeName>,
+}

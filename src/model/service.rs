@@ -1,0 +1,168 @@
+//! Services of nodes: what is offered, on which port, over which families in each phase.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    family::Families,
+    name::{DomainName, InterfaceName, ServiceName},
+    phase::PerPhase,
+};
+
+/// A transport protocol with ports.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    /// RFC 9293.
+    Tcp,
+    /// RFC 768.
+    Udp,
+}
+
+impl Transport {
+    /// The protocol number in the IP header (IPv4 Protocol, IPv6 Next Header).
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+        }
+    }
+}
+
+/// `tcp` or `udp`.
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
+
+/// What a service speaks.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServiceKind {
+    /// HTTP/1.1 (RFC 9112).
+    Http,
+    /// HTTP over TLS.
+    Https,
+    /// SSH (RFC 4253): the management interface of a node.
+    Ssh,
+    /// An authoritative name server (RFC 1035).
+    Dns,
+    /// A recursive resolver for the nodes of the testbed.
+    Resolver,
+    /// NTP (RFC 5905).
+    Ntp,
+    /// Echo (RFC 862), for paths and policy.
+    Echo,
+    /// A syslog sink (RFC 5424 over UDP, RFC 5426).
+    Syslog,
+}
+
+impl ServiceKind {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::Http,
+        Self::Https,
+        Self::Ssh,
+        Self::Dns,
+        Self::Resolver,
+        Self::Ntp,
+        Self::Echo,
+        Self::Syslog,
+    ];
+
+    /// The port where the testbed gives none.
+    pub fn usual_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+            Self::Ssh => 22,
+            Self::Dns | Self::Resolver => 53,
+            Self::Ntp => 123,
+            Self::Echo => 7,
+            Self::Syslog => 514,
+        }
+    }
+
+    /// The transports that it listens on.
+    pub fn transports(self) -> &'static [Transport] {
+        match self {
+            Self::Http | Self::Https | Self::Ssh => &[Transport::Tcp],
+            Self::Dns | Self::Resolver | Self::Echo => &[Transport::Tcp, Transport::Udp],
+            Self::Ntp | Self::Syslog => &[Transport::Udp],
+        }
+    }
+
+    /// The word of the input files, for example `https`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Ssh => "ssh",
+            Self::Dns => "dns",
+            Self::Resolver => "resolver",
+            Self::Ntp => "ntp",
+            Self::Echo => "echo",
+            Self::Syslog => "syslog",
+        }
+    }
+}
+
+/// The word of the input files.
+impl fmt::Display for ServiceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// A service of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Its name on the node; the kind's word where the file gives none.
+    pub name: ServiceName,
+    /// What it speaks.
+    pub kind: ServiceKind,
+    /// Its port on every transport of the kind.
+    pub port: u16,
+    /// The interface on whose addresses alone it is offered; `None` means every address of the node.
+    pub on: Option<InterfaceName>,
+    /// The families that it is to listen on in each phase.
+    pub listen: PerPhase<Families>,
+    /// The published names under which it is reached.
+    pub names: Vec<DomainName>,
+    /// The path that HTTP users ask for.
+    pub path: String,
+}
+
+/// A transport and a port, as policy and probes name them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Port {
+    /// TCP or UDP.
+    pub transport: Transport,
+    /// 1 to 65535.
+    pub number: u16,
+}
+
+/// `tcp/443`.
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.transport, self.number)
+    }
+}
+
+impl Service {
+    /// The ports that it occupies.
+    pub fn ports(&self) -> impl Iterator<Item = Port> + '_ {
+        let number = self.port;
+        self.kind.transports().iter().map(move |transport| Port { transport: *transport, number })
+    }
+}

@@ -1,0 +1,203 @@
+//! Steps: the changes that bring a node from one stage to the next, each a value with an inverse.
+
+use std::{fmt, net::IpAddr};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    family::Family,
+    name::{DomainName, InterfaceName, NodeName, ServiceName},
+    policy::Filter,
+    record::Zone,
+    segment::Advertisement,
+};
+
+/// A change on one node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// Switches a family of an interface on or off. IPv6: the sysctl `disable_ipv6`; IPv4 has no switch, it is off when
+    /// no address is left.
+    Switch {
+        /// The interface; `lo` too, whose loopback address comes and goes with the switch.
+        interface: String,
+        /// The family.
+        family: Family,
+        /// On or off.
+        on: bool,
+    },
+    /// Adds an address.
+    AddAddress {
+        /// The interface.
+        interface: InterfaceName,
+        /// Address and prefix length.
+        net: IpNet,
+    },
+    /// Removes an address.
+    RemoveAddress {
+        /// The interface.
+        interface: InterfaceName,
+        /// Address and prefix length.
+        net: IpNet,
+    },
+    /// Adds a route.
+    AddRoute {
+        /// Where to.
+        to: IpNet,
+        /// Next hop.
+        via: IpAddr,
+    },
+    /// Removes a route.
+    RemoveRoute {
+        /// Where to.
+        to: IpNet,
+        /// Next hop.
+        via: IpAddr,
+    },
+    /// Switches forwarding of a family.
+    Forward {
+        /// The family.
+        family: Family,
+        /// On or off.
+        on: bool,
+    },
+    /// Lets an interface take addresses and default routes from Router Advertisements, or not (`accept_ra`).
+    AcceptAdvertisements {
+        /// The interface.
+        interface: InterfaceName,
+        /// On or off.
+        on: bool,
+    },
+    /// Puts a whole filter in the place of the present one, at once.
+    ReplaceFilter {
+        /// The new filter.
+        filter: Filter,
+    },
+    /// Begins to announce as a router on an interface, or announces something else from now on.
+    Advertise {
+        /// The interface.
+        interface: InterfaceName,
+        /// The plan that is announced.
+        plan: Advertisement,
+        /// The prefix that is announced.
+        prefix: IpNet,
+        /// The MTU that is announced.
+        mtu: u32,
+        /// The DNS servers that are announced.
+        dns: Vec<IpAddr>,
+    },
+    /// Ends announcing: the last advertisement has lifetime 0 (RFC 4861 section 6.2.5).
+    StopAdvertising {
+        /// The interface.
+        interface: InterfaceName,
+    },
+    /// Serves these zones from now on.
+    PublishZones {
+        /// The service of kind `dns`.
+        service: ServiceName,
+        /// All zones with all records.
+        zones: Vec<Zone>,
+    },
+    /// Lets a service of kind `resolver` ask these servers from now on, zone by zone.
+    Delegate {
+        /// The service.
+        service: ServiceName,
+        /// Origin of a zone and its servers.
+        zones: Vec<(DomainName, Vec<IpAddr>)>,
+    },
+    /// Opens the listening sockets of a service on an address.
+    Listen {
+        /// The service.
+        service: ServiceName,
+        /// The address that it binds to; unspecified for every address of the family.
+        address: IpAddr,
+    },
+    /// Closes them.
+    StopListening {
+        /// The service.
+        service: ServiceName,
+        /// The address that it was bound to.
+        address: IpAddr,
+    },
+    /// Gives programs in the node, and journeys of users, these resolvers (`/etc/resolv.conf`).
+    UseResolvers {
+        /// In the order asked.
+        servers: Vec<IpAddr>,
+    },
+    /// Gives programs in the node these names (`/etc/hosts`).
+    UseHosts {
+        /// Address and name.
+        hosts: Vec<(IpAddr, String)>,
+    },
+    /// Forgets what was learned before: path MTUs, neighbours, connection tracking.
+    ForgetResidue,
+}
+
+/// A step of a plan: a change on a node, what takes it back, and what it is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Where.
+    pub node: NodeName,
+    /// What is done.
+    pub change: Change,
+    /// What takes it back.
+    pub undo: Change,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let on_off = |on: &bool| if *on { "on" } else { "off" };
+        match self {
+            Self::Switch { interface, family, on } => {
+                write!(f, "switch {family} {} on {interface}", on_off(on))
+            }
+            Self::AddAddress { interface, net } => write!(f, "add {net} to {interface}"),
+            Self::RemoveAddress { interface, net } => write!(f, "remove {net} from {interface}"),
+            Self::AddRoute { to, via } => write!(f, "add the route to {to} via {via}"),
+            Self::RemoveRoute { to, via } => write!(f, "remove the route to {to} via {via}"),
+            Self::Forward { family, on } => {
+                write!(f, "switch forwarding of {family} {}", on_off(on))
+            }
+            Self::AcceptAdvertisements { interface, on: true } => {
+                write!(f, "accept Router Advertisements on {interface}")
+            }
+            Self::AcceptAdvertisements { interface, on: false } => {
+                write!(f, "ignore Router Advertisements on {interface}")
+            }
+            Self::ReplaceFilter { filter } if filter.chains.is_empty() => {
+                f.write_str("remove the filter")
+            }
+            Self::ReplaceFilter { filter } => {
+                let rules: usize = filter.chains.iter().map(|chain| chain.rules.len()).sum();
+                write!(f, "load a filter of {rules} rules in {} chains", filter.chains.len())
+            }
+            Self::Advertise { interface, prefix, .. } => {
+                write!(f, "announce {prefix} as a router on {interface}")
+            }
+            Self::StopAdvertising { interface } => {
+                write!(f, "stop announcing as a router on {interface}")
+            }
+            Self::PublishZones { service, zones } => {
+                let records: usize = zones.iter().map(|zone| zone.extra.len()).sum();
+                write!(f, "serve {} zones with {records} records by {service}", zones.len())
+            }
+            Self::Delegate { service, zones } => {
+                write!(f, "{service} asks the servers of {} zones", zones.len())
+            }
+            Self::Listen { service, address } => write!(f, "{service} listens on {address}"),
+            Self::StopListening { service, address } => {
+                write!(f, "{service} stops listening on {address}")
+            }
+            Self::UseResolvers { servers } if servers.is_empty() => f.write_str("use no resolver"),
+            Self::UseResolvers { servers } => {
+                let list: Vec<_> = servers.iter().map(ToString::to_string).collect();
+                write!(f, "resolve names by {}", list.join(", "))
+            }
+            Self::UseHosts { hosts } => write!(f, "know {} names by file", hosts.len()),
+            Self::ForgetResidue => {
+                f.write_str("forget learned path MTUs, neighbours and tracked connections")
+            }
+        }
+    }
+}

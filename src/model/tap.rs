@@ -1,0 +1,108 @@
+//! Taps: what is counted on a link while probes run, or for a whole phase.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use serde::{Deserialize, Serialize};
+
+use super::{family::Family, mac::Mac, name::SegmentName, service::Port};
+
+/// The EtherType of the canary frame that proves a tap alive (IEEE 802 local experimental EtherType 1).
+pub const CANARY_ETHERTYPE: u16 = 0x88b5;
+
+/// A tap on a segment: it sees every frame that enters the link, once.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Tap {
+    /// The link.
+    pub segment: SegmentName,
+    /// Which frames count. The kernel filters (classic BPF), so that other traffic costs nothing.
+    pub watch: Watch,
+    /// Tells taps with the same filter apart, for example the subject of the check.
+    pub label: String,
+}
+
+/// Which frames count.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Watch {
+    /// Frames of these EtherTypes, for example 0x0800 and 0x0806.
+    Ethertypes(Vec<u16>),
+    /// Packets of a family; every given part must match. A port matches as source or destination, addresses match in
+    /// the direction given.
+    Packets {
+        /// IPv4 or IPv6.
+        family: Family,
+        /// The source address.
+        source: Option<IpAddr>,
+        /// The destination address.
+        destination: Option<IpAddr>,
+        /// The destination port.
+        port: Option<Port>,
+    },
+    /// ICMP or ICMPv6 of these types.
+    Icmp {
+        /// Which of the two protocols.
+        family: Family,
+        /// The types.
+        types: Vec<u8>,
+    },
+    /// Packets of a family whose payload holds this text.
+    Payload {
+        /// IPv4 or IPv6.
+        family: Family,
+        /// What is looked for.
+        token: String,
+    },
+}
+
+/// What a tap has seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reading {
+    /// The canary sent when the tap was opened has been seen: the tap was alive then.
+    pub alive_before: bool,
+    /// The canary sent before the tap was closed has been seen: the tap was alive to the end.
+    pub alive_after: bool,
+    /// Frames that matched, canaries not counted.
+    pub frames: u64,
+    /// The same by EtherType, as four hexadecimal digits.
+    pub by_ethertype: BTreeMap<String, u64>,
+    /// Frames that the kernel could not hand over (`PACKET_STATISTICS`): above zero, absence proves nothing.
+    pub lost: u64,
+    /// The first frames that matched, at most 16.
+    pub first: Vec<FrameNote>,
+}
+
+impl Reading {
+    /// Whether "nothing seen" may be believed.
+    pub fn is_trustworthy(&self) -> bool {
+        self.alive_before && self.alive_after && self.lost == 0
+    }
+}
+
+/// What is noted of a frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameNote {
+    /// Microseconds since the run began.
+    pub at_us: u64,
+    /// Who sent the frame on this link.
+    pub source_mac: Mac,
+    /// To whom.
+    pub destination_mac: Mac,
+    /// The EtherType as four hexadecimal digits.
+    pub ethertype: String,
+    /// Source address of the packet or the ARP sender.
+    pub source: Option<IpAddr>,
+    /// Destination address of the packet or the ARP target.
+    pub destination: Option<IpAddr>,
+    /// The upper-layer protocol number, after IPv6 extension headers.
+    pub protocol: Option<u8>,
+    /// Source port.
+    pub source_port: Option<u16>,
+    /// Destination port.
+    pub destination_port: Option<u16>,
+    /// ICMP type and code.
+    pub icmp: Option<(u8, u8)>,
+    /// Time to live or hop limit.
+    pub hop_limit: Option<u8>,
+    /// Octets of the frame.
+    pub length: u32,
+}

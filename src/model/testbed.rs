@@ -1,0 +1,79 @@
+//! The testbed: everything that the file means, with every reference found and every address checked.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    flow::{End, Flow},
+    name::{NodeName, SegmentName, SiteName, TunnelName},
+    node::{Interface, Node},
+    record::Zone,
+    segment::{Plane, Segment, Site},
+    tunnel::Tunnel,
+};
+
+/// A testbed as it is meant. Only `input` makes one, and only from a file without errors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Testbed {
+    /// What people call it.
+    pub title: String,
+    /// The document that it follows.
+    pub source: Option<String>,
+    /// The sites by name.
+    pub sites: BTreeMap<SiteName, Site>,
+    /// The segments by name.
+    pub segments: BTreeMap<SegmentName, Segment>,
+    /// The nodes by name.
+    pub nodes: BTreeMap<NodeName, Node>,
+    /// The zones in the order of the file.
+    pub zones: Vec<Zone>,
+    /// The flows in the order of the file.
+    pub flows: Vec<Flow>,
+    /// The tunnels by name.
+    pub tunnels: BTreeMap<TunnelName, Tunnel>,
+}
+
+impl Testbed {
+    /// The nodes and their interfaces on a segment.
+    pub fn on_segment<'a>(
+        &'a self,
+        segment: &'a SegmentName,
+    ) -> impl Iterator<Item = (&'a Node, &'a Interface)> {
+        self.nodes.values().flat_map(move |node| {
+            let interfaces = node.interfaces.iter().filter(move |i| i.segment == *segment);
+            interfaces.map(move |interface| (node, interface))
+        })
+    }
+
+    /// The plane of an interface.
+    pub fn plane(&self, interface: &Interface) -> Plane {
+        self.segments[&interface.segment].plane
+    }
+
+    /// The node and interface that are planned to have an address.
+    pub fn owner(&self, address: IpAddr) -> Option<(&Node, &Interface)> {
+        self.nodes.values().find_map(|node| {
+            let has = |i: &&Interface| i.addresses.iter().any(|a| a.ip() == address);
+            node.interfaces.iter().find(has).map(|interface| (node, interface))
+        })
+    }
+
+    /// The nodes that an end of a flow stands for: of the data plane, unless a node is named.
+    pub fn members(&self, end: &End) -> Vec<&Node> {
+        let in_data = |node: &&Node| {
+            node.interfaces.iter().any(|interface| self.plane(interface) == Plane::Data)
+        };
+        match end {
+            End::Node(name) => self.nodes.get(name).into_iter().collect(),
+            End::Segment(segment) => {
+                self.nodes.values().filter(|n| n.interface_on(segment).is_some()).collect()
+            }
+            End::Site(site) => {
+                let of_site = |n: &&Node| n.site.as_ref() == Some(site);
+                self.nodes.values().filter(of_site).filter(in_data).collect()
+            }
+            End::Everywhere => self.nodes.values().filter(in_data).collect(),
+        }
+    }
+}

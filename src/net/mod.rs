@@ -1,0 +1,3 @@
+//! What the kernel offers: namespaces, netlink, packet filters, packet sockets. No knowledge of phases or checks.
+
+pub mod namespace;

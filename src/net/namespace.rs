@@ -1,0 +1,61 @@
+//! A network namespace, held by a file descriptor: when the last one is closed, also by SIGKILL, the kernel takes the
+//! namespace down with everything in it.
+
+use std::{
+    fs::File,
+    io,
+    os::fd::{AsFd, BorrowedFd},
+    sync::Arc,
+    thread,
+};
+
+use nix::sched::{CloneFlags, setns, unshare};
+
+/// A network namespace of the lab. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Namespace {
+    file: Arc<File>,
+}
+
+impl Namespace {
+    /// Makes a new one, with nothing in it but a loopback interface that is down.
+    pub fn create() -> io::Result<Self> {
+        let file = on_own_thread(|| {
+            unshare(CloneFlags::CLONE_NEWNET)?;
+            File::open("/proc/thread-self/ns/net")
+        })?;
+        Ok(Self { file: Arc::new(file) })
+    }
+
+    /// The one that this thread is in.
+    pub fn current() -> io::Result<Self> {
+        Ok(Self { file: Arc::new(File::open("/proc/thread-self/ns/net")?) })
+    }
+
+    /// Runs something inside, on a thread that enters the namespace and ends in it. Sockets that it opens belong to the
+    /// namespace for ever and may be used from anywhere. Within a tokio runtime, the thread has its context, so that
+    /// sockets can be registered with it.
+    ///
+    /// Never enter a namespace on a thread of the runtime: the pool would keep it.
+    pub fn run<T: Send>(&self, inside: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+        let runtime = tokio::runtime::Handle::try_current().ok();
+        on_own_thread(|| {
+            setns(self.as_fd(), CloneFlags::CLONE_NEWNET)?;
+            let _context = runtime.as_ref().map(tokio::runtime::Handle::enter);
+            inside()
+        })
+    }
+}
+
+impl AsFd for Namespace {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+fn on_own_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().stack_size(256 << 10).spawn_scoped(scope, work)?;
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}

@@ -1,0 +1,262 @@
+//! The stage: what should be live in a phase. A pure function of testbed and phase; everything that is planned, applied,
+//! verified and expected is read from it.
+
+mod routes;
+mod path;
+pub mod rules;
+pub mod zones;
+mod exchange;
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    family::{Families, Family},
+    mac::Mac,
+    name::{DomainName, InterfaceName, NodeName, SegmentName, ServiceName},
+    node::{Address, Node, Origin, Route},
+    phase::Phase,
+    policy::Filter,
+    record::Zone,
+    segment::{Advertisement, Plane},
+    service::{Service, ServiceKind},
+    testbed::Testbed,
+};
+
+pub use exchange::{Exchange, Expect};
+pub use path::{NoPath, Path};
+
+/// What should be live in a phase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// The phase.
+    pub phase: Phase,
+    /// The testbed that it is a stage of.
+    pub testbed: Arc<Testbed>,
+    /// Every node, also one with nothing live.
+    pub nodes: BTreeMap<NodeName, StagedNode>,
+}
+
+/// A node in a phase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StagedNode {
+    /// Its interfaces in the order of the file.
+    pub interfaces: Vec<StagedInterface>,
+    /// Its static routes.
+    pub routes: Vec<Route>,
+    /// The families that it forwards.
+    pub forwarding: Families,
+    /// What it filters.
+    pub filter: Filter,
+    /// Its listening sockets.
+    pub listeners: Vec<Listener>,
+    /// The zones that it is authoritative for, and by which service.
+    pub zones: Option<(ServiceName, Vec<Zone>)>,
+    /// The servers that its resolver service asks, zone by zone, and that service.
+    pub delegations: Option<(ServiceName, Vec<Delegation>)>,
+    /// The resolvers that it asks itself, in this order.
+    pub resolvers: Vec<IpAddr>,
+}
+
+/// A zone and the servers to ask for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delegation {
+    /// The origin of the zone.
+    pub zone: DomainName,
+    /// Its servers, IPv6 first.
+    pub servers: Vec<IpAddr>,
+}
+
+/// An interface in a phase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StagedInterface {
+    /// Its name.
+    pub name: InterfaceName,
+    /// Its segment.
+    pub segment: SegmentName,
+    /// Its link-layer address.
+    pub mac: Mac,
+    /// The MTU of its link.
+    pub mtu: u32,
+    /// The families that are live on it.
+    pub families: Families,
+    /// The addresses that are live on it, SLAAC ones included, link-local ones not.
+    pub addresses: Vec<Address>,
+    /// Whether it takes addresses and default routes from Router Advertisements.
+    pub accepts_advertisements: bool,
+    /// What it announces as a router.
+    pub advertises: Option<StagedAdvertisement>,
+}
+
+/// What a router announces on an interface in a phase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StagedAdvertisement {
+    /// The flags and lifetimes.
+    pub plan: Advertisement,
+    /// The prefix.
+    pub prefix: IpNet,
+    /// The MTU.
+    pub mtu: u32,
+    /// The recursive DNS servers.
+    pub dns: Vec<IpAddr>,
+}
+
+/// Listening sockets of a service: one for each transport of its kind.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Listener {
+    /// The service.
+    pub service: ServiceName,
+    /// What it speaks.
+    pub kind: ServiceKind,
+    /// Unspecified, or the address of the one interface that the service is offered on.
+    pub address: IpAddr,
+    /// The port.
+    pub port: u16,
+}
+
+impl Stage {
+    /// Derives what should be live.
+    pub fn new(testbed: &Arc<Testbed>, phase: Phase) -> Self {
+        let nodes = testbed
+            .nodes
+            .values()
+            .map(|node| (node.name.clone(), StagedNode::bare(testbed, node, phase)))
+            .collect();
+        let mut stage = Self { phase, testbed: Arc::clone(testbed), nodes };
+        routes::derive(&mut stage);
+        zones::derive(&mut stage);
+        rules::derive(&mut stage);
+        stage
+    }
+
+    /// The families live on some interface of a node in a plane.
+    pub fn families(&self, node: &NodeName, plane: Plane) -> Families {
+        self.interfaces(node, plane).fold(Families::NONE, |all, i| all.or(i.families))
+    }
+
+    /// The interfaces of a node in a plane.
+    pub fn interfaces(
+        &self,
+        node: &NodeName,
+        plane: Plane,
+    ) -> impl Iterator<Item = &StagedInterface> {
+        self.nodes[node]
+            .interfaces
+            .iter()
+            .filter(move |i| self.testbed.segments[&i.segment].plane == plane)
+    }
+
+    /// The live addresses of a node in a plane and family.
+    pub fn addresses(&self, node: &NodeName, plane: Plane, family: Family) -> Vec<IpAddr> {
+        self.interfaces(node, plane)
+            .flat_map(|interface| &interface.addresses)
+            .filter(|address| address.family() == family)
+            .map(Address::ip)
+            .collect()
+    }
+
+    /// The live addresses under which a service of a node is to be reached in a family, whether or not it listens: those
+    /// of its one interface, or those of the data plane, or, on a node without data plane, those of management.
+    pub fn service_addresses(&self, node: &Node, service: &Service, family: Family) -> Vec<IpAddr> {
+        let planned = |address: &&Address| address.family() == family;
+        match &service.on {
+            Some(name) => self.nodes[&node.name]
+                .interfaces
+                .iter()
+                .filter(|interface| interface.name == *name)
+                .flat_map(|interface| interface.addresses.iter().filter(planned).map(Address::ip))
+                .collect(),
+            None => match self.addresses(&node.name, Plane::Data, family) {
+                data if data.is_empty() => self.addresses(&node.name, Plane::Management, family),
+                data => data,
+            },
+        }
+    }
+
+    /// Whether a service is to listen in a family: the file says so and the node has an address for it.
+    pub fn listens(&self, node: &Node, service: &Service, family: Family) -> bool {
+        service.listen.in_phase(self.phase).has(family)
+            && !self.service_addresses(node, service, family).is_empty()
+    }
+
+    /// The node and interface that have an address live.
+    pub fn owner(&self, address: IpAddr) -> Option<(&NodeName, &StagedInterface)> {
+        self.nodes.iter().find_map(|(name, node)| {
+            let has = |i: &&StagedInterface| i.addresses.iter().any(|a| a.ip() == address);
+            node.interfaces.iter().find(has).map(|interface| (name, interface))
+        })
+    }
+
+    /// The families live on a segment in this phase.
+    pub fn segment_families(&self, segment: &SegmentName) -> Families {
+        *self.testbed.segments[segment].families.in_phase(self.phase)
+    }
+}
+
+impl StagedNode {
+    /// Interfaces, forwarding and listeners: what needs no look at other nodes.
+    fn bare(testbed: &Testbed, node: &Node, phase: Phase) -> Self {
+        let interfaces: Vec<_> = node
+            .interfaces
+            .iter()
+            .map(|interface| {
+                let segment = &testbed.segments[&interface.segment];
+                let families = *interface.families.in_phase(phase);
+                let live = |address: &&Address| families.has(address.family());
+                StagedInterface {
+                    name: interface.name.clone(),
+                    segment: interface.segment.clone(),
+                    mac: interface.mac,
+                    mtu: segment.mtu,
+                    families,
+                    addresses: interface.addresses.iter().filter(live).copied().collect(),
+                    accepts_advertisements: families.has(Family::V6)
+                        && interface.addresses.iter().any(|a| a.origin == Origin::Slaac),
+                    advertises: None,
+                }
+            })
+            .collect();
+        let live = interfaces.iter().fold(Families::NONE, |all, i| all.or(i.families));
+        let mut bare = Self {
+            forwarding: if node.role.forwards() { live } else { Families::NONE },
+            interfaces,
+            routes: Vec::new(),
+            filter: Filter::default(),
+            listeners: Vec::new(),
+            zones: None,
+            delegations: None,
+            resolvers: Vec::new(),
+        };
+        bare.listeners =
+            node.services.iter().flat_map(|service| bare.listeners_of(service, phase)).collect();
+        bare
+    }
+
+    fn listeners_of(&self, service: &Service, phase: Phase) -> Vec<Listener> {
+        let live = self.interfaces.iter().fold(Families::NONE, |all, i| all.or(i.families));
+        let families = service.listen.in_phase(phase).and(live);
+        let listener = |address| Listener {
+            service: service.name.clone(),
+            kind: service.kind,
+            address,
+            port: service.port,
+        };
+        let Some(name) = &service.on else {
+            return families.iter().map(|family| listener(family.unspecified())).collect();
+        };
+        self.interfaces
+            .iter()
+            .filter(|interface| interface.name == *name)
+            .flat_map(|interface| &interface.addresses)
+            .filter(|address| families.has(address.family()))
+            .map(|address| listener(address.ip()))
+            .collect()
+    }
+
+    /// Its interface of this name.
+    pub fn interface(&self, name: &str) -> Option<&StagedInterface> {
+        self.interfaces.iter().find(|interface| interface.name.as_str() == name)
+    }
+}

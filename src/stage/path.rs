@@ -1,0 +1,122 @@
+//! Paths: where a packet would go by the plan, hop by hop.
+
+use std::net::IpAddr;
+
+use super::{Stage, StagedInterface};
+use crate::model::{
+    family::Family,
+    name::{NodeName, SegmentName},
+    node::Route,
+};
+
+/// The way from a node to an address by the plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// Every node on the way, both ends included.
+    pub nodes: Vec<NodeName>,
+    /// Every segment on the way.
+    pub segments: Vec<SegmentName>,
+    /// The address that the first node would send from.
+    pub source: IpAddr,
+    /// The address that it goes to.
+    pub destination: IpAddr,
+    /// The smallest MTU on the way, in octets.
+    pub mtu: u32,
+}
+
+impl Path {
+    /// The nodes that forward, without the ends.
+    pub fn transit(&self) -> &[NodeName] {
+        match self.nodes.as_slice() {
+            [_, transit @ .., _] => transit,
+            _ => &[],
+        }
+    }
+
+    /// The family of the packets.
+    pub fn family(&self) -> Family {
+        Family::of(self.destination)
+    }
+}
+
+/// Why there is no way by the plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoPath {
+    /// No live node has the address in this phase.
+    NobodyHasIt,
+    /// This node has no route there.
+    NoRouteAt(NodeName),
+    /// This node would have to forward the family and does not.
+    NotForwardedBy(NodeName),
+}
+
+impl Stage {
+    /// The way from a node to an address that some node has in this phase.
+    pub fn path(&self, from: &NodeName, to: IpAddr) -> Result<Path, NoPath> {
+        const MOST_HOPS: usize = 64;
+        let family = Family::of(to);
+        let (owner, _) = self.owner(to).ok_or(NoPath::NobodyHasIt)?;
+        let mut path = Path {
+            nodes: vec![from.clone()],
+            segments: Vec::new(),
+            source: family.loopback(),
+            destination: to,
+            mtu: 65_535,
+        };
+        let mut here = from.clone();
+        while here != *owner {
+            if path.nodes.len() > 1 && !self.nodes[&here].forwarding.has(family) {
+                return Err(NoPath::NotForwardedBy(here));
+            }
+            let no_route = || NoPath::NoRouteAt(here.clone());
+            let (interface, next) = self.next_hop(&here, to).ok_or_else(no_route)?;
+            if path.nodes.len() == 1 {
+                path.source = source_on(interface, family).ok_or_else(no_route)?;
+            }
+            path.mtu = path.mtu.min(interface.mtu);
+            path.segments.push(interface.segment.clone());
+            let (next, _) = self.owner(next).ok_or_else(no_route)?;
+            path.nodes.push(next.clone());
+            if path.nodes.len() > MOST_HOPS {
+                return Err(no_route());
+            }
+            here = next.clone();
+        }
+        if path.nodes.len() == 1 {
+            path.source = to;
+        }
+        Ok(path)
+    }
+
+    /// The interface and the address of the next hop (the destination itself where it is on-link).
+    fn next_hop(&self, node: &NodeName, to: IpAddr) -> Option<(&StagedInterface, IpAddr)> {
+        let staged = &self.nodes[node];
+        let on_link = |i: &&StagedInterface| i.addresses.iter().any(|a| a.net.contains(&to));
+        if let Some(interface) = staged.interfaces.iter().find(on_link) {
+            return Some((interface, to));
+        }
+        let covers = |route: &&Route| route.to.contains(&to);
+        let best = staged.routes.iter().filter(covers).max_by_key(|route| route.to.prefix_len());
+        let via = best.map(|route| route.via).or_else(|| self.announced_router(node, to))?;
+        let towards = |i: &&StagedInterface| i.addresses.iter().any(|a| a.net.contains(&via));
+        Some((staged.interfaces.iter().find(towards)?, via))
+    }
+
+    /// The default router that a node learns from Router Advertisements, by its address on the segment.
+    fn announced_router(&self, node: &NodeName, to: IpAddr) -> Option<IpAddr> {
+        if Family::of(to) != Family::V6 {
+            return None;
+        }
+        let accepting = self.nodes[node].interfaces.iter().filter(|i| i.accepts_advertisements);
+        accepting.into_iter().find_map(|interface| {
+            let plan = self.testbed.segments[&interface.segment].advertise.as_ref()?;
+            let router = plan.routers.first().filter(|_| plan.lifetime_s > 0)?;
+            let on = |i: &&StagedInterface| i.segment == interface.segment;
+            source_on(self.nodes[router].interfaces.iter().find(on)?, Family::V6)
+        })
+    }
+}
+
+fn source_on(interface: &StagedInterface, family: Family) -> Option<IpAddr> {
+    interface.addresses.iter().find(|a| a.family() == family).map(super::Address::ip)
+}

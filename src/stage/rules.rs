@@ -1,0 +1,222 @@
+//! Filters: derived from the flows. What no flow allows, a filtering node drops; nothing crosses between the planes.
+
+use std::collections::BTreeSet;
+
+use ipnet::IpNet;
+
+use super::Stage;
+use crate::model::{
+    family::Family,
+    flow::{End, Flow, Intent, Traffic},
+    name::{InterfaceName, NodeName},
+    node::{Address, Role},
+    policy::{Action, Chain, Filter, Hook, Match, Rule},
+    segment::Plane,
+};
+
+/// Labels of the rules that do not come from a flow; faults and findings name them.
+pub mod label {
+    /// Answers to what was allowed before.
+    pub const ESTABLISHED: &str = "established";
+    /// What connection tracking cannot place.
+    pub const INVALID: &str = "invalid";
+    /// Nothing between data and management.
+    pub const MANAGEMENT: &str = "management-plane";
+    /// BCP 38.
+    pub const ANTI_SPOOF: &str = "anti-spoof";
+    /// ICMP and ICMPv6 errors (RFC 4890 section 4.3.1).
+    pub const ICMP_ERRORS: &str = "icmp-errors";
+    /// Echo (RFC 4890 section 4.3.1).
+    pub const ICMP_ECHO: &str = "icmp-echo";
+    /// Neighbour and router discovery and MLD on the link (RFC 4890 section 4.4.1).
+    pub const ON_LINK: &str = "icmpv6-on-link";
+    /// The node's own loopback.
+    pub const LOOPBACK: &str = "loopback";
+    /// A service of the node itself.
+    pub const OWN_SERVICE: &str = "own-service";
+}
+
+/// Fills in the filter of every forwarding node.
+pub(super) fn derive(stage: &mut Stage) {
+    let filters: Vec<_> = stage
+        .testbed
+        .nodes
+        .values()
+        .filter(|node| node.role.forwards())
+        .map(|node| (node.name.clone(), filter_of(stage, &node.name, node.role)))
+        .collect();
+    for (node, filter) in filters {
+        stage.nodes.get_mut(&node).expect("a node of the testbed").filter = filter;
+    }
+}
+
+fn filter_of(stage: &Stage, node: &NodeName, role: Role) -> Filter {
+    let planes = between_planes(stage, node);
+    if !role.filters() {
+        let chain = Chain { hook: Hook::Forward, policy: Action::Accept, rules: planes };
+        let chains = if chain.rules.is_empty() { Vec::new() } else { vec![chain] };
+        return Filter { chains };
+    }
+    let mut forward = planes;
+    forward.extend([
+        rule(label::ESTABLISHED, [Match::Established], Action::Accept),
+        rule(label::INVALID, [Match::Invalid], Action::Drop),
+        rule(label::ANTI_SPOOF, [Match::NotReversePath], Action::Drop),
+    ]);
+    forward.extend(icmp_errors());
+    forward.extend(of_flows(stage, node, Intent::Deny));
+    forward.extend(icmp_echo());
+    forward.extend(of_flows(stage, node, Intent::Allow));
+    Filter {
+        chains: vec![
+            Chain { hook: Hook::Input, policy: Action::Drop, rules: input(stage, node) },
+            Chain { hook: Hook::Forward, policy: Action::Drop, rules: forward },
+        ],
+    }
+}
+
+fn rule(label: &str, matches: impl IntoIterator<Item = Match>, action: Action) -> Rule {
+    Rule { label: label.to_owned(), matches: matches.into_iter().collect(), action }
+}
+
+/// The types that must pass a firewall in transit: RFC 4890 section 4.3.1, and their IPv4 counterparts.
+fn icmp_errors() -> [Rule; 2] {
+    let errors = |family, types: &[u8]| {
+        rule(label::ICMP_ERRORS, [Match::Icmp { family, types: types.to_vec() }], Action::Accept)
+    };
+    [errors(Family::V4, &[3, 11, 12]), errors(Family::V6, &[1, 2, 3, 4])]
+}
+
+fn icmp_echo() -> [Rule; 2] {
+    let echo = |family, types: &[u8]| {
+        rule(label::ICMP_ECHO, [Match::Icmp { family, types: types.to_vec() }], Action::Accept)
+    };
+    [echo(Family::V4, &[0, 8]), echo(Family::V6, &[128, 129])]
+}
+
+fn between_planes(stage: &Stage, node: &NodeName) -> Vec<Rule> {
+    stage
+        .interfaces(node, Plane::Management)
+        .flat_map(|interface| {
+            let name = || interface.name.clone();
+            [Match::InInterface(name()), Match::OutInterface(name())]
+        })
+        .map(|condition| rule(label::MANAGEMENT, [condition], Action::Drop))
+        .collect()
+}
+
+/// What a filtering node takes for itself.
+fn input(stage: &Stage, node: &NodeName) -> Vec<Rule> {
+    let loopback: InterfaceName = "loopback".parse().expect("a constant that is a name");
+    let mut rules = vec![
+        rule(label::LOOPBACK, [Match::InInterface(loopback)], Action::Accept),
+        rule(label::ESTABLISHED, [Match::Established], Action::Accept),
+        rule(
+            label::ON_LINK,
+            [Match::Icmp {
+                family: Family::V6,
+                types: [130..=137, 141..=143].into_iter().flatten().collect(),
+            }],
+            Action::Accept,
+        ),
+    ];
+    rules.extend(icmp_errors());
+    rules.extend(icmp_echo());
+    for service in &stage.testbed.nodes[node].services {
+        for port in service.ports() {
+            for family in service.listen.in_phase(stage.phase).iter() {
+                let mut matches = vec![Match::Family(family)];
+                matches.extend(service.on.clone().map(Match::InInterface));
+                matches.push(Match::Port { transport: port.transport, number: port.number });
+                rules.push(Rule {
+                    label: label::OWN_SERVICE.to_owned(),
+                    matches,
+                    action: Action::Accept,
+                });
+            }
+        }
+    }
+    rules
+}
+
+/// The rules that a node needs for the flows of an intent that pass it.
+fn of_flows(stage: &Stage, node: &NodeName, intent: Intent) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for flow in stage.testbed.flows.iter().filter(|flow| flow.intent == intent) {
+        for family in stage.nodes[node].forwarding.iter() {
+            if passes(stage, node, flow, family) {
+                rules.extend(of_flow(stage, flow, family));
+            }
+        }
+    }
+    let mut known = BTreeSet::new();
+    rules.retain(|rule| known.insert(rule.clone()));
+    rules
+}
+
+/// Whether some exchange of a flow goes through a node in a family.
+fn passes(stage: &Stage, node: &NodeName, flow: &Flow, family: Family) -> bool {
+    stage.testbed.members(&flow.to).into_iter().any(|to| {
+        let targets = stage.addresses(&to.name, Plane::Data, family);
+        targets.first().is_some_and(|target| {
+            stage.testbed.members(&flow.from).into_iter().any(|from| {
+                stage.path(&from.name, *target).is_ok_and(|path| path.transit().contains(node))
+            })
+        })
+    })
+}
+
+fn of_flow(stage: &Stage, flow: &Flow, family: Family) -> Vec<Rule> {
+    let action = match flow.intent {
+        Intent::Allow => Action::Accept,
+        Intent::Deny => Action::Drop,
+    };
+    let mut rules = Vec::new();
+    for source in nets(stage, &flow.from, family) {
+        for destination in nets(stage, &flow.to, family) {
+            for traffic in &flow.traffic {
+                let mut matches = Vec::new();
+                matches.extend(source.map(Match::Source));
+                matches.extend(destination.map(Match::Destination));
+                if matches.is_empty() {
+                    matches.push(Match::Family(family));
+                }
+                matches.extend(match traffic {
+                    Traffic::Any => None,
+                    Traffic::Ping => Some(Match::Icmp {
+                        family,
+                        types: if family == Family::V4 { vec![8] } else { vec![128] },
+                    }),
+                    Traffic::Port { port, .. } => {
+                        Some(Match::Port { transport: port.transport, number: port.number })
+                    }
+                });
+                rules.push(Rule { label: flow.name.clone(), matches, action });
+            }
+        }
+    }
+    rules
+}
+
+/// The prefixes that an end of a flow stands for in a family; `None` is everywhere.
+fn nets(stage: &Stage, end: &End, family: Family) -> Vec<Option<IpNet>> {
+    let data = |segment: &&crate::model::segment::Segment| segment.plane == Plane::Data;
+    match end {
+        End::Everywhere => vec![None],
+        End::Segment(name) => {
+            let net = stage.testbed.segments[name].prefix(family);
+            net.map(|net| Some(net.trunc())).into_iter().collect()
+        }
+        End::Site(site) => {
+            let of_site = |s: &&crate::model::segment::Segment| s.site.as_ref() == Some(site);
+            let segments = stage.testbed.segments.values().filter(data).filter(of_site);
+            segments.filter_map(|s| s.prefix(family)).map(|net| Some(net.trunc())).collect()
+        }
+        End::Node(name) => stage
+            .interfaces(name, Plane::Data)
+            .flat_map(|interface| &interface.addresses)
+            .filter(|address| address.family() == family)
+            .map(|address: &Address| Some(IpNet::from(address.ip())))
+            .collect(),
+    }
+}

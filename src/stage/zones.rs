@@ -1,0 +1,138 @@
+//! Names: which records are published in a phase, who serves them, who is asked for them.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use super::{Delegation, Stage};
+use crate::model::{
+    family::Family,
+    name::{DomainName, NodeName},
+    record::{Record, RecordData, Zone},
+    segment::Plane,
+    service::ServiceKind,
+};
+
+/// Fills in zones, delegations and resolvers.
+pub(super) fn derive(stage: &mut Stage) {
+    let zones = published(stage);
+    let testbed = std::sync::Arc::clone(&stage.testbed);
+    let delegations: Vec<_> = zones
+        .iter()
+        .map(|zone| Delegation { zone: zone.origin.clone(), servers: name_servers(stage, zone) })
+        .collect();
+    for node in testbed.nodes.values() {
+        let service_of = |kind| {
+            let service = node.services.iter().find(|service| service.kind == kind);
+            service.map(|service| service.name.clone())
+        };
+        let own: Vec<_> =
+            zones.iter().filter(|z| z.servers.contains(&node.name)).cloned().collect();
+        let resolvers =
+            node.resolvers.iter().flat_map(|name| resolver_addresses(stage, name)).collect();
+        let staged = stage.nodes.get_mut(&node.name).expect("a node of the testbed");
+        staged.zones = service_of(ServiceKind::Dns).map(|service| (service, own));
+        staged.delegations = service_of(ServiceKind::Resolver).map(|s| (s, delegations.clone()));
+        staged.resolvers = resolvers;
+    }
+}
+
+/// The name of a name server in its zone: `ns.dc.test` for the node `ns` in the zone `dc.test`.
+pub fn server_name(node: &NodeName, origin: &DomainName) -> DomainName {
+    format!("{node}.{origin}").parse().expect("a node name is a label")
+}
+
+/// The zones of the file with every record that follows from services, then a reverse zone for each segment that has
+/// published addresses.
+fn published(stage: &Stage) -> Vec<Zone> {
+    let mut zones = stage.testbed.zones.clone();
+    let Some(first) = zones.first().cloned() else { return zones };
+    let mut pointers = BTreeSet::new();
+    for zone in &mut zones {
+        let mut records: BTreeSet<_> = std::mem::take(&mut zone.extra).into_iter().collect();
+        for (name, address) in names_and_addresses(stage, zone) {
+            records.insert(Record { name: name.clone(), data: RecordData::Address(address) });
+            let pointer = Record { name: reverse(address, 128), data: RecordData::Pointer(name) };
+            pointers.insert(pointer);
+        }
+        zone.extra = records.into_iter().collect();
+    }
+    for segment in stage.testbed.segments.values().filter(|segment| segment.plane == Plane::Data) {
+        for prefix in &segment.prefixes {
+            let origin = reverse(prefix.network(), prefix.prefix_len());
+            let extra: Vec<_> =
+                pointers.iter().filter(|r| r.name.is_within(&origin)).cloned().collect();
+            if !extra.is_empty() && !zones.iter().any(|zone| zone.origin == origin) {
+                zones.push(Zone { origin, servers: first.servers.clone(), extra });
+            }
+        }
+    }
+    zones
+}
+
+fn names_and_addresses(stage: &Stage, zone: &Zone) -> BTreeSet<(DomainName, IpAddr)> {
+    let mut found = BTreeSet::new();
+    for node in stage.testbed.nodes.values() {
+        let serves_zone = zone.servers.contains(&node.name);
+        for service in &node.services {
+            let own = serves_zone && service.kind == ServiceKind::Dns;
+            let server = own.then(|| server_name(&node.name, &zone.origin));
+            let names = service.names.iter().filter(|name| name.is_within(&zone.origin)).cloned();
+            let names: Vec<_> = names.chain(server).collect();
+            for family in Family::ALL.into_iter().filter(|f| stage.listens(node, service, *f)) {
+                for address in stage.service_addresses(node, service, family) {
+                    found.extend(names.iter().map(|name| (name.clone(), address)));
+                }
+            }
+        }
+    }
+    found
+}
+
+fn name_servers(stage: &Stage, zone: &Zone) -> Vec<IpAddr> {
+    let of =
+        |family| zone.servers.iter().flat_map(move |n| serving(stage, n, ServiceKind::Dns, family));
+    of(Family::V6).chain(of(Family::V4)).collect()
+}
+
+/// IPv6 first: what a host does that was told of both (RFC 8106 section 5.3.1 leaves the order to the host).
+fn resolver_addresses(stage: &Stage, name: &NodeName) -> Vec<IpAddr> {
+    let of = |family| serving(stage, name, ServiceKind::Resolver, family);
+    [of(Family::V6), of(Family::V4)].concat()
+}
+
+fn serving(stage: &Stage, name: &NodeName, kind: ServiceKind, family: Family) -> Vec<IpAddr> {
+    let node = &stage.testbed.nodes[name];
+    let services = node.services.iter().filter(|service| service.kind == kind);
+    let live = services.filter(|service| stage.listens(node, service, family));
+    live.flat_map(|service| stage.service_addresses(node, service, family)).collect()
+}
+
+/// The reverse name of the first `bits` of an address (RFC 1035 section 3.5, RFC 3596 section 2.5), cut at whole octets or
+/// nibbles. More bits than the address has means the whole address.
+pub fn reverse(address: IpAddr, bits: u8) -> DomainName {
+    let text = match address {
+        IpAddr::V4(v4) => {
+            let octets = v4.octets();
+            let kept = octets[..usize::from(bits.min(32) / 8)].iter().rev();
+            kept.map(|octet| format!("{octet}.")).collect::<String>() + "in-addr.arpa"
+        }
+        IpAddr::V6(v6) => {
+            let nibbles: Vec<u8> = v6.octets().iter().flat_map(|o| [o >> 4, o & 15]).collect();
+            let kept = nibbles[..usize::from(bits.min(128) / 4)].iter().rev();
+            kept.map(|nibble| format!("{nibble:x}.")).collect::<String>() + "ip6.arpa"
+        }
+    };
+    text.parse().expect("digits, dots and a known suffix are a domain name")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reverse_names_are_those_of_the_rfcs() {
+        let text = |address: &str, bits| reverse(address.parse().unwrap(), bits).to_string();
+        assert_eq!(text("192.0.2.5", 128), "5.2.0.192.in-addr.arpa");
+        assert_eq!(text("10.1.2.0", 24), "2.1.10.in-addr.arpa");
+        assert_eq!(text("2001:db8::", 32), "8.b.d.0.1.0.0.2.ip6.arpa");
+    }
+}
