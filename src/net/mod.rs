@@ -1,3 +1,4 @@
 //! What the kernel offers: namespaces, netlink, packet filters, packet sockets. No knowledge of phases or checks.
 
 pub mod namespace;
+pub mod nftables;
