@@ -268,7 +268,7 @@ fn words(family: &str, rules: &str) -> (Vec<String>, Vec<String>) {
     nft(
         &namespace,
         &format!(
-            "table {family} foreign {{\n chain side {{ }}\n chain forward {{\n\
+            "table {family} foreign {{\n set none {{ type icmp_type; }}\n chain side {{ }}\n chain forward {{\n\
              type filter hook forward priority 10\n{rules}\n}}\n}}\n"
         ),
     );
@@ -298,6 +298,7 @@ fn rules_of_others_are_read_where_our_words_can_say_them() {
         ("inet", "iif lo accept", &["iifname lo accept"]),
         ("inet", "log prefix \"x\" limit rate 3/second", &[]),
         ("inet", "counter", &[]),
+        ("inet", "icmp type @none accept", &[]),
         ("ip", "ip saddr 10.0.0.0/8 tcp dport 22 drop", &["ip saddr 10.0.0.0/8 tcp dport 22 drop"]),
         (
             "ip",
@@ -693,4 +694,18 @@ fn lists_of_icmp_types_find_the_error_that_comes_back() {
         assert_eq!(socket.recv(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionRefused);
         assert_eq!(line.packets("error"), count, "{family}");
     }
+}
+
+#[test]
+fn a_filter_beyond_one_message_is_an_error_with_its_length() {
+    let name = "a_filter_beyond_one_message_is_an_error_with_its_length";
+    if !support::inside_sandbox_of_ordinary_user(name) {
+        return;
+    }
+    let namespace = Namespace::create().unwrap();
+    let many = (0..30_000).map(|_| rule("established", [Match::Established], Action::Accept));
+    let error = replace(&namespace, &filter(Hook::Input, Action::Drop, many.collect::<Vec<_>>()));
+    let error = error.unwrap_err();
+    assert!(matches!(error, NftError::TooLarge { octets } if octets > 1 << 20), "{error}");
+    assert_eq!(read(&namespace).unwrap(), (Filter::default(), Vec::new()));
 }

@@ -312,6 +312,9 @@ impl Alternative {
 
     fn one_of(mut self, load: &Load, ranges: &[Range]) -> Result<Vec<Self>, String> {
         let what = What::Header { header: header::TRANSPORT, offset: 0 };
+        if ranges.is_empty() {
+            return Ok(Vec::new());
+        }
         if load.what == what && load.length == 1 {
             let types = ranges.iter().flat_map(|(first, last)| first[0]..=last[0]).collect();
             self.icmp(types)?;
