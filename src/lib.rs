@@ -16,6 +16,7 @@
 
 pub mod model;
 pub mod stage;
+pub mod check;
 
 pub mod net;
 pub mod lab;
