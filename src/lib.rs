@@ -17,6 +17,7 @@
 pub mod model;
 pub mod stage;
 pub mod check;
+pub mod plan;
 
 pub mod net;
 pub mod lab;
