@@ -58,6 +58,13 @@ pub struct Evidence {
     pub about: About,
 }
 
+impl Evidence {
+    /// Whether it is what a tap has seen.
+    pub fn is_tap(&self) -> bool {
+        matches!(self.about, About::Tap { .. })
+    }
+}
+
 /// The evidence of one phase, to look answers up by the question. A check puts the same questions together again when
 /// it judges, so that nothing but values passes between asking and judging.
 #[derive(Clone, Debug, Default)]
