@@ -16,6 +16,8 @@
 
 pub mod model;
 pub mod stage;
+pub mod check;
+pub mod plan;
 
 pub mod net;
 pub mod lab;

@@ -28,6 +28,7 @@ impl fmt::Display for EvidenceId {
 /// What a piece of evidence is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[expect(clippy::large_enum_variant, reason = "nearly every piece of evidence is a probe")]
 pub enum About {
     /// A question and its answer.
     Probe {
