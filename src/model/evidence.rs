@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, fmt};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -12,7 +13,9 @@ use super::{
 };
 
 /// The number of a piece of evidence within a run, from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub struct EvidenceId(pub u32);
 
 /// `E-0019`.
