@@ -1,6 +1,6 @@
 //! Small testbeds made of model values, for tests and benches that need a lab and no file.
 
-#![allow(dead_code)] // each test program uses a part of it
+#![allow(dead_code, unreachable_pub, missing_docs)] // each test program uses a part of it
 
 use std::{collections::BTreeMap, sync::Arc};
 
