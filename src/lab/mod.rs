@@ -1,5 +1,7 @@
 //! Drivers: how nodes are reached. The only async trait, with few methods; a driver is one file (or folder) here.
 
+pub mod netns;
+
 use std::{fmt, future::Future, pin::Pin};
 
 use crate::model::{
