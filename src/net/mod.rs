@@ -9,3 +9,4 @@ pub mod routes;
 pub mod neighbours;
 pub mod conntrack;
 pub mod switch;
+pub mod nftables;

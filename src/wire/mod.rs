@@ -1,0 +1,3 @@
+//! Bytes: pure codecs of what goes over sockets. Bytes in, a value or an error out; hostile input never panics.
+
+pub mod nftables;
