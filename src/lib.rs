@@ -19,4 +19,5 @@ pub mod wire;
 pub mod stage;
 
 pub mod net;
+pub mod serve;
 pub mod lab;
