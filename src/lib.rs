@@ -22,4 +22,5 @@ pub mod check;
 pub mod plan;
 
 pub mod net;
+pub mod serve;
 pub mod lab;
