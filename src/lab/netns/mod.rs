@@ -137,7 +137,6 @@ impl NetnsLab {
         let folder = self.folder(&node.name);
         match change {
             Change::UseResolvers { servers } => folder.use_resolvers(servers),
-            Change::UseHosts { hosts } => folder.use_hosts(hosts),
             _ => Err(io::Error::from(io::ErrorKind::Unsupported)),
         }
         .map_err(|error| error.to_string())
