@@ -18,6 +18,7 @@ pub mod model;
 pub mod stage;
 pub mod check;
 pub mod plan;
+pub mod report;
 
 pub mod net;
 pub mod lab;
