@@ -31,11 +31,11 @@ pub(super) fn words(text: &str) -> String {
     escaped
 }
 
-/// The first digit of words that could begin a numbered list: `1.` or `1)`, or a number that such a mark may follow.
+/// The first digit of words that could begin a numbered list: `1. ` or `1) `. `1.1` begins none.
 fn list_number(text: &str) -> Option<char> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let mark = text[digits..].chars().next();
-    (digits > 0 && matches!(mark, Some('.' | ')'))).then(|| text.chars().next()).flatten()
+    let after = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let marked = after.starts_with(['.', ')']) && after[1..].chars().next().is_none_or(char::is_whitespace);
+    text.chars().next().filter(|first| first.is_ascii_digit() && marked)
 }
 
 /// Letters as a code span, the fence longer than any run of backticks in them.
