@@ -20,6 +20,7 @@ pub mod input;
 pub mod stage;
 pub mod check;
 pub mod plan;
+pub mod report;
 
 pub mod net;
 pub mod serve;

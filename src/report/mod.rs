@@ -16,7 +16,7 @@ use crate::model::evidence::Evidence;
 
 pub use document::Document;
 pub use run::Run;
-pub use text::Texts;
+pub use text::Catalogue;
 
 /// A file format of the report.
 pub trait Format: Sync {
@@ -31,8 +31,8 @@ pub trait Format: Sync {
 pub static FORMATS: &[&dyn Format] = &[&markdown::Markdown, &html::Html];
 
 /// Writes the report of a run.
-pub fn document(run: &Run, evidence: &[Evidence], texts: Texts<'_>) -> Document {
-    build::document(run, evidence, texts)
+pub fn document(run: &Run, evidence: &[Evidence], catalogue: &Catalogue) -> Document {
+    build::document(run, evidence, catalogue)
 }
 
 /// The JSON Schema of `run.json`.

@@ -4,43 +4,39 @@
 use std::collections::BTreeMap;
 
 use super::document::Inline;
+use crate::check::{CHECKS, Case, Text};
 
-/// What the catalogue says of a check.
-#[derive(Clone, Copy, Debug)]
-pub struct Text {
-    /// The id, for example `dns.aaaa-parity`.
-    pub id: &'static str,
-    /// What it is called.
-    pub title: &'static str,
-    /// The section of the source that it serves.
-    pub section: &'static str,
-    /// What is asked.
-    pub question: &'static str,
-    /// What a pass means.
-    pub good: &'static str,
-    /// What it rests on.
-    pub references: &'static [&'static str],
-    /// What can be wrong.
-    pub cases: &'static [Case],
+/// The words of the checks that a run was made with.
+#[derive(Clone, Debug)]
+pub struct Catalogue(Vec<&'static Text>);
+
+impl Catalogue {
+    /// The words of every check of this program.
+    pub fn of_this_program() -> Self {
+        CHECKS.iter().map(|check| check.text()).collect()
+    }
+
+    /// Every check, in the order of the report.
+    pub fn iter(&self) -> impl Iterator<Item = &'static Text> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// The words of a check; `None` for one that this program does not know, as in the run of another version.
+    pub fn text(&self, id: &str) -> Option<&'static Text> {
+        self.iter().find(|text| text.id == id)
+    }
+
+    /// The sentences of a case of a check.
+    pub fn case(&self, id: &str, case: &str) -> Option<&'static Case> {
+        self.text(id)?.case(case)
+    }
 }
 
-/// One thing that can be wrong, in sentences with `{argument}` in them.
-#[derive(Clone, Copy, Debug)]
-pub struct Case {
-    /// Its name within the check.
-    pub name: &'static str,
-    /// What is wrong.
-    pub finding: &'static str,
-    /// What was expected.
-    pub expected: &'static str,
-    /// What was observed.
-    pub observed: &'static str,
-    /// What to do.
-    pub remedy: &'static str,
+impl FromIterator<&'static Text> for Catalogue {
+    fn from_iter<I: IntoIterator<Item = &'static Text>>(texts: I) -> Self {
+        Self(texts.into_iter().collect())
+    }
 }
-
-/// Where the texts of a check come from.
-pub type Texts<'t> = &'t dyn Fn(&str) -> Option<&'static Text>;
 
 /// A sentence with its values filled in. A placeholder without a value is shown as such, never left out.
 pub fn fill(sentence: &str, values: &BTreeMap<String, String>) -> Vec<Inline> {
