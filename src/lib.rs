@@ -25,3 +25,5 @@ pub mod report;
 pub mod net;
 pub mod serve;
 pub mod lab;
+pub mod record;
+pub mod apply;
