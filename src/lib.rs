@@ -15,7 +15,9 @@
 //! no I/O, no clock and no async; below it, as little thinking as possible. `tests/layers.rs` holds both.
 
 pub mod model;
+pub mod wire;
 pub mod stage;
 
 pub mod net;
+pub mod probe;
 pub mod lab;
