@@ -1,5 +1,4 @@
-//! Codecs of what goes over the wire and into the kernel: octets in, a value or an error out. Pure, and without a
-//! panic on hostile input.
+//! The wire: pure codecs. Octets in, a value or an error out; nothing here panics on hostile input.
 
 pub mod checksum;
 pub mod icmp;
@@ -7,6 +6,8 @@ pub mod packet;
 pub mod frame;
 pub mod filter;
 pub mod neighbour;
+pub mod ra;
+pub mod page;
 pub mod dns;
 pub mod sntp;
 pub mod sock_diag;
