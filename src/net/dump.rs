@@ -35,8 +35,7 @@ pub fn listening(family: Family, transport: Transport) -> io::Result<Vec<Listeni
 /// The index of the bridge of the namespace of this thread, if it has one.
 pub fn bridge() -> io::Result<Option<u32>> {
     let socket = open(protocols::NETLINK_ROUTE)?;
-    let mut request =
-        NetlinkMessage::from(RouteNetlinkMessage::GetLink(LinkMessage::default()));
+    let mut request = NetlinkMessage::from(RouteNetlinkMessage::GetLink(LinkMessage::default()));
     request.header.flags = NLM_F_DUMP | NLM_F_REQUEST;
     request.finalize();
     let mut octets = vec![0; request.buffer_len()];

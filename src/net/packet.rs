@@ -39,7 +39,8 @@ pub fn open(layer: Layer, program: &[Instruction], interface: u32) -> io::Result
 /// How many frames passed the filter and how many of them were lost for lack of room, since the last time asked.
 pub fn statistics(socket: &Socket) -> io::Result<(u64, u64)> {
     let mut counts = libc::tpacket_stats { tp_packets: 0, tp_drops: 0 };
-    let mut length = libc::socklen_t::try_from(mem::size_of_val(&counts)).map_err(io::Error::other)?;
+    let mut length =
+        libc::socklen_t::try_from(mem::size_of_val(&counts)).map_err(io::Error::other)?;
     // SAFETY: the kernel writes at most `length` octets to `counts`, which is a plain structure of that size.
     let said = unsafe {
         libc::getsockopt(

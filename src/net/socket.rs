@@ -41,7 +41,10 @@ pub fn open(speech: Speech, towards: IpAddr) -> io::Result<Socket> {
     let socket = Socket::new(domain(towards), kind, protocol)?;
     socket.set_nonblocking(true)?;
     if let IpAddr::V6(address) = towards {
-        socket.set_only_v6(address.to_ipv4_mapped().is_none())?;
+        // A raw socket speaks its own family only, and does not know the option.
+        if kind != Type::RAW {
+            socket.set_only_v6(address.to_ipv4_mapped().is_none())?;
+        }
         set_number(&socket, libc::SOL_IPV6, libc::IPV6_RECVERR, 1)?;
         socket.set_recv_hoplimit_v6(true)?;
     }
@@ -124,9 +127,8 @@ pub fn set_number(socket: &Socket, level: i32, name: i32, value: i32) -> io::Res
 pub fn set_octets(socket: &Socket, level: i32, name: i32, value: &[u8]) -> io::Result<()> {
     let length = libc::socklen_t::try_from(value.len()).map_err(io::Error::other)?;
     // SAFETY: the kernel reads `length` octets from `value`, which lives until the call returns.
-    let said = unsafe {
-        libc::setsockopt(socket.as_raw_fd(), level, name, value.as_ptr().cast(), length)
-    };
+    let said =
+        unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, value.as_ptr().cast(), length) };
     if said == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

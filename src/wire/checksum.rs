@@ -8,17 +8,22 @@ pub struct Checksum(u32);
 
 impl Checksum {
     /// The sum over the pseudo-header of a packet (RFC 9293 section 3.1, RFC 8200 section 8.1).
-    pub fn of_pseudo_header(source: IpAddr, destination: IpAddr, protocol: u8, length: u32) -> Self {
+    pub fn of_pseudo_header(
+        source: IpAddr,
+        destination: IpAddr,
+        protocol: u8,
+        length: u32,
+    ) -> Self {
         Self::default()
             .address(source)
             .address(destination)
-            .add(&length.to_be_bytes())
-            .add(&[0, protocol])
+            .plus(&length.to_be_bytes())
+            .plus(&[0, protocol])
     }
 
     /// Adds octets; an odd one at the end counts as if a zero followed.
     #[must_use]
-    pub fn add(self, octets: &[u8]) -> Self {
+    pub fn plus(self, octets: &[u8]) -> Self {
         let mut sum = self.0;
         for pair in octets.chunks(2) {
             let word = u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]);
@@ -36,8 +41,8 @@ impl Checksum {
 
     fn address(self, address: IpAddr) -> Self {
         match address {
-            IpAddr::V4(address) => self.add(&address.octets()),
-            IpAddr::V6(address) => self.add(&address.octets()),
+            IpAddr::V4(address) => self.plus(&address.octets()),
+            IpAddr::V6(address) => self.plus(&address.octets()),
         }
     }
 }
@@ -48,7 +53,7 @@ mod tests {
 
     #[test]
     fn the_example_of_rfc_1071_section_3() {
-        let sum = Checksum::default().add(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]);
+        let sum = Checksum::default().plus(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]);
         assert_eq!(sum.finish(), !0xddf2);
     }
 }

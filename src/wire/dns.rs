@@ -182,7 +182,8 @@ impl<'m> Reader<'m> {
                 let Some(record) = self.record() else {
                     // A truncated message may end anywhere (RFC 2181 section 9).
                     reply.rcode = rcode(header.flags & 0xf);
-                    let broken = if reply.truncated { Ok(reply) } else { Err(BadReply::Short("records")) };
+                    let broken =
+                        if reply.truncated { Ok(reply) } else { Err(BadReply::Short("records")) };
                     return broken;
                 };
                 match (section, record.rtype) {
@@ -199,7 +200,11 @@ impl<'m> Reader<'m> {
 
     fn answer(&self, reply: &mut DnsReply, record: &RawRecord<'_>) {
         let inner_name = |skip| {
-            Reader { message: self.message, at: record.data_at + skip }.name()?.to_ascii_lowercase().parse().ok()
+            Reader { message: self.message, at: record.data_at + skip }
+                .name()?
+                .to_ascii_lowercase()
+                .parse()
+                .ok()
         };
         let data = match record.rtype {
             1 => match <[u8; 4]>::try_from(record.data) {

@@ -86,7 +86,8 @@ impl Program {
 
     /// Lets everything through for which what is loaded is one of the values.
     fn accept_if(self, load: u16, at: u32, values: &[u32]) -> Self {
-        let compare = |program: Self, value: &u32| program.jump(JUMP_IF_EQUAL, *value, 0, 1).accept();
+        let compare =
+            |program: Self, value: &u32| program.jump(JUMP_IF_EQUAL, *value, 0, 1).accept();
         values.iter().fold(self.op(load, at), compare)
     }
 
@@ -102,9 +103,10 @@ impl Program {
             IpAddr::V4(address) => words(&address.octets()),
             IpAddr::V6(address) => words(&address.octets()),
         };
-        (at..).step_by(4).zip(words).fold(self, |program, (at, word)| {
-            program.require(LOAD_WORD, at, &[word])
-        })
+        (at..)
+            .step_by(4)
+            .zip(words)
+            .fold(self, |program, (at, word)| program.require(LOAD_WORD, at, &[word]))
     }
 
     /// From here on, only packets of one of these upper-layer protocols; extension headers pass unread. The network
@@ -118,9 +120,11 @@ impl Program {
                 .jump(JUMP_IF_ANY_BIT, 0x1fff, 0, 1)
                 .refuse()
                 .op(INDEX_BY_IPV4_HEADER, base),
-            Family::V6 => self
-                .accept_if(LOAD_OCTET, base + 6, &EXTENSIONS)
-                .require(LOAD_OCTET, base + 6, protocols),
+            Family::V6 => self.accept_if(LOAD_OCTET, base + 6, &EXTENSIONS).require(
+                LOAD_OCTET,
+                base + 6,
+                protocols,
+            ),
         }
     }
 }
@@ -222,12 +226,17 @@ pub fn echo_replies(family: Family, identifier: u16) -> Vec<Instruction> {
             .op(INDEX_BY_IPV4_HEADER, 0)
             .require(LOAD_OCTET_INDEXED, 0, &[kind])
             .require(LOAD_HALF_INDEXED, 4, &[u32::from(identifier)]),
-        Family::V6 => program
-            .require(LOAD_OCTET, 0, &[kind])
-            .require(LOAD_HALF, 4, &[u32::from(identifier)]),
+        Family::V6 => {
+            program.require(LOAD_OCTET, 0, &[kind]).require(LOAD_HALF, 4, &[u32::from(identifier)])
+        }
     }
     .accept()
     .0
+}
+
+/// For a packet socket that only sends.
+pub fn nothing() -> Vec<Instruction> {
+    Program::default().refuse().0
 }
 
 /// For a packet socket on one interface: ARP.
@@ -289,7 +298,8 @@ mod tests {
     }
 
     fn udp_frame(source: &str, destination: &str) -> Vec<u8> {
-        let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
+        let [source, destination]: [std::net::SocketAddr; 2] =
+            [source.parse().unwrap(), destination.parse().unwrap()];
         let family = Family::of(source.ip());
         let mut frame = frame::ethernet(Mac([2; 6]), Mac([4; 6]), family.ethertype());
         frame.extend(packet::udp(source, destination, b"payload").unwrap());
@@ -330,9 +340,9 @@ mod tests {
         assert!(run(&echo_replies(Family::V6, 0x1234), &message));
         assert!(!run(&echo_replies(Family::V6, 0x1235), &message));
         message[0] = 0;
-        let mut packet = packet::header(
-            "192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap(), 1, 64, 8,
-        ).unwrap();
+        let mut packet =
+            packet::header("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap(), 1, 64, 8)
+                .unwrap();
         packet.extend(message);
         assert!(run(&echo_replies(Family::V4, 0x1234), &packet));
     }

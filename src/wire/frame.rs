@@ -145,13 +145,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{model::service::{Port, Transport}, wire::packet};
+    use crate::{
+        model::service::{Port, Transport},
+        wire::packet,
+    };
 
     fn udp_frame(source: &str, destination: &str, payload: &[u8]) -> Vec<u8> {
-        let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
+        let [source, destination]: [std::net::SocketAddr; 2] =
+            [source.parse().unwrap(), destination.parse().unwrap()];
         let packet = packet::udp(source, destination, payload).unwrap();
         let family = Family::of(source.ip());
-        let mut frame = ethernet(Mac([2, 0, 0, 0, 0, 1]), Mac([2, 0, 0, 0, 0, 2]), family.ethertype());
+        let mut frame =
+            ethernet(Mac([2, 0, 0, 0, 0, 1]), Mac([2, 0, 0, 0, 0, 2]), family.ethertype());
         frame.extend(packet);
         frame
     }

@@ -48,7 +48,7 @@ pub fn echo_request(family: Family, id: EchoId, size: usize) -> Vec<u8> {
     message.extend(id.sequence.to_be_bytes());
     message.extend((0..size).map(|at| b'a' + u8::try_from(at % 26).unwrap_or(0)));
     if family == Family::V4 {
-        let sum = Checksum::default().add(&message).finish();
+        let sum = Checksum::default().plus(&message).finish();
         message[2..4].copy_from_slice(&sum.to_be_bytes());
     }
     message
@@ -110,7 +110,7 @@ mod tests {
             assert_eq!(read_echo_request(family, &message), Some(id));
             assert_eq!(read_echo_reply(family, &message), None);
         }
-        assert_eq!(Checksum::default().add(&echo_request(Family::V4, id, 3)).finish(), 0);
+        assert_eq!(Checksum::default().plus(&echo_request(Family::V4, id, 3)).finish(), 0);
     }
 
     proptest! {

@@ -51,7 +51,7 @@ pub fn icmpv6_frame(
     let (source, destination) = (IpAddr::from(source), IpAddr::from(destination));
     message.get_mut(2..4)?.fill(0);
     let sum = Checksum::of_pseudo_header(source, destination, protocol, u32::from(length))
-        .add(&message)
+        .plus(&message)
         .finish();
     message.get_mut(2..4)?.copy_from_slice(&sum.to_be_bytes());
     let mut frame = ethernet(mac, to, Family::V6.ethertype());

@@ -18,7 +18,7 @@ pub fn udp(source: SocketAddr, destination: SocketAddr, payload: &[u8]) -> Optio
     }
     segment.extend(payload);
     let sum = Checksum::of_pseudo_header(source.ip(), destination.ip(), UDP, u32::from(length))
-        .add(&segment)
+        .plus(&segment)
         .finish();
     // RFC 768: a sum of zero is sent as all ones, since zero says that there is none.
     let sum = if sum == 0 { 0xffff } else { sum };
@@ -47,6 +47,18 @@ pub fn header(
     }
 }
 
+/// The hop limit of a packet (without link header) that carries a TCP segment to this port.
+pub fn hop_limit_of_segment(packet: &[u8], to_port: u16) -> Option<u8> {
+    let sliced = etherparse::LaxSlicedPacket::from_ip(packet).ok()?;
+    let etherparse::TransportSlice::Tcp(tcp) = sliced.transport? else { return None };
+    (tcp.destination_port() == to_port).then_some(())?;
+    match sliced.net? {
+        etherparse::LaxNetSlice::Ipv4(ip) => Some(ip.header().ttl()),
+        etherparse::LaxNetSlice::Ipv6(ip) => Some(ip.header().hop_limit()),
+        etherparse::LaxNetSlice::Arp(_) => None,
+    }
+}
+
 fn ipv4_header(
     source: Ipv4Addr,
     destination: Ipv4Addr,
@@ -59,7 +71,7 @@ fn ipv4_header(
     header.extend([0, 0, 0x40, 0, hop_limit, protocol, 0, 0]);
     header.extend(source.octets());
     header.extend(destination.octets());
-    let sum = Checksum::default().add(&header).finish();
+    let sum = Checksum::default().plus(&header).finish();
     header[10..12].copy_from_slice(&sum.to_be_bytes());
     Some(header)
 }
@@ -85,10 +97,9 @@ mod tests {
 
     #[test]
     fn what_is_made_here_is_read_by_a_parser_with_right_checksums() {
-        for (source, destination) in [
-            ("192.0.2.1:1000", "198.51.100.2:53"),
-            ("[2001:db8::1]:1000", "[2001:db8:1::2]:53"),
-        ] {
+        for (source, destination) in
+            [("192.0.2.1:1000", "198.51.100.2:53"), ("[2001:db8::1]:1000", "[2001:db8:1::2]:53")]
+        {
             let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
             let packet = udp(source, destination, b"token").unwrap();
             let parsed = etherparse::PacketHeaders::from_ip_slice(&packet).unwrap();
