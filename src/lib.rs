@@ -24,6 +24,7 @@ pub mod report;
 
 pub mod net;
 pub mod serve;
+pub mod probe;
 pub mod lab;
 pub mod record;
 pub mod apply;

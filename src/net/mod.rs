@@ -10,3 +10,8 @@ pub mod neighbours;
 pub mod conntrack;
 pub mod switch;
 pub mod nftables;
+pub mod socket;
+pub mod endpoint;
+pub mod packet;
+pub mod interface;
+pub mod dump;

@@ -240,3 +240,22 @@ impl Host for Occupant {
         Box::pin(async move { self.look(aspect).unwrap_or_else(|reason| Answer::NotAsked { reason }) })
     }
 }
+
+impl Netns {
+    /// Plants a fault: with the services of its node, or in the kernel.
+    async fn plant(&self, fault: &Sabotage) -> Result<(), String> {
+        let Some(node) = fault.service_node() else {
+            return Err("no fault of the kernel can be planted yet".to_owned());
+        };
+        let occupant = self.occupants.get(node).ok_or_else(|| format!("the lab has no node `{node}`"))?;
+        occupant.services.sabotage(fault).await.map_err(|error| error.to_string())
+    }
+
+    /// Takes every planted fault out again.
+    async fn restore(&self, _stage: &Stage) -> Result<(), String> {
+        for occupant in self.occupants.values() {
+            occupant.services.clear_sabotage().await.map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+}
