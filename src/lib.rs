@@ -28,3 +28,4 @@ pub mod probe;
 pub mod lab;
 pub mod record;
 pub mod apply;
+pub mod walk;
