@@ -29,3 +29,4 @@ pub mod lab;
 pub mod record;
 pub mod apply;
 pub mod walk;
+pub mod cli;

@@ -15,3 +15,4 @@ pub mod endpoint;
 pub mod packet;
 pub mod interface;
 pub mod dump;
+pub mod trial;
