@@ -6,6 +6,9 @@ pub mod ask;
 pub mod reading;
 pub mod reach;
 
+#[cfg(test)]
+pub(crate) mod fixture;
+
 use crate::{
     model::{evidence::Seen, experiment::Experiment, verdict::Judgement},
     stage::Stage,
