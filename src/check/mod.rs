@@ -5,6 +5,14 @@ pub mod cause;
 pub mod ask;
 pub mod reading;
 pub mod reach;
+pub mod legs;
+pub mod names;
+
+mod aaaa_parity;
+mod aaaa_bogus;
+mod wrong_answers;
+mod egress_parity;
+mod service_reach;
 
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -111,7 +119,7 @@ impl UseCase {
 }
 
 /// Every check, in the order of the report.
-pub static CHECKS: &[&dyn Check] = &[];
+pub static CHECKS: &[&dyn Check] = &[&egress_parity::EgressParity, &service_reach::ServiceReach];
 
 /// The words of a check.
 pub fn text(id: &str) -> Option<&'static Text> {
