@@ -7,12 +7,16 @@ pub mod reading;
 pub mod reach;
 pub mod legs;
 pub mod names;
+pub mod sockets;
 
 mod aaaa_parity;
 mod aaaa_bogus;
+mod aaaa_dead;
 mod wrong_answers;
+mod server_listens;
 mod egress_parity;
 mod service_reach;
+mod listen_families;
 
 #[cfg(test)]
 pub(crate) mod fixture;
