@@ -14,7 +14,12 @@ mod aaaa_bogus;
 mod aaaa_dead;
 mod wrong_answers;
 mod server_listens;
+mod large_answer;
+mod ptr;
 mod egress_parity;
+mod no_ipv4_left;
+mod source_address;
+mod v4_literal;
 mod service_reach;
 mod listen_families;
 
