@@ -5,6 +5,26 @@ pub mod cause;
 pub mod ask;
 pub mod reading;
 pub mod reach;
+pub mod legs;
+pub mod names;
+pub mod sockets;
+
+mod aaaa_parity;
+mod aaaa_bogus;
+mod aaaa_dead;
+mod wrong_answers;
+mod server_listens;
+mod large_answer;
+mod ptr;
+mod egress_parity;
+mod no_ipv4_left;
+mod source_address;
+mod v4_literal;
+mod service_reach;
+mod listen_families;
+
+#[cfg(test)]
+pub(crate) mod fixture;
 
 use crate::{
     model::{evidence::Seen, experiment::Experiment, verdict::Judgement},
@@ -108,7 +128,7 @@ impl UseCase {
 }
 
 /// Every check, in the order of the report.
-pub static CHECKS: &[&dyn Check] = &[];
+pub static CHECKS: &[&dyn Check] = &[&egress_parity::EgressParity, &service_reach::ServiceReach];
 
 /// The words of a check.
 pub fn text(id: &str) -> Option<&'static Text> {
