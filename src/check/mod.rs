@@ -5,6 +5,8 @@ pub mod cause;
 pub mod ask;
 pub mod reading;
 pub mod reach;
+pub mod difference;
+pub mod crossing;
 
 use crate::{
     model::{evidence::Seen, experiment::Experiment, verdict::Judgement},
