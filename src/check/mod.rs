@@ -7,6 +7,10 @@ pub mod reading;
 pub mod reach;
 pub mod difference;
 pub mod crossing;
+pub mod neighbour;
+
+mod pol_rule_parity_static;
+mod pol_icmpv6_on_link;
 
 use crate::{
     model::{evidence::Seen, experiment::Experiment, verdict::Judgement},
@@ -110,7 +114,10 @@ impl UseCase {
 }
 
 /// Every check, in the order of the report.
-pub static CHECKS: &[&dyn Check] = &[];
+pub static CHECKS: &[&dyn Check] = &[
+    &pol_rule_parity_static::RuleParityStatic,
+    &pol_icmpv6_on_link::NotFilteredOnLink,
+];
 
 /// The words of a check.
 pub fn text(id: &str) -> Option<&'static Text> {
