@@ -12,6 +12,9 @@ pub mod neighbour;
 mod pol_rule_parity_static;
 mod pol_icmpv6_on_link;
 
+#[cfg(test)]
+pub(crate) mod fixture;
+
 use crate::{
     model::{evidence::Seen, experiment::Experiment, verdict::Judgement},
     stage::Stage,

@@ -59,19 +59,23 @@ impl Testbed {
         })
     }
 
-    /// The nodes that an end of a flow stands for: of the data plane, unless a node is named.
+    /// The nodes that an end of a flow stands for: of the data plane, unless a node is named. A segment or a site stands
+    /// for its hosts, not for the nodes that forward: those send from whichever of their addresses faces the way, which
+    /// may be an address that a rule for the segment's prefix does not hold. Name them where they are meant.
     pub fn members(&self, end: &End) -> Vec<&Node> {
         let in_data = |node: &&Node| {
             node.interfaces.iter().any(|interface| self.plane(interface) == Plane::Data)
         };
+        let is_host = |node: &&Node| !node.role.forwards();
         match end {
             End::Node(name) => self.nodes.get(name).into_iter().collect(),
             End::Segment(segment) => {
-                self.nodes.values().filter(|n| n.interface_on(segment).is_some()).collect()
+                let on = |n: &&Node| n.interface_on(segment).is_some();
+                self.nodes.values().filter(on).filter(is_host).collect()
             }
             End::Site(site) => {
                 let of_site = |n: &&Node| n.site.as_ref() == Some(site);
-                self.nodes.values().filter(of_site).filter(in_data).collect()
+                self.nodes.values().filter(of_site).filter(in_data).filter(is_host).collect()
             }
             End::Everywhere => self.nodes.values().filter(in_data).collect(),
         }
