@@ -104,7 +104,13 @@ impl Check for RaPlan {
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
-        let found = subjects(stage).iter().map(|subject| subject.judge(stage, seen)).collect();
+        let subjects = subjects(stage);
+        let mut found = Vec::new();
+        for subject in &subjects {
+            let judgement = subject.judge(stage, seen);
+            found.extend(subject.dependents(stage, &judgement));
+            found.push(judgement);
+        }
         Judge(&TEXT).or_not_applicable(found, "no Router Advertisements are planned in this phase")
     }
 }
@@ -178,6 +184,28 @@ impl Subject<'_> {
         let Some((case, _)) = differences.first() else { return judge.pass(name, evidence) };
         let words: Vec<_> = differences.iter().map(|(_, words)| words.as_str()).collect();
         judge.fail(name, evidence, self.complaint(stage, case, words.join("; ")))
+    }
+
+    /// The hosts that derive their addresses and routes from a router that does not announce as planned.
+    fn dependents(&self, stage: &Stage, judgement: &Judgement) -> Vec<Judgement> {
+        let Some(complaint) = &judgement.complaint else { return Vec::new() };
+        let accepts = |name: &&NodeName| {
+            let mut interfaces = stage.nodes[*name].interfaces.iter();
+            interfaces.any(|i| i.segment == *self.segment && i.accepts_advertisements)
+        };
+        let hosts = stage.nodes.keys().filter(accepts);
+        hosts
+            .map(|host| {
+                let scope = Scope {
+                    family: Some(Family::V6),
+                    nodes: vec![host.clone()],
+                    ..Scope::default()
+                };
+                let complaint = Complaint { scope, ..complaint.clone() };
+                let subject = format!("{} for {host}", judgement.subject);
+                Judge(&TEXT).fail(subject, judgement.evidence.clone(), complaint)
+            })
+            .collect()
     }
 
     /// Where what was said is not what is planned, worst first.

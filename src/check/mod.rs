@@ -8,9 +8,16 @@ pub mod reach;
 pub mod difference;
 pub mod crossing;
 pub mod neighbour;
+pub mod advertisement;
 
 mod pol_rule_parity_static;
 mod pol_icmpv6_on_link;
+mod l2_ra_plan;
+mod l2_rogue_ra;
+mod l2_dad;
+mod l2_unplanned_v6;
+mod l2_server_address_stability;
+mod l2_neighbour_path;
 
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -120,6 +127,12 @@ impl UseCase {
 pub static CHECKS: &[&dyn Check] = &[
     &pol_rule_parity_static::RuleParityStatic,
     &pol_icmpv6_on_link::NotFilteredOnLink,
+    &l2_ra_plan::RaPlan,
+    &l2_rogue_ra::RogueRa,
+    &l2_dad::Dad,
+    &l2_unplanned_v6::UnplannedV6,
+    &l2_server_address_stability::ServerAddressStability,
+    &l2_neighbour_path::NeighbourPath,
 ];
 
 /// The words of a check.
