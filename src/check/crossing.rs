@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::{
     model::{
         family::Family,
+        flow::Traffic,
         name::{NodeName, SegmentName},
         segment::Plane,
     },
@@ -94,6 +95,23 @@ pub fn by_side(stage: &Stage, family: Family) -> BTreeMap<Side, Vec<Crossing>> {
         }
     }
     sides
+}
+
+/// One way between hosts for every sequence of links that the plan has between them, routers on the way, in both
+/// directions; only where pings are allowed.
+pub fn ways(stage: &Stage, family: Family) -> Vec<Path> {
+    let ends = representatives(stage, family);
+    let mut found = BTreeMap::new();
+    for (from, _) in &ends {
+        for (_, to) in &ends {
+            let Ok(path) = stage.path(from, *to) else { continue };
+            let end = path.nodes.last().expect("a path has ends");
+            if !path.transit().is_empty() && stage.is_allowed(from, end, &Traffic::Ping) {
+                found.entry(path.segments.clone()).or_insert(path);
+            }
+        }
+    }
+    found.into_values().collect()
 }
 
 /// Nodes and addresses that stand for the segments of the data plane: hosts first, routers where there is no host.

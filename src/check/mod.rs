@@ -9,15 +9,22 @@ pub mod difference;
 pub mod crossing;
 pub mod neighbour;
 pub mod advertisement;
+pub mod error_trail;
 
 mod pol_rule_parity_static;
+mod pol_rule_parity_dynamic;
+mod pol_default_deny_v6;
+mod pol_icmpv6_musts;
 mod pol_icmpv6_on_link;
+mod pol_anti_spoof;
 mod l2_ra_plan;
 mod l2_rogue_ra;
 mod l2_dad;
 mod l2_unplanned_v6;
 mod l2_server_address_stability;
 mod l2_neighbour_path;
+mod path_pmtu;
+mod path_trace_parity;
 
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -126,13 +133,20 @@ impl UseCase {
 /// Every check, in the order of the report.
 pub static CHECKS: &[&dyn Check] = &[
     &pol_rule_parity_static::RuleParityStatic,
+    &pol_rule_parity_dynamic::RuleParityDynamic,
+    &pol_default_deny_v6::DefaultDenyV6,
+    &pol_icmpv6_musts::Icmpv6Musts,
     &pol_icmpv6_on_link::NotFilteredOnLink,
+    &pol_anti_spoof::AntiSpoof,
     &l2_ra_plan::RaPlan,
     &l2_rogue_ra::RogueRa,
     &l2_dad::Dad,
     &l2_unplanned_v6::UnplannedV6,
     &l2_server_address_stability::ServerAddressStability,
     &l2_neighbour_path::NeighbourPath,
+    &path_pmtu::Pmtu,
+    &path_pmtu::Blackhole,
+    &path_trace_parity::TraceParity,
 ];
 
 /// The words of a check.
