@@ -112,7 +112,7 @@ impl Checker<'_> {
             }
             (Shape::List { of, most }, DeValue::Array(items)) => {
                 self.at_most(*most, items.len(), place);
-                for item in items.iter() {
+                for item in items {
                     let entry = Entry { key: entry.key.clone(), at: item.span(), value: item };
                     self.value(of, &entry, place);
                 }

@@ -30,6 +30,9 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// Every severity, the least first.
+    pub const ALL: [Self; 4] = [Self::Notice, Self::Minor, Self::Major, Self::Critical];
+
     /// The word of the JSON and of the tables.
     pub fn word(self) -> &'static str {
         match self {

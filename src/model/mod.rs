@@ -19,5 +19,6 @@ pub mod experiment;
 pub mod evidence;
 pub mod finding;
 pub mod verdict;
+pub mod gate;
 pub mod step;
 pub mod fault;

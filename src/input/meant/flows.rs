@@ -6,7 +6,13 @@ use crate::{
         diagnostic::{Diagnostic, Span},
         suggest::suggest,
         table::{At, read},
-        written::{self, flow::EVERYWHERE, node::Node, service::Service, testbed::Testbed},
+        written::{
+            self,
+            flow::{EVERYWHERE, literal},
+            node::Node,
+            service::Service,
+            testbed::Testbed,
+        },
     },
     model::{
         flow::{End, Flow, Intent, Traffic},
@@ -172,15 +178,6 @@ fn meaning(
     ports.sort_unstable();
     ports.dedup();
     ports.into_iter().map(traffic).collect()
-}
-
-/// `tcp/8443`, `udp/514`.
-fn literal(word: &str) -> Option<Port> {
-    let (transport, number) = word.split_once('/')?;
-    let transport = [Transport::Tcp, Transport::Udp]
-        .into_iter()
-        .find(|candidate| candidate.to_string() == transport)?;
-    Some(Port { transport, number: number.parse().ok().filter(|number| *number > 0)? })
 }
 
 fn ports(service: &Service) -> Vec<Port> {

@@ -129,7 +129,7 @@ fn wrong_route(
 
 /// The families live on interfaces in each phase, together.
 pub(super) fn live<'i>(
-    interfaces: impl Iterator<Item = &'i Interface> + Clone,
+    interfaces: &(impl Iterator<Item = &'i Interface> + Clone),
 ) -> PerPhase<Families> {
     PerPhase::from_fn(|phase| {
         interfaces.clone().fold(Families::NONE, |all, i| all.or(*i.families.in_phase(phase)))

@@ -84,11 +84,11 @@ fn families_of(
     segments: &BTreeMap<SegmentName, Segment>,
 ) -> PerPhase<Families> {
     if let Some(on) = &service.on {
-        return nodes::live(interfaces.iter().filter(|interface| interface.name == on.is));
+        return nodes::live(&interfaces.iter().filter(|interface| interface.name == on.is));
     }
     let in_data = |i: &&Interface| segments.get(&i.segment).is_some_and(|s| s.plane == Plane::Data);
     let data = interfaces.iter().filter(in_data);
-    if data.clone().next().is_some() { nodes::live(data) } else { nodes::live(interfaces.iter()) }
+    if data.clone().next().is_some() { nodes::live(&data) } else { nodes::live(&interfaces.iter()) }
 }
 
 fn path(

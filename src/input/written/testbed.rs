@@ -91,18 +91,18 @@ pub(in crate::input) struct Testbed {
 impl Testbed {
     /// What is of the right shape.
     pub(in crate::input) fn read(root: &Table<'_>) -> Self {
-        fn all<T>(entries: Vec<Entry<'_>>, read: impl Fn(&Entry<'_>) -> Option<T>) -> Vec<T> {
+        fn all<T>(entries: &[Entry<'_>], read: impl Fn(&Entry<'_>) -> Option<T>) -> Vec<T> {
             entries.iter().filter_map(read).collect()
         }
         Self {
             title: root.one("title"),
             source: root.one("source"),
-            sites: all(root.children("site"), Site::read),
-            segments: all(root.children("segment"), Segment::read),
-            nodes: all(root.children("node"), Node::read),
-            zones: all(root.items("zone"), Zone::read),
-            tunnels: all(root.children("tunnel"), Tunnel::read),
-            flows: all(root.items("flow"), Flow::read),
+            sites: all(&root.children("site"), Site::read),
+            segments: all(&root.children("segment"), Segment::read),
+            nodes: all(&root.children("node"), Node::read),
+            zones: all(&root.items("zone"), Zone::read),
+            tunnels: all(&root.children("tunnel"), Tunnel::read),
+            flows: all(&root.items("flow"), Flow::read),
             partial: root.table("partial").map(|t| Partial::read(&t)).unwrap_or_default(),
         }
     }
