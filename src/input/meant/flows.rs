@@ -28,6 +28,9 @@ pub(super) struct Placed {
     pub(super) to: Span,
 }
 
+/// The most flows that are read, pair of ends by pair of ends.
+const MOST_FLOWS: usize = 4000;
+
 /// Every flow: one for each pair of ends and each intent.
 pub(super) fn resolve(written: &Testbed, found: &mut Vec<Diagnostic>) -> Vec<Placed> {
     let mut flows = Vec::new();
@@ -46,6 +49,12 @@ pub(super) fn resolve(written: &Testbed, found: &mut Vec<Diagnostic>) -> Vec<Pla
             }
             for from in &from {
                 flows.extend(to.iter().map(|to| placed(flow, from, to, &traffic, intent)));
+                if flows.len() > MOST_FLOWS {
+                    let message = format!("there are more than {MOST_FLOWS} flows from end to end");
+                    let hint = "name segments or sites instead of single nodes";
+                    found.push(Diagnostic::error(&flow.at, message).hint(hint));
+                    return flows;
+                }
             }
         }
     }
@@ -156,6 +165,12 @@ fn meaning(
     let traffic = |port| Traffic::Port { word: word.is.clone(), port };
     if let Some(port) = literal(&word.is) {
         return vec![traffic(port)];
+    }
+    if word.is.contains('/') {
+        let message = format!("`{}` is not a port", word.is);
+        let hint = "write `tcp/443` or `udp/53`, with a number from 1 to 65535";
+        found.push(Diagnostic::error(&word.at, message).hint(hint));
+        return Vec::new();
     }
     let services: Vec<_> = reached(written, to).flat_map(|n| offered(written, n)).collect();
     let named = services.iter().filter(|service| service.name.is.as_str() == word.is);

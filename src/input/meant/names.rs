@@ -118,7 +118,10 @@ pub(super) fn unknown(
     found: &mut Vec<Diagnostic>,
 ) {
     let kinds: Vec<_> = wanted.iter().map(|noun| noun.with_article()).collect();
-    let kinds = kinds.join(" or ");
+    let kinds = match kinds.as_slice() {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        kinds => kinds.concat(),
+    };
     let other = all(written).find(|(known, ..)| *known == name);
     if let Some((_, noun, place)) = other {
         let message = format!("`{name}` is {}, but {kinds} is needed here", noun.with_article());

@@ -41,10 +41,10 @@ fn one(
     found: &mut Vec<Diagnostic>,
 ) -> Node {
     let name = node.name.is.clone();
-    if node.on.is_empty() {
+    if let Some(at) = &node.unplugged {
         let message = format!("node `{name}` has no interface");
         let hint = "plug it in: `on = { eth0 = \"…\" }` with the name of a segment";
-        found.push(Diagnostic::error(&node.name.at, message).hint(hint));
+        found.push(Diagnostic::error(at, message).hint(hint));
     }
     let speaks = families::of_node(written, node, found);
     let interfaces: Vec<_> = node

@@ -1,12 +1,12 @@
 //! Services: what each speaks, where, over which families, under which names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{families, nodes};
 use crate::{
     input::{
         diagnostic::Diagnostic,
-        suggest::suggest,
+        suggest::{list, suggest},
         table::At,
         written::{self, testbed::Testbed},
     },
@@ -143,13 +143,12 @@ pub(super) fn check(written: &Testbed, testbed: &testbed::Testbed, found: &mut V
         for name in node.serve.iter().flat_map(|service| &service.names) {
             let zoned = written.zones.iter().any(|zone| name.is.is_within(&zone.origin.is));
             if !zoned {
-                let zones: Vec<_> = testbed.zones.iter().map(|z| z.origin.as_str()).collect();
+                let zones: BTreeSet<_> = testbed.zones.iter().map(|z| z.origin.as_str()).collect();
                 let message = format!("`{}` is in no zone of the testbed", name.is);
-                let hint = match zones.as_slice() {
-                    [] => "add a `[[zone]]` with its origin and servers".to_owned(),
-                    zones => {
-                        format!("zones are {}", crate::input::suggest::list(zones.iter().copied()))
-                    }
+                let hint = if zones.is_empty() {
+                    "add a `[[zone]]` with its origin and servers".to_owned()
+                } else {
+                    format!("the zones are {}", list(zones))
                 };
                 found.push(Diagnostic::error(&name.at, message).hint(hint));
             }

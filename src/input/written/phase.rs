@@ -52,6 +52,10 @@ fn check_id(text: &str) -> Result<(), String> {
     })
 }
 
+fn ids(gate: &Table<'_>) -> Vec<At<String>> {
+    gate.list::<String>("require").into_iter().filter(|id| check_id(&id.is).is_ok()).collect()
+}
+
 /// A phase file as written.
 #[derive(Clone, Debug)]
 pub(in crate::input) struct PhaseFile {
@@ -70,7 +74,7 @@ impl PhaseFile {
             phase: root.one("phase"),
             title: root.one("title"),
             source: root.one("source"),
-            require: gate.list("require"),
+            require: ids(&gate),
             at_most: gate.one("at-most").map(|severity| severity.is),
         }
     }
