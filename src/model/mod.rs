@@ -20,6 +20,5 @@ pub mod evidence;
 pub mod finding;
 pub mod gate;
 pub mod verdict;
-pub mod gate;
 pub mod step;
 pub mod fault;
