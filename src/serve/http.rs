@@ -36,7 +36,9 @@ pub(super) async fn converse(
         speaker.hold_back(family).await;
         Ok::<_, Infallible>(answer(speaker, &request, family))
     });
-    http1::Builder::new().serve_connection(TokioIo::new(stream), service).await
+    // A user who has said everything and closes its side still gets its answer.
+    let mut protocol = http1::Builder::new();
+    protocol.half_close(true).serve_connection(TokioIo::new(stream), service).await
 }
 
 fn answer<B>(speaker: &Speaker, request: &Request<B>, family: Family) -> Response<Full<Bytes>> {

@@ -6,7 +6,7 @@ const INSIDE: &str = "SIXWALK_TEST_SANDBOX";
 
 /// Whether this process is already the sandboxed one. The outer process runs the named test again inside and passes its
 /// success on.
-pub fn inside_sandbox(test: &str) -> bool {
+pub(crate) fn inside_sandbox(test: &str) -> bool {
     if env::var_os(INSIDE).is_some() {
         return true;
     }
