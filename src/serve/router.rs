@@ -43,8 +43,6 @@ const INITIAL: u32 = 3;
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 /// How often the link-local address is looked for while there is none that may be used.
 const LOOK: Duration = Duration::from_millis(50);
-/// How long announced servers may be used: three times `MaxRtrAdvInterval` (RFC 8106 section 5.1).
-pub(super) const DNS_LIFETIME_S: u32 = 39;
 
 /// A router on one link. Dropping it silences it; [`Router::stop`] says farewell first.
 pub struct Router {

@@ -3,125 +3,33 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io, mem,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use ipnet::IpNet;
-
 use super::{
-    authority::CertificateError,
-    https::Doors,
+    announcement,
+    doors::Doors,
+    error::ServeError,
     listener::Listening,
     orders::{Orders, Place},
     premises::Premises,
-    router::{DNS_LIFETIME_S, Router},
+    router::Router,
     shared::Shared,
     socket::{self, Datagrams},
     speaker::Speaker,
 };
 use crate::{
     model::{
-        answer::HeardPrefix,
         fault::Sabotage,
-        name::{DomainName, InterfaceName, NodeName, ServiceName},
+        name::{InterfaceName, NodeName, ServiceName},
         node::{Interface, Node},
-        segment::Advertisement,
         service::{ServiceKind, Transport},
         step::Change,
     },
     net::namespace::Namespace,
     wire::ra::Announcement,
 };
-
-/// Why a node cannot serve what it is told.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// A change or a fault that services have no part in.
-    #[error("the services of node `{node}` have no part in this: {what}")]
-    NotOurs {
-        /// The node.
-        node: NodeName,
-        /// The change or fault.
-        what: String,
-    },
-    /// The node has no such service, or one of another kind.
-    #[error("node `{node}` has no {kind}service `{service}`; its services are: {known}")]
-    NoService {
-        /// The node.
-        node: NodeName,
-        /// The name that was given.
-        service: String,
-        /// The kind that was needed with a blank behind it, or nothing.
-        kind: &'static str,
-        /// What there is.
-        known: String,
-    },
-    /// The node has no such interface.
-    #[error("node `{node}` has no interface `{interface}`")]
-    NoInterface {
-        /// The node.
-        node: NodeName,
-        /// The name that was given.
-        interface: InterfaceName,
-    },
-    /// The node announces nothing there that could be wrong.
-    #[error("node `{node}` announces nothing on `{interface}` in this phase")]
-    NotAnnouncing {
-        /// The node.
-        node: NodeName,
-        /// The interface.
-        interface: InterfaceName,
-    },
-    /// No zone of the node holds a name.
-    #[error("node `{node}` serves no zone that `{name}` belongs to in this phase")]
-    NoZone {
-        /// The node.
-        node: NodeName,
-        /// The name.
-        name: DomainName,
-    },
-    /// A listening socket could not be opened.
-    #[error("`{service}` of node `{node}` cannot listen on {transport} {address}: {source}")]
-    Listen {
-        /// The node.
-        node: NodeName,
-        /// The service.
-        service: ServiceName,
-        /// The transport.
-        transport: Transport,
-        /// The address and port.
-        address: SocketAddr,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// Announcing could not begin.
-    #[error("node `{node}` cannot announce as a router on `{interface}`: {source}")]
-    Announce {
-        /// The node.
-        node: NodeName,
-        /// The interface.
-        interface: InterfaceName,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// The namespace of the node could not be entered.
-    #[error("cannot enter the namespace of node `{node}`: {source}")]
-    Enter {
-        /// The node.
-        node: NodeName,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// There is no certificate to serve with.
-    #[error("node `{node}` has no certificate: {source}")]
-    Certificate {
-        /// The node.
-        node: NodeName,
-        /// Why.
-        source: CertificateError,
-    },
-}
 
 /// The services of one node. Dropping it closes all of them at once.
 pub struct ServiceHost {
@@ -232,7 +140,7 @@ impl ServiceHost {
             }
             Change::Advertise { interface, plan, prefix, mtu, dns } => {
                 let link = self.interface(interface)?;
-                let announcement = announcement(link, plan, *prefix, *mtu, dns);
+                let announcement = announcement::planned(link.mac, plan, *prefix, *mtu, dns);
                 orders.announcements.insert(interface.clone(), announcement);
             }
             Change::StopAdvertising { interface } => {
@@ -362,7 +270,11 @@ impl ServiceHost {
 
     fn set_up_tls(&self) -> Result<(), ServeError> {
         if self.premises.doors.get().is_none() {
-            let doors = Doors::new(&self.premises);
+            let doors = Doors::new(
+                &self.premises.shared,
+                &self.premises.names(),
+                &self.premises.addresses(),
+            );
             let doors = doors
                 .map_err(|source| ServeError::Certificate { node: self.node().clone(), source })?;
             self.premises.doors.get_or_init(|| doors);
@@ -442,35 +354,4 @@ fn open_sockets(places: Vec<Place>) -> Result<Vec<(Place, Socket)>, (Place, io::
         }
     }
     Ok(opened)
-}
-
-/// A plan as it is announced. Lifetimes of the prefix are the defaults of RFC 4861 section 6.2.1.
-fn announcement(
-    interface: &Interface,
-    plan: &Advertisement,
-    prefix: IpNet,
-    mtu: u32,
-    dns: &[IpAddr],
-) -> Announcement {
-    let v6 = |address: &IpAddr| match address {
-        IpAddr::V6(address) => Some(*address),
-        IpAddr::V4(_) => None,
-    };
-    Announcement {
-        hop_limit: 64,
-        managed: plan.managed,
-        other: plan.other,
-        lifetime_s: plan.lifetime_s,
-        mac: interface.mac,
-        mtu: Some(mtu),
-        prefixes: vec![HeardPrefix {
-            prefix: prefix.trunc(),
-            on_link: plan.on_link,
-            autonomous: plan.autonomous,
-            valid_s: 2_592_000,
-            preferred_s: 604_800,
-        }],
-        dns: dns.iter().filter_map(v6).collect(),
-        dns_lifetime_s: DNS_LIFETIME_S,
-    }
 }

@@ -135,3 +135,22 @@ fn what_is_announced_is_the_plan_until_a_fault_bends_it() {
     lab.clear();
     assert_eq!(hear(&lab, |_| true), heard);
 }
+
+#[test]
+fn a_router_waits_until_its_interface_speaks_ipv6() {
+    if !support::inside_sandbox("router::a_router_waits_until_its_interface_speaks_ipv6") {
+        return;
+    }
+    let lab = Lab::new(Vec::new());
+    let switch = |value: &str| {
+        let path = "/proc/sys/net/ipv6/conf/s0/disable_ipv6";
+        lab.server.run(|| std::fs::write(path, value)).unwrap();
+    };
+    switch("1");
+    lab.apply(&advertise()).unwrap();
+    switch("0");
+    hear(&lab, |_| true);
+    switch("1");
+    switch("0");
+    hear(&lab, |_| true);
+}

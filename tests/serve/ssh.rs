@@ -36,9 +36,9 @@ fn ssh_shows_its_pinned_key_and_lets_nobody_in() {
     }
     let lab = Lab::new(every_service());
     lab.listen("ssh", "::");
-    let mut stream = lab.connect(V6, 22).unwrap();
+    let mut open = lab.connect(V6, 22).unwrap();
     let mut banner = [0; 17];
-    stream.read_exact(&mut banner).unwrap();
+    open.read_exact(&mut banner).unwrap();
     assert_eq!(&banner, b"SSH-2.0-sixwalk\r\n");
 
     let (tell, key) = oneshot::channel();
@@ -53,8 +53,7 @@ fn ssh_shows_its_pinned_key_and_lets_nobody_in() {
     });
     let pinned = lab.shared.host_key(&"portal".parse().unwrap());
     assert_eq!(key.blocking_recv().unwrap().key_data(), pinned.public_key().key_data());
-    let mut rest = Vec::new();
-    let mut open = lab.connect(V6, 22).unwrap();
     lab.stop("ssh", "::");
+    let mut rest = Vec::new();
     assert!(open.read_to_end(&mut rest).is_ok(), "the session ends with the listener");
 }
