@@ -20,14 +20,14 @@ pub enum ServeError {
         what: String,
     },
     /// The node has no such service, or one of another kind.
-    #[error("node `{node}` has no {kind}service `{service}`; its services are: {known}")]
+    #[error("node `{node}` has no service {service} of kind {kinds}; its services are: {known}")]
     NoService {
         /// The node.
         node: NodeName,
-        /// The name that was given.
+        /// The name that was given, quoted.
         service: String,
-        /// The kind that was needed with a blank behind it, or nothing.
-        kind: &'static str,
+        /// The kinds that were possible.
+        kinds: String,
         /// What there is.
         known: String,
     },

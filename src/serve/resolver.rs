@@ -203,7 +203,7 @@ async fn over_tcp(
     Err(io::Error::other("the reply belongs to another question"))
 }
 
-/// RFC 5452 section 4.
+/// RFC 5452 section 9.1.
 fn belongs(heard: &Message, query: &Message) -> bool {
     heard.metadata.id == query.metadata.id
         && heard.metadata.message_type == MessageType::Response

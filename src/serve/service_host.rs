@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     model::{
-        fault::Sabotage,
+        fault::{ContentFault, Sabotage},
         name::{InterfaceName, NodeName, ServiceName},
         node::{Interface, Node},
         service::{ServiceKind, Transport},
@@ -124,18 +124,18 @@ impl ServiceHost {
     fn take(&self, orders: &mut Orders, change: &Change) -> Result<(), ServeError> {
         match change {
             Change::Listen { service, address } => {
-                self.service(service, None)?;
+                self.service(service, &ServiceKind::ALL)?;
                 orders.listeners.insert((service.clone(), *address));
             }
             Change::StopListening { service, address } => {
                 orders.listeners.remove(&(service.clone(), *address));
             }
             Change::PublishZones { service, zones } => {
-                self.service(service, Some(ServiceKind::Dns))?;
+                self.service(service, &[ServiceKind::Dns])?;
                 orders.zones.insert(service.clone(), zones.clone());
             }
             Change::Delegate { service, zones } => {
-                self.service(service, Some(ServiceKind::Resolver))?;
+                self.service(service, &[ServiceKind::Resolver])?;
                 orders.delegations.insert(service.clone(), zones.clone());
             }
             Change::Advertise { interface, plan, prefix, mtu, dns } => {
@@ -156,8 +156,13 @@ impl ServiceHost {
         match fault {
             Sabotage::ListenOnly { service, .. }
             | Sabotage::StopService { service, .. }
-            | Sabotage::ServeDifferently { service, .. }
-            | Sabotage::Delay { service, .. } => self.service(service, None),
+            | Sabotage::Delay { service, .. } => self.service(service, &ServiceKind::ALL),
+            Sabotage::ServeDifferently { service, how: ContentFault::OtherCertificate, .. } => {
+                self.service(service, &[ServiceKind::Https])
+            }
+            Sabotage::ServeDifferently { service, .. } => {
+                self.service(service, &[ServiceKind::Http, ServiceKind::Https])
+            }
             Sabotage::ExtraListener { .. } => Ok(()),
             Sabotage::SetRecord { name, .. } | Sabotage::RemoveRecord { name, .. } => {
                 let name = name.clone();
@@ -178,31 +183,28 @@ impl ServiceHost {
         ServeError::NotOurs { node: self.node().clone(), what }
     }
 
-    fn service(&self, name: &ServiceName, kind: Option<ServiceKind>) -> Result<(), ServeError> {
-        let found = self.premises.node.service(name.as_str());
-        match found {
-            Some(service) if kind.is_none_or(|kind| kind == service.kind) => Ok(()),
-            _ => Err(self.no_service(name.as_str(), kind)),
+    /// Whether the node has a service of one of these kinds.
+    fn service(&self, name: &ServiceName, kinds: &[ServiceKind]) -> Result<(), ServeError> {
+        match self.premises.node.service(name.as_str()) {
+            Some(service) if kinds.contains(&service.kind) => Ok(()),
+            _ => Err(self.no_service(&format!("`{name}`"), kinds)),
         }
     }
 
     fn answers_names(&self) -> Result<(), ServeError> {
-        let answers = |kind| matches!(kind, ServiceKind::Dns | ServiceKind::Resolver);
-        let known = self.premises.node.services.iter().any(|service| answers(service.kind));
-        if known { Ok(()) } else { Err(self.no_service("dns", Some(ServiceKind::Dns))) }
+        let kinds = [ServiceKind::Dns, ServiceKind::Resolver];
+        let known = self.premises.node.services.iter().any(|s| kinds.contains(&s.kind));
+        if known { Ok(()) } else { Err(self.no_service("of any name", &kinds)) }
     }
 
-    fn no_service(&self, name: &str, kind: Option<ServiceKind>) -> ServeError {
+    fn no_service(&self, service: &str, kinds: &[ServiceKind]) -> ServeError {
         let services = &self.premises.node.services;
         let known: Vec<_> = services.iter().map(|s| format!("`{}` ({})", s.name, s.kind)).collect();
+        let kinds: Vec<_> = kinds.iter().map(|kind| kind.word()).collect();
         ServeError::NoService {
             node: self.node().clone(),
-            service: name.to_owned(),
-            kind: match kind {
-                Some(ServiceKind::Dns) => "dns ",
-                Some(ServiceKind::Resolver) => "resolver ",
-                _ => "",
-            },
+            service: service.to_owned(),
+            kinds: kinds.join(" or "),
             known: if known.is_empty() { "none".to_owned() } else { known.join(", ") },
         }
     }

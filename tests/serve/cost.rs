@@ -34,7 +34,7 @@ fn idle_services_cost_little_and_idle_nodes_nearly_nothing() {
         .map(|_| ServiceHost::new(&node(Vec::new()), lab.server.clone(), Arc::clone(&lab.shared)))
         .collect();
     let bare = resident() - before;
-    assert!(bare < 4 << 20, "1000 nodes without services take {bare} octets");
+    assert!(bare < 2 << 20, "1000 nodes without services take {bare} octets");
     drop(hosts);
 
     let echoes = (0..100).map(|number| Service {

@@ -132,7 +132,10 @@ fn a_change_that_fails_changes_nothing() {
     let error = lab.apply(&Change::ForgetResidue).unwrap_err();
     assert!(matches!(error, ServeError::NotOurs { .. }), "{error}");
     let error = lab.apply(&listen("ldap", V6)).unwrap_err().to_string();
-    assert!(error.contains("no service `ldap`") && error.contains("`https` (https)"), "{error}");
+    assert!(
+        error.contains("no service `ldap` of kind http or ") && error.contains("`https` (https)"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -175,17 +175,26 @@ fn content_faults_show_to_their_family_only() {
     assert_eq!(bare(V6), bare(V4));
     lab.clear();
 
+    let no_web = Sabotage::ServeDifferently {
+        node: "portal".parse().unwrap(),
+        service: "echo".parse().unwrap(),
+        family: Family::V6,
+        how: ContentFault::Stale,
+    };
+    let error = lab.runtime.block_on(lab.host.sabotage(&no_web)).unwrap_err();
+    assert!(error.to_string().contains("no service `echo` of kind http or https;"), "{error}");
+
     lab.sabotage(&Sabotage::Delay {
         node: "portal".parse().unwrap(),
         service: "http".parse().unwrap(),
         family: Family::V6,
-        ms: 400,
+        ms: 1_000,
     });
     let took = |ip| {
         let began = Instant::now();
         lab.get(ip);
         began.elapsed()
     };
-    assert!(took(V6) >= Duration::from_millis(400));
-    assert!(took(V4) < Duration::from_millis(400));
+    assert!(took(V6) >= Duration::from_millis(1_000));
+    assert!(took(V4) < Duration::from_millis(1_000));
 }
