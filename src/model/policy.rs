@@ -48,6 +48,8 @@ pub enum Action {
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Match {
+    /// Came in by the node's own loopback interface.
+    Loopback,
     /// Came in by this interface.
     InInterface(InterfaceName),
     /// Leaves by this interface.
@@ -171,6 +173,7 @@ impl fmt::Display for Match {
             Family::V6 => "ip6",
         };
         match self {
+            Self::Loopback => f.write_str("iifname lo"),
             Self::InInterface(name) => write!(f, "iifname {name}"),
             Self::OutInterface(name) => write!(f, "oifname {name}"),
             Self::Family(family) => write!(f, "meta nfproto {}", family.word()),

@@ -8,7 +8,7 @@ use super::Stage;
 use crate::model::{
     family::Family,
     flow::{End, Flow, Intent, Traffic},
-    name::{InterfaceName, NodeName},
+    name::NodeName,
     node::{Address, Role},
     policy::{Action, Chain, Filter, Hook, Match, Rule},
     segment::Plane,
@@ -107,9 +107,8 @@ fn between_planes(stage: &Stage, node: &NodeName) -> Vec<Rule> {
 
 /// What a filtering node takes for itself.
 fn input(stage: &Stage, node: &NodeName) -> Vec<Rule> {
-    let loopback: InterfaceName = "loopback".parse().expect("a constant that is a name");
     let mut rules = vec![
-        rule(label::LOOPBACK, [Match::InInterface(loopback)], Action::Accept),
+        rule(label::LOOPBACK, [Match::Loopback], Action::Accept),
         rule(label::ESTABLISHED, [Match::Established], Action::Accept),
         rule(
             label::ON_LINK,

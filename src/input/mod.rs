@@ -1,0 +1,68 @@
+//! The files that people write: a text goes in, what it means or everything that is wrong with it comes out. No file is
+//! opened here.
+//!
+//! A text is parsed once. `shape` holds the document against the grammar and complains of what does not fit; `written`
+//! reads the rest, with places; `meant` looks up every name, plans every address and checks what belongs together. All
+//! three complain into one list, so that one run shows every mistake.
+
+pub mod diagnostic;
+mod render;
+mod suggest;
+mod shape;
+mod table;
+mod written;
+mod meant;
+
+use toml::de::DeTable;
+
+use crate::model::testbed::Testbed;
+
+pub use diagnostic::{Diagnostic, Diagnostics, Level};
+
+use shape::Key;
+use table::Table;
+
+/// The longest text that is read, in octets: far beyond any testbed that a person writes.
+const LONGEST: usize = 4 << 20;
+
+/// Reads a testbed. `file` is its name for messages.
+pub fn testbed(file: &str, text: &str) -> Result<Testbed, Diagnostics> {
+    let (testbed, found) = examine(file, text);
+    testbed.ok_or(found)
+}
+
+/// Reads a testbed and says what is wrong with it, warnings included. There is a testbed if there is no error.
+pub fn examine(file: &str, text: &str) -> (Option<Testbed>, Diagnostics) {
+    let keys = written::testbed::KEYS;
+    with_root(file, text, keys, |root| meant::resolve(&written::testbed::Testbed::read(root)))
+}
+
+/// Parses, checks the shape, reads; the value is handed out only if there is no error.
+fn with_root<T>(
+    file: &str,
+    text: &str,
+    keys: &'static [Key],
+    read: impl FnOnce(&Table<'_>) -> (T, Vec<Diagnostic>),
+) -> (Option<T>, Diagnostics) {
+    if text.len() > LONGEST {
+        let message = format!("the file has {} octets; at most {LONGEST} are read", text.len());
+        return (None, Diagnostics::new(file, "", vec![Diagnostic::error(&(0..0), message)]));
+    }
+    let (document, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        let found = errors.iter().map(syntax).collect();
+        return (None, Diagnostics::new(file, text, found));
+    }
+    let root = Table::new(document.get_ref());
+    let mut found = shape::check(keys, &root, text);
+    let (value, more) = read(&root);
+    found.extend(more);
+    let found = Diagnostics::new(file, text, found);
+    (Some(value).filter(|_| found.count(Level::Error) == 0), found)
+}
+
+/// What the TOML parser says, as a sentence.
+fn syntax(error: &toml::de::Error) -> Diagnostic {
+    let span = error.span().unwrap_or(0..0);
+    Diagnostic::error(&span, format!("this is not TOML: {}", error.message()))
+}
