@@ -131,7 +131,7 @@ pub(super) fn gates(folder: Option<&Path>) -> Result<(Vec<Source>, BTreeMap<Phas
         let file = input::phase_file(&source.file, &source.text, &ids).map_err(|errors| shown(&errors))?;
         Ok((file.phase, file.gate))
     });
-    let gates = gates.collect::<Result<_, _>>()?;
+    let gates = gates.collect::<Result<_, Failure>>()?;
     Ok((sources, gates))
 }
 
