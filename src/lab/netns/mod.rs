@@ -18,6 +18,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::sync::Semaphore;
+
 use folder::Folder;
 use node::Node;
 use settle::Awaited;
@@ -48,6 +50,8 @@ pub struct NetnsLab {
     nodes: BTreeMap<NodeName, Arc<Node>>,
     wires: BTreeMap<SegmentName, Wire>,
     folders: PathBuf,
+    /// The kernel makes changes to links and addresses under one lock: more threads than two would only wait for it.
+    at_once: Semaphore,
 }
 
 impl NetnsLab {
@@ -55,7 +59,7 @@ impl NetnsLab {
     /// comes by changes. `folders` is where the folders of nodes go, usually `folder::FOLDERS`.
     pub fn build(stage: &Stage, folders: &Path) -> Result<Self, BuildError> {
         let build::Built { nodes, wires } = build::build(&stage.testbed)?;
-        Ok(Self { nodes, wires, folders: folders.to_owned() })
+        Ok(Self { nodes, wires, folders: folders.to_owned(), at_once: Semaphore::new(2) })
     }
 
     /// A node.
@@ -126,6 +130,7 @@ impl NetnsLab {
             }
             let count = kernels.len();
             let node = Arc::clone(node);
+            let _turn = self.at_once.acquire().await.expect("the semaphore is never closed");
             let made = tokio::task::spawn_blocking(move || change::make(&node, &kernels)).await;
             made.expect("making changes does not panic")
                 .map_err(|(index, said)| failed((done + index, said)))?;
