@@ -40,6 +40,8 @@ const UNKNOWN_PROTOCOL: u8 = 253;
 /// A destination options header of eight octets with the option 0x9e: for experiments (RFC 4727), to be answered with an
 /// error by whoever does not know it (RFC 8200 section 4.2).
 const UNKNOWN_OPTION: [u8; 8] = [0, 0, 0x9e, 4, 0, 0, 0, 0];
+/// At least eight octets: Linux passes on no error that quotes less of the payload.
+const PAYLOAD: &[u8] = b"sixwalk asks";
 /// Octets of payload of an echo request whose size does not matter.
 const SIZE: usize = 8;
 
@@ -54,12 +56,12 @@ pub(super) async fn ask(at: &Vantage, to: IpAddr, how: Provocation, deadline: In
         Provocation::ClosedPort => {
             let to = SocketAddr::new(to, CLOSED_PORT);
             let call = Call::open(at, Speech::Datagram, to, None, |_| Ok(()));
-            provoke(call, b"sixwalk", always, |_| Some(()), deadline).await
+            provoke(call, PAYLOAD, always, |_| Some(()), deadline).await
         }
         Provocation::UnknownNextHeader => {
             let to = SocketAddr::new(to, 0);
             let call = Call::open(at, Speech::Protocol(UNKNOWN_PROTOCOL), to, None, |_| Ok(()));
-            provoke(call, b"sixwalk", always, |_| Some(()), deadline).await
+            provoke(call, PAYLOAD, always, |_| Some(()), deadline).await
         }
         Provocation::HopLimit(hops) => {
             let call = echo_socket(at, to, id, |s| socket::set_hop_limit(s, family, hops));
