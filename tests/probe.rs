@@ -12,7 +12,7 @@ use std::{
     process::Command,
     sync::Arc,
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use sixwalk::{
@@ -26,7 +26,7 @@ use sixwalk::{
         tap::{Tap, Watch},
     },
     net::namespace::Namespace,
-    probe::{Asker, Host, Vantage, tap},
+    probe::{Asker, Host, Vantage, sweep, tap},
 };
 
 /// Client, link, router and server in namespaces of their own.
@@ -793,4 +793,54 @@ fn a_journey_hides_a_dead_family_and_says_what_it_cost() {
         let Answer::Journey { failure: Some(failure), .. } = &answer else { panic!("{answer:?}") };
         assert!(failure.contains("has no resolver"));
     });
+}
+
+#[test]
+fn many_at_once_have_the_same_evidence_as_one() {
+    if !support::inside_sandbox("many_at_once_have_the_same_evidence_as_one") {
+        return;
+    }
+    let lane = Lane::new();
+    serve_tcp(&lane.server, "[::]:80", drop);
+    sh(
+        &lane.server,
+        "ip route add local 10.2.4.0/22 dev lo
+        ip -6 route add local 2001:db8:b:1::/64 dev lo",
+    );
+    sh(
+        &lane.router,
+        "ip route add 10.2.4.0/22 via 10.2.0.2
+        ip -6 route add 2001:db8:b:1::/64 via 2001:db8:b::2",
+    );
+    let patience = Duration::from_millis(1_500);
+    for family in Family::ALL {
+        let many = (1..=999u16).map(|host| match family {
+            Family::V4 => format!("10.2.{}.{}", 4 + host / 250, 1 + host % 250),
+            Family::V6 => format!("2001:db8:b:1::{host:x}"),
+        });
+        let mut many: Vec<IpAddr> = many.map(|text| text.parse().unwrap()).collect();
+        many.extend([of(DEAD, family), of(NOWHERE, family)]);
+        let attempts = sweep::pings(&lane.client, family, &many, patience).unwrap();
+        assert_eq!(attempts.len(), many.len());
+        for (attempt, to) in attempts[..999].iter().zip(&many) {
+            assert_eq!(attempt.destination.ip(), *to);
+            assert_eq!(attempt.outcome, Outcome::Answered, "{attempt:?}");
+            assert_eq!(attempt.source.unwrap().ip(), of(CLIENT, family));
+            assert_eq!(attempt.hop_limit, Some(63));
+        }
+        assert_eq!(attempts[999].outcome, Outcome::TimedOut);
+        assert_eq!(attempts[1000].outcome, Outcome::NoRoute, "{:?}", attempts[1000]);
+
+        let server = of(SERVER, family);
+        let mut doors = vec![SocketAddr::new(server, 80); 2_000];
+        doors.extend([SocketAddr::new(server, 81), SocketAddr::new(of(NOWHERE, family), 80)]);
+        let attempts = sweep::connects(&lane.client, &doors, patience).unwrap();
+        assert_eq!(attempts.len(), doors.len());
+        for attempt in &attempts[..2_000] {
+            assert_eq!(attempt.outcome, Outcome::Answered, "{attempt:?}");
+            assert_eq!(attempt.source.unwrap().ip(), of(CLIENT, family));
+        }
+        assert_eq!(attempts[2_000].outcome, Outcome::Refused);
+        assert_eq!(attempts[2_001].outcome, Outcome::NoRoute);
+    }
 }

@@ -27,6 +27,7 @@ mod solicit;
 mod neighbour;
 mod order;
 mod journey;
+pub mod sweep;
 pub mod tap;
 
 use std::{
