@@ -103,8 +103,7 @@ pub(super) fn is_kernels(change: &Change) -> bool {
         | Change::Delegate { .. }
         | Change::Listen { .. }
         | Change::StopListening { .. }
-        | Change::UseResolvers { .. }
-        | Change::UseHosts { .. } => false,
+        | Change::UseResolvers { .. } => false,
     }
 }
 

@@ -9,6 +9,7 @@ mod build;
 mod change;
 mod verify;
 mod settle;
+mod driver;
 
 use std::{
     collections::BTreeMap,
@@ -31,11 +32,12 @@ use crate::{
         name::{NodeName, SegmentName},
         step::Change,
     },
-    net::netlink::NetlinkError,
+    net::{netlink::NetlinkError, nftables},
     stage::{Stage, StagedInterface},
 };
 
 pub use build::BuildError;
+pub use driver::{MakeError, Netns};
 pub use settle::{Reason, Settled, Unsettled};
 pub use verify::{Deviation, Difference};
 
@@ -143,7 +145,9 @@ impl NetnsLab {
         let folder = self.folder(&node.name);
         match change {
             Change::UseResolvers { servers } => folder.use_resolvers(servers),
-            Change::UseHosts { hosts } => folder.use_hosts(hosts),
+            Change::ReplaceFilter { filter } => {
+                return nftables::replace(&node.namespace, filter).map_err(|error| error.to_string());
+            }
             _ => Err(io::Error::from(io::ErrorKind::Unsupported)),
         }
         .map_err(|error| error.to_string())
