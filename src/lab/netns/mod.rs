@@ -4,6 +4,7 @@
 pub mod node;
 pub mod wire;
 pub mod folder;
+pub mod enter;
 mod build;
 mod change;
 mod verify;
