@@ -8,6 +8,7 @@ pub mod reach;
 pub mod legs;
 pub mod names;
 pub mod sockets;
+mod pages;
 
 mod aaaa_parity;
 mod aaaa_bogus;
@@ -21,7 +22,15 @@ mod no_ipv4_left;
 mod source_address;
 mod v4_literal;
 mod service_reach;
+mod port_parity;
+mod content_parity;
+mod literal_url;
 mod listen_families;
+mod ntp;
+mod syslog;
+mod mgmt_reach;
+mod family_truth;
+mod response_time;
 
 #[cfg(test)]
 pub(crate) mod fixture;
