@@ -84,12 +84,17 @@ impl Check for ContentParity {
     }
 
     fn ask(&self, stage: &Stage) -> Vec<Experiment> {
+        vec![Experiment::of_probes(subjects(stage).iter().flat_map(Site::first_looks))]
+    }
+
+    /// Compared only where every address answers at all: silence in turn takes long and tells nothing new.
+    fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
         let in_turn = |site: &Site<'_>| Experiment {
             probes: in_turn(site).into_iter().map(|(_, probe)| probe).collect(),
             in_order: true,
             ..Experiment::default()
         };
-        subjects(stage).iter().map(in_turn).collect()
+        subjects(stage).iter().filter(|site| site.is_shown(seen)).map(in_turn).collect()
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {

@@ -10,6 +10,8 @@ pub mod names;
 pub mod sockets;
 mod pages;
 
+mod harness;
+mod plan_vs_topology;
 mod aaaa_parity;
 mod aaaa_bogus;
 mod aaaa_dead;
@@ -137,7 +139,37 @@ impl UseCase {
 }
 
 /// Every check, in the order of the report.
-pub static CHECKS: &[&dyn Check] = &[&egress_parity::EgressParity, &service_reach::ServiceReach];
+pub static CHECKS: &[&dyn Check] = &[
+    &harness::Settled,
+    &harness::NoResidue,
+    &harness::ControlProbe,
+    &harness::FamilyProof,
+    &plan_vs_topology::PlanVsTopology,
+    &harness::Repeatable,
+    &aaaa_parity::AaaaParity,
+    &aaaa_dead::AaaaDead,
+    &aaaa_bogus::AaaaBogus,
+    &wrong_answers::AaaaRcode,
+    &wrong_answers::AaaaSilent,
+    &wrong_answers::ABreaksV6,
+    &server_listens::ServerListens,
+    &large_answer::LargeAnswer,
+    &ptr::Ptr,
+    &egress_parity::EgressParity,
+    &no_ipv4_left::NoIpv4Left,
+    &source_address::SourceAddress,
+    &v4_literal::V4Literal,
+    &service_reach::ServiceReach,
+    &port_parity::PortParity,
+    &content_parity::ContentParity,
+    &literal_url::LiteralUrl,
+    &listen_families::ListenFamilies,
+    &ntp::Ntp,
+    &syslog::Syslog,
+    &mgmt_reach::MgmtReach,
+    &family_truth::FamilyTruth,
+    &response_time::ResponseTime,
+];
 
 /// The words of a check.
 pub fn text(id: &str) -> Option<&'static Text> {

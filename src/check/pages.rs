@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::{ask, legs, service_reach::is_outside};
 use crate::{
     model::{
+        evidence::Seen,
         family::Family,
         finding::{Culprit, Packets, Scope},
         name::NodeName,
@@ -92,6 +93,17 @@ impl Site<'_> {
     /// The page of this round.
     pub(super) fn fetch(&self, to: IpAddr, round: u8) -> Probe {
         Probe { round, ..ask::fetch(&self.user, self.service, to, &self.service.path) }
+    }
+
+    /// The page once at every address.
+    pub(super) fn first_looks(&self) -> Vec<Probe> {
+        self.ways.iter().map(|path| self.fetch(path.destination, 0)).collect()
+    }
+
+    /// Whether every address showed a page at the first look.
+    pub(super) fn is_shown(&self, seen: &Seen<'_>) -> bool {
+        let answered = |probe: &Probe| seen.answer(probe).is_some_and(|(_, a)| a.is_answered());
+        self.first_looks().iter().all(answered)
     }
 
     /// What this service does wrong beyond being reached or not.

@@ -55,14 +55,18 @@ impl Check for ResponseTime {
     }
 
     fn ask(&self, stage: &Stage) -> Vec<Experiment> {
-        subjects(stage).iter().map(|site| series(site, BEGINNINGS[0])).collect()
+        vec![Experiment::of_probes(subjects(stage).iter().flat_map(Site::first_looks))]
     }
 
+    /// A series only where both families answer at all: twenty silent fetches in turn would take minutes.
     fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
-        let doubtful = subjects(stage).into_iter();
-        let doubtful = doubtful
-            .filter(|site| medians(site, seen, BEGINNINGS[0]).is_some_and(|m| slower(m).is_some()));
-        doubtful.map(|site| series(&site, BEGINNINGS[1])).collect()
+        let sites = subjects(stage).into_iter().filter(|site| site.is_shown(seen));
+        sites
+            .filter_map(|site| match medians(&site, seen, BEGINNINGS[0]) {
+                None => Some(series(&site, BEGINNINGS[0])),
+                Some(medians) => slower(medians).map(|_| series(&site, BEGINNINGS[1])),
+            })
+            .collect()
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
