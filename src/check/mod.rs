@@ -8,7 +8,10 @@ pub mod reach;
 pub mod legs;
 pub mod names;
 pub mod sockets;
+mod pages;
 
+mod harness;
+mod plan_vs_topology;
 mod aaaa_parity;
 mod aaaa_bogus;
 mod aaaa_dead;
@@ -21,6 +24,9 @@ mod no_ipv4_left;
 mod source_address;
 mod v4_literal;
 mod service_reach;
+mod port_parity;
+mod content_parity;
+mod literal_url;
 mod listen_families;
 pub mod difference;
 pub mod crossing;
@@ -42,6 +48,11 @@ mod l2_server_address_stability;
 mod l2_neighbour_path;
 mod path_pmtu;
 mod path_trace_parity;
+mod ntp;
+mod syslog;
+mod mgmt_reach;
+mod family_truth;
+mod response_time;
 
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -149,6 +160,12 @@ impl UseCase {
 
 /// Every check, in the order of the report.
 pub static CHECKS: &[&dyn Check] = &[
+    &harness::Settled,
+    &harness::NoResidue,
+    &harness::ControlProbe,
+    &harness::FamilyProof,
+    &plan_vs_topology::PlanVsTopology,
+    &harness::Repeatable,
     &aaaa_parity::AaaaParity,
     &aaaa_dead::AaaaDead,
     &aaaa_bogus::AaaaBogus,
@@ -163,7 +180,13 @@ pub static CHECKS: &[&dyn Check] = &[
     &source_address::SourceAddress,
     &v4_literal::V4Literal,
     &service_reach::ServiceReach,
+    &port_parity::PortParity,
+    &content_parity::ContentParity,
+    &literal_url::LiteralUrl,
     &listen_families::ListenFamilies,
+    &ntp::Ntp,
+    &syslog::Syslog,
+    &mgmt_reach::MgmtReach,
     &pol_rule_parity_static::RuleParityStatic,
     &pol_rule_parity_dynamic::RuleParityDynamic,
     &pol_default_deny_v6::DefaultDenyV6,
@@ -179,6 +202,8 @@ pub static CHECKS: &[&dyn Check] = &[
     &path_pmtu::Pmtu,
     &path_pmtu::Blackhole,
     &path_trace_parity::TraceParity,
+    &family_truth::FamilyTruth,
+    &response_time::ResponseTime,
 ];
 
 /// The words of a check.
