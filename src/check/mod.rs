@@ -10,7 +10,18 @@ pub mod crossing;
 pub mod neighbour;
 pub mod advertisement;
 pub mod error_trail;
+pub mod legs;
+pub mod names;
+pub mod sockets;
 
+mod aaaa_parity;
+mod aaaa_bogus;
+mod aaaa_dead;
+mod wrong_answers;
+mod server_listens;
+mod egress_parity;
+mod service_reach;
+mod listen_families;
 mod pol_rule_parity_static;
 mod pol_rule_parity_dynamic;
 mod pol_default_deny_v6;
@@ -132,6 +143,8 @@ impl UseCase {
 
 /// Every check, in the order of the report.
 pub static CHECKS: &[&dyn Check] = &[
+    &egress_parity::EgressParity,
+    &service_reach::ServiceReach,
     &pol_rule_parity_static::RuleParityStatic,
     &pol_rule_parity_dynamic::RuleParityDynamic,
     &pol_default_deny_v6::DefaultDenyV6,

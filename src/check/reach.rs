@@ -264,6 +264,9 @@ impl LegReading<'_> {
             Some(Located { node, is_far_end: true, .. }) => {
                 Culprit::node(node, format!("{port} over {family}"))
             }
+            Some(Located { node, .. }) if *node == leg.probe.from => {
+                Culprit::node(node, format!("route for {family}"))
+            }
             Some(Located { node, .. }) => Culprit::node(node, format!("forwarding of {family}")),
             None => Culprit {
                 node: None,
