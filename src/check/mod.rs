@@ -39,6 +39,8 @@ mod path_trace_parity;
 
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod policy_tests;
 
 use crate::{
     model::{evidence::Seen, experiment::Experiment, verdict::Judgement},
