@@ -43,8 +43,10 @@ const TEXT: Text = Text {
     }],
 };
 
-/// Addresses for documentation that no testbed needs: RFC 5737 and RFC 3849, at their very end.
-const NOBODY: [&str; 2] = ["203.0.113.254", "2001:db8:ffff:ffff::bad"];
+/// Addresses of prefixes that are nobody's (RFC 5737, RFC 2544, RFC 3849): the first that the testbed does not use.
+const NOBODY: [&str; 5] = [
+    "203.0.113.254", "198.51.100.254", "192.0.2.254", "198.18.0.254", "2001:db8:ffff:ffff::bad",
+];
 
 /// A port that is used where no flow names one for UDP.
 const SOME_PORT: u16 = 33_533;
@@ -119,7 +121,8 @@ fn open_way<'w>(stage: &Stage, ways: &'w [Crossing]) -> Option<(&'w Crossing, u1
 /// An address that lies behind the filtering node: another one on the target's link, or else the target's own.
 fn other_side(stage: &Stage, way: &Crossing, family: Family) -> Option<IpAddr> {
     let segment = way.path.segments.last()?;
-    let on = stage.nodes.iter().filter(|(name, _)| *name != way.to() && **name != way.by);
+    let ends = [way.from(), way.to(), &way.by];
+    let on = stage.nodes.iter().filter(|(name, _)| !ends.contains(name));
     let interfaces = on.flat_map(|(_, node)| &node.interfaces).filter(|i| i.segment == *segment);
     let mut addresses = interfaces.flat_map(|interface| &interface.addresses);
     let other = addresses.find(|a| a.family() == family).map(|a| a.ip());
