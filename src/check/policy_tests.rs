@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Check, cause, fixture::*};
 use crate::{
     model::{
-        answer::{Answer, AddressState, HeardAdvertisement, HeardPrefix, IcmpError, SocketState},
+        answer::{AddressState, Answer, HeardAdvertisement, HeardPrefix, IcmpError, SocketState},
         family::Family,
         finding::Finding,
         mac::Mac,
@@ -77,7 +77,11 @@ fn exactly(network: &Network, check: &str, case: &str, culprit: &str) -> Finding
 #[track_caller]
 fn nothing(network: &Network) {
     let found = findings(network);
-    assert!(found.is_empty(), "{:#?}", found.iter().map(|f| (&f.check, &f.case, &f.subject, &f.args)).collect::<Vec<_>>());
+    assert!(
+        found.is_empty(),
+        "{:#?}",
+        found.iter().map(|f| (&f.check, &f.case, &f.subject, &f.args)).collect::<Vec<_>>()
+    );
 }
 
 fn dual() -> Network {
@@ -85,7 +89,12 @@ fn dual() -> Network {
 }
 
 /// Changes the forward or input chain of a node behind the program's back.
-fn filter(network: Network, at: &'static str, hook: Hook, change: impl FnOnce(&mut Vec<Rule>)) -> Network {
+fn filter(
+    network: Network,
+    at: &'static str,
+    hook: Hook,
+    change: impl FnOnce(&mut Vec<Rule>),
+) -> Network {
     network.with(|live| {
         let filter = &mut live.nodes.get_mut(at).unwrap().filter;
         if filter.chain(hook).is_none() {
@@ -138,8 +147,12 @@ fn a_removed_forward_rule_is_the_finding_and_what_it_stops_are_symptoms() {
     let network = filter(dual(), "firewall", Hook::Forward, |rules| {
         rules.retain(|r| r.label != "internet->portal" || r.family() != Some(Family::V6));
     });
-    let found =
-        exactly(&network, "pol.rule-parity-static", "missing", "firewall (forward rule internet->portal)");
+    let found = exactly(
+        &network,
+        "pol.rule-parity-static",
+        "missing",
+        "firewall (forward rule internet->portal)",
+    );
     assert!(found.symptoms.iter().any(|s| s.check == "pol.rule-parity-dynamic"), "{found:#?}");
     assert_eq!(found.args["counterpart"], "the IPv4 rule is there");
 }
@@ -149,7 +162,12 @@ fn a_removed_deny_rule_and_an_added_one_are_found() {
     let network = filter(dual(), "firewall", Hook::Forward, |rules| {
         rules.retain(|r| r.label != "internet-x-lan");
     });
-    exactly(&network, "pol.rule-parity-static", "missing", "firewall (forward rule internet-x-lan)");
+    exactly(
+        &network,
+        "pol.rule-parity-static",
+        "missing",
+        "firewall (forward rule internet-x-lan)",
+    );
     let port = Match::Port { transport: Transport::Tcp, number: 443 };
     let network = filter(dual(), "router", Hook::Forward, |rules| {
         rules.insert(0, rule("planted", vec![Match::Family(Family::V6), port], Action::Drop));
@@ -163,8 +181,7 @@ fn an_open_policy_is_found_once() {
         let filter = &mut live.nodes.get_mut("firewall").unwrap().filter;
         filter.chains.iter_mut().find(|c| c.hook == Hook::Forward).unwrap().policy = Action::Accept;
     });
-    let found =
-        exactly(&network, "pol.rule-parity-static", "policy", "firewall (forward policy)");
+    let found = exactly(&network, "pol.rule-parity-static", "policy", "firewall (forward policy)");
     assert!(found.symptoms.iter().any(|s| s.check == "pol.default-deny-v6"), "{found:#?}");
     let network = filter(dual(), "firewall", Hook::Forward, |rules| {
         rules.push(rule("planted", vec![Match::Family(Family::V6)], Action::Accept));
@@ -190,7 +207,12 @@ fn ipv6_that_would_be_forwarded_is_found_while_it_is_off() {
         })
     };
     nothing(&switch("0"));
-    exactly(&switch("1"), "pol.default-deny-v6", "forwards", "firewall (net.ipv6.conf.all.forwarding)");
+    exactly(
+        &switch("1"),
+        "pol.default-deny-v6",
+        "forwards",
+        "firewall (net.ipv6.conf.all.forwarding)",
+    );
 }
 
 #[test]
@@ -213,7 +235,8 @@ fn filtered_icmpv6_errors_are_one_finding_with_the_black_hole_under_it() {
     let network = filter(narrow(Phase::DualStack), "firewall", Hook::Forward, |rules| {
         rules.retain(|r| r.label != "icmp-errors" || r.family() != Some(Family::V6));
     });
-    let found = exactly(&network, "pol.icmpv6-musts", "rule", "firewall (forward rule icmp-errors)");
+    let found =
+        exactly(&network, "pol.icmpv6-musts", "rule", "firewall (forward rule icmp-errors)");
     assert!(found.symptoms.iter().any(|s| s.check == "path.pmtu-blackhole"), "{found:#?}");
     let network = filter(narrow(Phase::Ipv6Only), "firewall", Hook::Forward, |rules| {
         let matches = vec![Match::Icmp { family: Family::V6, types: vec![2] }];
@@ -253,7 +276,9 @@ fn a_black_hole_without_a_rule_to_blame_is_located_by_taps() {
     // Packet Too Big of the router reaches the uplink, and the firewall passes nothing on.
     let network = narrow(Phase::Ipv6Only)
         .bend(|probe, answer| {
-            if let (Answer::PathMtu { sweep }, Question::PathMtu { .. }) = (&mut *answer, &probe.question) {
+            if let (Answer::PathMtu { sweep }, Question::PathMtu { .. }) =
+                (&mut *answer, &probe.question)
+            {
                 sweep.too_big.clear();
             }
             if let (Answer::Echo { attempt }, Question::Provoke { .. }) = (answer, &probe.question)
@@ -266,7 +291,9 @@ fn a_black_hole_without_a_rule_to_blame_is_located_by_taps() {
             if tap.label.starts_with("large packets") {
                 reading.frames = u64::from(tap.segment.as_str() != "internet");
             }
-            if matches!(&tap.watch, Watch::Icmp { types, .. } if *types == [2]) && tap.segment.as_str() == "uplink" {
+            if matches!(&tap.watch, Watch::Icmp { types, .. } if *types == [2])
+                && tap.segment.as_str() == "uplink"
+            {
                 for to in ["2001:db8:d::a", "2001:db8:d::35", "2001:db8:a::35"] {
                     reading.first.push(error_frame("2001:db8:e::1", to));
                 }
@@ -275,7 +302,8 @@ fn a_black_hole_without_a_rule_to_blame_is_located_by_taps() {
             }
         });
     let found = findings(&network);
-    let culprits: Vec<_> = found.iter().map(|f| (f.check.as_str(), f.culprit.to_string())).collect();
+    let culprits: Vec<_> =
+        found.iter().map(|f| (f.check.as_str(), f.culprit.to_string())).collect();
     assert!(
         culprits.contains(&("path.pmtu-blackhole", "firewall (\"too big\" errors)".to_owned())),
         "{culprits:?}"
@@ -289,7 +317,8 @@ fn neighbour_discovery_that_a_host_filters_is_found_by_its_rule() {
         rules.insert(0, rule("planted", vec![solicitation()], Action::Drop));
     })
     .bend(|probe, answer| {
-        if let (Question::Neighbour { target, .. }, Answer::Neighbour { macs, .. }) = (&probe.question, answer)
+        if let (Question::Neighbour { target, .. }, Answer::Neighbour { macs, .. }) =
+            (&probe.question, answer)
             && *target == "2001:db8:d::a".parse::<std::net::IpAddr>().unwrap()
         {
             macs.clear();
@@ -307,7 +336,8 @@ fn neighbour_discovery_that_a_host_filters_is_found_by_its_rule() {
 #[test]
 fn a_neighbour_that_stays_silent_without_a_rule_is_found_too() {
     let network = dual().bend(|probe, answer| {
-        if let (Question::Neighbour { target, .. }, Answer::Neighbour { macs, .. }) = (&probe.question, answer)
+        if let (Question::Neighbour { target, .. }, Answer::Neighbour { macs, .. }) =
+            (&probe.question, answer)
             && *target == "2001:db8:d::a".parse::<std::net::IpAddr>().unwrap()
         {
             macs.clear();
@@ -321,15 +351,21 @@ fn false_sources_that_pass_are_found() {
     let network = filter(dual(), "firewall", Hook::Forward, |rules| {
         rules.retain(|r| r.label != "anti-spoof");
     });
-    let found =
-        exactly(&network, "pol.rule-parity-static", "missing", "firewall (forward rule anti-spoof)");
+    let found = exactly(
+        &network,
+        "pol.rule-parity-static",
+        "missing",
+        "firewall (forward rule anti-spoof)",
+    );
     assert!(found.symptoms.iter().any(|s| s.check == "pol.anti-spoof"), "{found:#?}");
 }
 
 /// Changes what the firewall announces to the LAN.
 fn announcing(change: impl Fn(&mut Vec<HeardAdvertisement>) + 'static) -> Network {
     dual().bend(move |probe, answer| {
-        if let (Question::Solicit { .. }, Answer::Advertisements { heard }) = (&probe.question, answer) {
+        if let (Question::Solicit { .. }, Answer::Advertisements { heard }) =
+            (&probe.question, answer)
+        {
             change(heard);
         }
     })
@@ -338,7 +374,9 @@ fn announcing(change: impl Fn(&mut Vec<HeardAdvertisement>) + 'static) -> Networ
 #[test]
 fn each_way_of_announcing_wrongly_is_found() {
     let culprit = "firewall (advertisement on lan0)";
-    let each = |change: fn(&mut HeardAdvertisement)| announcing(move |all| all.iter_mut().for_each(change));
+    let each = |change: fn(&mut HeardAdvertisement)| {
+        announcing(move |all| all.iter_mut().for_each(change))
+    };
     exactly(&announcing(Vec::clear), "l2.ra-plan", "silent", culprit);
     exactly(&each(|ra| ra.prefixes[0].on_link = false), "l2.ra-plan", "on-link", culprit);
     exactly(&each(|ra| ra.prefixes[0].autonomous = false), "l2.ra-plan", "prefix", culprit);
@@ -380,12 +418,8 @@ fn a_rogue_router_is_one_finding_with_the_hosts_that_believe_it() {
             links.iter_mut().find(|l| l.name == "eth0").unwrap().addresses.push(taken);
         }
     });
-    let found = exactly(
-        &network,
-        "l2.rogue-ra",
-        "stranger",
-        "lan (unlisted router 02:bb:00:00:00:01)",
-    );
+    let found =
+        exactly(&network, "l2.rogue-ra", "stranger", "lan (unlisted router 02:bb:00:00:00:01)");
     assert_eq!(found.args["prefixes"], "2001:db8:bad::/64");
 }
 
@@ -404,7 +438,8 @@ fn a_rogue_router_is_heard_where_ipv6_is_off() {
 
 #[test]
 fn a_dead_tap_proves_nothing() {
-    let network = Network::healthy(Phase::Ipv4Only).bend_tap(|_, reading| reading.alive_after = false);
+    let network =
+        Network::healthy(Phase::Ipv4Only).bend_tap(|_, reading| reading.alive_after = false);
     nothing(&network);
     let judgements = network.ask(MINE);
     let rogue = judgements.iter().filter(|j| j.check == "l2.rogue-ra");
@@ -422,12 +457,14 @@ fn duplicate_addresses_and_detection_that_is_off_are_found() {
     exactly(&network, "l2.dad", "failed", "portal (address 2001:db8:d::a)");
     let network = dual().bend(|probe, answer| {
         if let (Answer::Switches(all), "ns") = (answer, probe.from.as_str()) {
-            all.iter_mut().find(|(n, _)| n == "net.ipv6.conf.eth0.accept_dad").unwrap().1 = "0".to_owned();
+            all.iter_mut().find(|(n, _)| n == "net.ipv6.conf.eth0.accept_dad").unwrap().1 =
+                "0".to_owned();
         }
     });
     exactly(&network, "l2.dad", "off", "ns (net.ipv6.conf.eth0.accept_dad)");
     let network = dual().bend(|probe, answer| {
-        if let (Question::Neighbour { target, .. }, Answer::Neighbour { macs, .. }) = (&probe.question, answer)
+        if let (Question::Neighbour { target, .. }, Answer::Neighbour { macs, .. }) =
+            (&probe.question, answer)
             && *target == "2001:db8:d::a".parse::<std::net::IpAddr>().unwrap()
         {
             macs.push(Mac([0x02, 0xbb, 0, 0, 0, 1]));
@@ -459,7 +496,12 @@ fn ipv6_where_it_is_off_is_judged_by_what_it_opens() {
         })
     };
     nothing(&with_address("fe80::1/64", false));
-    exactly(&with_address("fe80::1/64", true), "l2.unplanned-v6", "listener", "portal (IPv6 on eth0)");
+    exactly(
+        &with_address("fe80::1/64", true),
+        "l2.unplanned-v6",
+        "listener",
+        "portal (IPv6 on eth0)",
+    );
     exactly(
         &with_address("2001:db8:d::a/64", false),
         "l2.unplanned-v6",
@@ -478,12 +520,7 @@ fn a_server_that_forms_its_address_is_found() {
             link.addresses.iter_mut().find(|a| a.net.addr().is_ipv6()).unwrap().dynamic = true;
         }
     });
-    exactly(
-        &network,
-        "l2.server-address-stability",
-        "unstable",
-        "portal (address 2001:db8:d::a)",
-    );
+    exactly(&network, "l2.server-address-stability", "unstable", "portal (address 2001:db8:d::a)");
 }
 
 #[test]
@@ -509,6 +546,23 @@ fn a_path_smaller_than_planned_is_found_and_a_planned_one_is_not() {
 }
 
 #[test]
+fn an_interface_smaller_than_its_link_is_found_with_what_gets_lost() {
+    let network = dual()
+        .with(|live| {
+            live.nodes.get_mut("router").unwrap().interfaces[1].mtu = 1300;
+        })
+        .bend(|probe, answer| {
+            if let (Answer::PathMtu { sweep }, "public-dns") = (answer, probe.from.as_str()) {
+                sweep.passed = Some(1300);
+                sweep.lost = Some(1301);
+                sweep.too_big.clear();
+            }
+        });
+    let found = exactly(&network, "path.pmtu", "interface", "router (MTU of in0)");
+    assert!(found.symptoms.iter().any(|s| s.check == "path.pmtu-blackhole"), "{found:#?}");
+}
+
+#[test]
 fn a_detour_of_one_family_is_found() {
     let network = dual().bend(|probe, answer| {
         if let (Question::Trace { to, .. }, Answer::Trace { hops, .. }) = (&probe.question, answer)
@@ -520,7 +574,12 @@ fn a_detour_of_one_family_is_found() {
     });
     let found = findings(&network);
     assert!(!found.is_empty());
-    assert!(found.iter().all(|f| f.check == "path.trace-parity" && f.culprit.node == Some(node("router"))), "{found:#?}");
+    assert!(
+        found
+            .iter()
+            .all(|f| f.check == "path.trace-parity" && f.culprit.node == Some(node("router"))),
+        "{found:#?}"
+    );
 }
 
 #[test]
