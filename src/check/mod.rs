@@ -13,7 +13,10 @@ pub mod error_trail;
 pub mod legs;
 pub mod names;
 pub mod sockets;
+mod pages;
 
+mod harness;
+mod plan_vs_topology;
 mod aaaa_parity;
 mod aaaa_bogus;
 mod aaaa_dead;
@@ -26,7 +29,13 @@ mod no_ipv4_left;
 mod source_address;
 mod v4_literal;
 mod service_reach;
+mod port_parity;
+mod content_parity;
+mod literal_url;
 mod listen_families;
+mod ntp;
+mod syslog;
+mod mgmt_reach;
 mod pol_rule_parity_static;
 mod pol_rule_parity_dynamic;
 mod pol_default_deny_v6;
@@ -41,6 +50,8 @@ mod l2_server_address_stability;
 mod l2_neighbour_path;
 mod path_pmtu;
 mod path_trace_parity;
+mod family_truth;
+mod response_time;
 
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -150,8 +161,33 @@ impl UseCase {
 
 /// Every check, in the order of the report.
 pub static CHECKS: &[&dyn Check] = &[
+    &harness::Settled,
+    &harness::NoResidue,
+    &harness::ControlProbe,
+    &harness::FamilyProof,
+    &plan_vs_topology::PlanVsTopology,
+    &harness::Repeatable,
+    &aaaa_parity::AaaaParity,
+    &aaaa_dead::AaaaDead,
+    &aaaa_bogus::AaaaBogus,
+    &wrong_answers::AaaaRcode,
+    &wrong_answers::AaaaSilent,
+    &wrong_answers::ABreaksV6,
+    &server_listens::ServerListens,
+    &large_answer::LargeAnswer,
+    &ptr::Ptr,
     &egress_parity::EgressParity,
+    &no_ipv4_left::NoIpv4Left,
+    &source_address::SourceAddress,
+    &v4_literal::V4Literal,
     &service_reach::ServiceReach,
+    &port_parity::PortParity,
+    &content_parity::ContentParity,
+    &literal_url::LiteralUrl,
+    &listen_families::ListenFamilies,
+    &ntp::Ntp,
+    &syslog::Syslog,
+    &mgmt_reach::MgmtReach,
     &pol_rule_parity_static::RuleParityStatic,
     &pol_rule_parity_dynamic::RuleParityDynamic,
     &pol_default_deny_v6::DefaultDenyV6,
@@ -167,6 +203,8 @@ pub static CHECKS: &[&dyn Check] = &[
     &path_pmtu::Pmtu,
     &path_pmtu::Blackhole,
     &path_trace_parity::TraceParity,
+    &family_truth::FamilyTruth,
+    &response_time::ResponseTime,
 ];
 
 /// The words of a check.
