@@ -5,16 +5,21 @@ pub mod cause;
 pub mod ask;
 pub mod reading;
 pub mod reach;
+pub mod advertisement;
+pub mod crossing;
+pub mod difference;
+pub mod error_trail;
 pub mod legs;
 pub mod names;
-pub mod sockets;
+pub mod neighbour;
 mod pages;
+pub mod sockets;
 
 mod harness;
 mod plan_vs_topology;
 mod aaaa_parity;
-mod aaaa_bogus;
 mod aaaa_dead;
+mod aaaa_bogus;
 mod wrong_answers;
 mod server_listens;
 mod large_answer;
@@ -28,12 +33,9 @@ mod port_parity;
 mod content_parity;
 mod literal_url;
 mod listen_families;
-pub mod difference;
-pub mod crossing;
-pub mod neighbour;
-pub mod advertisement;
-pub mod error_trail;
-
+mod ntp;
+mod syslog;
+mod mgmt_reach;
 mod pol_rule_parity_static;
 mod pol_rule_parity_dynamic;
 mod pol_default_deny_v6;
@@ -48,14 +50,14 @@ mod l2_server_address_stability;
 mod l2_neighbour_path;
 mod path_pmtu;
 mod path_trace_parity;
-mod ntp;
-mod syslog;
-mod mgmt_reach;
 mod family_truth;
 mod response_time;
+mod policy_tests;
 
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod policy_tests;
 
 use crate::{
     model::{evidence::Seen, experiment::Experiment, verdict::Judgement},
