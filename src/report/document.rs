@@ -111,6 +111,16 @@ pub struct Table {
     pub columns: Vec<String>,
     /// Its rows, each as long as `columns`.
     pub rows: Vec<Vec<Line>>,
+    /// Whether rows are referred to by the words in their first column.
+    pub register: bool,
+}
+
+impl Table {
+    /// The words by which its rows are referred to; none unless it is a register.
+    pub fn row_labels(&self) -> impl Iterator<Item = &str> {
+        let rows = self.rows.iter().filter(|_| self.register);
+        rows.filter_map(|row| row.first()?.first()).map(Inline::plain)
+    }
 }
 
 /// A picture.
@@ -245,6 +255,10 @@ fn number(blocks: &mut [Block]) -> BTreeMap<String, Target> {
             Block::Table(table) => {
                 tables += 1;
                 table.number = tables;
+                for name in table.row_labels() {
+                    let target = Target { anchor: above.clone(), words: name.to_owned() };
+                    targets.insert(name.to_owned(), target);
+                }
                 (Some(table.label.clone()), format!("Table {tables}"))
             }
             Block::Figure(figure) => {
@@ -374,6 +388,7 @@ mod tests {
             caption: String::new(),
             columns: Vec::new(),
             rows: Vec::new(),
+            register: false,
         };
         let document = Document::new(
             String::new(),

@@ -59,7 +59,7 @@ fn evidence(page: &mut Page, source: Source<'_>) {
     page.line([
         Inline::see("evidence"),
         Inline::text(format!(
-            " shows {} of those cited, with the literal addresses that were really used.",
+            " shows {} that are cited, with the literal addresses that were really used.",
             of(held.len().min(MOST_EVIDENCE), held.len())
         )),
     ]);
@@ -69,6 +69,7 @@ fn evidence(page: &mut Page, source: Source<'_>) {
         ["Evidence", "Phase, after", "Asked or watched at", "What", "On the wire", "What came"],
         held.into_iter().take(MOST_EVIDENCE).map(row).collect(),
     );
+    page.register();
 }
 
 fn row(piece: &Evidence) -> [crate::report::document::Line; 6] {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::phrase::{code, foreign, joined, words};
+use super::phrase::{code, count, foreign, joined, words};
 use crate::{
     model::{
         answer::{Answer, Attempt, Outcome, Sweep},
@@ -143,7 +143,7 @@ fn outcome(answer: &Answer) -> Line {
         Answer::Dns { attempt, reply } => {
             let reply = reply.as_ref().map(|r| {
                 let addresses: Vec<_> = r.addresses().map(|ip| ip.to_string()).collect();
-                let records = format!("{}, {} records", r.rcode, r.answers.len());
+                let records = format!("{}, {}", r.rcode, count(r.answers.len(), "record"));
                 if addresses.is_empty() {
                     records
                 } else {

@@ -22,8 +22,10 @@ const ROW: u32 = 124;
 const DROP: u32 = 30;
 const MARGIN: u32 = 16;
 /// Above the first segment of a site: its title.
-const HEAD: u32 = 34;
+const HEAD: u32 = 40;
 const LEGEND: u32 = 62;
+/// Above everything: the title.
+const TITLE: u32 = 26;
 
 /// The picture of a testbed in a phase; `None` shows what is live in any phase. Places are the same in every phase.
 pub fn svg(testbed: &Testbed, phase: Option<Phase>) -> String {
@@ -64,7 +66,7 @@ impl<'t> Picture<'t> {
     fn new(testbed: &'t Testbed, phase: Option<Phase>) -> Self {
         let layout = Layout::new(testbed);
         let mut heights = Vec::new();
-        let mut y = MARGIN;
+        let mut y = TITLE;
         for (row, segment) in layout.rows.iter().enumerate() {
             if row == 0 || lane(layout.rows[row - 1]) != lane(segment) {
                 y += HEAD + if row == 0 { 0 } else { 10 };
@@ -87,6 +89,7 @@ impl<'t> Picture<'t> {
         let foot = self.heights.last().copied().unwrap_or(MARGIN);
         let description = description(self.testbed, self.phase);
         let mut svg = Svg::new(&id, self.width, foot + LEGEND, &title, &description);
+        svg.words((MARGIN, 18), Type::bold(14), ink::WORDS, &title);
         self.lanes(&mut svg);
         for row in 0..self.layout.rows.len() {
             self.row(&mut svg, row);
