@@ -1,7 +1,7 @@
 //! The document: a tree of blocks without any format. Every format renders this and nothing else. Text that came from a
 //! node or a file is a node of its own (`Inline::Foreign`), cleaned once, here.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write};
 
 use serde::Serialize;
 
@@ -332,7 +332,9 @@ impl FromIterator<Shown> for String {
         for piece in shown {
             match piece {
                 Shown::Char(c) => text.push(c),
-                Shown::Code(code) => text.push_str(&format!("<U+{code:04X}>")),
+                Shown::Code(code) => {
+                    let _ = write!(text, "<U+{code:04X}>");
+                }
             }
         }
         text

@@ -1,11 +1,13 @@
 //! Words as Markdown that means nothing but these words (CommonMark 0.31 with GitHub's tables and autolinks).
 
+use std::fmt::Write;
+
 /// Escapes words for any place in a line, also its beginning. Addresses stay readable: `2001:db8::1`.
 pub(super) fn words(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + 8);
     let mut rest = text;
     if let Some(digit) = list_number(text) {
-        escaped.push_str(&format!("&#{};", u32::from(digit)));
+        let _ = write!(escaped, "&#{};", u32::from(digit));
         rest = &text[1..];
     } else if text.starts_with(['-', '+', '=']) {
         escaped.push('\\');

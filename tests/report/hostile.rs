@@ -60,8 +60,8 @@ pub(crate) fn everywhere(run: &Run, evidence: &[Evidence], text: &str) -> (Run, 
     run.testbed.sites.values_mut().for_each(|site| put(&mut site.title));
     run.testbed.nodes.values_mut().for_each(|node| put(&mut node.title));
     run.testbed.flows.iter_mut().for_each(|flow| put(&mut flow.name));
-    run.tool.version = text.to_owned();
-    run.started = text.to_owned();
+    put(&mut run.tool.version);
+    put(&mut run.started);
     run.command = vec![text.to_owned()];
     run.environment = [("fact".to_owned(), text.to_owned())].into();
     for input in &mut run.inputs {

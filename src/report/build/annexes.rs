@@ -82,7 +82,7 @@ fn catalogue(page: &mut Page, source: Source<'_>) {
     page.heading(2, "Annex B Catalogue of checks");
     page.line([
         Inline::see("catalogue"),
-        Inline::text(" lists every check of this version, what it looks at and what it rests on."),
+        Inline::text(" lists every check of this version, what it looks at and what it rests on. In the column \u{201c}Serves\u{201d}, S2 is the GEN6 deliverable D3.6.4, from which the use cases and phases come; S0, S1, S3 and S4 are the other sources that the documentation of the program names."),
     ]);
     let rows = source.catalogue.iter().map(|text| {
         let mut name = code(text.id);

@@ -8,7 +8,7 @@ use crate::model::{
     family::Families,
     name::{SegmentName, SiteName},
     node::{Node, Role},
-    phase::Phase,
+    phase::{PerPhase, Phase},
     segment::{Plane, Segment},
     testbed::Testbed,
 };
@@ -56,14 +56,11 @@ impl<'t> Layout<'t> {
 /// The families that are live on the interfaces of a node in a plane; over all phases where no phase is given.
 pub(super) fn live(testbed: &Testbed, node: &Node, plane: Plane, phase: Option<Phase>) -> Families {
     let interfaces = node.interfaces.iter().filter(|i| testbed.plane(i) == plane);
-    interfaces.fold(Families::NONE, |all, i| all.or(in_phase(&i.families, phase)))
+    interfaces.fold(Families::NONE, |all, i| all.or(in_phase(i.families, phase)))
 }
 
 /// A value per phase in one phase, or over all.
-pub(super) fn in_phase(
-    families: &crate::model::phase::PerPhase<Families>,
-    phase: Option<Phase>,
-) -> Families {
+pub(super) fn in_phase(families: PerPhase<Families>, phase: Option<Phase>) -> Families {
     match phase {
         Some(phase) => *families.in_phase(phase),
         None => Phase::ALL.iter().fold(Families::NONE, |all, p| all.or(*families.in_phase(*p))),
@@ -162,7 +159,7 @@ fn place(boxes: &mut [Boxed<'_>]) -> usize {
         let first = boxed.rows.first().copied().unwrap_or(0);
         let last = boxed.rows.last().copied().unwrap_or(0).max(first + 1);
         let free = |column: &usize| (first..last).all(|row| !taken.contains(&(row, *column)));
-        boxed.column = (0..).find(free).expect("there are always more columns");
+        boxed.column = (0..=columns).find(free).unwrap_or(columns);
         taken.extend((first..last).map(|row| (row, boxed.column)));
         columns = columns.max(boxed.column + 1);
     }
