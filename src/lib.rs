@@ -24,4 +24,9 @@ pub mod report;
 
 pub mod net;
 pub mod serve;
+pub mod probe;
 pub mod lab;
+pub mod record;
+pub mod apply;
+pub mod walk;
+pub mod cli;

@@ -5,6 +5,46 @@ pub mod cause;
 pub mod ask;
 pub mod reading;
 pub mod reach;
+pub mod legs;
+pub mod names;
+pub mod sockets;
+
+mod aaaa_parity;
+mod aaaa_bogus;
+mod aaaa_dead;
+mod wrong_answers;
+mod server_listens;
+mod large_answer;
+mod ptr;
+mod egress_parity;
+mod no_ipv4_left;
+mod source_address;
+mod v4_literal;
+mod service_reach;
+mod listen_families;
+pub mod difference;
+pub mod crossing;
+pub mod neighbour;
+pub mod advertisement;
+pub mod error_trail;
+
+mod pol_rule_parity_static;
+mod pol_rule_parity_dynamic;
+mod pol_default_deny_v6;
+mod pol_icmpv6_musts;
+mod pol_icmpv6_on_link;
+mod pol_anti_spoof;
+mod l2_ra_plan;
+mod l2_rogue_ra;
+mod l2_dad;
+mod l2_unplanned_v6;
+mod l2_server_address_stability;
+mod l2_neighbour_path;
+mod path_pmtu;
+mod path_trace_parity;
+
+#[cfg(test)]
+pub(crate) mod fixture;
 
 use crate::{
     model::{evidence::Seen, experiment::Experiment, verdict::Judgement},
@@ -108,7 +148,38 @@ impl UseCase {
 }
 
 /// Every check, in the order of the report.
-pub static CHECKS: &[&dyn Check] = &[];
+pub static CHECKS: &[&dyn Check] = &[
+    &aaaa_parity::AaaaParity,
+    &aaaa_dead::AaaaDead,
+    &aaaa_bogus::AaaaBogus,
+    &wrong_answers::AaaaRcode,
+    &wrong_answers::AaaaSilent,
+    &wrong_answers::ABreaksV6,
+    &server_listens::ServerListens,
+    &large_answer::LargeAnswer,
+    &ptr::Ptr,
+    &egress_parity::EgressParity,
+    &no_ipv4_left::NoIpv4Left,
+    &source_address::SourceAddress,
+    &v4_literal::V4Literal,
+    &service_reach::ServiceReach,
+    &listen_families::ListenFamilies,
+    &pol_rule_parity_static::RuleParityStatic,
+    &pol_rule_parity_dynamic::RuleParityDynamic,
+    &pol_default_deny_v6::DefaultDenyV6,
+    &pol_icmpv6_musts::Icmpv6Musts,
+    &pol_icmpv6_on_link::NotFilteredOnLink,
+    &pol_anti_spoof::AntiSpoof,
+    &l2_ra_plan::RaPlan,
+    &l2_rogue_ra::RogueRa,
+    &l2_dad::Dad,
+    &l2_unplanned_v6::UnplannedV6,
+    &l2_server_address_stability::ServerAddressStability,
+    &l2_neighbour_path::NeighbourPath,
+    &path_pmtu::Pmtu,
+    &path_pmtu::Blackhole,
+    &path_trace_parity::TraceParity,
+];
 
 /// The words of a check.
 pub fn text(id: &str) -> Option<&'static Text> {

@@ -1,7 +1,7 @@
 use std::fmt::Write;
 
 use super::{Failure, Verdict, control, print, source};
-use crate::{check, report};
+use crate::report;
 
 /// Ask checks in the present phase of a lab.
 #[derive(Debug, clap::Args)]
@@ -49,7 +49,7 @@ fn page(checked: &control::Checked) -> String {
         let _ = writeln!(page, "{symbol} {:<15} {id:<30} {subject}  {reason}", verdict.word());
     }
     for finding in &checked.findings {
-        let sentence = report::text::finding_sentence(finding, &check::text);
+        let sentence = report::text::sentence(finding);
         let _ = writeln!(page, "{}  {}  {}: {sentence}", finding.id, finding.severity.word(), finding.culprit);
     }
     let _ = writeln!(page, "{} judgements, {} findings in the {} phase", checked.judgements.len(), checked.findings.len(), checked.phase);

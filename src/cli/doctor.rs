@@ -3,7 +3,7 @@ use std::{fmt::Write, fs, path::Path};
 use serde::Serialize;
 
 use super::{Failure, Verdict, lab, print};
-use crate::net::{namespace::Namespace, sandbox, trial};
+use crate::net::{namespace::Namespace, trial};
 
 /// Say what this machine can and cannot do.
 ///
@@ -68,10 +68,10 @@ impl Args {
         let mut abilities = vec![kernel(), open_files(), tun()];
         abilities.extend(ENGINES.map(engine));
         // The sandbox is entered last: it is a way of no return for this process.
-        let inside = lab::inside(async { Ok(tried_inside()) });
+        let inside = lab::inside(|inside| async move { Ok((inside.rootless, tried_inside())) });
         match inside {
-            Ok(more) => {
-                abilities.insert(0, Ability::new("namespaces of its own", true, Ok::<_, String>(who())));
+            Ok((rootless, more)) => {
+                abilities.insert(0, Ability::new("namespaces of its own", true, Ok::<_, String>(who(rootless))));
                 abilities.extend(more);
             }
             Err(Failure::Sentence(why)) => {
@@ -103,8 +103,8 @@ fn page(abilities: &[Ability], ready: bool) -> String {
     page + "\n" + end + "\n"
 }
 
-fn who() -> String {
-    if sandbox::is_rootless() { "as an ordinary user, by a user namespace".to_owned() } else { "as root".to_owned() }
+fn who(rootless: bool) -> String {
+    if rootless { "as an ordinary user, by a user namespace".to_owned() } else { "as root".to_owned() }
 }
 
 fn kernel() -> Ability {

@@ -23,7 +23,7 @@ impl Args {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
         let (_, testbed) = self.testbed.load()?;
         let phase = self.phase.as_deref().map(source::phase).transpose()?;
-        let svg = figure::topology(&testbed, phase);
+        let svg = figure::topology::svg(&testbed, phase);
         match &self.output {
             None => print(&svg),
             Some(path) => {

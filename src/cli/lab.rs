@@ -10,9 +10,12 @@ use tokio::{
 use super::{Failure, progress::Progress, report, source::Source};
 use crate::{
     check::Check,
-    lab::netns::NetnsLab,
-    model::{fault::Fault, gate::GateRule, phase::Phase, testbed::Testbed},
-    net::sandbox,
+    lab::netns::Netns,
+    model::{fault::Fault, gate::Gate, phase::Phase, testbed::Testbed},
+    net::{
+        orphans,
+        sandbox::{self, Inside},
+    },
     record::{Clock, RunDirectory, StoredRun},
     report::run::{Ending, FORMAT_VERSION, Run, Timings, Tool},
     stage::Stage,
@@ -26,7 +29,7 @@ pub(super) struct Task {
     pub(super) phases: Vec<Phase>,
     pub(super) checks: Vec<&'static dyn Check>,
     pub(super) faults: Vec<Fault>,
-    pub(super) gates: Vec<GateRule>,
+    pub(super) gates: BTreeMap<Phase, Gate>,
     pub(super) runs: PathBuf,
     /// The command line that a retest begins with.
     pub(super) retest: String,
@@ -42,20 +45,27 @@ pub(super) struct Done {
 const THREADS: usize = 2;
 
 /// Enters the lab's own namespaces and runs something there. Must be called before any thread exists.
-pub(super) fn inside<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    sandbox::enter()?;
+pub(super) fn inside<T, F>(work: impl FnOnce(Inside) -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    let inside = sandbox::enter()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Sentence(format!("cannot start the threads of the lab: {error}")))?;
-    runtime.block_on(work)
+    runtime.block_on(async {
+        // This process is PID 1 of the lab: whoever loses its parent there becomes our child.
+        tokio::spawn(orphans::reap());
+        work(inside).await
+    })
 }
 
 /// Builds the lab, walks, and writes the report.
 pub(super) fn walk(task: Task) -> Result<Done, Failure> {
-    inside(async {
+    inside(|inside| async move {
         let clock = Clock::start();
         let mut directory = begin(&task, clock)?;
         let path = directory.path().to_owned();
-        let walked = walk_in(&task, clock, &mut directory).await;
+        let walked = walk_in(&task, inside, clock, &mut directory).await;
         let kept = |error: Failure| match error {
             Failure::Sentence(said) => {
                 Failure::Sentence(format!("{said}\nwhat was measured so far is in {}", path.display()))
@@ -67,11 +77,11 @@ pub(super) fn walk(task: Task) -> Result<Done, Failure> {
     })
 }
 
-async fn walk_in(task: &Task, clock: Clock, directory: &mut RunDirectory) -> Result<Run, Failure> {
-    let mut run = blank(task, clock);
+async fn walk_in(task: &Task, inside: Inside, clock: Clock, directory: &mut RunDirectory) -> Result<Run, Failure> {
+    let mut run = blank(task, inside, clock);
     directory.write_run(&run)?;
     let building = clock.us();
-    let lab = NetnsLab::build(&Stage::new(&task.testbed, task.phases[0]), clock.origin()).await?;
+    let lab = Netns::build(&Stage::new(&task.testbed, task.phases[0]), clock.origin())?;
     run.timings.build_us = clock.us() - building;
     let progress = Progress::new();
     let retest = |check: &str, phase: Phase| format!("{} --phases {} --only {check}", task.retest, phase.word());
@@ -106,7 +116,7 @@ pub(super) fn begin(task: &Task, clock: Clock) -> Result<RunDirectory, Failure> 
 }
 
 /// What is known of a run before its first phase.
-pub(super) fn blank(task: &Task, clock: Clock) -> Run {
+pub(super) fn blank(task: &Task, inside: Inside, clock: Clock) -> Run {
     Run {
         format_version: FORMAT_VERSION,
         tool: Tool { name: "sixwalk".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
@@ -114,7 +124,7 @@ pub(super) fn blank(task: &Task, clock: Clock) -> Run {
         started: clock.started(),
         inputs: task.sources.iter().map(Source::as_input).collect(),
         testbed: (*task.testbed).clone(),
-        environment: environment(),
+        environment: environment(inside),
         phases: Vec::new(),
         findings: Vec::new(),
         outcome: Ending::Interrupted { reason: "the run has not ended".to_owned() },
@@ -122,7 +132,7 @@ pub(super) fn blank(task: &Task, clock: Clock) -> Run {
     }
 }
 
-fn environment() -> BTreeMap<String, String> {
+fn environment(inside: Inside) -> BTreeMap<String, String> {
     let mut facts = BTreeMap::new();
     if let Ok(uname) = nix::sys::utsname::uname() {
         facts.insert("kernel".to_owned(), uname.release().to_string_lossy().into_owned());
@@ -130,7 +140,7 @@ fn environment() -> BTreeMap<String, String> {
     }
     let processors = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     facts.insert("processors".to_owned(), processors.to_string());
-    let user = if sandbox::is_rootless() { "ordinary user, in a user namespace" } else { "root" };
+    let user = if inside.rootless { "ordinary user, in a user namespace" } else { "root" };
     facts.insert("run as".to_owned(), user.to_owned());
     facts
 }

@@ -21,8 +21,8 @@ impl Args {
             Some(name) => {
                 let unknown = || Failure::Sentence(format!("there is no subcommand `{name}`; see `sixwalk --help`"));
                 let found = program.find_subcommand(name).ok_or_else(unknown)?.clone();
-                let full = format!("sixwalk-{name}");
-                found.name(full)
+                // A name for the life of the process: clap wants it static, and there is one.
+                found.name(&*format!("sixwalk-{name}").leak())
             }
         };
         let mut page = Vec::new();

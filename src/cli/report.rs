@@ -6,7 +6,7 @@ use super::{Failure, Verdict};
 use crate::{
     model::evidence::Evidence,
     record::{self, RecordError, StoredRun},
-    report::{self, FORMATS, run::Run},
+    report::{self, FORMATS, run::Run, text::Catalogue},
 };
 
 /// Write the report of a stored run again. The same run gives the same bytes.
@@ -37,7 +37,7 @@ impl Args {
 
 /// Writes the report in every format and says where.
 pub(super) fn write(folder: &Path, run: &Run, evidence: &[Evidence]) -> Result<Vec<PathBuf>, RecordError> {
-    let document = report::document(run, evidence, &crate::check::text);
+    let document = report::document(run, evidence, &Catalogue::of_this_program());
     let written = FORMATS.iter().map(|format| {
         let path = folder.join("report").with_extension(format.extension());
         record::write_whole(&path, format.render(&document).as_bytes())?;

@@ -31,7 +31,7 @@ impl Args {
         let schema = match self.of {
             Of::Testbed => input::schema(input::Kind::Testbed),
             Of::Phase => input::schema(input::Kind::Phase),
-            Of::Faults => input::schema(input::Kind::Faults),
+            Of::Faults => input::schema(input::Kind::Fault),
             Of::Run => report::run_schema().to_value(),
         };
         print(&(serde_json::to_string_pretty(&schema).expect("a schema is JSON") + "\n"))

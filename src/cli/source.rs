@@ -1,6 +1,7 @@
 //! What a command works on: a testbed, phases, checks, faults, gates. Read from files, or from what is built in.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::IsTerminal,
     path::{Path, PathBuf},
@@ -13,7 +14,7 @@ use super::Failure;
 use crate::{
     check::{CHECKS, Check},
     input::{self, Diagnostics},
-    model::{fault::Fault, gate::GateRule, phase::Phase, testbed::Testbed},
+    model::{fault::Fault, gate::Gate, phase::Phase, testbed::Testbed},
     report::run::Input,
 };
 
@@ -95,7 +96,7 @@ impl TestbedArgs {
 /// Diagnostics as people read them: with colour on a terminal unless `NO_COLOR` is set.
 pub(super) fn shown(errors: &Diagnostics) -> Failure {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    Failure::Diagnostics(errors.render(colour))
+    Failure::Diagnostics(if colour { errors.styled() } else { errors.to_string() })
 }
 
 /// Reads fault files.
@@ -120,20 +121,18 @@ pub(super) fn faults(paths: &[PathBuf], testbed: &Testbed) -> Result<(Vec<Source
 }
 
 /// Reads the gates: from a folder of phase files, or the built-in ones.
-pub(super) fn gates(folder: Option<&Path>) -> Result<(Vec<Source>, Vec<GateRule>), Failure> {
-    let sources = match folder {
+pub(super) fn gates(folder: Option<&Path>) -> Result<(Vec<Source>, BTreeMap<Phase, Gate>), Failure> {
+    let sources: Vec<_> = match folder {
         None => GATES.into_iter().map(|gate| Source::built_in("phase", gate)).collect(),
         Some(folder) => phase_files(folder)?,
     };
-    let rules = sources.iter().map(|source| {
-        let file = input::phase_file(&source.file, &source.text).map_err(|errors| shown(&errors))?;
-        match file.gate.require.iter().find(|id| crate::check::text(id).is_none()) {
-            Some(id) => Err(Failure::Sentence(format!("{}: gate.require: {}", source.file, unknown_check(id)))),
-            None => Ok(file.gate),
-        }
+    let ids: Vec<_> = CHECKS.iter().map(|check| check.text().id).collect();
+    let gates = sources.iter().map(|source| {
+        let file = input::phase_file(&source.file, &source.text, &ids).map_err(|errors| shown(&errors))?;
+        Ok((file.phase, file.gate))
     });
-    let rules = rules.collect::<Result<_, _>>()?;
-    Ok((sources, rules))
+    let gates = gates.collect::<Result<_, Failure>>()?;
+    Ok((sources, gates))
 }
 
 fn phase_files(folder: &Path) -> Result<Vec<Source>, Failure> {

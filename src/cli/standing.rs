@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     check::{Check, cause},
-    lab::{Driver, netns::NetnsLab},
+    lab::{Driver, netns::Netns},
     model::phase::Phase,
     record::{Clock, RunDirectory},
     stage::Stage,
@@ -25,12 +25,12 @@ use crate::{
 
 /// Builds the lab, says on stdout where it is, and answers until it is told to end.
 pub(super) fn stand(task: &Task, detached: bool) -> Result<(), Failure> {
-    lab::inside(async {
+    lab::inside(|inside| async move {
         let clock = Clock::start();
         let mut directory = lab::begin(task, clock)?;
-        directory.write_run(&lab::blank(task, clock))?;
+        directory.write_run(&lab::blank(task, inside, clock))?;
         let stage = Stage::new(&task.testbed, task.phases[0]);
-        let driver = NetnsLab::build(&stage, clock.origin()).await?;
+        let driver = Netns::build(&stage, clock.origin())?;
         let mut standing = Standing { task, clock, driver, stage: None, evidence: 0 };
         let say = |line: String| drop(writeln!(std::io::stderr(), "{line}"));
         standing.go_to(task.phases[0], &mut directory, &say).await.map_err(Failure::Sentence)?;
@@ -61,7 +61,7 @@ fn leave_terminal(directory: &RunDirectory) -> Result<(), Failure> {
 struct Standing<'t> {
     task: &'t Task,
     clock: Clock,
-    driver: NetnsLab,
+    driver: Netns,
     stage: Option<Stage>,
     evidence: u32,
 }

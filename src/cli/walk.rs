@@ -102,7 +102,7 @@ fn as_text(done: &lab::Done) -> String {
 }
 
 fn sentence(finding: &crate::model::finding::Finding) -> String {
-    crate::report::text::finding_sentence(finding, &crate::check::text)
+    crate::report::text::sentence(finding)
 }
 
 fn as_json(done: &lab::Done) -> String {

@@ -7,7 +7,7 @@ use annotate_snippets::{
 };
 use serde_json::{Value, json};
 
-use super::diagnostic::{Diagnostic, Diagnostics, Level, Span};
+use super::diagnostic::{Diagnostic, Diagnostics, Level, Span, boundary};
 
 /// Plain text, without colour.
 impl fmt::Display for Diagnostics {
@@ -70,8 +70,8 @@ impl Diagnostics {
 
     /// A span that can be drawn: within the text, at character boundaries.
     fn visible(&self, span: &Span) -> Span {
-        let start = self.text().floor_char_boundary(span.start);
-        start..self.text().ceil_char_boundary(span.end).max(start)
+        let start = boundary(self.text(), span.start);
+        start..boundary(self.text(), span.end).max(start)
     }
 
     fn object(&self, one: &Diagnostic) -> Value {

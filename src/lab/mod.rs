@@ -41,6 +41,14 @@ impl fmt::Display for ChangeError {
 
 impl std::error::Error for ChangeError {}
 
+impl ChangeError {
+    /// The same error for somebody who had `before` changes made first.
+    #[must_use]
+    pub fn after(self, before: usize) -> Self {
+        Self { index: self.index + before, ..self }
+    }
+}
+
 /// What was waited for before a phase could be judged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settled {

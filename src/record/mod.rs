@@ -5,5 +5,5 @@ mod directory;
 mod journal;
 
 pub use clock::Clock;
-pub use directory::{RecordError, RunDirectory, StoredRun};
+pub use directory::{RecordError, RunDirectory, StoredRun, write_whole};
 pub use journal::{Entry, Journal};

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    finding::{Finding, Severity},
+    finding::{Finding, Symptom},
+    gate::Gate as Rule,
     phase::Phase,
     verdict::{Judgement, Verdict},
 };
@@ -36,7 +37,7 @@ pub enum Doubt {
         /// In so many places.
         places: usize,
     },
-    /// Questions stayed open: not testable, blocked or spoilt by the harness.
+    /// Questions of required checks stayed open: not testable, blocked or spoilt by the harness.
     Unanswered {
         /// So many.
         judgements: usize,
@@ -46,21 +47,25 @@ pub enum Doubt {
 }
 
 impl Gate {
-    /// Decides by the one rule: a finding closes the gate of a phase in which it was observed if it is critical or
-    /// major, or if it does not hurt yet but will in the very next phase. Without such a finding, a question that
-    /// stayed open makes the gate undecidable.
+    /// Decides by the rule of the phase.
+    ///
+    /// A finding closes the gate of a phase in which it was observed if it is worse than the rule allows, if the rule
+    /// requires a check that it spoils, or if it does not hurt yet but will in the very next phase. Without such a
+    /// finding, a required check with an open question, or a lab that is not as planned, makes the gate undecidable.
     pub fn decide(
         phase: Phase,
+        rule: &Rule,
         judgements: &[Judgement],
         deviations: usize,
         findings: &[Finding],
     ) -> Self {
         let against: Vec<_> =
-            findings.iter().filter(|f| closes(f, phase)).map(|f| f.id.clone()).collect();
+            findings.iter().filter(|f| closes(f, phase, rule)).map(|f| f.id.clone()).collect();
         if !against.is_empty() {
             return Self::Closed { findings: against };
         }
-        let open = judgements.iter().filter(|judgement| judgement.verdict.is_open()).count();
+        let required = judgements.iter().filter(|judgement| rule.require.contains(&judgement.check));
+        let open = required.filter(|judgement| judgement.verdict.is_open()).count();
         let mut doubts = Vec::new();
         if deviations > 0 {
             doubts.push(Doubt::Unverified { places: deviations });
@@ -69,6 +74,16 @@ impl Gate {
             doubts.push(Doubt::Unanswered { judgements: open });
         }
         if doubts.is_empty() { Self::Open } else { Self::NotDecidable { doubts } }
+    }
+
+    /// Whether a finding is among those that stand against leaving the phase.
+    pub fn is_closed_by(&self, finding: &Finding) -> bool {
+        matches!(self, Self::Closed { findings } if findings.contains(&finding.id))
+    }
+
+    /// The gate of a phase that has not been walked to its end.
+    pub fn unfinished() -> Self {
+        Self::NotDecidable { doubts: vec![Doubt::Unfinished] }
     }
 
     /// The word of the tables.
@@ -91,12 +106,16 @@ impl Gate {
 }
 
 /// Whether a finding stands against leaving a phase.
-pub fn closes(finding: &Finding, phase: Phase) -> bool {
+fn closes(finding: &Finding, phase: Phase, rule: &Rule) -> bool {
     let latent = !finding.bites_in.contains(&phase);
-    let next = phase.later().next();
+    let bites_next = phase.later().next().is_some_and(|next| finding.bites_in.contains(&next));
+    let too_bad = rule.at_most.is_none_or(|worst| finding.severity > worst);
+    let spoils = |check: &String| {
+        let here = |symptom: &&Symptom| symptom.phase == phase && symptom.check == *check;
+        finding.check == *check || finding.symptoms.iter().any(|symptom| here(&symptom))
+    };
     finding.phases.contains(&phase)
-        && (finding.severity >= Severity::Major
-            || latent && next.is_some_and(|next| finding.bites_in.contains(&next)))
+        && (too_bad || latent && bites_next || rule.require.iter().any(spoils))
 }
 
 /// The symbol that stands before the word of a verdict.

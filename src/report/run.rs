@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::gate::Gate;
 use crate::model::{
     finding::Finding,
+    gate::Gate as Rule,
     name::FaultName,
     phase::Phase,
     testbed::Testbed,
@@ -97,6 +98,16 @@ pub struct PhaseRun {
 }
 
 impl PhaseRun {
+    /// Decides whether the phase may be left, by the rule of the phase and the findings of the whole run.
+    pub fn decide_gate(&mut self, rule: &Rule, findings: &[Finding]) {
+        self.gate = Gate::decide(self.phase, rule, &self.judgements, self.deviations.len(), findings);
+    }
+
+    /// Microseconds that protocols forced the phase to wait.
+    pub fn forced_waits_us(&self) -> u64 {
+        self.waits.iter().map(|wait| wait.us).sum()
+    }
+
     /// The number of judgements with a verdict.
     pub fn count(&self, verdict: Verdict) -> usize {
         self.judgements.iter().filter(|judgement| judgement.verdict == verdict).count()

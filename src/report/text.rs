@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::document::Inline;
-use crate::check::{CHECKS, Case, Text};
+use crate::{
+    check::{CHECKS, Case, Text},
+    model::finding::Finding,
+};
 
 /// The words of the checks that a run was made with.
 #[derive(Clone, Debug)]
@@ -54,6 +57,13 @@ pub fn fill(sentence: &str, values: &BTreeMap<String, String>) -> Vec<Inline> {
     filled.push(Inline::text(rest));
     filled.retain(|inline| *inline != Inline::text(""));
     filled
+}
+
+/// The verdict of a finding as one sentence of plain text, for a terminal. Control characters in values are made visible.
+pub fn sentence(finding: &Finding) -> String {
+    let case = crate::check::text(&finding.check).and_then(|text| text.case(&finding.case));
+    let Some(case) = case else { return format!("{} ({})", finding.check, finding.case) };
+    fill(case.finding, &finding.args).iter().map(Inline::plain).collect()
 }
 
 #[cfg(test)]

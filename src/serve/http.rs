@@ -36,40 +36,44 @@ pub(super) async fn converse(
         speaker.hold_back(family).await;
         Ok::<_, Infallible>(answer(speaker, &request, family))
     });
-    http1::Builder::new().serve_connection(TokioIo::new(stream), service).await
+    // A user who has said everything and closes its side still gets its answer.
+    let mut protocol = http1::Builder::new();
+    protocol.half_close(true).serve_connection(TokioIo::new(stream), service).await
 }
 
 fn answer<B>(speaker: &Speaker, request: &Request<B>, family: Family) -> Response<Full<Bytes>> {
     let behaviour = speaker.premises.behaviour();
     let differs = |how| behaviour.differs(&speaker.service, family, how);
-    let host = host(request.headers());
-    let brackets_refused = host == Host::Bracketed && differs(ContentFault::RejectsBrackets);
-    let status = if host == Host::Bad || brackets_refused {
-        StatusCode::BAD_REQUEST
-    } else if differs(ContentFault::Unavailable) {
-        StatusCode::SERVICE_UNAVAILABLE
-    } else if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        StatusCode::METHOD_NOT_ALLOWED
-    } else {
-        StatusCode::OK
-    };
-    let octets = wanted(speaker, request);
-    let (status, octets) = match (status, octets) {
-        (StatusCode::OK, Some(octets)) => (StatusCode::OK, octets),
-        (StatusCode::OK, None) => (StatusCode::NOT_FOUND, 0),
-        (status, _) => (status, 0),
+    let page = page(speaker, request, differs);
+    let title = match page {
+        Ok(_) if differs(ContentFault::OtherBody) => "another page altogether",
+        Ok(_) => "at your service",
+        Err(status) => status.canonical_reason().unwrap_or("no"),
     };
     let stamp = if differs(ContentFault::Stale) {
         Shared::old_stamp()
     } else {
         speaker.premises.shared.stamp()
     };
-    let title = match status {
-        StatusCode::OK if differs(ContentFault::OtherBody) => "another page altogether",
-        StatusCode::OK => "at your service",
-        other => other.canonical_reason().unwrap_or("no"),
-    };
-    respond(speaker, family, status, &stamp, body(speaker, title, &stamp, family, octets))
+    let body = body(speaker, title, &stamp, family, page.unwrap_or(0));
+    respond(speaker, family, page.err().unwrap_or(StatusCode::OK), &stamp, body)
+}
+
+/// The least number of octets of the page that is asked for, or why there is none.
+fn page<B>(
+    speaker: &Speaker,
+    request: &Request<B>,
+    differs: impl Fn(ContentFault) -> bool,
+) -> Result<usize, StatusCode> {
+    match host(request.headers()) {
+        Host::Bad => Err(StatusCode::BAD_REQUEST),
+        Host::Bracketed if differs(ContentFault::RejectsBrackets) => Err(StatusCode::BAD_REQUEST),
+        _ if differs(ContentFault::Unavailable) => Err(StatusCode::SERVICE_UNAVAILABLE),
+        _ if !matches!(*request.method(), Method::GET | Method::HEAD) => {
+            Err(StatusCode::METHOD_NOT_ALLOWED)
+        }
+        _ => size(speaker, request).ok_or(StatusCode::NOT_FOUND),
+    }
 }
 
 fn respond(
@@ -92,8 +96,8 @@ fn respond(
     response.body(Full::new(body.into())).expect("names and numbers are header values")
 }
 
-/// The least number of octets that the body is to have; `None` where there is no such page.
-fn wanted<B>(speaker: &Speaker, request: &Request<B>) -> Option<usize> {
+/// What the path and the query say about the size; `None` where there is no such page.
+fn size<B>(speaker: &Speaker, request: &Request<B>) -> Option<usize> {
     let own = speaker.premises.node.service(speaker.service.as_str());
     let fixed = match request.uri().path() {
         "/" => 0,

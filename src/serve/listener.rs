@@ -9,7 +9,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{socket::Datagrams, speaker::Speaker};
+use super::{conversation, socket::Datagrams, speaker::Speaker};
 
 /// No conversation with a built-in service takes longer; a user who went away silently is forgotten then.
 const LONGEST: Duration = Duration::from_secs(120);
@@ -51,8 +51,9 @@ async fn accept(socket: TcpListener, speaker: Arc<Speaker>) {
         match socket.accept().await {
             Ok((stream, _)) => {
                 let speaker = Arc::clone(&speaker);
-                conversations
-                    .spawn(async move { drop(timeout(LONGEST, speaker.converse(stream)).await) });
+                conversations.spawn(async move {
+                    drop(timeout(LONGEST, conversation::converse(&speaker, stream)).await);
+                });
             }
             Err(_) => sleep(RESPITE).await,
         }
@@ -69,7 +70,7 @@ async fn receive(socket: Arc<Datagrams>, speaker: Arc<Speaker>) {
         };
         let (socket, speaker) = (Arc::clone(&socket), Arc::clone(&speaker));
         conversations.spawn(async move {
-            if let Some(reply) = speaker.reply(&datagram).await {
+            if let Some(reply) = conversation::reply(&speaker, &datagram).await {
                 // A reply that cannot be sent is lost, as it might be on the way.
                 let _ = socket.reply(&datagram, &reply).await;
             }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    announcement,
     behaviour::{Behaviour, Delegation},
     zone::{Catalog, wire_name},
 };
@@ -124,7 +125,7 @@ impl Orders {
             if *change == AdvertisementFault::Silent {
                 announced.remove(interface);
             } else if let Some(announcement) = announced.get_mut(interface) {
-                bend_announcement(announcement, *change);
+                announcement::bend(announcement, *change);
             }
         }
         announced
@@ -161,22 +162,6 @@ fn is_of(record: &Record, family: Family) -> bool {
             Family::V6 => ".ip6.arpa",
         }),
         _ => false,
-    }
-}
-
-fn bend_announcement(announcement: &mut Announcement, change: AdvertisementFault) {
-    match change {
-        AdvertisementFault::Silent => {}
-        AdvertisementFault::NotOnLink => {
-            announcement.prefixes.iter_mut().for_each(|prefix| prefix.on_link = false);
-        }
-        AdvertisementFault::AutonomousInverted => {
-            announcement.prefixes.iter_mut().for_each(|prefix| prefix.autonomous ^= true);
-        }
-        AdvertisementFault::ManagedInverted => announcement.managed ^= true,
-        AdvertisementFault::LifetimeZero => announcement.lifetime_s = 0,
-        AdvertisementFault::NoDns => announcement.dns.clear(),
-        AdvertisementFault::Mtu(mtu) => announcement.mtu = Some(mtu),
     }
 }
 

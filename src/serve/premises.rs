@@ -5,9 +5,12 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
 };
 
-use super::{behaviour::Behaviour, https::Doors, shared::Shared, ssh, syslog::Sink};
+use super::{behaviour::Behaviour, doors::Doors, shared::Shared, syslog::Sink};
 use crate::{
-    model::node::{Address, Node},
+    model::{
+        name::DomainName,
+        node::{Address, Node},
+    },
     net::namespace::Namespace,
 };
 
@@ -21,7 +24,7 @@ pub(super) struct Premises {
     /// TLS, once an HTTPS service has been opened.
     pub(super) doors: OnceLock<Doors>,
     /// SSH, once a management interface has been asked.
-    pub(super) ssh: OnceLock<ssh::Settings>,
+    pub(super) ssh: OnceLock<Arc<russh::server::Config>>,
 }
 
 impl Premises {
@@ -43,6 +46,12 @@ impl Premises {
 
     pub(super) fn behave(&self, behaviour: Behaviour) {
         *self.behaviour.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(behaviour);
+    }
+
+    /// The published names of the node.
+    pub(super) fn names(&self) -> Vec<DomainName> {
+        let services = self.node.services.iter();
+        services.flat_map(|service| service.names.iter().cloned()).collect()
     }
 
     /// The planned addresses of the node, live or not.

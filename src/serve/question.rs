@@ -8,7 +8,8 @@ use hickory_proto::{
 
 use crate::model::{fault::WrongAnswer, service::Transport};
 
-/// The largest UDP payload that is sent and taken: what fits into the smallest MTU of IPv6 (RFC 9715 section 3).
+/// The largest UDP payload that is sent and taken: 1280 octets, the smallest MTU of IPv6 (RFC 8200
+/// section 5), without the headers of IPv6 and UDP.
 pub(super) const MOST_OCTETS: u16 = 1232;
 /// The largest UDP reply to a question without EDNS (RFC 1035 section 4.2.1).
 const MOST_WITHOUT_EDNS: u16 = 512;
@@ -80,8 +81,8 @@ impl Question {
         self.request.metadata.recursion_desired
     }
 
-    /// An empty reply to the question. The name stands in it as it was asked, upper case and lower case (RFC 5452
-    /// section 4.3 lists what the asker compares; mixed case rests on it).
+    /// An empty reply to the question. The name stands in it as it was asked, upper case and lower case: askers may compare
+    /// octet by octet.
     pub(super) fn reply(&self, code: ResponseCode) -> Message {
         let asked = &self.request.metadata;
         let mut reply = Message::new(asked.id, MessageType::Response, asked.op_code);
@@ -135,5 +136,33 @@ impl Question {
         let octets = if self.rtype() == RecordType::AAAA { 4 } else { 16 };
         let rdata = NULL::with(vec![192; octets]);
         Record::from_rdata(self.name().clone(), 5, RData::Unknown { code: self.rtype(), rdata })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever comes, what goes back is nothing or a reply to it that is not too large.
+        #[test]
+        fn hostile_octets_get_a_reply_or_none(
+            header in any::<[u8; 4]>(),
+            counts in prop::collection::vec(0..3u8, 4),
+            rest in prop::collection::vec(any::<u8>(), 0..300),
+        ) {
+            let counts = counts.into_iter().flat_map(|count| [0, count]);
+            let octets: Vec<u8> = header.into_iter().chain(counts).chain(rest).collect();
+            let reply = match Question::read(&octets, Transport::Udp) {
+                Ok(question) => question.write(&question.reply(ResponseCode::NXDomain)),
+                Err(Unasked::Reply(reply)) => reply,
+                Err(Unasked::Ignore) => return Ok(()),
+            };
+            prop_assert_eq!(&reply[..2], &octets[..2]);
+            prop_assert!(reply[2] & 0x80 != 0);
+            prop_assert!(reply.len() <= usize::from(MOST_OCTETS));
+        }
     }
 }

@@ -12,7 +12,7 @@ use std::{
 
 use hickory_proto::{
     op::{Edns, Message, MessageType, OpCode, Query, ResponseCode},
-    rr::{Name, RData, RecordType, rdata::CNAME},
+    rr::{Name, RData, Record, RecordType, rdata::CNAME},
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
@@ -47,39 +47,58 @@ pub(super) async fn resolve(
     let mut asked = question.name().clone();
     for _ in 0..MOST_ALIASES {
         let Some(heard) = ask_zone(&asked, question.rtype(), delegations, namespace).await else {
-            reply.metadata.response_code = ResponseCode::ServFail;
-            reply.answers.clear();
-            return reply;
+            break;
         };
+        let chain = Chain::of(&heard, &asked, question.rtype());
         reply.metadata.response_code = heard.metadata.response_code;
-        let open_alias = end_of_chain(&heard, &asked, question.rtype());
         reply.answers.extend(heard.answers);
-        let Some(target) = open_alias else {
-            let is_soa =
-                |record: &&_| hickory_proto::rr::Record::record_type(record) == RecordType::SOA;
-            reply.authorities.extend(heard.authorities.iter().filter(is_soa).cloned());
-            return reply;
-        };
-        asked = target;
+        match chain {
+            Chain::Ends => {
+                reply.authorities.extend(heard.authorities.into_iter().filter(is_soa));
+                return reply;
+            }
+            Chain::GoesOn(target) => asked = target,
+            Chain::Loops => break,
+        }
     }
     reply.metadata.response_code = ResponseCode::ServFail;
+    reply.answers.clear();
     reply
 }
 
-/// The name that an answer stops at, where it is an alias whose target lies elsewhere.
-fn end_of_chain(heard: &Message, asked: &Name, rtype: RecordType) -> Option<Name> {
-    if rtype == RecordType::CNAME || !heard.authorities.is_empty() {
-        return None;
-    }
-    let mut end = asked;
-    for record in &heard.answers {
-        match &record.data {
-            RData::CNAME(CNAME(target)) if record.name == *end => end = target,
-            _ => {}
+fn is_soa(record: &Record) -> bool {
+    record.record_type() == RecordType::SOA
+}
+
+/// Where the aliases of an answer lead.
+enum Chain {
+    /// To the records asked for, or to the word that there are none.
+    Ends,
+    /// To a name that another server knows.
+    GoesOn(Name),
+    /// To themselves.
+    Loops,
+}
+
+impl Chain {
+    fn of(heard: &Message, asked: &Name, rtype: RecordType) -> Self {
+        if rtype == RecordType::CNAME || heard.authorities.iter().any(is_soa) {
+            return Self::Ends;
+        }
+        let mut end = asked;
+        for record in &heard.answers {
+            match &record.data {
+                RData::CNAME(CNAME(target)) if record.name == *end => end = target,
+                _ => {}
+            }
+        }
+        let mut at_end = heard.answers.iter().filter(|record| record.name == *end);
+        match at_end.next().map(Record::record_type) {
+            Some(RecordType::CNAME) => Self::Loops,
+            None if end != asked => Self::GoesOn(end.clone()),
+            Some(_) | None => Self::Ends,
         }
     }
-    let answered = heard.answers.iter().any(|record| record.name == *end);
-    (end != asked && !answered).then(|| end.clone())
 }
 
 /// Asks the servers of the zone that a name is in, until one answers the question.
@@ -184,7 +203,7 @@ async fn over_tcp(
     Err(io::Error::other("the reply belongs to another question"))
 }
 
-/// RFC 5452 section 4.
+/// RFC 5452 section 9.1.
 fn belongs(heard: &Message, query: &Message) -> bool {
     heard.metadata.id == query.metadata.id
         && heard.metadata.message_type == MessageType::Response

@@ -32,8 +32,9 @@ use crate::{
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 
-/// `MinRtrAdvInterval` and `MaxRtrAdvInterval`. Short within what RFC 4861 section 6.2.1 permits, because somebody waits.
-const INTERVAL: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(13);
+/// `MinRtrAdvInterval` and `MaxRtrAdvInterval`: short, because somebody waits, and the former no more than three quarters
+/// of the latter (RFC 4861 section 6.2.1).
+const INTERVAL: RangeInclusive<Duration> = Duration::from_secs(9)..=Duration::from_secs(13);
 /// `MIN_DELAY_BETWEEN_RAS` (RFC 4861 section 10), and the interval of the first three.
 const LEAST_DELAY: Duration = Duration::from_secs(3);
 /// `MAX_INITIAL_RTR_ADVERTISEMENTS` (RFC 4861 section 10).
@@ -43,8 +44,6 @@ const INITIAL: u32 = 3;
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 /// How often the link-local address is looked for while there is none that may be used.
 const LOOK: Duration = Duration::from_millis(50);
-/// How long announced servers may be used: three times `MaxRtrAdvInterval` (RFC 8106 section 5.1).
-pub(super) const DNS_LIFETIME_S: u32 = 39;
 
 /// A router on one link. Dropping it silences it; [`Router::stop`] says farewell first.
 pub struct Router {

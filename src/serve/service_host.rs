@@ -3,125 +3,33 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io, mem,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use ipnet::IpNet;
-
 use super::{
-    authority::CertificateError,
-    https::Doors,
+    announcement,
+    doors::Doors,
+    error::ServeError,
     listener::Listening,
     orders::{Orders, Place},
     premises::Premises,
-    router::{DNS_LIFETIME_S, Router},
+    router::Router,
     shared::Shared,
     socket::{self, Datagrams},
     speaker::Speaker,
 };
 use crate::{
     model::{
-        answer::HeardPrefix,
-        fault::Sabotage,
-        name::{DomainName, InterfaceName, NodeName, ServiceName},
+        fault::{ContentFault, Sabotage},
+        name::{InterfaceName, NodeName, ServiceName},
         node::{Interface, Node},
-        segment::Advertisement,
         service::{ServiceKind, Transport},
         step::Change,
     },
     net::namespace::Namespace,
     wire::ra::Announcement,
 };
-
-/// Why a node cannot serve what it is told.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// A change or a fault that services have no part in.
-    #[error("the services of node `{node}` have no part in this: {what}")]
-    NotOurs {
-        /// The node.
-        node: NodeName,
-        /// The change or fault.
-        what: String,
-    },
-    /// The node has no such service, or one of another kind.
-    #[error("node `{node}` has no {kind}service `{service}`; its services are: {known}")]
-    NoService {
-        /// The node.
-        node: NodeName,
-        /// The name that was given.
-        service: String,
-        /// The kind that was needed with a blank behind it, or nothing.
-        kind: &'static str,
-        /// What there is.
-        known: String,
-    },
-    /// The node has no such interface.
-    #[error("node `{node}` has no interface `{interface}`")]
-    NoInterface {
-        /// The node.
-        node: NodeName,
-        /// The name that was given.
-        interface: InterfaceName,
-    },
-    /// The node announces nothing there that could be wrong.
-    #[error("node `{node}` announces nothing on `{interface}` in this phase")]
-    NotAnnouncing {
-        /// The node.
-        node: NodeName,
-        /// The interface.
-        interface: InterfaceName,
-    },
-    /// No zone of the node holds a name.
-    #[error("node `{node}` serves no zone that `{name}` belongs to in this phase")]
-    NoZone {
-        /// The node.
-        node: NodeName,
-        /// The name.
-        name: DomainName,
-    },
-    /// A listening socket could not be opened.
-    #[error("`{service}` of node `{node}` cannot listen on {transport} {address}: {source}")]
-    Listen {
-        /// The node.
-        node: NodeName,
-        /// The service.
-        service: ServiceName,
-        /// The transport.
-        transport: Transport,
-        /// The address and port.
-        address: SocketAddr,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// Announcing could not begin.
-    #[error("node `{node}` cannot announce as a router on `{interface}`: {source}")]
-    Announce {
-        /// The node.
-        node: NodeName,
-        /// The interface.
-        interface: InterfaceName,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// The namespace of the node could not be entered.
-    #[error("cannot enter the namespace of node `{node}`: {source}")]
-    Enter {
-        /// The node.
-        node: NodeName,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// There is no certificate to serve with.
-    #[error("node `{node}` has no certificate: {source}")]
-    Certificate {
-        /// The node.
-        node: NodeName,
-        /// Why.
-        source: CertificateError,
-    },
-}
 
 /// The services of one node. Dropping it closes all of them at once.
 pub struct ServiceHost {
@@ -216,23 +124,23 @@ impl ServiceHost {
     fn take(&self, orders: &mut Orders, change: &Change) -> Result<(), ServeError> {
         match change {
             Change::Listen { service, address } => {
-                self.service(service, None)?;
+                self.service(service, &ServiceKind::ALL)?;
                 orders.listeners.insert((service.clone(), *address));
             }
             Change::StopListening { service, address } => {
                 orders.listeners.remove(&(service.clone(), *address));
             }
             Change::PublishZones { service, zones } => {
-                self.service(service, Some(ServiceKind::Dns))?;
+                self.service(service, &[ServiceKind::Dns])?;
                 orders.zones.insert(service.clone(), zones.clone());
             }
             Change::Delegate { service, zones } => {
-                self.service(service, Some(ServiceKind::Resolver))?;
+                self.service(service, &[ServiceKind::Resolver])?;
                 orders.delegations.insert(service.clone(), zones.clone());
             }
             Change::Advertise { interface, plan, prefix, mtu, dns } => {
                 let link = self.interface(interface)?;
-                let announcement = announcement(link, plan, *prefix, *mtu, dns);
+                let announcement = announcement::planned(link.mac, plan, *prefix, *mtu, dns);
                 orders.announcements.insert(interface.clone(), announcement);
             }
             Change::StopAdvertising { interface } => {
@@ -248,8 +156,13 @@ impl ServiceHost {
         match fault {
             Sabotage::ListenOnly { service, .. }
             | Sabotage::StopService { service, .. }
-            | Sabotage::ServeDifferently { service, .. }
-            | Sabotage::Delay { service, .. } => self.service(service, None),
+            | Sabotage::Delay { service, .. } => self.service(service, &ServiceKind::ALL),
+            Sabotage::ServeDifferently { service, how: ContentFault::OtherCertificate, .. } => {
+                self.service(service, &[ServiceKind::Https])
+            }
+            Sabotage::ServeDifferently { service, .. } => {
+                self.service(service, &[ServiceKind::Http, ServiceKind::Https])
+            }
             Sabotage::ExtraListener { .. } => Ok(()),
             Sabotage::SetRecord { name, .. } | Sabotage::RemoveRecord { name, .. } => {
                 let name = name.clone();
@@ -270,31 +183,28 @@ impl ServiceHost {
         ServeError::NotOurs { node: self.node().clone(), what }
     }
 
-    fn service(&self, name: &ServiceName, kind: Option<ServiceKind>) -> Result<(), ServeError> {
-        let found = self.premises.node.service(name.as_str());
-        match found {
-            Some(service) if kind.is_none_or(|kind| kind == service.kind) => Ok(()),
-            _ => Err(self.no_service(name.as_str(), kind)),
+    /// Whether the node has a service of one of these kinds.
+    fn service(&self, name: &ServiceName, kinds: &[ServiceKind]) -> Result<(), ServeError> {
+        match self.premises.node.service(name.as_str()) {
+            Some(service) if kinds.contains(&service.kind) => Ok(()),
+            _ => Err(self.no_service(&format!("`{name}`"), kinds)),
         }
     }
 
     fn answers_names(&self) -> Result<(), ServeError> {
-        let answers = |kind| matches!(kind, ServiceKind::Dns | ServiceKind::Resolver);
-        let known = self.premises.node.services.iter().any(|service| answers(service.kind));
-        if known { Ok(()) } else { Err(self.no_service("dns", Some(ServiceKind::Dns))) }
+        let kinds = [ServiceKind::Dns, ServiceKind::Resolver];
+        let known = self.premises.node.services.iter().any(|s| kinds.contains(&s.kind));
+        if known { Ok(()) } else { Err(self.no_service("of any name", &kinds)) }
     }
 
-    fn no_service(&self, name: &str, kind: Option<ServiceKind>) -> ServeError {
+    fn no_service(&self, service: &str, kinds: &[ServiceKind]) -> ServeError {
         let services = &self.premises.node.services;
         let known: Vec<_> = services.iter().map(|s| format!("`{}` ({})", s.name, s.kind)).collect();
+        let kinds: Vec<_> = kinds.iter().map(|kind| kind.word()).collect();
         ServeError::NoService {
             node: self.node().clone(),
-            service: name.to_owned(),
-            kind: match kind {
-                Some(ServiceKind::Dns) => "dns ",
-                Some(ServiceKind::Resolver) => "resolver ",
-                _ => "",
-            },
+            service: service.to_owned(),
+            kinds: kinds.join(" or "),
             known: if known.is_empty() { "none".to_owned() } else { known.join(", ") },
         }
     }
@@ -362,7 +272,11 @@ impl ServiceHost {
 
     fn set_up_tls(&self) -> Result<(), ServeError> {
         if self.premises.doors.get().is_none() {
-            let doors = Doors::new(&self.premises);
+            let doors = Doors::new(
+                &self.premises.shared,
+                &self.premises.names(),
+                &self.premises.addresses(),
+            );
             let doors = doors
                 .map_err(|source| ServeError::Certificate { node: self.node().clone(), source })?;
             self.premises.doors.get_or_init(|| doors);
@@ -442,35 +356,4 @@ fn open_sockets(places: Vec<Place>) -> Result<Vec<(Place, Socket)>, (Place, io::
         }
     }
     Ok(opened)
-}
-
-/// A plan as it is announced. Lifetimes of the prefix are the defaults of RFC 4861 section 6.2.1.
-fn announcement(
-    interface: &Interface,
-    plan: &Advertisement,
-    prefix: IpNet,
-    mtu: u32,
-    dns: &[IpAddr],
-) -> Announcement {
-    let v6 = |address: &IpAddr| match address {
-        IpAddr::V6(address) => Some(*address),
-        IpAddr::V4(_) => None,
-    };
-    Announcement {
-        hop_limit: 64,
-        managed: plan.managed,
-        other: plan.other,
-        lifetime_s: plan.lifetime_s,
-        mac: interface.mac,
-        mtu: Some(mtu),
-        prefixes: vec![HeardPrefix {
-            prefix: prefix.trunc(),
-            on_link: plan.on_link,
-            autonomous: plan.autonomous,
-            valid_s: 2_592_000,
-            preferred_s: 604_800,
-        }],
-        dns: dns.iter().filter_map(v6).collect(),
-        dns_lifetime_s: DNS_LIFETIME_S,
-    }
 }

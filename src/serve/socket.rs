@@ -26,7 +26,7 @@ const BACKLOG: i32 = 4096;
 /// Opens a listening TCP socket in the namespace of this thread. Needs the context of a runtime.
 pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = open(address, Type::STREAM, Protocol::TCP)?;
-    // Connections of an earlier listener may still be in TIME-WAIT (RFC 9293 section 3.6.1).
+    // Connections of an earlier listener may still be in TIME-WAIT (RFC 9293 section 3.3.2).
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

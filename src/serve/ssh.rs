@@ -17,9 +17,6 @@ use tokio::net::TcpStream;
 use super::{premises::Premises, speaker::Speaker};
 use crate::model::family::Family;
 
-/// The settings of the server of a node.
-pub(super) type Settings = Arc<Config>;
-
 /// Refuses whatever is asked of it: that is what the methods do that are not written here.
 struct Doorkeeper;
 
@@ -38,7 +35,7 @@ pub(super) async fn converse(
     run_stream(settings, stream, Doorkeeper).await?.await
 }
 
-fn settings(premises: &Premises) -> Settings {
+fn settings(premises: &Premises) -> Arc<Config> {
     Arc::new(Config {
         server_id: SshId::Standard("SSH-2.0-sixwalk".into()),
         keys: vec![premises.shared.host_key(&premises.node.name)],

@@ -81,11 +81,12 @@ impl Catalog {
                 return Some(zone.nothing(&owner, answers));
             };
             answers.push(record_of(&owner, RData::CNAME(CNAME(target.clone()))));
-            owner = target;
-            match self.zone(&owner) {
-                Some(next) => zone = next,
-                None => break,
+            let loops = answers.iter().any(|record| record.name == target);
+            match self.zone(&target) {
+                Some(next) if !loops => zone = next,
+                _ => break,
             }
+            owner = target;
         }
         Some(Found { code: ResponseCode::NoError, answers, soa: None })
     }

@@ -14,27 +14,7 @@ use crate::model::{
     segment::Plane,
 };
 
-/// Labels of the rules that do not come from a flow; faults and findings name them.
-pub mod label {
-    /// Answers to what was allowed before.
-    pub const ESTABLISHED: &str = "established";
-    /// What connection tracking cannot place.
-    pub const INVALID: &str = "invalid";
-    /// Nothing between data and management.
-    pub const MANAGEMENT: &str = "management-plane";
-    /// BCP 38.
-    pub const ANTI_SPOOF: &str = "anti-spoof";
-    /// ICMP and ICMPv6 errors (RFC 4890 section 4.3.1).
-    pub const ICMP_ERRORS: &str = "icmp-errors";
-    /// Echo (RFC 4890 section 4.3.1).
-    pub const ICMP_ECHO: &str = "icmp-echo";
-    /// Neighbour and router discovery and MLD on the link (RFC 4890 section 4.4.1).
-    pub const ON_LINK: &str = "icmpv6-on-link";
-    /// The node's own loopback.
-    pub const LOOPBACK: &str = "loopback";
-    /// A service of the node itself.
-    pub const OWN_SERVICE: &str = "own-service";
-}
+pub use crate::model::policy::label;
 
 /// Fills in the filter of every forwarding node.
 pub(super) fn derive(stage: &mut Stage) {

@@ -4,14 +4,14 @@ mod asking;
 mod event;
 mod phase;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::sync::watch;
 
 use crate::{
     check::{Check, cause},
     lab::Driver,
-    model::{fault::Fault, gate::GateRule, phase::Phase, testbed::Testbed},
+    model::{fault::Fault, gate::Gate, phase::Phase, testbed::Testbed},
     record::{Clock, Entry, RecordError, RunDirectory},
     report::run::{Ending, PhaseRun, Run, Timings},
     stage::Stage,
@@ -28,8 +28,8 @@ pub struct Order<'o> {
     pub phases: &'o [Phase],
     /// The checks that are asked.
     pub checks: &'o [&'static dyn Check],
-    /// What must hold to leave each phase.
-    pub gates: &'o [GateRule],
+    /// What must hold to leave each phase; without a rule, no finding may stay open.
+    pub gates: &'o BTreeMap<Phase, Gate>,
     /// The faults that are planted.
     pub faults: &'o [Fault],
     /// The command that tests a check again in a phase.
@@ -92,8 +92,9 @@ async fn asked_to_stop(stop: &mut watch::Receiver<bool>) {
 fn conclude(order: &Order<'_>, run: &mut Run, clock: Clock) {
     let judgements: Vec<_> = run.phases.iter().map(|p| (p.phase, p.judgements.clone())).collect();
     run.findings = cause::findings(&judgements, order.retest);
+    let strict = Gate::default();
     for walked in &mut run.phases {
-        let rule = order.gates.iter().find(|rule| rule.phase == walked.phase);
+        let rule = order.gates.get(&walked.phase).unwrap_or(&strict);
         walked.decide_gate(rule, &run.findings);
     }
     run.timings = Timings {

@@ -12,7 +12,6 @@ use crate::{
     },
     report::{
         document::{Inline, Line},
-        gate::closes,
         text::fill,
     },
 };
@@ -119,7 +118,7 @@ fn led(lead: &str, sentence: Line) -> Line {
 fn details(source: Source<'_>, finding: &Finding) -> Vec<[Line; 2]> {
     let text = source.catalogue.text(&finding.check);
     let gates: Vec<Phase> =
-        finding.phases.iter().copied().filter(|phase| closes(finding, *phase)).collect();
+        source.run.phases.iter().filter(|w| w.gate.is_closed_by(finding)).map(|w| w.phase).collect();
     let references = text.map_or(&[][..], |text| text.references);
     let mut check = code(&finding.check);
     check.push(Inline::text(format!(" {}", text.map_or("", |text| text.title))));

@@ -10,7 +10,6 @@ use crate::{
     model::{finding::Severity, phase::Phase, verdict::Verdict},
     report::{
         document::{Inline, Line, clean},
-        gate::closes,
         run::{Ending, Run},
     },
 };
@@ -207,7 +206,7 @@ fn executive_summary(page: &mut Page, source: Source<'_>) {
     let against: Vec<_> = run
         .findings
         .iter()
-        .filter(|finding| finding.phases.iter().any(|phase| closes(finding, *phase)))
+        .filter(|finding| run.phases.iter().any(|walked| walked.gate.is_closed_by(finding)))
         .collect();
     match against.len() {
         0 if run.findings.is_empty() => page.words("There is no finding."),
