@@ -34,7 +34,8 @@ pub(super) fn words(text: &str) -> String {
 /// The first digit of words that could begin a numbered list: `1. ` or `1) `. `1.1` begins none.
 fn list_number(text: &str) -> Option<char> {
     let after = text.trim_start_matches(|c: char| c.is_ascii_digit());
-    let marked = after.starts_with(['.', ')']) && after[1..].chars().next().is_none_or(char::is_whitespace);
+    let marked =
+        after.starts_with(['.', ')']) && after[1..].chars().next().is_none_or(char::is_whitespace);
     text.chars().next().filter(|first| first.is_ascii_digit() && marked)
 }
 
