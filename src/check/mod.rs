@@ -5,21 +5,21 @@ pub mod cause;
 pub mod ask;
 pub mod reading;
 pub mod reach;
-pub mod difference;
-pub mod crossing;
-pub mod neighbour;
 pub mod advertisement;
+pub mod crossing;
+pub mod difference;
 pub mod error_trail;
 pub mod legs;
 pub mod names;
-pub mod sockets;
+pub mod neighbour;
 mod pages;
+pub mod sockets;
 
 mod harness;
 mod plan_vs_topology;
 mod aaaa_parity;
-mod aaaa_bogus;
 mod aaaa_dead;
+mod aaaa_bogus;
 mod wrong_answers;
 mod server_listens;
 mod large_answer;
@@ -52,6 +52,7 @@ mod path_pmtu;
 mod path_trace_parity;
 mod family_truth;
 mod response_time;
+mod policy_tests;
 
 #[cfg(test)]
 pub(crate) mod fixture;
