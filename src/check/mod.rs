@@ -52,7 +52,6 @@ mod path_pmtu;
 mod path_trace_parity;
 mod family_truth;
 mod response_time;
-mod policy_tests;
 
 #[cfg(test)]
 pub(crate) mod fixture;
