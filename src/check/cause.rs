@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::model::{
-    finding::{Complaint, Finding, Symptom},
+    finding::{Complaint, Depth, Finding, Symptom},
     phase::Phase,
     verdict::Judgement,
 };
@@ -13,6 +13,8 @@ struct Cause<'j> {
     phase: Phase,
     judgement: &'j Judgement,
     complaint: &'j Complaint,
+    /// What else the same culprit is blamed for: each explains what it covers.
+    same_culprit: Vec<&'j Complaint>,
     symptoms: Vec<&'j Judgement>,
 }
 
@@ -56,9 +58,15 @@ fn causes(phase: Phase, judgements: &[Judgement]) -> Vec<Cause<'_>> {
     });
     let mut causes = Vec::<Cause<'_>>::new();
     for (judgement, complaint) in complaints {
-        match causes.iter_mut().find(|cause| explains(cause.complaint, complaint)) {
-            Some(cause) => cause.symptoms.push(judgement),
-            None => causes.push(Cause { phase, judgement, complaint, symptoms: Vec::new() }),
+        match causes.iter_mut().find(|cause| cause.explains(complaint)) {
+            Some(cause) => cause.take(judgement, complaint),
+            None => causes.push(Cause {
+                phase,
+                judgement,
+                complaint,
+                same_culprit: Vec::new(),
+                symptoms: Vec::new(),
+            }),
         }
     }
     causes
@@ -78,13 +86,21 @@ fn breadth(complaint: &Complaint) -> usize {
         + scope.segments.len()
 }
 
-/// A deeper complaint explains what its scope covers; one of the same depth only if it blames the same.
-fn explains(cause: &Complaint, other: &Complaint) -> bool {
+/// Whether two complaints blame the same, in a family that the first one touches.
+fn blames_the_same(cause: &Complaint, other: &Complaint) -> bool {
     let same_family = cause.scope.family.is_none() || cause.scope.family == other.scope.family;
-    if cause.culprit == other.culprit && same_family {
-        return true;
-    }
-    cause.depth > other.depth && cause.scope.covers(&other.scope)
+    cause.culprit == other.culprit && same_family
+}
+
+/// Whether a node that was found to stop one way to a port stands on another way to it: users of both meet the same
+/// trouble there, wherever they come from.
+fn stops_also(mine: &Complaint, other: &Complaint) -> bool {
+    let (a, b) = (&mine.scope, &other.scope);
+    mine.depth == Depth::Located
+        && other.depth <= Depth::Located
+        && a.packets == b.packets
+        && (a.family, &a.to, a.port) == (b.family, &b.to, b.port)
+        && mine.culprit.node.as_ref().is_some_and(|node| b.nodes.contains(node))
 }
 
 fn is_same(finding: &Finding, cause: &Cause<'_>) -> bool {
@@ -93,7 +109,24 @@ fn is_same(finding: &Finding, cause: &Cause<'_>) -> bool {
         && finding.culprit == cause.complaint.culprit
 }
 
-impl Cause<'_> {
+impl<'j> Cause<'j> {
+    /// A deeper complaint explains what its scope covers; one of the same depth only if it blames the same.
+    fn explains(&self, other: &Complaint) -> bool {
+        let covers = |mine: &Complaint| {
+            mine.depth > other.depth && mine.scope.covers(&other.scope) || stops_also(mine, other)
+        };
+        blames_the_same(self.complaint, other)
+            || covers(self.complaint)
+            || self.same_culprit.iter().any(|mine| covers(mine))
+    }
+
+    fn take(&mut self, judgement: &'j Judgement, complaint: &'j Complaint) {
+        if blames_the_same(self.complaint, complaint) {
+            self.same_culprit.push(complaint);
+        }
+        self.symptoms.push(judgement);
+    }
+
     fn finding(self, retest: &impl Fn(&str, Phase) -> String) -> Finding {
         let Self { phase, judgement, complaint, .. } = self;
         let mut finding = Finding {
@@ -141,7 +174,7 @@ mod tests {
     use super::*;
     use crate::model::{
         family::Family,
-        finding::{Confidence, Culprit, Depth, Scope, Severity},
+        finding::{Confidence, Culprit, Scope, Severity},
         name::NodeName,
         verdict::Verdict,
     };
@@ -198,6 +231,25 @@ mod tests {
         assert!(checks.contains(&("listen", 1)), "{checks:?}");
         assert!(checks.contains(&("other", 0)), "{checks:?}");
         assert_eq!(found.len(), 2);
+    }
+
+    #[test]
+    fn each_complaint_about_a_culprit_explains_what_it_covers() {
+        let stranger = Culprit { node: None, segment: None, part: "router fe80::bad".to_owned() };
+        let at = |name: &str| Scope { nodes: vec![node(name)], ..Scope::default() };
+        let judgements = vec![
+            bad("rogue", Depth::Announced, stranger.clone(), at("workplace")),
+            bad("rogue", Depth::Announced, stranger, at("printer")),
+            bad(
+                "plan",
+                Depth::Foundation,
+                Culprit::node(&node("printer"), "address"),
+                at("printer"),
+            ),
+        ];
+        let found = findings(&[(Phase::DualStack, judgements)], |_, _| String::new());
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].check, "rogue");
     }
 
     #[test]

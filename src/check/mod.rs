@@ -5,6 +5,11 @@ pub mod cause;
 pub mod ask;
 pub mod reading;
 pub mod reach;
+pub mod difference;
+pub mod crossing;
+pub mod neighbour;
+pub mod advertisement;
+pub mod error_trail;
 pub mod legs;
 pub mod names;
 pub mod sockets;
@@ -31,11 +36,27 @@ mod listen_families;
 mod ntp;
 mod syslog;
 mod mgmt_reach;
+mod pol_rule_parity_static;
+mod pol_rule_parity_dynamic;
+mod pol_default_deny_v6;
+mod pol_icmpv6_musts;
+mod pol_icmpv6_on_link;
+mod pol_anti_spoof;
+mod l2_ra_plan;
+mod l2_rogue_ra;
+mod l2_dad;
+mod l2_unplanned_v6;
+mod l2_server_address_stability;
+mod l2_neighbour_path;
+mod path_pmtu;
+mod path_trace_parity;
 mod family_truth;
 mod response_time;
 
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod policy_tests;
 
 use crate::{
     model::{evidence::Seen, experiment::Experiment, verdict::Judgement},
@@ -167,6 +188,21 @@ pub static CHECKS: &[&dyn Check] = &[
     &ntp::Ntp,
     &syslog::Syslog,
     &mgmt_reach::MgmtReach,
+    &pol_rule_parity_static::RuleParityStatic,
+    &pol_rule_parity_dynamic::RuleParityDynamic,
+    &pol_default_deny_v6::DefaultDenyV6,
+    &pol_icmpv6_musts::Icmpv6Musts,
+    &pol_icmpv6_on_link::NotFilteredOnLink,
+    &pol_anti_spoof::AntiSpoof,
+    &l2_ra_plan::RaPlan,
+    &l2_rogue_ra::RogueRa,
+    &l2_dad::Dad,
+    &l2_unplanned_v6::UnplannedV6,
+    &l2_server_address_stability::ServerAddressStability,
+    &l2_neighbour_path::NeighbourPath,
+    &path_pmtu::Pmtu,
+    &path_pmtu::Blackhole,
+    &path_trace_parity::TraceParity,
     &family_truth::FamilyTruth,
     &response_time::ResponseTime,
 ];

@@ -11,7 +11,7 @@ use crate::{
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
         family::Family,
-        finding::{Culprit, Depth, Scope},
+        finding::{Culprit, Depth, Packets, Scope},
         name::NodeName,
         probe::{Probe, Question},
         service::{Port, Transport},
@@ -96,7 +96,7 @@ impl Leg {
             nodes: self.path.nodes.clone(),
             segments: self.path.segments.clone(),
             name: None,
-            packets: None,
+            packets: matches!(self.probe.question, Question::Ping { .. }).then_some(Packets::Echo),
         }
     }
 

@@ -105,6 +105,8 @@ pub enum Depth {
     Read,
     /// Deeper than anything read about services: the link, the address or the route itself is not as planned.
     Foundation,
+    /// Deeper still: what a node on the link announces, from which the others derive addresses and routes.
+    Announced,
 }
 
 /// What a trouble touches. A field that is `None` (or empty) means "any".
@@ -155,6 +157,14 @@ pub enum Packets {
     Content,
 }
 
+impl Packets {
+    /// Whether trouble with packets of this kind explains trouble with packets of that kind: without ICMP errors, nobody
+    /// learns that packets are too large (RFC 8201 section 1).
+    fn explains(self, other: Self) -> bool {
+        self == other || (self, other) == (Self::IcmpErrors, Self::Large)
+    }
+}
+
 impl Scope {
     /// Whether a trouble with this scope explains a trouble with that one.
     pub fn covers(&self, other: &Self) -> bool {
@@ -167,7 +177,7 @@ impl Scope {
             && fixes(self.port.as_ref(), other.port.as_ref())
             && fixes(self.from.as_ref(), other.from.as_ref())
             && fixes(self.name.as_ref(), other.name.as_ref())
-            && fixes(self.packets.as_ref(), other.packets.as_ref())
+            && self.packets.is_none_or(|mine| other.packets.is_some_and(|p| mine.explains(p)))
             && self.nodes.iter().all(|node| other.nodes.contains(node))
             && self.segments.iter().all(|segment| other.segments.contains(segment))
     }
