@@ -70,8 +70,7 @@ fn subjects(stage: &Stage) -> Vec<Named> {
 
 /// Whether a node looks at the sites from outside.
 pub(super) fn is_outside(node: &Node) -> bool {
-    node.site.is_none() && (node.role == Role::OutsideClient || !node.role.serves())
-        || node.role == Role::OutsideClient
+    node.role == Role::OutsideClient || node.site.is_none() && !node.role.serves()
 }
 
 #[cfg(test)]
