@@ -266,11 +266,10 @@ impl Subject<'_> {
         ];
         let cuts_off = matches!(case, "silent" | "lifetime" | "prefix");
         Complaint {
-            severity: match (cuts_off, stage.phase) {
-                (true, Phase::Ipv6Only) => Severity::Critical,
-                (true, _) => Severity::Major,
-                (false, _) if case == "flags" => Severity::Minor,
-                (false, _) => Severity::Major,
+            severity: match case {
+                "flags" => Severity::Minor,
+                _ if cuts_off && stage.phase == Phase::Ipv6Only => Severity::Critical,
+                _ => Severity::Major,
             },
             confidence: Confidence::High,
             depth: Depth::Announced,

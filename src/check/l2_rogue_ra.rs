@@ -137,9 +137,10 @@ fn of_link(stage: &Stage, seen: &Seen<'_>, segment: &SegmentName) -> Vec<Judgeme
             ("segment", segment.to_string()),
             (
                 "prefixes",
-                match prefixes.is_empty() {
-                    true => "prefixes that were not read".to_owned(),
-                    false => prefixes.into_iter().collect::<Vec<_>>().join(", "),
+                if prefixes.is_empty() {
+                    "prefixes that were not read".to_owned()
+                } else {
+                    prefixes.into_iter().collect::<Vec<_>>().join(", ")
                 },
             ),
             ("planned", planned_words(stage, segment)),

@@ -14,6 +14,7 @@ use crate::{
         family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
         flow::Traffic,
+        node::Address,
         probe::{Probe, Question},
         service::Transport,
         tap::{Tap, Watch},
@@ -119,15 +120,15 @@ fn other_side(stage: &Stage, way: &Crossing, family: Family) -> Option<IpAddr> {
     let on = stage.nodes.iter().filter(|(name, _)| !ends.contains(name));
     let interfaces = on.flat_map(|(_, node)| &node.interfaces).filter(|i| i.segment == *segment);
     let mut addresses = interfaces.flat_map(|interface| &interface.addresses);
-    let other = addresses.find(|a| a.family() == family).map(|a| a.ip());
-    other.or_else(|| neighbour_of(way.path.destination))
+    let other = addresses.find(|a| a.family() == family).map(Address::ip);
+    Some(other.unwrap_or_else(|| neighbour_of(way.path.destination)))
 }
 
 /// The address beside one: on the same link, and nobody's.
-fn neighbour_of(address: IpAddr) -> Option<IpAddr> {
+fn neighbour_of(address: IpAddr) -> IpAddr {
     match address {
-        IpAddr::V4(v4) => Some(std::net::Ipv4Addr::from(u32::from(v4) ^ 1).into()),
-        IpAddr::V6(v6) => Some(std::net::Ipv6Addr::from(u128::from(v6) ^ 1).into()),
+        IpAddr::V4(v4) => std::net::Ipv4Addr::from(u32::from(v4) ^ 1).into(),
+        IpAddr::V6(v6) => std::net::Ipv6Addr::from(u128::from(v6) ^ 1).into(),
     }
 }
 

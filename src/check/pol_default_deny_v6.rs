@@ -215,7 +215,10 @@ fn unused_port(stage: &Stage, way: &Crossing, transport: Transport) -> u16 {
     let hash = fnv(&text);
     let used: Vec<_> = stage.testbed.nodes[way.to()].services.iter().map(|s| s.port).collect();
     let port = |n: u64| 49_152 + u16::try_from(n % 16_000).expect("below 16000");
-    (hash..).map(port).find(|port| !used.contains(port)).expect("some port is free")
+    (hash..=hash.saturating_add(16_000))
+        .map(port)
+        .find(|port| !used.contains(port))
+        .expect("some port is free")
 }
 
 /// The hash FNV-1a of 64 bits: short, and the same everywhere.

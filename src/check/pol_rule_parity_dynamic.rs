@@ -81,9 +81,12 @@ impl Check for RuleParityDynamic {
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
         let samples = samples(stage);
-        let found = samples.iter().map(|sample| match sample.allowed {
-            true => sample.judge_allowed(stage, seen),
-            false => sample.judge_forbidden(stage, seen),
+        let found = samples.iter().map(|sample| {
+            if sample.allowed {
+                sample.judge_allowed(stage, seen)
+            } else {
+                sample.judge_forbidden(stage, seen)
+            }
         });
         Judge(&TEXT).or_not_applicable(found.collect(), "no way leads through a filtering node")
     }

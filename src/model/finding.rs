@@ -30,6 +30,9 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// Every severity, the least first.
+    pub const ALL: [Self; 4] = [Self::Notice, Self::Minor, Self::Major, Self::Critical];
+
     /// The word of the JSON and of the tables.
     pub fn word(self) -> &'static str {
         match self {
@@ -62,7 +65,9 @@ pub enum Confidence {
 }
 
 /// Who is to blame: the node and the part of it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub struct Culprit {
     /// The node; `None` where only the link is known.
     pub node: Option<NodeName>,
@@ -94,7 +99,9 @@ impl fmt::Display for Culprit {
 }
 
 /// How near to the root of the trouble the evidence is. The deeper one explains the shallower ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Depth {
     /// Something does not work from end to end.
@@ -105,7 +112,7 @@ pub enum Depth {
     Read,
     /// Deeper than anything read about services: the link, the address or the route itself is not as planned.
     Foundation,
-    /// Deeper still: what a node on the link announces, from which the others derive addresses and routes.
+    /// Deeper still, because addresses and routes follow from it: what a router announces, a link too small for IPv6.
     Announced,
 }
 
@@ -114,7 +121,7 @@ pub enum Depth {
 /// A deeper trouble explains a shallower one if everything that the deeper one fixes is fixed alike in the other
 /// (`Scope::covers`): a missing listener for HTTPS over IPv6 on `portal` explains that the page cannot be fetched over
 /// IPv6 from `visitor`, but not that it cannot be fetched over IPv4.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Scope {
     /// The family that is touched.
     pub family: Option<Family>,
@@ -138,7 +145,9 @@ pub struct Scope {
 }
 
 /// A kind of packets that can be in trouble by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Packets {
     /// Packets that do not fit a link on the way.
@@ -184,7 +193,7 @@ impl Scope {
 }
 
 /// What a check complains of: a finding in the making.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Complaint {
     /// Which of the check's cases it is, for its sentences.
     pub case: String,
@@ -205,7 +214,7 @@ pub struct Complaint {
 }
 
 /// A judgement that a finding explains.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Symptom {
     /// The phase of the judgement.
     pub phase: Phase,
@@ -216,7 +225,7 @@ pub struct Symptom {
 }
 
 /// One root cause.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// `F-001`, numbered in the order of the report.
     pub id: String,

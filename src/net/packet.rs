@@ -1,0 +1,104 @@
+//! Packet sockets (packet(7)): whole frames as they enter a link, or packets as they enter a node.
+
+use std::{io, mem, os::fd::AsRawFd};
+
+use socket2::{Domain, SockAddr, SockAddrStorage, Socket, Type};
+use tokio::io::{Interest, unix::AsyncFd};
+
+use super::socket;
+use crate::wire::filter::Instruction;
+
+/// `ETH_P_ALL` in network order.
+const EVERY_PROTOCOL: u16 = 3u16.to_be();
+
+/// From which header on packets are handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// With the Ethernet header.
+    Link,
+    /// From the network header on.
+    Network,
+}
+
+/// Opens a packet socket in the namespace of this thread. The filter stands before the first frame can arrive, and
+/// what the namespace sends itself is left out. `interface` is an index; 0 listens on all.
+pub fn open(layer: Layer, program: &[Instruction], interface: u32) -> io::Result<Socket> {
+    let kind = match layer {
+        Layer::Link => Type::RAW,
+        Layer::Network => Type::DGRAM,
+    };
+    // Protocol 0 hears nothing until it is bound.
+    let socket = Socket::new(Domain::PACKET, kind, None)?;
+    socket.set_nonblocking(true)?;
+    socket::attach(&socket, program)?;
+    socket::set_number(&socket, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, 1)?;
+    socket.bind(&link_address(interface)?)?;
+    Ok(socket)
+}
+
+/// How many frames passed the filter and how many of them were lost for lack of room, since the last time asked.
+pub fn statistics(socket: &Socket) -> io::Result<(u64, u64)> {
+    let mut counts = libc::tpacket_stats { tp_packets: 0, tp_drops: 0 };
+    let mut length =
+        libc::socklen_t::try_from(mem::size_of_val(&counts)).map_err(io::Error::other)?;
+    // SAFETY: the kernel writes at most `length` octets to `counts`, which is a plain structure of that size.
+    let said = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_STATISTICS,
+            (&raw mut counts).cast(),
+            &raw mut length,
+        )
+    };
+    if said != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok((u64::from(counts.tp_packets), u64::from(counts.tp_drops)))
+}
+
+/// A packet socket on the runtime.
+#[derive(Debug)]
+pub struct Ear {
+    io: AsyncFd<Socket>,
+}
+
+impl Ear {
+    /// Hands a socket to the runtime.
+    pub fn new(socket: Socket) -> io::Result<Self> {
+        Ok(Self { io: socket::register(socket)? })
+    }
+
+    /// The socket itself.
+    pub fn socket(&self) -> &Socket {
+        self.io.get_ref()
+    }
+
+    /// Waits for the next frame.
+    pub async fn hear(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let receive = |socket: &Socket| hear_now(socket, buffer);
+        self.io.async_io(Interest::READABLE, receive).await
+    }
+}
+
+/// The next frame, without waiting.
+pub fn hear_now(socket: &Socket, buffer: &mut [u8]) -> io::Result<usize> {
+    Ok(nix::sys::socket::recv(
+        socket.as_raw_fd(),
+        buffer,
+        nix::sys::socket::MsgFlags::MSG_DONTWAIT,
+    )?)
+}
+
+fn link_address(interface: u32) -> io::Result<SockAddr> {
+    let index = i32::try_from(interface).map_err(io::Error::other)?;
+    let mut storage = SockAddrStorage::zeroed();
+    // SAFETY: `sockaddr_ll` is one of the address structures that the storage has room for, and all zeros is a value.
+    let address = unsafe { storage.view_as::<libc::sockaddr_ll>() };
+    address.sll_family = u16::try_from(libc::AF_PACKET).map_err(io::Error::other)?;
+    address.sll_protocol = EVERY_PROTOCOL;
+    address.sll_ifindex = index;
+    let length = libc::socklen_t::try_from(mem::size_of::<libc::sockaddr_ll>());
+    // SAFETY: the family is AF_PACKET and the length is that of its structure, which has just been filled in.
+    Ok(unsafe { SockAddr::new(storage, length.map_err(io::Error::other)?) })
+}

@@ -1,0 +1,123 @@
+//! A TCP connection from a node to a literal address, with all that its beginning tells.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+};
+
+use socket2::Socket;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout_at},
+};
+
+use super::{Vantage, attempt::Course};
+use crate::{
+    model::{
+        answer::{Attempt, Outcome},
+        service::Transport,
+    },
+    net::{
+        endpoint,
+        packet::{self, Layer},
+        socket::{self, Speech},
+    },
+    wire::{filter, packet as wire},
+};
+
+/// A connection that stands.
+pub(super) struct Line {
+    /// The connection.
+    pub(super) stream: TcpStream,
+    /// What is noted of it.
+    pub(super) course: Course,
+}
+
+/// Connects, until the deadline. With `watch`, the hop limit of the answer is taken from the wire.
+pub(super) async fn dial(
+    at: &Vantage,
+    to: SocketAddr,
+    source: Option<IpAddr>,
+    watch: bool,
+    deadline: Instant,
+) -> Result<Line, Box<Attempt>> {
+    let (mut course, begun) = begin(at, to, source, watch);
+    let Begun { socket, said, ear } = begun.map_err(|error| course.unprepared(&error))?;
+    course.source = socket::local(&socket);
+    said.map_err(|error| course.unsent(&error))?;
+    let stream = TcpStream::from_std(socket.into()).map_err(|error| course.unprepared(&error))?;
+    let waited = timeout_at(deadline, stream.writable()).await;
+    let local = stream.local_addr().ok();
+    course.hop_limit = ear.zip(local).and_then(|(ear, local)| hop_limit(&ear, local.port()));
+    match waited {
+        Err(_) => Err(Box::new(course.end(Outcome::TimedOut))),
+        Ok(Err(error)) => Err(Box::new(course.unprepared(&error))),
+        Ok(Ok(())) => match stream.take_error() {
+            Ok(None) => {
+                course.answered();
+                Ok(Line { stream, course })
+            }
+            Ok(Some(error)) | Err(error) => {
+                let socket = socket2::SockRef::from(&stream);
+                let queued = endpoint::next_error(&socket, &mut [0; 256]).ok().flatten();
+                let icmp = queued.and_then(|queued| queued.icmp);
+                Err(Box::new(course.failed(Transport::Tcp, &error, icmp)))
+            }
+        },
+    }
+}
+
+/// A connection that has been begun within the node.
+struct Begun {
+    socket: Socket,
+    /// What the kernel said at once.
+    said: io::Result<()>,
+    ear: Option<Socket>,
+}
+
+fn begin(
+    at: &Vantage,
+    to: SocketAddr,
+    source: Option<IpAddr>,
+    watch: bool,
+) -> (Course, io::Result<Begun>) {
+    let mut course = Course::start(to);
+    let begun = at.namespace.run(|| {
+        let scope = at.scope();
+        let socket = socket::open(Speech::Stream, to.ip())?;
+        if let Some(source) = source {
+            socket::bind(&socket, source, scope)?;
+        }
+        let ear = watch.then(|| listen_for(to)).transpose()?;
+        course = Course::start(to);
+        let said = socket::begin_connect(&socket, socket::scoped(to, scope));
+        Ok(Begun { socket, said, ear })
+    });
+    (course, begun)
+}
+
+fn listen_for(to: SocketAddr) -> io::Result<Socket> {
+    packet::open(Layer::Network, &filter::segments_from(to.ip(), to.port()), 0)
+}
+
+/// The hop limit of the first segment that came to this port. The kernel hands it to packet sockets before TCP sees it,
+/// so that it is there already.
+fn hop_limit(ear: &Socket, port: u16) -> Option<u8> {
+    let mut buffer = [0; 256];
+    while let Ok(length) = packet::hear_now(ear, &mut buffer) {
+        if let Some(hops) = wire::hop_limit_of_segment(&buffer[..length], port) {
+            return Some(hops);
+        }
+    }
+    None
+}
+
+impl Vantage {
+    /// The scope of link-local destinations, to be asked within the node: its one interface, or 0 for unclear.
+    pub(super) fn scope(&self) -> u32 {
+        match &self.interfaces[..] {
+            [only] => nix::net::if_::if_nametoindex(only.as_str()).unwrap_or(0),
+            _ => 0,
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What is said once a TCP connection stands, to know that the service itself answers: a middlebox that accepts
+//! connections for others cannot speak its protocol.
+
+use std::{io, sync::Arc};
+
+use russh::{client, keys::PublicKeyOrCertificate};
+use rustls::RootCertStore;
+use sha2::{Digest, Sha256};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+};
+
+use super::{call::fresh, page::hexadecimal, tls};
+use crate::model::probe::Hello;
+
+/// The most that is read before the first line of an answer must have ended.
+const LONGEST_GREETING: u64 = 8 << 10;
+
+/// What the service answered.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Greeting {
+    /// What it said first.
+    pub(super) text: Option<String>,
+    /// SHA-256 of its certificate or host key.
+    pub(super) key: Option<String>,
+}
+
+/// Says hello. An error is what was wrong with the answer; that none comes is for the caller's clock.
+pub(super) async fn greet(
+    roots: &Arc<RootCertStore>,
+    stream: TcpStream,
+    hello: &Hello,
+) -> io::Result<Greeting> {
+    match hello {
+        Hello::Nothing => Ok(Greeting::default()),
+        Hello::Tls { name } => greet_tls(roots, stream, name).await,
+        Hello::Http { host, path } => greet_http(stream, host, path).await,
+        Hello::Ssh => greet_ssh(stream).await,
+        Hello::Echo => greet_echo(stream).await,
+    }
+}
+
+async fn greet_tls(
+    roots: &Arc<RootCertStore>,
+    stream: TcpStream,
+    name: &str,
+) -> io::Result<Greeting> {
+    let (_stream, handshake) = tls::handshake(roots, stream, name).await?;
+    Ok(Greeting { text: handshake.version, key: handshake.certificate_sha256 })
+}
+
+async fn greet_http(mut stream: TcpStream, host: &str, path: &str) -> io::Result<Greeting> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let line = first_line(&mut BufReader::new(stream)).await?;
+    if !line.starts_with("HTTP/1.") {
+        return Err(unexpected("an HTTP status line", &line));
+    }
+    Ok(Greeting { text: Some(line), key: None })
+}
+
+async fn greet_echo(mut stream: TcpStream) -> io::Result<Greeting> {
+    let sent = format!("sixwalk {}", fresh());
+    stream.write_all(format!("{sent}\n").as_bytes()).await?;
+    let line = first_line(&mut BufReader::new(stream)).await?;
+    if line != sent {
+        return Err(unexpected("the line that was sent", &line));
+    }
+    Ok(Greeting { text: Some(line), key: None })
+}
+
+/// RFC 4253 section 4.2: lines may come before the identification. What has been read of it is given to the key
+/// exchange again.
+async fn greet_ssh(stream: TcpStream) -> io::Result<Greeting> {
+    let (reader, writer) = stream.into_split();
+    let mut reader = BufReader::new(reader);
+    let mut line = first_line(&mut reader).await?;
+    while !line.starts_with("SSH-") {
+        line = first_line(&mut reader).await?;
+    }
+    let again = io::Cursor::new(format!("{line}\r\n").into_bytes());
+    let stream = tokio::io::join(again.chain(reader), writer);
+    let (witness, key) = HostKey::new();
+    // The witness refuses every key, so that this ends without a session once the key is known.
+    let _ = client::connect_stream(Arc::new(client::Config::default()), stream, witness).await;
+    match key.lock().ok().and_then(|mut key| key.take()) {
+        Some(key) => Ok(Greeting { text: Some(line), key: Some(key) }),
+        None => Err(io::Error::other(format!("{line} showed no host key"))),
+    }
+}
+
+/// Notes the host key and refuses it.
+struct HostKey {
+    key: Arc<std::sync::Mutex<Option<String>>>,
+}
+
+impl HostKey {
+    fn new() -> (Self, Arc<std::sync::Mutex<Option<String>>>) {
+        let key = Arc::default();
+        (Self { key: Arc::clone(&key) }, key)
+    }
+}
+
+impl client::Handler for HostKey {
+    type Error = russh::Error;
+
+    async fn check_server_key(
+        &mut self,
+        shown: &PublicKeyOrCertificate,
+    ) -> Result<bool, Self::Error> {
+        let octets = match shown {
+            PublicKeyOrCertificate::PublicKey { key, .. } => key.to_bytes(),
+            PublicKeyOrCertificate::Certificate(certificate) => certificate.to_bytes(),
+        };
+        if let (Ok(octets), Ok(mut key)) = (octets, self.key.lock()) {
+            *key = Some(hexadecimal(&Sha256::digest(octets)));
+        }
+        Ok(false)
+    }
+}
+
+async fn first_line(reader: &mut (impl AsyncBufReadExt + Unpin)) -> io::Result<String> {
+    let mut octets = Vec::new();
+    reader.take(LONGEST_GREETING).read_until(b'\n', &mut octets).await?;
+    if octets.pop() != Some(b'\n') {
+        return Err(io::Error::other("the connection was closed before a line was whole"));
+    }
+    Ok(String::from_utf8_lossy(&octets).trim_end_matches('\r').to_owned())
+}
+
+fn unexpected(wanted: &str, line: &str) -> io::Error {
+    let shown: String = line.chars().take(80).collect();
+    io::Error::other(format!("{wanted} was expected and `{}` came", shown.escape_debug()))
+}

@@ -1,0 +1,151 @@
+//! Probes: how each kind of question is carried out, one file each, and taps on links. A probe never fails: what goes
+//! wrong is part of its answer, and local trouble is kept apart from what the network said.
+
+mod attempt;
+mod dial;
+mod call;
+mod tls;
+mod hello;
+mod connect;
+mod page;
+mod fetch;
+mod lookup;
+mod ping;
+mod datagram;
+mod time;
+mod log;
+mod sink;
+mod inspect;
+mod source_for;
+mod spoof;
+mod provoke;
+mod echoes;
+mod path_mtu;
+mod trace;
+mod by_hand;
+mod solicit;
+mod neighbour;
+mod order;
+mod journey;
+pub mod sweep;
+pub mod tap;
+
+use std::{
+    future::Future,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use rustls::{RootCertStore, pki_types::CertificateDer};
+use tokio::time::{Instant, timeout};
+
+use crate::{
+    model::{
+        answer::Answer,
+        name::{InterfaceName, NodeName, ServiceName},
+        probe::{Aspect, Question},
+        service::Transport,
+    },
+    net::namespace::Namespace,
+};
+
+/// How much later than its patience a question may end: waits end on time, and then the answer is put together.
+const SLACK: Duration = Duration::from_millis(500);
+
+/// What a probe must be told about its node, since only the lab knows.
+pub trait Host: Send + Sync {
+    /// The sources under which a token has reached the syslog services of the node; `None` if it has no such service.
+    fn logged(&self, token: &str) -> Option<Vec<SocketAddr>>;
+
+    /// The built-in service that holds a listening socket.
+    fn service_at(&self, transport: Transport, local: SocketAddr) -> Option<ServiceName>;
+
+    /// Reads an aspect of the node that netlink or the lab knows: every one but `Aspect::Sockets`.
+    fn inspect(&self, aspect: Aspect) -> Pin<Box<dyn Future<Output = Answer> + Send + '_>>;
+}
+
+/// The place that a question is asked from. Cheap to make anew for every question.
+#[derive(Clone)]
+pub struct Vantage {
+    /// The node.
+    pub node: NodeName,
+    /// Its namespace.
+    pub namespace: Namespace,
+    /// Its interfaces. The scope of a link-local destination is only clear if there is a single one.
+    pub interfaces: Vec<InterfaceName>,
+    /// Its resolvers, in the order asked.
+    pub resolvers: Vec<IpAddr>,
+    /// What the lab knows about it.
+    pub host: Arc<dyn Host>,
+}
+
+/// Puts questions. Clones share everything.
+#[derive(Clone)]
+pub struct Asker {
+    roots: Arc<RootCertStore>,
+}
+
+impl Asker {
+    /// An asker that trusts certificates of this test authority only; with none it trusts no certificate, which the
+    /// answers then say.
+    pub fn new(authority: Option<CertificateDer<'static>>) -> Result<Self, rustls::Error> {
+        let mut roots = RootCertStore::empty();
+        if let Some(certificate) = authority {
+            roots.add(certificate)?;
+        }
+        Ok(Self { roots: Arc::new(roots) })
+    }
+
+    /// Puts a question from a node. Always ends, within the patience of the question.
+    pub async fn ask(&self, at: &Vantage, question: &Question) -> Answer {
+        let patience = Duration::from_millis(question.patience_ms());
+        let deadline = Instant::now() + patience;
+        match timeout(patience + SLACK, self.put(at, question, deadline)).await {
+            Ok(answer) => answer,
+            Err(_) => not_asked(format!("the probe did not end within {patience:?}")),
+        }
+    }
+
+    async fn put(&self, at: &Vantage, question: &Question, deadline: Instant) -> Answer {
+        match question {
+            Question::Connect { to, source, hello, watch } => {
+                connect::ask(self, at, *to, *source, hello, *watch, deadline).await
+            }
+            Question::Fetch { to, tls, host, path } => {
+                fetch::ask(self, at, *to, tls.as_deref(), host, path, deadline).await
+            }
+            Question::Lookup { server, transport, name, rtype, edns, recurse } => {
+                let query = lookup::query(name, *rtype, *edns, *recurse);
+                lookup::ask(at, *server, *transport, &query, deadline).await
+            }
+            Question::Ping { to, source, size, hop_limit } => {
+                ping::ask(at, *to, *source, *size, *hop_limit, deadline).await
+            }
+            Question::Datagram { to, size } => datagram::ask(at, *to, *size, deadline).await,
+            Question::Time { to } => time::ask(at, *to, deadline).await,
+            Question::Log { to, token } => log::ask(at, *to, token),
+            Question::Sink { token } => sink::ask(at, token, deadline).await,
+            Question::Inspect(aspect) => inspect::ask(at, *aspect).await,
+            Question::PathMtu { to, ceiling } => path_mtu::ask(at, *to, *ceiling, deadline).await,
+            Question::Trace { to, most } => trace::ask(at, *to, *most, deadline).await,
+            Question::Solicit { interface } => solicit::ask(at, interface, deadline).await,
+            Question::Neighbour { interface, target } => {
+                neighbour::ask(at, interface, *target, deadline).await
+            }
+            Question::Journey { name, port, tls, path, pinned } => {
+                let errand =
+                    journey::Errand { name, port: *port, tls: *tls, path, pinned: *pinned };
+                journey::ask(self, at, errand, deadline).await
+            }
+            Question::Spoof { source, to, token } => spoof::ask(at, *source, *to, token),
+            Question::Provoke { to, how } => provoke::ask(at, *to, *how, deadline).await,
+            Question::SourceFor { to } => source_for::ask(at, *to),
+        }
+    }
+}
+
+fn not_asked(reason: impl Into<String>) -> Answer {
+    Answer::NotAsked { reason: reason.into() }
+}

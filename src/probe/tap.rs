@@ -1,0 +1,220 @@
+//! Taps: what enters a link while probes run. A tap costs nothing while nothing matches, since the kernel filters; and
+//! since silence proves nothing by itself, each tap is proven alive by a canary frame when it is opened and again
+//! before it is closed.
+
+use std::{
+    fs::File,
+    io::{self, Write as _},
+    path::Path,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use nix::sys::socket::{MsgFlags, send};
+use socket2::Socket;
+use tokio::{
+    sync::oneshot,
+    task::JoinHandle,
+    time::{Instant as Deadline, timeout_at},
+};
+
+use super::{attempt::micros, call::fresh};
+use crate::{
+    model::{
+        mac::Mac,
+        tap::{Reading, Tap, Watch},
+    },
+    net::{
+        dump,
+        interface::Interface,
+        namespace::Namespace,
+        packet::{self, Ear, Layer},
+    },
+    wire::{
+        filter,
+        frame::{self, canary, canary_number},
+        pcapng,
+    },
+};
+
+/// How long a canary may take from one end of a link to the other. It takes microseconds; the rest is for a busy
+/// machine.
+const CANARY_PATIENCE: Duration = Duration::from_secs(2);
+/// How many frames are noted in full.
+const NOTED: usize = 16;
+/// The longest frame: what segmentation offload hands over at once.
+const LONGEST_FRAME: usize = 65_550;
+/// Room for frames that wait to be read, in octets; the kernel grants what its limit allows.
+const WAITING_ROOM: usize = 4 << 20;
+
+/// Who sends the canaries: an interface on the link, as any node of it.
+#[derive(Clone, Debug)]
+pub struct Canary {
+    /// The namespace of the node.
+    pub namespace: Namespace,
+    /// The name of its interface on the link.
+    pub interface: String,
+}
+
+/// A tap that is open: a task reads it until it is closed or dropped.
+#[derive(Debug)]
+pub struct LiveTap {
+    close: oneshot::Sender<()>,
+    reader: JoinHandle<Reading>,
+}
+
+/// Opens a tap in the namespace of a link and waits for its first canary. A tap that does not see it is open all the
+/// same; its reading says so. With a path, what counts is also written there as pcapng. An error is a sentence.
+pub async fn open_tap(
+    segment: &Namespace,
+    tap: &Tap,
+    origin: Instant,
+    canary: &Canary,
+    capture: Option<&Path>,
+) -> Result<LiveTap, String> {
+    let cannot = |error: io::Error| format!("cannot tap segment `{}`: {error}", tap.segment);
+    let socket = segment.run(|| listen(&tap.watch)).map_err(cannot)?;
+    let caller = Caller::open(canary).map_err(|error| {
+        format!("cannot send canaries from interface `{}`: {error}", canary.interface)
+    })?;
+    let file = capture.map(|path| Capture::create(path, tap)).transpose().map_err(cannot)?;
+    let mut meter = Meter {
+        ear: Ear::new(socket).map_err(cannot)?,
+        watch: tap.watch.clone(),
+        origin,
+        capture: file,
+        reading: Reading::default(),
+        buffer: vec![0; LONGEST_FRAME],
+    };
+    meter.reading.alive_before = meter.await_canary(&caller).await;
+    let (close, closing) = oneshot::channel();
+    let reader = tokio::spawn(meter.run(caller, closing));
+    Ok(LiveTap { close, reader })
+}
+
+impl LiveTap {
+    /// Sends the last canary, closes the tap and says what it has seen.
+    pub async fn close(self) -> Reading {
+        // The reader may have ended early, when the link was taken away; its reading then says that it is not alive.
+        let _ = self.close.send(());
+        self.reader.await.unwrap_or_default()
+    }
+}
+
+/// Listens on every port of the bridge; what the bridge itself hears again is left out. Where there is no bridge, on
+/// every interface.
+fn listen(watch: &Watch) -> io::Result<Socket> {
+    let bridge = dump::bridge()?;
+    let socket = packet::open(Layer::Link, &filter::tap(watch, bridge), 0)?;
+    socket.set_recv_buffer_size(WAITING_ROOM)?;
+    Ok(socket)
+}
+
+/// The sending end of canaries.
+struct Caller {
+    socket: Socket,
+    mac: Mac,
+}
+
+impl Caller {
+    fn open(canary: &Canary) -> io::Result<Self> {
+        canary.namespace.run(|| {
+            let interface = Interface::read(&canary.interface)?;
+            let socket = packet::open(Layer::Link, &filter::nothing(), interface.index)?;
+            Ok(Self { socket, mac: interface.mac.unwrap_or(Mac([2, 0, 0, 0, 0, 0])) })
+        })
+    }
+
+    fn call(&self, number: u64) -> io::Result<()> {
+        use std::os::fd::AsRawFd as _;
+        send(self.socket.as_raw_fd(), &canary(self.mac, number), MsgFlags::MSG_DONTWAIT)?;
+        Ok(())
+    }
+}
+
+/// What counts the frames.
+struct Meter {
+    ear: Ear,
+    watch: Watch,
+    origin: Instant,
+    capture: Option<Capture>,
+    reading: Reading,
+    buffer: Vec<u8>,
+}
+
+impl Meter {
+    async fn run(mut self, caller: Caller, mut closing: oneshot::Receiver<()>) -> Reading {
+        loop {
+            tokio::select! {
+                heard = self.ear.hear(&mut self.buffer) => match heard {
+                    Ok(length) => { self.count(length); }
+                    Err(_) => return self.reading,
+                },
+                _ = &mut closing => break,
+            }
+        }
+        // The canary comes last: whatever entered the link before it has been counted when it is seen.
+        self.reading.alive_after = self.await_canary(&caller).await;
+        self.reading.lost =
+            packet::statistics(self.ear.socket()).map_or(u64::MAX, |(_, lost)| lost);
+        self.reading
+    }
+
+    /// Sends a canary and reads until it is seen.
+    async fn await_canary(&mut self, caller: &Caller) -> bool {
+        let number = fresh();
+        let deadline = Deadline::now() + CANARY_PATIENCE;
+        if caller.call(number).is_err() {
+            return false;
+        }
+        while let Ok(Ok(length)) = timeout_at(deadline, self.ear.hear(&mut self.buffer)).await {
+            if self.count(length) == Some(number) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Counts a frame, unless it is a canary: then its number is returned.
+    fn count(&mut self, length: usize) -> Option<u64> {
+        let frame = &self.buffer[..length];
+        if let Some(number) = canary_number(frame) {
+            return Some(number);
+        }
+        let note = frame::decode(frame, micros(self.origin.elapsed()))?;
+        if !frame::counts(&self.watch, &note, frame) {
+            return None;
+        }
+        if let Some(capture) = &mut self.capture {
+            capture.write(frame);
+        }
+        self.reading.frames += 1;
+        *self.reading.by_ethertype.entry(note.ethertype.clone()).or_default() += 1;
+        if self.reading.first.len() < NOTED {
+            self.reading.first.push(note);
+        }
+        None
+    }
+}
+
+/// A file of what counted.
+struct Capture {
+    file: Option<File>,
+}
+
+impl Capture {
+    fn create(path: &Path, tap: &Tap) -> io::Result<Self> {
+        let mut file = File::create(path)?;
+        file.write_all(&pcapng::header(tap.segment.as_str(), &tap.label))?;
+        Ok(Self { file: Some(file) })
+    }
+
+    /// A capture that cannot be written further ends there: the count goes on without it.
+    fn write(&mut self, frame: &[u8]) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let at_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        let written = self.file.as_mut().map(|file| file.write_all(&pcapng::packet(at_ns, frame)));
+        if matches!(written, Some(Err(_))) {
+            self.file = None;
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! `Question::Time`: an NTP query.
+
+use std::net::SocketAddr;
+
+use tokio::time::Instant;
+
+use super::{
+    Vantage,
+    call::{Call, always, fresh},
+};
+use crate::{
+    model::answer::{Answer, Attempt, Outcome},
+    net::socket::Speech,
+    wire::sntp::{self, BadTime},
+};
+
+pub(super) async fn ask(at: &Vantage, to: SocketAddr, deadline: Instant) -> Answer {
+    match exchange(at, to, deadline).await {
+        Ok((attempt, stratum)) => Answer::Time { attempt, stratum },
+        Err(attempt) => Answer::Time { attempt: *attempt, stratum: None },
+    }
+}
+
+/// Asks. The socket is connected: an answer from another address of the server does not arrive, as it must not.
+async fn exchange(
+    at: &Vantage,
+    to: SocketAddr,
+    deadline: Instant,
+) -> Result<(Attempt, Option<u8>), Box<Attempt>> {
+    let nonce = fresh();
+    let mut call = Call::open(at, Speech::Datagram, to, None, |_| Ok(()))?;
+    call.send(&sntp::query(nonce))?;
+    let read = |packet: &[u8]| match sntp::read_stratum(packet, nonce) {
+        Err(BadTime::Origin) => None,
+        said => Some(said),
+    };
+    match call.wait(deadline, read, always).await? {
+        Ok(stratum) => Ok((call.course.end(Outcome::Answered), Some(stratum))),
+        Err(bad) => Ok((call.course.end(Outcome::Garbled { what: bad.to_string() }), None)),
+    }
+}

@@ -1,0 +1,15 @@
+//! Bytes: pure codecs of what goes over sockets. Bytes in, a value or an error out; hostile input never panics.
+
+pub mod nftables;
+pub mod checksum;
+pub mod icmp;
+pub mod packet;
+pub mod frame;
+pub mod filter;
+pub mod neighbour;
+pub mod ra;
+pub mod page;
+pub mod dns;
+pub mod sntp;
+pub mod sock_diag;
+pub mod pcapng;
