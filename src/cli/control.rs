@@ -144,9 +144,10 @@ pub(super) fn short_path(folder: &Path) -> std::io::Result<PathBuf> {
 
 impl Control {
     /// The process that is the lab, as this process sees it.
-    pub(super) fn lab_pid(&self) -> Result<i32, Failure> {
+    pub(super) fn lab_pid(&self) -> Result<u32, Failure> {
         let credentials = getsockopt(self.stream.get_ref(), PeerCredentials)?;
-        Ok(credentials.pid())
+        let hidden = || Failure::Sentence("the lab's process cannot be seen from here".to_owned());
+        u32::try_from(credentials.pid()).ok().filter(|pid| *pid > 0).ok_or_else(hidden)
     }
 
     /// Asks; what is going on is shown on stderr.

@@ -31,6 +31,7 @@ pub(super) fn stand(task: &Task, detached: bool) -> Result<(), Failure> {
         directory.write_run(&lab::blank(task, inside, clock))?;
         let stage = Stage::new(&task.testbed, task.phases[0]);
         let driver = Netns::build(&stage, clock.origin())?;
+        driver.lab().publish()?;
         let mut standing = Standing { task, clock, driver, stage: None, evidence: 0 };
         let say = |line: String| drop(writeln!(std::io::stderr(), "{line}"));
         standing.go_to(task.phases[0], &mut directory, &say).await.map_err(Failure::Sentence)?;
@@ -175,6 +176,10 @@ impl Standing<'_> {
         let visit = self.visit(&order, &stage, &tell);
         visit.enter(self.stage.as_ref(), directory).await.map_err(said)?;
         visit.plant(directory).await.map_err(said)?;
+        self.driver
+            .lab()
+            .name_nodes(&stage)
+            .map_err(|error| format!("cannot write /etc/hosts: {error}"))?;
         self.stage = Some(stage);
         Ok(())
     }
