@@ -16,8 +16,17 @@
 
 pub mod model;
 pub mod wire;
+pub mod input;
 pub mod stage;
+pub mod check;
+pub mod plan;
+pub mod report;
 
 pub mod net;
+pub mod serve;
 pub mod probe;
 pub mod lab;
+pub mod record;
+pub mod apply;
+pub mod walk;
+pub mod cli;

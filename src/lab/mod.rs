@@ -1,14 +1,20 @@
 //! Drivers: how nodes are reached. The only async trait, with few methods; a driver is one file (or folder) here.
 
+pub mod netns;
+
 use std::{fmt, future::Future, pin::Pin};
 
-use crate::model::{
-    answer::Answer,
-    fault::Sabotage,
-    name::NodeName,
-    probe::Probe,
-    step::Change,
-    tap::{Reading, Tap},
+use crate::{
+    model::{
+        answer::Answer,
+        fault::Sabotage,
+        name::NodeName,
+        probe::Probe,
+        step::Change,
+        tap::{Reading, Tap},
+    },
+    report::run::Wait,
+    stage::Stage,
 };
 
 /// A boxed future, so that drivers can stand behind `dyn`.
@@ -35,6 +41,23 @@ impl fmt::Display for ChangeError {
 
 impl std::error::Error for ChangeError {}
 
+impl ChangeError {
+    /// The same error for somebody who had `before` changes made first.
+    #[must_use]
+    pub fn after(self, before: usize) -> Self {
+        Self { index: self.index + before, ..self }
+    }
+}
+
+/// What was waited for before a phase could be judged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Each wait and its reason.
+    pub waits: Vec<Wait>,
+    /// Who did not settle within the time limit, as sentences.
+    pub unsettled: Vec<String>,
+}
+
 /// A tap that is open.
 pub trait OpenTap: Send {
     /// Sends the last canary, closes the tap and says what it has seen.
@@ -56,6 +79,16 @@ pub trait Driver: Send + Sync {
     /// Opens a tap and proves it alive with a canary; an error is a sentence.
     fn tap<'a>(&'a self, tap: &'a Tap) -> Soon<'a, Result<Box<dyn OpenTap>, String>>;
 
+    /// Waits until nothing in the kernel is under way that the stage asks for: duplicate address detection, addresses
+    /// and default routes from Router Advertisements.
+    fn settle<'a>(&'a self, stage: &'a Stage) -> Soon<'a, Settled>;
+
+    /// Compares the kernel's state with the stage: each difference as a sentence.
+    fn verify<'a>(&'a self, stage: &'a Stage) -> Soon<'a, Vec<String>>;
+
     /// Plants a fault behind the program's back; an error is a sentence.
     fn sabotage<'a>(&'a self, fault: &'a Sabotage) -> Soon<'a, Result<(), String>>;
+
+    /// Takes all planted faults out again, so that the lab is as the stage says; an error is a sentence.
+    fn mend<'a>(&'a self, stage: &'a Stage) -> Soon<'a, Result<(), String>>;
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, fmt};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -12,7 +13,9 @@ use super::{
 };
 
 /// The number of a piece of evidence within a run, from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub struct EvidenceId(pub u32);
 
 /// `E-0019`.
@@ -25,6 +28,7 @@ impl fmt::Display for EvidenceId {
 /// What a piece of evidence is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[expect(clippy::large_enum_variant, reason = "nearly every piece of evidence is a probe")]
 pub enum About {
     /// A question and its answer.
     Probe {
@@ -55,6 +59,13 @@ pub struct Evidence {
     pub took_us: u64,
     /// What it is about.
     pub about: About,
+}
+
+impl Evidence {
+    /// Whether it is what a tap has seen.
+    pub fn is_tap(&self) -> bool {
+        matches!(self.about, About::Tap { .. })
+    }
 }
 
 /// The evidence of one phase, to look answers up by the question. A check puts the same questions together again when

@@ -13,7 +13,7 @@ pub struct Experiment {
     pub in_order: bool,
     /// The experiment wants the lab to itself, because it changes something or because others would disturb it.
     pub alone: bool,
-    /// The taps stay open for the whole phase, from before its first step to after its last probe.
+    /// The taps stay open for the whole phase: from the moment it is verified to be up to after its last probe.
     pub whole_phase: bool,
 }
 

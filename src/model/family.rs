@@ -121,9 +121,21 @@ impl fmt::Display for Family {
 
 /// A set of families: none, one or both. Written as a list in files, IPv4 first.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 #[serde(from = "Vec<Family>", into = "Vec<Family>")]
+#[schemars(with = "Vec<Family>")]
 pub struct Families {
     v4: bool,
     v6: bool,

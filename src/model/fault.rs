@@ -240,6 +240,34 @@ pub enum Sabotage {
     },
 }
 
+impl Sabotage {
+    /// The node whose services carry the fault out; `None` for a fault of the kernel or of a stranger on a link.
+    pub fn service_node(&self) -> Option<&NodeName> {
+        match self {
+            Self::ListenOnly { node, .. }
+            | Self::StopService { node, .. }
+            | Self::ExtraListener { node, .. }
+            | Self::SetRecord { node, .. }
+            | Self::RemoveRecord { node, .. }
+            | Self::AnswerWrongly { node, .. }
+            | Self::AdvertiseWrongly { node, .. }
+            | Self::ServeDifferently { node, .. }
+            | Self::Delay { node, .. } => Some(node),
+            Self::AddRule { .. }
+            | Self::RemoveRule { .. }
+            | Self::OpenPolicy { .. }
+            | Self::RemoveRoute { .. }
+            | Self::AddRoute { .. }
+            | Self::AddAddress { .. }
+            | Self::RemoveAddress { .. }
+            | Self::SetMtu { .. }
+            | Self::SetSwitch { .. }
+            | Self::RogueRouter { .. }
+            | Self::Talk { .. } => None,
+        }
+    }
+}
+
 /// How an announcement differs from its plan.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,

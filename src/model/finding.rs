@@ -30,6 +30,9 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// Every severity, the least first.
+    pub const ALL: [Self; 4] = [Self::Notice, Self::Minor, Self::Major, Self::Critical];
+
     /// The word of the JSON and of the tables.
     pub fn word(self) -> &'static str {
         match self {
@@ -62,7 +65,9 @@ pub enum Confidence {
 }
 
 /// Who is to blame: the node and the part of it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub struct Culprit {
     /// The node; `None` where only the link is known.
     pub node: Option<NodeName>,
@@ -94,7 +99,9 @@ impl fmt::Display for Culprit {
 }
 
 /// How near to the root of the trouble the evidence is. The deeper one explains the shallower ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Depth {
     /// Something does not work from end to end.
@@ -105,6 +112,8 @@ pub enum Depth {
     Read,
     /// Deeper than anything read about services: the link, the address or the route itself is not as planned.
     Foundation,
+    /// Deeper still, because addresses and routes follow from it: what a router announces, a link too small for IPv6.
+    Announced,
 }
 
 /// What a trouble touches. A field that is `None` (or empty) means "any".
@@ -112,7 +121,7 @@ pub enum Depth {
 /// A deeper trouble explains a shallower one if everything that the deeper one fixes is fixed alike in the other
 /// (`Scope::covers`): a missing listener for HTTPS over IPv6 on `portal` explains that the page cannot be fetched over
 /// IPv6 from `visitor`, but not that it cannot be fetched over IPv4.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Scope {
     /// The family that is touched.
     pub family: Option<Family>,
@@ -136,7 +145,9 @@ pub struct Scope {
 }
 
 /// A kind of packets that can be in trouble by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Packets {
     /// Packets that do not fit a link on the way.
@@ -155,6 +166,14 @@ pub enum Packets {
     Content,
 }
 
+impl Packets {
+    /// Whether trouble with packets of this kind explains trouble with packets of that kind: without ICMP errors, nobody
+    /// learns that packets are too large (RFC 8201 section 1).
+    fn explains(self, other: Self) -> bool {
+        self == other || (self, other) == (Self::IcmpErrors, Self::Large)
+    }
+}
+
 impl Scope {
     /// Whether a trouble with this scope explains a trouble with that one.
     pub fn covers(&self, other: &Self) -> bool {
@@ -167,14 +186,14 @@ impl Scope {
             && fixes(self.port.as_ref(), other.port.as_ref())
             && fixes(self.from.as_ref(), other.from.as_ref())
             && fixes(self.name.as_ref(), other.name.as_ref())
-            && fixes(self.packets.as_ref(), other.packets.as_ref())
+            && self.packets.is_none_or(|mine| other.packets.is_some_and(|p| mine.explains(p)))
             && self.nodes.iter().all(|node| other.nodes.contains(node))
             && self.segments.iter().all(|segment| other.segments.contains(segment))
     }
 }
 
 /// What a check complains of: a finding in the making.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Complaint {
     /// Which of the check's cases it is, for its sentences.
     pub case: String,
@@ -195,7 +214,7 @@ pub struct Complaint {
 }
 
 /// A judgement that a finding explains.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Symptom {
     /// The phase of the judgement.
     pub phase: Phase,
@@ -206,7 +225,7 @@ pub struct Symptom {
 }
 
 /// One root cause.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// `F-001`, numbered in the order of the report.
     pub id: String,

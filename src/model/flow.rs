@@ -11,7 +11,9 @@ use super::{
 };
 
 /// Where a flow begins or ends.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum End {
     /// One node.
@@ -36,7 +38,9 @@ impl fmt::Display for End {
 }
 
 /// What a flow carries.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Traffic {
     /// A port, under the word that the file used for it: a service's name, or `tcp/8443`.
@@ -75,7 +79,9 @@ pub enum Intent {
 }
 
 /// Who may, or may not, reach what.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub struct Flow {
     /// The name of rules and findings, for example `admin-lan->portal`.
     pub name: String,

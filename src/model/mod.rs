@@ -18,6 +18,7 @@ pub mod answer;
 pub mod experiment;
 pub mod evidence;
 pub mod finding;
+pub mod gate;
 pub mod verdict;
 pub mod step;
 pub mod fault;

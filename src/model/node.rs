@@ -101,7 +101,7 @@ pub enum Origin {
 }
 
 /// An address of an interface with the length of its prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Address {
     /// Address and prefix length, host bits kept.
     pub net: IpNet,
@@ -122,7 +122,7 @@ impl Address {
 }
 
 /// An interface of a node on a segment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Interface {
     /// Its name on the node, for example `eth0` or `wan`.
     pub name: InterfaceName,
@@ -137,7 +137,7 @@ pub struct Interface {
 }
 
 /// A route that the file gives instead of the derived one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Route {
     /// Where to.
     pub to: IpNet,
@@ -146,7 +146,7 @@ pub struct Route {
 }
 
 /// A machine of the testbed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Node {
     /// Its name in the file.
     pub name: NodeName,

@@ -72,7 +72,7 @@ impl fmt::Display for Phase {
 }
 
 /// One value for each phase.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct PerPhase<T> {
     #[serde(rename = "ipv4-only")]

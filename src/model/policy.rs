@@ -12,6 +12,41 @@ use super::{
     service::{Port, Transport},
 };
 
+/// Labels of the rules that do not come from a flow; faults and findings name them.
+pub mod label {
+    /// Answers to what was allowed before.
+    pub const ESTABLISHED: &str = "established";
+    /// What connection tracking cannot place.
+    pub const INVALID: &str = "invalid";
+    /// Nothing between data and management.
+    pub const MANAGEMENT: &str = "management-plane";
+    /// BCP 38.
+    pub const ANTI_SPOOF: &str = "anti-spoof";
+    /// ICMP and ICMPv6 errors (RFC 4890 section 4.3.1).
+    pub const ICMP_ERRORS: &str = "icmp-errors";
+    /// Echo (RFC 4890 section 4.3.1).
+    pub const ICMP_ECHO: &str = "icmp-echo";
+    /// Neighbour and router discovery and MLD on the link (RFC 4890 section 4.4.1).
+    pub const ON_LINK: &str = "icmpv6-on-link";
+    /// The node's own loopback.
+    pub const LOOPBACK: &str = "loopback";
+    /// A service of the node itself.
+    pub const OWN_SERVICE: &str = "own-service";
+
+    /// All of them.
+    pub const ALL: [&str; 9] = [
+        ESTABLISHED,
+        INVALID,
+        MANAGEMENT,
+        ANTI_SPOOF,
+        ICMP_ERRORS,
+        ICMP_ECHO,
+        ON_LINK,
+        LOOPBACK,
+        OWN_SERVICE,
+    ];
+}
+
 /// Where in a node's packet path a chain stands.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
@@ -48,6 +83,8 @@ pub enum Action {
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Match {
+    /// Came in by the node's own loopback interface.
+    Loopback,
     /// Came in by this interface.
     InInterface(InterfaceName),
     /// Leaves by this interface.
@@ -81,6 +118,9 @@ pub enum Match {
     /// The source would not be reached by the interface the packet came in by (reverse path filter, BCP 38).
     NotReversePath,
     /// The packet is longer than this many octets, IP header included.
+    ///
+    /// The kernel looks at packets as its drivers hand them over: where the sender's interface leaves the splitting of
+    /// TCP segments to a later point (GSO), that is up to 64 kB at once, whatever the segment size.
     LongerThan(u16),
 }
 
@@ -171,6 +211,7 @@ impl fmt::Display for Match {
             Family::V6 => "ip6",
         };
         match self {
+            Self::Loopback => f.write_str("iifname lo"),
             Self::InInterface(name) => write!(f, "iifname {name}"),
             Self::OutInterface(name) => write!(f, "oifname {name}"),
             Self::Family(family) => write!(f, "meta nfproto {}", family.word()),

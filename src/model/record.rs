@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::name::{DomainName, NodeName};
 
 /// A zone and who serves it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Zone {
     /// Its origin.
     pub origin: DomainName,

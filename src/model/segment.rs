@@ -11,7 +11,7 @@ use super::{
 };
 
 /// A site: an administration, a data centre (S2 figure 2).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Site {
     /// Its name in the file.
     pub name: SiteName,
@@ -44,7 +44,7 @@ pub enum Plane {
 }
 
 /// One link and the prefixes on it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Segment {
     /// Its name in the file.
     pub name: SegmentName,
@@ -72,7 +72,7 @@ impl Segment {
 }
 
 /// The plan for the Router Advertisements of a segment.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Advertisement {
     /// The routers that may announce; the first is the default router.
     pub routers: Vec<NodeName>,

@@ -125,7 +125,7 @@ impl fmt::Display for ServiceKind {
 }
 
 /// A service of a node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Service {
     /// Its name on the node; the kind's word where the file gives none.
     pub name: ServiceName,
@@ -144,7 +144,9 @@ pub struct Service {
 }
 
 /// A transport and a port, as policy and probes name them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub struct Port {
     /// TCP or UDP.
     pub transport: Transport,

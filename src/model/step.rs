@@ -125,11 +125,6 @@ pub enum Change {
         /// In the order asked.
         servers: Vec<IpAddr>,
     },
-    /// Gives programs in the node these names (`/etc/hosts`).
-    UseHosts {
-        /// Address and name.
-        hosts: Vec<(IpAddr, String)>,
-    },
     /// Forgets what was learned before: path MTUs, neighbours, connection tracking.
     ForgetResidue,
 }
@@ -194,7 +189,6 @@ impl fmt::Display for Change {
                 let list: Vec<_> = servers.iter().map(ToString::to_string).collect();
                 write!(f, "resolve names by {}", list.join(", "))
             }
-            Self::UseHosts { hosts } => write!(f, "know {} names by file", hosts.len()),
             Self::ForgetResidue => {
                 f.write_str("forget learned path MTUs, neighbours and tracked connections")
             }

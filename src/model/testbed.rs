@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
 };
 
 /// A testbed as it is meant. Only `input` makes one, and only from a file without errors.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Testbed {
     /// What people call it.
     pub title: String,
@@ -59,19 +60,22 @@ impl Testbed {
         })
     }
 
-    /// The nodes that an end of a flow stands for: of the data plane, unless a node is named.
+    /// The nodes that an end of a flow stands for: of the data plane, unless a node is named. A segment and a site stand
+    /// for their hosts: a router there has addresses elsewhere too, and filters know segments by their prefixes.
     pub fn members(&self, end: &End) -> Vec<&Node> {
         let in_data = |node: &&Node| {
             node.interfaces.iter().any(|interface| self.plane(interface) == Plane::Data)
         };
+        let is_host = |node: &&Node| !node.role.forwards();
         match end {
             End::Node(name) => self.nodes.get(name).into_iter().collect(),
             End::Segment(segment) => {
-                self.nodes.values().filter(|n| n.interface_on(segment).is_some()).collect()
+                let on = |n: &&Node| n.interface_on(segment).is_some();
+                self.nodes.values().filter(on).filter(is_host).collect()
             }
             End::Site(site) => {
                 let of_site = |n: &&Node| n.site.as_ref() == Some(site);
-                self.nodes.values().filter(of_site).filter(in_data).collect()
+                self.nodes.values().filter(of_site).filter(is_host).filter(in_data).collect()
             }
             End::Everywhere => self.nodes.values().filter(in_data).collect(),
         }

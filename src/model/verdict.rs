@@ -76,7 +76,7 @@ impl fmt::Display for Verdict {
 }
 
 /// The verdict of a check on one subject, with what it rests on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Judgement {
     /// The id of the check, for example `dns.aaaa-parity`.
     pub check: String,

@@ -27,6 +27,19 @@ impl Namespace {
         Ok(Self { file: Arc::new(file) })
     }
 
+    /// Makes one for each item, one after another on a single thread, and runs something in each just after it is made.
+    /// Stops at the first error.
+    pub fn create_each<I: Sync, T: Send, E: Send + From<io::Error>>(
+        items: &[I],
+        inside: impl Fn(&I, Self) -> Result<T, E> + Sync,
+    ) -> Result<Vec<T>, E> {
+        let one = |item| {
+            unshare(CloneFlags::CLONE_NEWNET).map_err(io::Error::from)?;
+            inside(item, Self::current()?)
+        };
+        on_own_thread(|| Ok(items.iter().map(one).collect()))?
+    }
+
     /// The one that this thread is in.
     pub fn current() -> io::Result<Self> {
         Ok(Self { file: Arc::new(File::open("/proc/thread-self/ns/net")?) })

@@ -6,10 +6,10 @@ use super::{Path, Stage};
 use crate::model::{
     family::Family,
     flow::{Flow, Intent, Traffic},
-    name::{NodeName, ServiceName},
+    name::{InterfaceName, NodeName, ServiceName},
     node::Node,
     segment::Plane,
-    service::{Port, Service},
+    service::{Port, Service, Transport},
 };
 
 /// One node that may, or may not, reach another for one thing.
@@ -60,7 +60,7 @@ impl Stage {
     fn of_flow(&self, flow: &Flow) -> Vec<Exchange> {
         let mut found = Vec::new();
         for to in self.testbed.members(&flow.to) {
-            for traffic in flow.traffic.iter().flat_map(|traffic| samples(to, traffic)) {
+            for traffic in flow.traffic.iter().flat_map(|traffic| self.samples(to, traffic)) {
                 for from in self.testbed.members(&flow.from) {
                     if from.name == to.name {
                         continue;
@@ -69,7 +69,7 @@ impl Stage {
                         flow: flow.name.clone(),
                         from: from.name.clone(),
                         to: to.name.clone(),
-                        service: service_at(to, &traffic).map(|service| service.name.clone()),
+                        service: self.service_at(to, &traffic).map(|service| service.name.clone()),
                         traffic: traffic.clone(),
                         intent: flow.intent,
                     });
@@ -128,6 +128,32 @@ impl Stage {
         first.is_some_and(|i| i == Intent::Allow) && intents.all(|i| i == Intent::Allow)
             || (matches!(traffic, Traffic::Ping) && first.is_none())
     }
+
+    /// What stands for a flow's traffic towards a node.
+    fn samples(&self, to: &Node, traffic: &Traffic) -> Vec<Traffic> {
+        const ECHO: Port = Port { transport: Transport::Tcp, number: 7 };
+        let port = |port: Port| Traffic::Port { word: port.to_string(), port };
+        if *traffic != Traffic::Any {
+            return vec![traffic.clone()];
+        }
+        let offered = to.services.iter().filter(|service| self.is_offered(to, service));
+        let ports: Vec<_> = offered.flat_map(Service::ports).map(port).collect();
+        if ports.is_empty() { vec![port(ECHO)] } else { ports }
+    }
+
+    /// The service of a node at a port, if it has one there on the data plane.
+    fn service_at<'n>(&self, node: &'n Node, traffic: &Traffic) -> Option<&'n Service> {
+        let Traffic::Port { port, .. } = traffic else { return None };
+        let mut offered = node.services.iter().filter(|service| self.is_offered(node, service));
+        offered.find(|service| service.ports().any(|p| p == *port))
+    }
+
+    /// Whether a service is offered on the data plane: flows do not concern the others.
+    fn is_offered(&self, node: &Node, service: &Service) -> bool {
+        let on_it = |name: &InterfaceName| service.on.as_ref().is_none_or(|on| on == name);
+        let mut data = node.interfaces.iter().filter(|i| self.testbed.plane(i) == Plane::Data);
+        data.any(|interface| on_it(&interface.name))
+    }
 }
 
 /// Whether a flow's traffic covers some particular traffic.
@@ -137,22 +163,4 @@ fn carries(carried: &Traffic, traffic: &Traffic) -> bool {
         (Traffic::Port { port, .. }, Traffic::Port { port: asked, .. }) => port == asked,
         _ => false,
     }
-}
-
-/// What stands for a flow's traffic towards a node.
-fn samples(to: &Node, traffic: &Traffic) -> Vec<Traffic> {
-    let port = |port: Port| Traffic::Port { word: port.to_string(), port };
-    match traffic {
-        Traffic::Any if to.services.is_empty() => {
-            vec![port(Port { transport: crate::model::service::Transport::Tcp, number: 7 })]
-        }
-        Traffic::Any => to.services.iter().flat_map(Service::ports).map(port).collect(),
-        one => vec![one.clone()],
-    }
-}
-
-/// The service of a node at a port, if it has one there on the data plane.
-fn service_at<'n>(node: &'n Node, traffic: &Traffic) -> Option<&'n Service> {
-    let Traffic::Port { port, .. } = traffic else { return None };
-    node.services.iter().find(|service| service.ports().any(|p| p == *port))
 }

@@ -168,10 +168,10 @@ impl Stage {
                 .filter(|interface| interface.name == *name)
                 .flat_map(|interface| interface.addresses.iter().filter(planned).map(Address::ip))
                 .collect(),
-            None => match self.addresses(&node.name, Plane::Data, family) {
-                data if data.is_empty() => self.addresses(&node.name, Plane::Management, family),
-                data => data,
-            },
+            None if self.interfaces(&node.name, Plane::Data).next().is_some() => {
+                self.addresses(&node.name, Plane::Data, family)
+            }
+            None => self.addresses(&node.name, Plane::Management, family),
         }
     }
 

@@ -7,6 +7,7 @@ use crate::model::{
     family::Family,
     name::{NodeName, SegmentName},
     node::Route,
+    segment::Plane,
 };
 
 /// The way from a node to an address by the plan.
@@ -70,6 +71,9 @@ impl Stage {
             }
             let no_route = || NoPath::NoRouteAt(here.clone());
             let (interface, next) = self.next_hop(&here, to).ok_or_else(no_route)?;
+            if path.segments.last().is_some_and(|came| !self.in_data([came, &interface.segment])) {
+                return Err(NoPath::NotForwardedBy(here));
+            }
             if path.nodes.len() == 1 {
                 path.source = source_on(interface, family).ok_or_else(no_route)?;
             }
@@ -86,6 +90,11 @@ impl Stage {
             path.source = to;
         }
         Ok(path)
+    }
+
+    /// Whether both segments are of the data plane: nothing is forwarded from, to or within the management plane.
+    fn in_data(&self, segments: [&SegmentName; 2]) -> bool {
+        segments.iter().all(|segment| self.testbed.segments[*segment].plane == Plane::Data)
     }
 
     /// The interface and the address of the next hop (the destination itself where it is on-link).

@@ -8,33 +8,13 @@ use super::Stage;
 use crate::model::{
     family::Family,
     flow::{End, Flow, Intent, Traffic},
-    name::{InterfaceName, NodeName},
+    name::NodeName,
     node::{Address, Role},
     policy::{Action, Chain, Filter, Hook, Match, Rule},
     segment::Plane,
 };
 
-/// Labels of the rules that do not come from a flow; faults and findings name them.
-pub mod label {
-    /// Answers to what was allowed before.
-    pub const ESTABLISHED: &str = "established";
-    /// What connection tracking cannot place.
-    pub const INVALID: &str = "invalid";
-    /// Nothing between data and management.
-    pub const MANAGEMENT: &str = "management-plane";
-    /// BCP 38.
-    pub const ANTI_SPOOF: &str = "anti-spoof";
-    /// ICMP and ICMPv6 errors (RFC 4890 section 4.3.1).
-    pub const ICMP_ERRORS: &str = "icmp-errors";
-    /// Echo (RFC 4890 section 4.3.1).
-    pub const ICMP_ECHO: &str = "icmp-echo";
-    /// Neighbour and router discovery and MLD on the link (RFC 4890 section 4.4.1).
-    pub const ON_LINK: &str = "icmpv6-on-link";
-    /// The node's own loopback.
-    pub const LOOPBACK: &str = "loopback";
-    /// A service of the node itself.
-    pub const OWN_SERVICE: &str = "own-service";
-}
+pub use crate::model::policy::label;
 
 /// Fills in the filter of every forwarding node.
 pub(super) fn derive(stage: &mut Stage) {
@@ -107,9 +87,8 @@ fn between_planes(stage: &Stage, node: &NodeName) -> Vec<Rule> {
 
 /// What a filtering node takes for itself.
 fn input(stage: &Stage, node: &NodeName) -> Vec<Rule> {
-    let loopback: InterfaceName = "loopback".parse().expect("a constant that is a name");
     let mut rules = vec![
-        rule(label::LOOPBACK, [Match::InInterface(loopback)], Action::Accept),
+        rule(label::LOOPBACK, [Match::Loopback], Action::Accept),
         rule(label::ESTABLISHED, [Match::Established], Action::Accept),
         rule(
             label::ON_LINK,

@@ -109,18 +109,21 @@ fn serving(stage: &Stage, name: &NodeName, kind: ServiceKind, family: Family) ->
 /// The reverse name of the first `bits` of an address (RFC 1035 section 3.5, RFC 3596 section 2.5), cut at whole octets or
 /// nibbles. More bits than the address has means the whole address.
 pub fn reverse(address: IpAddr, bits: u8) -> DomainName {
-    let text = match address {
+    let (mut labels, suffix): (Vec<_>, _) = match address {
         IpAddr::V4(v4) => {
             let octets = v4.octets();
-            let kept = octets[..usize::from(bits.min(32) / 8)].iter().rev();
-            kept.map(|octet| format!("{octet}.")).collect::<String>() + "in-addr.arpa"
+            let kept = octets.iter().take(usize::from(bits / 8));
+            (kept.map(u8::to_string).collect(), "in-addr.arpa")
         }
         IpAddr::V6(v6) => {
-            let nibbles: Vec<u8> = v6.octets().iter().flat_map(|o| [o >> 4, o & 15]).collect();
-            let kept = nibbles[..usize::from(bits.min(128) / 4)].iter().rev();
-            kept.map(|nibble| format!("{nibble:x}.")).collect::<String>() + "ip6.arpa"
+            let nibbles = v6.octets().into_iter().flat_map(|octet| [octet >> 4, octet & 15]);
+            let kept = nibbles.take(usize::from(bits / 4));
+            (kept.map(|nibble| format!("{nibble:x}")).collect(), "ip6.arpa")
         }
     };
+    labels.reverse();
+    labels.push(suffix.to_owned());
+    let text = labels.join(".");
     text.parse().expect("digits, dots and a known suffix are a domain name")
 }
 

@@ -63,9 +63,8 @@ pub fn counts(watch: &Watch, note: &FrameNote, frame: &[u8]) -> bool {
                 && wanted(source, note.source)
                 && wanted(destination, note.destination)
                 && port.is_none_or(|port| {
-                    let ports = [note.source_port, note.destination_port];
                     note.protocol == Some(port.transport.number())
-                        && ports.contains(&Some(port.number))
+                        && note.destination_port == Some(port.number)
                 })
         }
         Watch::Icmp { family, types } => {

@@ -1,5 +1,6 @@
-//! The wire: pure codecs. Octets in, a value or an error out; nothing here panics on hostile input.
+//! Bytes: pure codecs of what goes over sockets. Bytes in, a value or an error out; hostile input never panics.
 
+pub mod nftables;
 pub mod checksum;
 pub mod icmp;
 pub mod packet;

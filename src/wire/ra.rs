@@ -303,9 +303,10 @@ mod tests {
             "030440c0 00278d00 00093a80 00000000 20010db8000a0000 0000000000000000",
             "19030000 00000027 20010db800000000 0000000000000053",
         ];
-        let text: String =
-            announcement().encode().iter().map(|octet| format!("{octet:02x}")).collect();
-        assert_eq!(text, expected.concat().replace(' ', ""));
+        let digits = expected.concat().replace(' ', "");
+        let octets = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+        let expected: Vec<u8> = (0..digits.len()).step_by(2).map(octets).collect();
+        assert_eq!(announcement().encode(), expected);
     }
 
     #[test]

@@ -1,0 +1,138 @@
+//! Crossings: ways through a filtering node, from one of its sides to another. What policy checks choose their samples
+//! from.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    model::{
+        family::Family,
+        flow::Traffic,
+        name::{NodeName, SegmentName},
+        segment::Plane,
+    },
+    stage::{Path, Stage},
+};
+
+/// How many nodes stand for a segment. Rules of filters are written for segments and nodes with services, and two nodes
+/// of a segment differ only where a service makes them differ.
+const FOR_A_SEGMENT: usize = 4;
+
+/// A way through a filtering node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crossing {
+    /// The filtering node.
+    pub by: NodeName,
+    /// Where it stands on the way: `path.nodes[at]`.
+    pub at: usize,
+    /// The way.
+    pub path: Path,
+}
+
+/// From which of its segments to which a filtering node is crossed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Side {
+    /// The filtering node.
+    pub by: NodeName,
+    /// Where packets come in.
+    pub before: SegmentName,
+    /// Where they leave.
+    pub after: SegmentName,
+}
+
+/// `firewall: lan to dmz`.
+impl std::fmt::Display for Side {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {} to {}", self.by, self.before, self.after)
+    }
+}
+
+impl Crossing {
+    /// Who sends.
+    pub fn from(&self) -> &NodeName {
+        self.path.nodes.first().expect("a path has ends")
+    }
+
+    /// Who is reached.
+    pub fn to(&self) -> &NodeName {
+        self.path.nodes.last().expect("a path has ends")
+    }
+
+    /// The link on which packets come to the filtering node.
+    pub fn before(&self) -> &SegmentName {
+        &self.path.segments[self.at - 1]
+    }
+
+    /// The link on which they leave it.
+    pub fn after(&self) -> &SegmentName {
+        &self.path.segments[self.at]
+    }
+
+    /// From where to where it crosses.
+    pub fn side(&self) -> Side {
+        Side { by: self.by.clone(), before: self.before().clone(), after: self.after().clone() }
+    }
+}
+
+/// The filtering nodes of a path, as crossings.
+pub fn of_path(stage: &Stage, path: &Path) -> Vec<Crossing> {
+    let filters = |name: &NodeName| stage.testbed.nodes[name].role.filters();
+    (1..path.nodes.len().saturating_sub(1))
+        .filter(|at| filters(&path.nodes[*at]))
+        .map(|at| Crossing { by: path.nodes[at].clone(), at, path: path.clone() })
+        .collect()
+}
+
+/// Every side of every filtering node, with some ways across it, in a fixed order.
+pub fn by_side(stage: &Stage, family: Family) -> BTreeMap<Side, Vec<Crossing>> {
+    let ends = representatives(stage, family);
+    let mut sides = BTreeMap::<_, Vec<_>>::new();
+    for (from, _) in &ends {
+        for (_, to) in &ends {
+            let Ok(path) = stage.path(from, *to) else { continue };
+            for crossing in of_path(stage, &path) {
+                sides.entry(crossing.side()).or_default().push(crossing);
+            }
+        }
+    }
+    sides
+}
+
+/// One way between hosts for every sequence of links that the plan has between them, routers on the way, in both
+/// directions; only where pings are allowed.
+pub fn ways(stage: &Stage, family: Family) -> Vec<Path> {
+    let ends = representatives(stage, family);
+    let mut found = BTreeMap::new();
+    for (from, _) in &ends {
+        for (_, to) in &ends {
+            let Ok(path) = stage.path(from, *to) else { continue };
+            let end = path.nodes.last().expect("a path has ends");
+            if !path.transit().is_empty() && stage.is_allowed(from, end, &Traffic::Ping) {
+                found.entry(path.segments.clone()).or_insert(path);
+            }
+        }
+    }
+    found.into_values().collect()
+}
+
+/// Nodes and addresses that stand for the segments of the data plane: hosts first, routers where there is no host.
+fn representatives(stage: &Stage, family: Family) -> Vec<(NodeName, std::net::IpAddr)> {
+    let data = stage.testbed.segments.values().filter(|segment| segment.plane == Plane::Data);
+    let mut found = Vec::new();
+    for segment in data {
+        let mut on: Vec<_> = stage
+            .nodes
+            .iter()
+            .filter_map(|(name, node)| {
+                let interface = node.interfaces.iter().find(|i| i.segment == segment.name)?;
+                let address = interface.addresses.iter().find(|a| a.family() == family)?;
+                let forwards = stage.testbed.nodes[name].role.forwards();
+                Some((forwards, name.clone(), address.ip()))
+            })
+            .collect();
+        on.sort();
+        let hosts = on.iter().filter(|(forwards, ..)| !forwards).count();
+        on.truncate(FOR_A_SEGMENT.min(hosts.max(1)));
+        found.extend(on.into_iter().map(|(_, name, address)| (name, address)));
+    }
+    found
+}

@@ -1,0 +1,135 @@
+//! Do servers keep their addresses?
+
+use super::{
+    Case, Check, Text, UseCase, ask,
+    reading::{Judge, complaint},
+};
+use crate::{
+    model::{
+        answer::{AddressState, Answer},
+        evidence::Seen,
+        experiment::Experiment,
+        family::Family,
+        finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
+        node::{Node, Origin},
+        probe::Aspect,
+        verdict::Judgement,
+    },
+    stage::Stage,
+};
+
+/// Reads the flags of the addresses of every node that others come to.
+pub(super) struct ServerAddressStability;
+
+const TEXT: Text = Text {
+    id: "l2.server-address-stability",
+    title: "Servers have stable addresses",
+    section: "S4",
+    use_case: UseCase::NetworkServices,
+    question: "Does every node that others come to have static IPv6 addresses only?",
+    good: "Every server has static IPv6 addresses.",
+    references: &["RFC 7217", "RFC 8981", "RFC 9099 section 2.1.4"],
+    cases: &[Case {
+        name: "unstable",
+        finding: "{node} has the address {address} on {interface}, which is {how}; it will change, and names will point nowhere.",
+        expected: "Static addresses on {node}, as the plan has them.",
+        observed: "{address} on {interface} is {how}.",
+        remedy: "Give the server a static address or a DHCPv6 reservation, and let it ignore Router Advertisements for addresses.",
+    }],
+};
+
+impl Check for ServerAddressStability {
+    fn text(&self) -> &'static Text {
+        &TEXT
+    }
+
+    fn ask(&self, stage: &Stage) -> Vec<Experiment> {
+        let nodes = servers(stage).map(|node| ask::inspect(&node.name, Aspect::Addresses));
+        vec![Experiment::of_probes(nodes)]
+    }
+
+    fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
+        let found = servers(stage).flat_map(|node| of_node(stage, seen, node)).collect();
+        Judge(&TEXT).or_not_applicable(found, "no server has IPv6 in this phase")
+    }
+}
+
+/// The nodes that others come to and that have IPv6 in this phase.
+fn servers(stage: &Stage) -> impl Iterator<Item = &Node> {
+    let live = |node: &&Node| {
+        stage.nodes[&node.name].interfaces.iter().any(|i| i.families.has(Family::V6))
+    };
+    stage.testbed.nodes.values().filter(|node| node.role.serves()).filter(live)
+}
+
+fn of_node(stage: &Stage, seen: &Seen<'_>, node: &Node) -> Vec<Judgement> {
+    let judge = Judge(&TEXT);
+    let name = node.name.as_str();
+    let (id, links) = match seen.answer(&ask::inspect(&node.name, Aspect::Addresses)) {
+        Some((id, Answer::Addresses(links))) => (id, links),
+        Some((id, other)) => {
+            let reason = other.not_asked().unwrap_or("the answer holds no addresses");
+            return vec![judge.not_testable(name, reason, [id])];
+        }
+        None => return vec![judge.not_testable(name, "its addresses were not read", [])],
+    };
+    let planned_so = |address: &AddressState| {
+        let planned = node.interfaces.iter().flat_map(|interface| &interface.addresses);
+        planned.into_iter().any(|p| p.ip() == address.net.addr() && p.origin == Origin::Slaac)
+    };
+    let mut found = Vec::new();
+    for link in links {
+        for address in link.addresses.iter().filter(|address| is_unstable(address)) {
+            let ip = address.net.addr();
+            let subject = format!("{name}/{ip}");
+            if planned_so(address) && !address.temporary {
+                found.push(judge.info(subject, "formed by SLAAC, as planned", [id]));
+                continue;
+            }
+            let how =
+                if address.temporary { "temporary" } else { "formed from a Router Advertisement" };
+            let args = [
+                ("node", name.to_owned()),
+                ("address", ip.to_string()),
+                ("interface", link.name.clone()),
+                ("how", how.to_owned()),
+            ];
+            let scope = Scope {
+                family: Some(Family::V6),
+                to: Some(node.name.clone()),
+                address: Some(ip),
+                nodes: vec![node.name.clone()],
+                segments: segments_of(node, &link.name),
+                ..Scope::default()
+            };
+            let complaint = Complaint {
+                severity: Severity::Major,
+                confidence: Confidence::High,
+                depth: Depth::Read,
+                ..complaint(
+                    stage,
+                    "unstable",
+                    Culprit::node(&node.name, format!("address {ip}")),
+                    scope,
+                    args,
+                )
+            };
+            found.push(judge.fail(subject, [id], complaint));
+        }
+    }
+    if found.is_empty() { vec![judge.pass(name, [id])] } else { found }
+}
+
+fn segments_of(node: &Node, interface: &str) -> Vec<crate::model::name::SegmentName> {
+    let plugged = node.interfaces.iter().filter(|i| i.name.as_str() == interface);
+    plugged.map(|interface| interface.segment.clone()).collect()
+}
+
+fn is_unstable(address: &AddressState) -> bool {
+    match address.net.addr() {
+        std::net::IpAddr::V4(_) => false,
+        std::net::IpAddr::V6(v6) => {
+            !v6.is_unicast_link_local() && (address.dynamic || address.temporary)
+        }
+    }
+}

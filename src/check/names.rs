@@ -1,0 +1,383 @@
+//! Names: who serves them, who asks, and what the plan says the answer is. What the checks of name resolution share.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+};
+
+use super::{ask, legs, reach::Leg, reading};
+use crate::{
+    model::{
+        answer::{Answer, DnsReply, Outcome},
+        evidence::{EvidenceId, Seen},
+        experiment::Experiment,
+        family::Family,
+        finding::{Culprit, Packets, Scope},
+        flow::Traffic,
+        name::{DomainName, NodeName, ServiceName},
+        probe::{Probe, Question},
+        record::{RecordData, RecordType, Zone},
+        service::{Port, ServiceKind, Transport},
+    },
+    stage::Stage,
+};
+
+/// How many names of a zone are asked for; above that, a sample spread evenly over the zone.
+const NAMES: usize = 24;
+/// How many askers stand for all who use a server.
+const ASKERS: usize = 2;
+
+/// The UDP payload size that avoids fragments (DNS flag day 2020; RFC 9715 section 3).
+pub const SAFE_SIZE: u16 = 1232;
+
+/// A server of names at one of its addresses, and a node that uses it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Server {
+    /// The node that serves.
+    pub node: NodeName,
+    /// Its service.
+    pub service: ServiceName,
+    /// `Dns` is authoritative, `Resolver` asks others.
+    pub kind: ServiceKind,
+    /// Where it is asked.
+    pub at: SocketAddr,
+    /// The node that asks.
+    pub asker: NodeName,
+}
+
+/// A published name and its planned addresses in this phase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The name.
+    pub name: DomainName,
+    /// The name that holds the addresses: the same, or where its alias ends.
+    pub owner: DomainName,
+    /// Its addresses, an alias followed to its end.
+    pub addresses: BTreeSet<IpAddr>,
+}
+
+impl Published {
+    /// Its planned addresses of a family.
+    pub fn of(&self, family: Family) -> BTreeSet<IpAddr> {
+        self.addresses.iter().copied().filter(|a| a.is_ipv6() == (family == Family::V6)).collect()
+    }
+}
+
+/// A question about a name, put to a server.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Whom.
+    pub server: Server,
+    /// About what.
+    pub published: Published,
+    /// Addresses of this family.
+    pub family: Family,
+    /// The question.
+    pub probe: Probe,
+}
+
+/// What came back.
+#[derive(Clone, Copy, Debug)]
+pub enum Heard<'e> {
+    /// A reply.
+    Reply(EvidenceId, &'e DnsReply),
+    /// Nothing, although it was asked in every round.
+    Silence(EvidenceId),
+    /// It was not reached, or not asked: nothing can be said about names.
+    Unheard(EvidenceId),
+    /// It was never sent.
+    NotSent,
+}
+
+/// Every server that is to listen, at every address, each with up to two nodes that use it: authoritative servers are
+/// used by resolvers, resolvers by the nodes that are configured with them.
+pub fn servers(stage: &Stage) -> Vec<Server> {
+    let mut found = Vec::new();
+    for node in stage.testbed.nodes.values() {
+        let kinds = [ServiceKind::Dns, ServiceKind::Resolver];
+        for service in node.services.iter().filter(|s| kinds.contains(&s.kind)) {
+            for family in Family::ALL.into_iter().filter(|f| stage.listens(node, service, *f)) {
+                for address in stage.service_addresses(node, service, family) {
+                    let server = |asker| Server {
+                        node: node.name.clone(),
+                        service: service.name.clone(),
+                        kind: service.kind,
+                        at: SocketAddr::new(address, service.port),
+                        asker,
+                    };
+                    found.extend(askers(stage, service.kind, address, service.port).map(server));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Nodes that use a server and may reach it; where none does, any node that may.
+fn askers(
+    stage: &Stage,
+    kind: ServiceKind,
+    address: IpAddr,
+    port: u16,
+) -> impl Iterator<Item = NodeName> {
+    let uses = |name: &&NodeName| {
+        let node = &stage.nodes[*name];
+        match kind {
+            ServiceKind::Resolver => node.resolvers.contains(&address),
+            _ => node
+                .delegations
+                .iter()
+                .flat_map(|(_, all)| all)
+                .any(|d| d.servers.contains(&address)),
+        }
+    };
+    let may = |name: &&NodeName| may_ask(stage, name, address, port);
+    let mut users: Vec<_> =
+        stage.nodes.keys().filter(uses).filter(may).take(ASKERS).cloned().collect();
+    if users.is_empty() {
+        users = stage.nodes.keys().filter(may).take(1).cloned().collect();
+    }
+    users.into_iter()
+}
+
+/// Whether plan and policy let a node ask a server over both transports.
+fn may_ask(stage: &Stage, from: &NodeName, address: IpAddr, number: u16) -> bool {
+    let Ok(path) = stage.path(from, address) else { return false };
+    let Some(to) = path.nodes.last().filter(|to| *to != from) else { return false };
+    let filtered = path.transit().iter().any(|node| stage.testbed.nodes[node].role.filters());
+    let allowed = |transport| {
+        let port = Port { transport, number };
+        stage.is_allowed(from, to, &Traffic::Port { word: port.to_string(), port })
+    };
+    !filtered || allowed(Transport::Udp) && allowed(Transport::Tcp)
+}
+
+/// The zones of the plan without reverse zones.
+pub fn forward_zones(stage: &Stage) -> Vec<&Zone> {
+    let mut zones = BTreeMap::new();
+    for (_, staged) in stage.nodes.values().filter_map(|node| node.zones.as_ref()) {
+        for zone in staged.iter().filter(|zone| !zone.origin.as_str().ends_with(".arpa")) {
+            zones.entry(zone.origin.clone()).or_insert(zone);
+        }
+    }
+    zones.into_values().collect()
+}
+
+/// The names of a zone that have addresses in this phase, or that would have in another, aliases included.
+pub fn published(stage: &Stage, zone: &Zone) -> Vec<Published> {
+    let testbed = stage.testbed.nodes.values().flat_map(|node| &node.services);
+    let services = testbed.flat_map(|service| &service.names).filter(|n| n.is_within(&zone.origin));
+    let records = zone
+        .extra
+        .iter()
+        .filter(|record| matches!(record.data, RecordData::Address(_) | RecordData::Alias(_)));
+    let names: BTreeSet<_> = records.map(|r| &r.name).chain(services).cloned().collect();
+    let published = names.into_iter().map(|name| {
+        let owner = end_of_alias(zone, &name).clone();
+        Published { addresses: addresses(zone, &owner), owner, name }
+    });
+    legs::sample(published.collect(), NAMES)
+}
+
+fn end_of_alias<'z>(zone: &'z Zone, name: &'z DomainName) -> &'z DomainName {
+    const LONGEST_CHAIN: usize = 8;
+    let mut owner = name;
+    for _ in 0..LONGEST_CHAIN {
+        let alias = zone.extra.iter().find_map(|record| match &record.data {
+            RecordData::Alias(target) if record.name == *owner => Some(target),
+            _ => None,
+        });
+        let Some(target) = alias else { break };
+        owner = target;
+    }
+    owner
+}
+
+fn addresses(zone: &Zone, owner: &DomainName) -> BTreeSet<IpAddr> {
+    let own = zone.extra.iter().filter(|record| record.name == *owner);
+    own.filter_map(|record| match record.data {
+        RecordData::Address(address) => Some(address),
+        _ => None,
+    })
+    .collect()
+}
+
+/// Questions for addresses of a family: every sampled name, at every server that is to know it.
+pub fn questions(stage: &Stage, family: Family) -> Vec<Asked> {
+    let servers = servers(stage);
+    let mut asked = Vec::new();
+    for zone in forward_zones(stage) {
+        let published = published(stage, zone);
+        for server in servers.iter().filter(|server| knows(stage, server, zone)) {
+            asked.extend(published.iter().map(|published| Asked {
+                probe: lookup(
+                    server,
+                    &published.name,
+                    RecordType::of(family),
+                    Transport::Udp,
+                    None,
+                ),
+                server: server.clone(),
+                published: published.clone(),
+                family,
+            }));
+        }
+    }
+    asked
+}
+
+fn knows(stage: &Stage, server: &Server, zone: &Zone) -> bool {
+    let staged = &stage.nodes[&server.node];
+    match server.kind {
+        ServiceKind::Resolver => {
+            staged.delegations.iter().flat_map(|(_, all)| all).any(|d| d.zone == zone.origin)
+        }
+        _ => staged.zones.iter().flat_map(|(_, all)| all).any(|z| z.origin == zone.origin),
+    }
+}
+
+/// One question to a server.
+pub fn lookup(
+    server: &Server,
+    name: &DomainName,
+    rtype: RecordType,
+    transport: Transport,
+    edns: Option<u16>,
+) -> Probe {
+    let question = Question::Lookup {
+        server: server.at,
+        transport,
+        name: name.clone(),
+        rtype,
+        edns,
+        recurse: server.kind == ServiceKind::Resolver,
+    };
+    ask::probe(&server.asker, question)
+}
+
+/// The first round of questions.
+pub fn ask<'a>(asked: impl IntoIterator<Item = &'a Asked>) -> Vec<Experiment> {
+    vec![Experiment::of_probes(asked.into_iter().map(|asked| asked.probe.clone()))]
+}
+
+/// Those that were not answered, once more.
+pub fn repeat(seen: &Seen<'_>, asked: &[Asked]) -> Vec<Experiment> {
+    reading::repeat_unanswered(seen, asked.iter().map(|asked| &asked.probe))
+}
+
+/// What came back, over all rounds: a reply if there was one in any of them.
+pub fn heard<'e>(seen: &Seen<'e>, probe: &Probe) -> Heard<'e> {
+    let rounds = (0..=reading::REPETITIONS)
+        .filter_map(|round| seen.answer(&Probe { round, ..probe.clone() }));
+    let rounds: Vec<_> = rounds.collect();
+    let replied = rounds.iter().find_map(|(id, answer)| match answer {
+        Answer::Dns { reply: Some(reply), .. } => Some(Heard::Reply(*id, reply)),
+        _ => None,
+    });
+    let Some((id, _)) = rounds.last() else { return Heard::NotSent };
+    let silent = rounds.iter().all(|(_, answer)| {
+        answer.attempt().is_some_and(|attempt| attempt.outcome == Outcome::TimedOut)
+    });
+    replied.unwrap_or(if silent { Heard::Silence(*id) } else { Heard::Unheard(*id) })
+}
+
+impl Asked {
+    /// `portal.dc.test AAAA at ns 2001:db8:d::35 from resolver`.
+    pub fn subject(&self) -> String {
+        let Self { server, published, family, .. } = self;
+        let rtype = family.record_type();
+        format!(
+            "{} {rtype} at {} {} from {}",
+            published.name,
+            server.node,
+            server.at.ip(),
+            server.asker
+        )
+    }
+
+    /// Whether the server that is asked gets its answers elsewhere, and got none that it could pass on: then a wrong
+    /// answer says nothing about it. The authoritative servers are asked from the resolver's own node.
+    pub fn hangs_on_another(&self, seen: &Seen<'_>, all: &[Self]) -> bool {
+        if self.server.kind != ServiceKind::Resolver {
+            return false;
+        }
+        let upstream = all.iter().filter(|other| {
+            other.server.kind == ServiceKind::Dns
+                && other.server.asker == self.server.node
+                && other.published.name == self.published.name
+                && other.family == self.family
+        });
+        let good = |other: &Self| match heard(seen, &other.probe) {
+            Heard::Reply(_, reply) => is_in_order(reply),
+            _ => false,
+        };
+        let mut upstream = upstream.peekable();
+        upstream.peek().is_none() || !upstream.all(good)
+    }
+
+    /// Whether the server says for both families that the name does not exist: then a name is missing, and no answer is
+    /// wrong for what it is.
+    pub fn is_gone(&self, seen: &Seen<'_>) -> bool {
+        Family::ALL.into_iter().all(|family| {
+            let rtype = RecordType::of(family);
+            let probe = lookup(&self.server, &self.published.name, rtype, Transport::Udp, None);
+            matches!(heard(seen, &probe), Heard::Reply(_, reply) if reply.rcode == "NXDomain")
+        })
+    }
+
+    /// Who is to blame if all answers about addresses of the family are wrong.
+    pub fn answers(&self) -> Culprit {
+        let part = format!("answers about {}", self.family.record_type());
+        Culprit::node(&self.server.node, part)
+    }
+
+    /// Who is to blame if a record is wrong: the server that holds it.
+    pub fn record(&self) -> Culprit {
+        let part = format!("record {} {}", self.family.record_type(), self.published.owner);
+        Culprit::node(&self.server.node, part)
+    }
+
+    /// What is touched if a record is wrong: whoever goes by that name over that family.
+    pub fn record_scope(&self) -> Scope {
+        Scope {
+            family: Some(self.family),
+            name: Some(self.published.owner.clone()),
+            ..Scope::default()
+        }
+    }
+
+    /// What is touched if answers are wrong.
+    pub fn answers_scope(&self) -> Scope {
+        Scope { packets: Some(Packets::Names), ..self.record_scope() }
+    }
+
+    /// The values that sentences about it name.
+    pub fn args(&self) -> [(&'static str, String); 6] {
+        [
+            ("name", self.published.name.to_string()),
+            ("type", self.family.record_type().to_owned()),
+            ("other", self.family.other().record_type().to_owned()),
+            ("server", self.server.node.to_string()),
+            ("address", self.server.at.ip().to_string()),
+            ("from", self.server.asker.to_string()),
+        ]
+    }
+
+    /// The way of the question, to search whoever stops it.
+    pub fn leg(&self, stage: &Stage) -> Option<Leg> {
+        let path = stage.path(&self.server.asker, self.server.at.ip()).ok()?;
+        Some(Leg::new(path, self.probe.clone()))
+    }
+}
+
+/// NOERROR with an answer, or with the SOA that says that there is none (RFC 2308 section 2.2).
+pub fn is_in_order(reply: &DnsReply) -> bool {
+    reply.rcode == "NoError"
+        && reply.malformed.is_empty()
+        && (!reply.answers.is_empty() || reply.has_soa)
+}
+
+/// The addresses of a family that a reply holds.
+pub fn addresses_in(reply: &DnsReply, family: Family) -> BTreeSet<IpAddr> {
+    reply.addresses().filter(|a| a.is_ipv6() == (family == Family::V6)).collect()
+}

@@ -1,0 +1,345 @@
+//! Is everything that no flow names stopped over IPv6, in every phase?
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use super::{
+    Case, Check, Text, UseCase, ask,
+    crossing::{self, Crossing, Side},
+    reading::{Judge, complaint, describe},
+};
+use crate::{
+    model::{
+        answer::{Answer, Outcome},
+        evidence::Seen,
+        experiment::Experiment,
+        family::Family,
+        finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
+        flow::Traffic,
+        name::NodeName,
+        policy::{Action, Hook},
+        probe::{Aspect, Probe, Provocation, Question},
+        service::{Port, Transport},
+        tap::{Tap, Watch},
+        verdict::Judgement,
+    },
+    stage::Stage,
+};
+
+/// Knocks at ports that nothing uses, at an address that nobody has and with a protocol that nobody speaks, across every
+/// side of every filtering node. Where IPv6 is off, reads whether it could be forwarded.
+pub(super) struct DefaultDenyV6;
+
+const TEXT: Text = Text {
+    id: "pol.default-deny-v6",
+    title: "IPv6 is denied by default",
+    section: "S1, S2 2.2.1",
+    use_case: UseCase::Policies,
+    question: "Is IPv6 traffic that no flow names stopped by every filtering node, also where IPv6 is off?",
+    good: "IPv6 that no flow names is stopped everywhere.",
+    references: &["RFC 9099 section 3.1", "RFC 6092"],
+    cases: &[
+        Case {
+            name: "open",
+            finding: "{by} lets IPv6 pass that no flow names: {what} from {from} to {to}.",
+            expected: "{by} drops {what} from {from} to {to}.",
+            observed: "{observed}; behind {by}, {frames} packets were seen on {after}.",
+            remedy: "Set the policy of the forward chain to drop in a table that covers IPv6 too, then list what may pass.",
+        },
+        Case {
+            name: "forwards",
+            finding: "{node} would forward IPv6, which is off by plan: {switch} = {value}.",
+            expected: "{switch} = 0 while IPv6 is off on {node}.",
+            observed: "{switch} = {value}.",
+            remedy: "Switch forwarding of IPv6 off until the filter for it stands.",
+        },
+        Case {
+            name: "policy",
+            finding: "{node} would let all IPv6 pass: the policy of its forward chain is {policy}.",
+            expected: "Policy drop in the forward chain, also before IPv6 is switched on.",
+            observed: "Policy {policy} in the forward chain.",
+            remedy: "Set the policy of the forward chain to drop in a table that covers IPv6 too.",
+        },
+    ],
+};
+
+impl Check for DefaultDenyV6 {
+    fn text(&self) -> &'static Text {
+        &TEXT
+    }
+
+    fn ask(&self, stage: &Stage) -> Vec<Experiment> {
+        let reads = without_v6(stage).into_iter().flat_map(|node| {
+            [Aspect::Switches, Aspect::Filter].map(|aspect| ask::inspect(node, aspect))
+        });
+        let mut all = vec![Experiment::of_probes(reads)];
+        for knock in knocks(stage) {
+            let taps = knock.taps();
+            let control = ask::ping(knock.crossing.from(), knock.crossing.path.destination);
+            all.push(Experiment {
+                taps,
+                probes: vec![knock.probe, control],
+                ..Experiment::default()
+            });
+        }
+        all
+    }
+
+    fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
+        let off = without_v6(stage).into_iter().map(|node| off_by_plan(stage, seen, node));
+        let knocks = knocks(stage);
+        let found = off.chain(knocks.iter().map(|knock| knock.judge(stage, seen)));
+        Judge(&TEXT).or_not_applicable(found.collect(), "no node forwards")
+    }
+}
+
+/// Nodes that forward by their role, but not IPv6 in this phase.
+fn without_v6(stage: &Stage) -> Vec<&NodeName> {
+    let nodes = stage.testbed.nodes.values().filter(|node| node.role.forwards());
+    nodes
+        .map(|node| &node.name)
+        .filter(|name| !stage.nodes[*name].forwarding.has(Family::V6))
+        .collect()
+}
+
+fn off_by_plan(stage: &Stage, seen: &Seen<'_>, node: &NodeName) -> Judgement {
+    const SWITCH: &str = "net.ipv6.conf.all.forwarding";
+    let judge = Judge(&TEXT);
+    let subject = format!("{node}/off");
+    let scope = Scope { family: Some(Family::V6), nodes: vec![node.clone()], ..Scope::default() };
+    let blame = |case, part: &str, severity, args| Complaint {
+        severity,
+        confidence: Confidence::High,
+        depth: Depth::Read,
+        bites_in: std::iter::once(stage.phase).chain(stage.phase.later()).collect(),
+        ..complaint::<4>(stage, case, Culprit::node(node, part), scope.clone(), args)
+    };
+    let Some((s, Answer::Switches(switches))) = seen.answer(&ask::inspect(node, Aspect::Switches))
+    else {
+        return judge.not_testable(subject, "its switches could not be read", []);
+    };
+    let value = switches.iter().find(|(name, _)| name == SWITCH).map(|(_, value)| value.as_str());
+    let args = |policy: &str| {
+        [
+            ("node", node.to_string()),
+            ("switch", SWITCH.to_owned()),
+            ("value", value.unwrap_or("unknown").to_owned()),
+            ("policy", policy.to_owned()),
+        ]
+    };
+    if value.is_some_and(|value| value != "0") {
+        let complaint = blame("forwards", SWITCH, Severity::Critical, args(""));
+        return judge.fail(subject, [s], complaint);
+    }
+    if !stage.testbed.nodes[node].role.filters() {
+        return judge.absent(subject, "IPv6 is not forwarded", [s]);
+    }
+    let Some((f, Answer::Filter { filter, .. })) = seen.answer(&ask::inspect(node, Aspect::Filter))
+    else {
+        return judge.not_testable(subject, "its filter could not be read", [s]);
+    };
+    let policy = filter.chain(Hook::Forward).map_or(Action::Accept, |chain| chain.policy);
+    if policy == Action::Accept {
+        let args = args(&policy.to_string());
+        // The same words for the culprit as `pol.rule-parity-static` has: it is the same fault.
+        let complaint = blame("policy", "forward policy", Severity::Major, args);
+        return judge.fail(subject, [s, f], complaint);
+    }
+    judge.absent(subject, "IPv6 is not forwarded, and would be denied", [s, f])
+}
+
+/// Something that no flow names, sent across a side of a filtering node.
+struct Knock {
+    side: Side,
+    crossing: Crossing,
+    what: String,
+    probe: Probe,
+    /// What taps look for; `None` for a protocol that they cannot tell from other traffic.
+    wire: Option<(IpAddr, Port)>,
+    /// Whether somebody has the address.
+    is_used: bool,
+}
+
+fn knocks(stage: &Stage) -> Vec<Knock> {
+    crossing::by_side(stage, Family::V6)
+        .into_iter()
+        .flat_map(|(side, ways)| of_side(stage, &side, &ways))
+        .collect()
+}
+
+/// One of each kind across a side, on the first way on which no flow allows it.
+fn of_side(stage: &Stage, side: &Side, ways: &[Crossing]) -> Vec<Knock> {
+    let mut found = Vec::new();
+    for transport in [Transport::Tcp, Transport::Udp] {
+        let fits = ways.iter().find_map(|way| {
+            let port = Port { transport, number: unused_port(stage, way, transport) };
+            let traffic = Traffic::Port { word: port.to_string(), port };
+            (!stage.is_allowed(way.from(), way.to(), &traffic)).then_some((way, port))
+        });
+        let Some((way, port)) = fits else { continue };
+        let to = way.path.destination;
+        let knock = |what: String, to, is_used| Knock {
+            side: side.clone(),
+            crossing: way.clone(),
+            what,
+            probe: ask::knock(way.from(), to, port),
+            wire: Some((to, port)),
+            is_used,
+        };
+        found.push(knock(port.to_string(), to, true));
+        if transport == Transport::Tcp
+            && let Some(nobody) = unused_address(stage, way)
+        {
+            found.push(knock(format!("{port} at an unused address"), nobody, false));
+        }
+    }
+    let way = ways.iter().find(|w| !stage.is_allowed(w.from(), w.to(), &Traffic::Any));
+    // Any traffic between the two is one flow's word; a port's flow does not let other protocols pass.
+    if let Some(way) = way {
+        let to = way.path.destination;
+        let question = Question::Provoke { to, how: Provocation::UnknownNextHeader };
+        found.push(Knock {
+            side: side.clone(),
+            crossing: way.clone(),
+            what: "protocol 253".to_owned(),
+            probe: ask::probe(way.from(), question),
+            wire: None,
+            is_used: true,
+        });
+    }
+    found
+}
+
+/// A port above 49151 that looks random and is the same in every run: from the names at both ends.
+fn unused_port(stage: &Stage, way: &Crossing, transport: Transport) -> u16 {
+    let text = format!("{} {} {transport}", way.from(), way.to());
+    let hash = fnv(&text);
+    let used: Vec<_> = stage.testbed.nodes[way.to()].services.iter().map(|s| s.port).collect();
+    let port = |n: u64| 49_152 + u16::try_from(n % 16_000).expect("below 16000");
+    (hash..=hash.saturating_add(16_000))
+        .map(port)
+        .find(|port| !used.contains(port))
+        .expect("some port is free")
+}
+
+/// The hash FNV-1a of 64 bits: short, and the same everywhere.
+fn fnv(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, octet| {
+        (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// An address on the link of a way's end that nobody has.
+fn unused_address(stage: &Stage, way: &Crossing) -> Option<IpAddr> {
+    let segment = way.path.segments.last()?;
+    let prefix = stage.testbed.segments[segment].prefix(Family::V6)?;
+    let IpAddr::V6(network) = prefix.network() else { return None };
+    let host = u128::from(fnv(&format!("{segment} unused")) >> 8);
+    let host = host & ((1_u128 << (128 - u32::from(prefix.prefix_len()).max(1))) - 1);
+    let address: IpAddr = Ipv6Addr::from(u128::from(network) | host).into();
+    let free = prefix.prefix_len() <= 120 && stage.testbed.owner(address).is_none();
+    free.then_some(address)
+}
+
+impl Knock {
+    fn subject(&self) -> String {
+        format!("{}/{}", self.side, self.what)
+    }
+
+    fn tap(&self, link: usize) -> Option<Tap> {
+        let (destination, port) = self.wire?;
+        Some(Tap {
+            segment: self.crossing.path.segments[link].clone(),
+            watch: Watch::Packets {
+                family: Family::V6,
+                source: Some(self.crossing.path.source),
+                destination: Some(destination),
+                port: Some(port),
+            },
+            label: self.subject(),
+        })
+    }
+
+    fn taps(&self) -> Vec<Tap> {
+        [self.crossing.at - 1, self.crossing.at].into_iter().filter_map(|at| self.tap(at)).collect()
+    }
+
+    fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Judgement {
+        let judge = Judge(&TEXT);
+        let Some((id, answer)) = seen.answer(&self.probe) else {
+            return judge.not_testable(self.subject(), "it was not tried", []);
+        };
+        let mut evidence = vec![id];
+        if let Some(reason) = answer.not_asked() {
+            return judge.not_testable(self.subject(), reason, evidence);
+        }
+        let reading = |at| self.tap(at).and_then(|tap| seen.reading(&tap));
+        let (before, after) = (reading(self.crossing.at - 1), reading(self.crossing.at));
+        evidence.extend(before.iter().chain(&after).map(|(id, _)| *id));
+        let behind = after.map_or(0, |(_, reading)| reading.frames);
+        if behind > 0 || self.came_from_behind(stage, answer) {
+            let complaint = self.complaint(stage, answer, behind);
+            return judge.fail(self.subject(), evidence, complaint);
+        }
+        let control = ask::ping(self.crossing.from(), self.crossing.path.destination);
+        let alive = seen.answer(&control).filter(|(_, ping)| ping.is_answered());
+        evidence.extend(alive.map(|(id, _)| id));
+        let left = before.is_some_and(|(_, reading)| reading.frames > 0);
+        if after.is_some_and(|(_, reading)| !reading.is_trustworthy()) {
+            let reason = "the tap behind the filter was not alive throughout";
+            judge.not_testable(self.subject(), reason, evidence)
+        } else if !left && alive.is_none() {
+            let reason = "nothing was seen before the filter, and the target answers no ping";
+            judge.not_testable(self.subject(), reason, evidence)
+        } else {
+            let reason = format!("stopped by {}, as planned", self.crossing.by);
+            judge.absent(self.subject(), reason, evidence)
+        }
+    }
+
+    /// Whether the answer shows that the packet got past the filter: the target answered or refused, or a router at or
+    /// behind it looked for a neighbour that does not exist (ICMPv6 type 1 code 3).
+    fn came_from_behind(&self, stage: &Stage, answer: &Answer) -> bool {
+        let Some(attempt) = answer.attempt() else { return false };
+        if attempt.outcome == Outcome::Answered {
+            return true;
+        }
+        let Some(icmp) = attempt.icmp else { return false };
+        let sender = stage.owner(icmp.sender).map(|(node, _)| node);
+        let at = sender.and_then(|s| self.crossing.path.nodes.iter().position(|n| n == s));
+        let behind = at.is_some_and(|at| at > self.crossing.at);
+        let unreachable = !self.is_used && (icmp.kind, icmp.code) == (1, 3);
+        behind || (unreachable && at == Some(self.crossing.at))
+    }
+
+    fn complaint(&self, stage: &Stage, answer: &Answer, frames: u64) -> Complaint {
+        let path = &self.crossing.path;
+        let to = self.wire.map_or(path.destination, |(to, _)| to);
+        let scope = Scope {
+            family: Some(Family::V6),
+            to: self.is_used.then(|| self.crossing.to().clone()),
+            address: Some(to),
+            port: self.wire.map(|(_, port)| port),
+            from: Some(self.crossing.from().clone()),
+            nodes: path.nodes.clone(),
+            segments: path.segments.clone(),
+            ..Scope::default()
+        };
+        let args = [
+            ("by", self.crossing.by.to_string()),
+            ("what", self.what.clone()),
+            ("from", self.crossing.from().to_string()),
+            ("to", to.to_string()),
+            ("observed", describe(answer)),
+            ("frames", frames.to_string()),
+            ("after", self.crossing.after().to_string()),
+        ];
+        // The same words for the culprit as `pol.rule-parity-dynamic` has: it is the same fault.
+        let culprit = Culprit::node(&self.crossing.by, "forwarding of IPv6");
+        Complaint {
+            severity: Severity::Critical,
+            confidence: Confidence::High,
+            depth: Depth::Located,
+            ..complaint(stage, "open", culprit, scope, args)
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Reaching: a question along a path, repeated when it fails, with a control beside it and taps along the way, until the
+//! node that stops it is known. The engine behind many checks.
+
+use super::{
+    ask,
+    reading::{self, Consensus, REPETITIONS, Reached},
+};
+use crate::{
+    model::{
+        answer::{Answer, Outcome},
+        evidence::{EvidenceId, Seen},
+        experiment::Experiment,
+        family::Family,
+        finding::{Culprit, Depth, Packets, Scope},
+        name::NodeName,
+        probe::{Probe, Question},
+        service::{Port, Transport},
+        tap::{Tap, Watch},
+    },
+    stage::{Path, Stage},
+};
+
+/// Hop limit of packets as hosts send them here (Linux default).
+const USUAL_HOP_LIMIT: u8 = 64;
+
+/// A question along a path.
+#[derive(Clone, Debug)]
+pub struct Leg {
+    /// The way by the plan.
+    pub path: Path,
+    /// The question.
+    pub probe: Probe,
+    /// The port at the far end, where there is one.
+    pub port: Option<Port>,
+}
+
+/// Where something stops, and how that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// The node that stops it.
+    pub node: NodeName,
+    /// How that is known, as a sentence's end: `the reset has hop limit 62, one router away`.
+    pub how: String,
+    /// Whether it is the far end itself.
+    pub is_far_end: bool,
+}
+
+/// What became of a leg.
+#[derive(Clone, Debug)]
+pub struct LegReading<'e> {
+    /// What all rounds agree on.
+    pub reached: Reached,
+    /// How the telling round ended, in words.
+    pub observed: String,
+    /// The telling answer.
+    pub telling: Option<&'e Answer>,
+    /// The evidence of all rounds, of the control and of the taps.
+    pub evidence: Vec<EvidenceId>,
+    /// Whether the control from the same node in the same family worked; `None` if there was none.
+    pub control: Option<bool>,
+    /// Who stops it, where that is known.
+    pub located: Option<Located>,
+}
+
+impl Leg {
+    /// A question along a path; the port is read from the question.
+    pub fn new(path: Path, probe: Probe) -> Self {
+        let port = match &probe.question {
+            Question::Connect { to, .. } | Question::Fetch { to, .. } => {
+                Some(Port { transport: Transport::Tcp, number: to.port() })
+            }
+            Question::Datagram { to, .. } | Question::Time { to } | Question::Log { to, .. } => {
+                Some(Port { transport: Transport::Udp, number: to.port() })
+            }
+            Question::Lookup { server, transport, .. } => {
+                Some(Port { transport: *transport, number: server.port() })
+            }
+            _ => None,
+        };
+        Self { path, probe, port }
+    }
+
+    /// The family that it goes over.
+    pub fn family(&self) -> Family {
+        self.path.family()
+    }
+
+    /// What a trouble on this leg touches.
+    pub fn scope(&self) -> Scope {
+        Scope {
+            family: Some(self.family()),
+            to: self.path.nodes.last().cloned(),
+            address: Some(self.path.destination),
+            port: self.port,
+            from: self.path.nodes.first().cloned(),
+            nodes: self.path.nodes.clone(),
+            segments: self.path.segments.clone(),
+            name: None,
+            packets: matches!(self.probe.question, Question::Ping { .. }).then_some(Packets::Echo),
+        }
+    }
+
+    /// The control: the nearest node on the way that answers pings in the same family.
+    pub fn control(&self, stage: &Stage) -> Option<Probe> {
+        let near = self.path.nodes.get(1)?;
+        let segment = self.path.segments.first()?;
+        let on = stage.nodes[near].interfaces.iter().find(|i| i.segment == *segment)?;
+        let address = on.addresses.iter().find(|a| a.family() == self.family())?;
+        Some(ask::ping(&self.probe.from, address.ip()))
+    }
+
+    /// Taps on every segment of the way, for packets to the far end and for those coming back.
+    pub fn taps(&self) -> Vec<Tap> {
+        let tap = |segment: &crate::model::name::SegmentName, back: bool| {
+            let far = Some(self.path.destination);
+            let (source, destination) = if back { (far, None) } else { (None, far) };
+            Tap {
+                segment: segment.clone(),
+                watch: Watch::Packets {
+                    family: self.family(),
+                    source,
+                    destination,
+                    port: if back { None } else { self.port },
+                },
+                label: format!("{} {}", self.probe.from, if back { "back" } else { "there" }),
+            }
+        };
+        self.path
+            .segments
+            .iter()
+            .flat_map(|segment| [tap(segment, false), tap(segment, true)])
+            .collect()
+    }
+
+    /// What to do once the first answer is known: if it failed, repeat it with control and taps.
+    pub fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Option<Experiment> {
+        let (_, answer) = seen.answer(&self.probe)?;
+        if answer.is_answered() || answer.not_asked().is_some() {
+            return None;
+        }
+        let mut probes: Vec<_> =
+            (1..=REPETITIONS).map(|round| ask::again(&self.probe, round)).collect();
+        probes.extend(self.control(stage));
+        Some(Experiment { taps: self.taps(), probes, ..Experiment::default() })
+    }
+
+    /// What became of it; `None` if it was never sent.
+    pub fn read<'e>(&self, stage: &Stage, seen: &Seen<'e>) -> Option<LegReading<'e>> {
+        let rounds = reading::consensus(seen, &self.probe)?;
+        let control = self.control(stage).and_then(|probe| seen.answer(&probe));
+        let reached = rounds.reached();
+        let mut evidence = rounds.evidence.clone();
+        let mut located = None;
+        if !matches!(reached, Reached::Yes) {
+            evidence.extend(control.map(|(id, _)| id));
+            located = self.locate(stage, seen, &rounds, &mut evidence);
+        }
+        Some(LegReading {
+            observed: reading::describe(rounds.telling),
+            telling: Some(rounds.telling),
+            reached,
+            evidence,
+            control: control.map(|(_, answer)| answer.is_answered()),
+            located,
+        })
+    }
+
+    fn locate(
+        &self,
+        stage: &Stage,
+        seen: &Seen<'_>,
+        rounds: &Consensus<'_>,
+        evidence: &mut Vec<EvidenceId>,
+    ) -> Option<Located> {
+        let attempt = rounds.telling.attempt()?;
+        if let Some(icmp) = attempt.icmp {
+            let (node, _) = stage.owner(icmp.sender)?;
+            let how =
+                format!("ICMP type {} code {} came from {}", icmp.kind, icmp.code, icmp.sender);
+            return Some(self.located(node, how));
+        }
+        match attempt.outcome {
+            Outcome::NoRoute => {
+                let how = "it has no route there and sent nothing".to_owned();
+                Some(self.located(&self.probe.from, how))
+            }
+            Outcome::Refused => self.by_hop_limit(attempt.hop_limit?),
+            Outcome::TimedOut | Outcome::Stalled => self.by_taps(seen, evidence),
+            _ => None,
+        }
+    }
+
+    /// Who sent a reset: it started with hop limit 64 and lost one at each router on the way back.
+    fn by_hop_limit(&self, hop_limit: u8) -> Option<Located> {
+        let routers = usize::from(USUAL_HOP_LIMIT.checked_sub(hop_limit)?);
+        let node = self.path.nodes.get(routers + 1)?;
+        let how = format!("the reset has hop limit {hop_limit}: it passed {routers} routers");
+        Some(self.located(node, how))
+    }
+
+    /// The node after the last link on which the packets were seen: on the way there, or else on the way back.
+    fn by_taps(&self, seen: &Seen<'_>, evidence: &mut Vec<EvidenceId>) -> Option<Located> {
+        let taps = self.taps();
+        let readings: Vec<_> = taps.iter().map(|tap| seen.reading(tap)).collect::<Option<_>>()?;
+        if readings.iter().any(|(_, reading)| !reading.is_trustworthy()) {
+            return None;
+        }
+        evidence.extend(readings.iter().map(|(id, _)| *id));
+        let saw = |back: bool, at: usize| readings[at * 2 + usize::from(back)].1.frames > 0;
+        let links = self.path.segments.len();
+        let there = (0..links).take_while(|at| saw(false, *at)).count();
+        if there == 0 {
+            return Some(
+                self.located(
+                    &self.probe.from,
+                    "its packets never reached the first link".to_owned(),
+                ),
+            );
+        }
+        if there < links {
+            let node = &self.path.nodes[there];
+            let how = format!(
+                "packets were seen on {} and not on {}",
+                self.path.segments[there - 1],
+                self.path.segments[there]
+            );
+            return Some(self.located(node, how));
+        }
+        let back = (0..links).rev().take_while(|at| saw(true, *at)).count();
+        let node = &self.path.nodes[links - back];
+        let how = if back == 0 {
+            format!(
+                "packets reached {} and nothing came back from it",
+                self.path.segments[links - 1]
+            )
+        } else if back == links {
+            "the answers came back to its own link".to_owned()
+        } else {
+            format!(
+                "answers were seen on {} and not on {}",
+                self.path.segments[links - back],
+                self.path.segments[links - back - 1]
+            )
+        };
+        Some(self.located(node, how))
+    }
+
+    /// The same for packets that nobody answers: the node after the last link on which they were seen.
+    pub fn one_way(&self, seen: &Seen<'_>, evidence: &mut Vec<EvidenceId>) -> Option<Located> {
+        let taps = self.taps();
+        let there = taps.iter().step_by(2).map(|tap| seen.reading(tap));
+        let there: Vec<_> = there.collect::<Option<_>>()?;
+        if there.iter().any(|(_, reading)| !reading.is_trustworthy()) {
+            return None;
+        }
+        evidence.extend(there.iter().map(|(id, _)| *id));
+        let links = there.iter().take_while(|(_, reading)| reading.frames > 0).count();
+        let node = &self.path.nodes[links];
+        let how = match links.checked_sub(1) {
+            None => "its packets never reached the first link".to_owned(),
+            Some(last) => {
+                format!("packets were seen on {} and not beyond", self.path.segments[last])
+            }
+        };
+        Some(self.located(node, how))
+    }
+
+    fn located(&self, node: &NodeName, how: String) -> Located {
+        Located { node: node.clone(), how, is_far_end: self.path.nodes.last() == Some(node) }
+    }
+}
+
+impl LegReading<'_> {
+    /// How deep the evidence is.
+    pub fn depth(&self) -> Depth {
+        if self.located.is_some() { Depth::Located } else { Depth::Symptom }
+    }
+
+    /// Who is to blame as far as is known: the located node, or the far end with the part unknown.
+    pub fn culprit(&self, leg: &Leg) -> Culprit {
+        let port = leg.port.map_or_else(|| "traffic".to_owned(), |port| port.to_string());
+        let family = leg.family();
+        match &self.located {
+            Some(Located { node, is_far_end: true, .. }) => {
+                Culprit::node(node, format!("{port} over {family}"))
+            }
+            Some(Located { node, .. }) if *node == leg.probe.from => {
+                Culprit::node(node, format!("route for {family}"))
+            }
+            Some(Located { node, .. }) => Culprit::node(node, format!("forwarding of {family}")),
+            None => Culprit {
+                node: None,
+                segment: None,
+                part: format!("somewhere between {} and {}", leg.probe.from, leg.path.destination),
+            },
+        }
+    }
+
+    /// The place in words: `at firewall-b (packets were seen on transit-b and not on dmz)`.
+    pub fn place(&self) -> String {
+        match &self.located {
+            Some(located) => format!("at {} ({})", located.node, located.how),
+            None => "at a place that could not be found".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+use std::{fmt::Write, fs, path::Path};
+
+use serde::Serialize;
+
+use super::{Failure, Verdict, lab, print};
+use crate::net::{namespace::Namespace, trial};
+
+/// Say what this machine can and cannot do.
+///
+/// Kernel features are found out by trying them in namespaces that are gone afterwards; nothing of the machine's own
+/// network is touched.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sixwalk doctor
+  sixwalk doctor --json | jq '.[] | select(.can == false)'
+
+Exit codes: 0 the default walk can run here; 2 it cannot, and the line says what to do.")]
+pub(super) struct Args {
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Something that the machine can or cannot do.
+#[derive(Debug, Serialize)]
+struct Ability {
+    /// What.
+    what: String,
+    /// Whether.
+    can: bool,
+    /// Details, or the reason, or the remedy.
+    note: String,
+    /// Whether the default walk needs it.
+    needed: bool,
+}
+
+impl Ability {
+    fn new<E: std::fmt::Display>(what: &str, needed: bool, tried: Result<String, E>) -> Self {
+        let (can, note) = match tried {
+            Ok(note) => (true, note),
+            Err(error) => (false, error.to_string()),
+        };
+        Self { what: what.to_owned(), can, note, needed }
+    }
+}
+
+/// Programs that a later testbed may name as engines, and the Debian packages that hold them.
+const ENGINES: [(&str, &str); 15] = [
+    ("charon", "strongswan-charon"),
+    ("unbound", "unbound"),
+    ("named", "bind9"),
+    ("knotd", "knot"),
+    ("nsd", "nsd"),
+    ("tayga", "tayga"),
+    ("radvd", "radvd"),
+    ("kea-dhcp6", "kea-dhcp6-server"),
+    ("dnsmasq", "dnsmasq-base"),
+    ("nginx", "nginx-light"),
+    ("haproxy", "haproxy"),
+    ("sshd", "openssh-server"),
+    ("chronyd", "chrony"),
+    ("slapd", "slapd"),
+    ("rsyslogd", "rsyslog"),
+];
+
+impl Args {
+    pub(super) fn run(self) -> Result<Verdict, Failure> {
+        let mut abilities = vec![kernel(), open_files(), tun()];
+        abilities.extend(ENGINES.map(engine));
+        // The sandbox is entered last: it is a way of no return for this process.
+        let inside = lab::inside(|inside| async move { Ok((inside.rootless, tried_inside())) });
+        match inside {
+            Ok((rootless, more)) => {
+                abilities.insert(
+                    0,
+                    Ability::new("namespaces of its own", true, Ok::<_, String>(who(rootless))),
+                );
+                abilities.extend(more);
+            }
+            Err(Failure::Sentence(why)) => {
+                abilities.insert(0, Ability::new("namespaces of its own", true, Err(why)));
+            }
+            Err(other) => return Err(other),
+        }
+        let ready = abilities.iter().all(|ability| ability.can || !ability.needed);
+        if self.json {
+            print(&(serde_json::to_string_pretty(&abilities).expect("plain data") + "\n"))?;
+        } else {
+            print(&page(&abilities, ready))?;
+        }
+        Ok(if ready { Verdict::Open } else { Verdict::Incomplete })
+    }
+}
+
+fn page(abilities: &[Ability], ready: bool) -> String {
+    let mut page = String::new();
+    for ability in abilities {
+        let word = match (ability.can, ability.needed) {
+            (true, _) => "yes",
+            (false, true) => "NO ",
+            (false, false) => "no ",
+        };
+        let _ = writeln!(page, "{word}  {:<34} {}", ability.what, ability.note);
+    }
+    let end = if ready {
+        "The default walk can run here."
+    } else {
+        "The default walk cannot run here; see the lines with NO."
+    };
+    page + "\n" + end + "\n"
+}
+
+fn who(rootless: bool) -> String {
+    if rootless {
+        "as an ordinary user, by a user namespace".to_owned()
+    } else {
+        "as root".to_owned()
+    }
+}
+
+fn kernel() -> Ability {
+    let release =
+        nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
+    Ability::new("Linux kernel", true, release)
+}
+
+fn open_files() -> Ability {
+    const ENOUGH: u64 = 1024;
+    let limit = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE);
+    let tried = limit.map_err(|error| error.to_string()).and_then(|(soft, hard)| {
+        let limits = format!("limit {soft}, up to {hard}");
+        if hard >= ENOUGH {
+            Ok(limits)
+        } else {
+            Err(format!("{limits}; raise it with `ulimit -n {ENOUGH}`"))
+        }
+    });
+    Ability::new("open files", true, tried)
+}
+
+fn tun() -> Ability {
+    let path = Path::new("/dev/net/tun");
+    let tried = fs::OpenOptions::new().read(true).write(true).open(path);
+    let tried = tried.map(|_| path.display().to_string()).map_err(|error| {
+        format!("{}: {error}; the walk does not need it, tunnels will", path.display())
+    });
+    Ability::new("TUN device", false, tried)
+}
+
+fn engine((program, package): (&str, &str)) -> Ability {
+    let folders = [
+        "/usr/sbin",
+        "/usr/bin",
+        "/usr/lib/ipsec",
+        "/usr/local/sbin",
+        "/usr/local/bin",
+        "/sbin",
+        "/bin",
+    ];
+    let found =
+        folders.iter().map(|folder| Path::new(folder).join(program)).find(|path| path.is_file());
+    let tried = found.map(|path| path.display().to_string());
+    let missing = || format!("not found; Debian package {package}; nothing needs it yet");
+    Ability::new(&format!("program {program}"), false, tried.ok_or_else(missing))
+}
+
+/// Everything that the default walk asks of the kernel, and some that later tunnels would like.
+fn tried_inside() -> Vec<Ability> {
+    let mut abilities = vec![Ability::new(
+        "a network namespace",
+        true,
+        Namespace::create().map(|_| "made and gone".to_owned()),
+    )];
+    abilities
+        .extend(trial::ALL.iter().map(|trial| Ability::new(trial.what, trial.needed, trial.run())));
+    abilities
+}

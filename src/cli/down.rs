@@ -1,0 +1,20 @@
+use super::{Failure, Verdict, control};
+
+/// End a lab. Nothing of it is left but its run directory.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sixwalk down
+  sixwalk down --lab runs/20261120T091000Z-7f3a")]
+pub(super) struct Args {
+    #[command(flatten)]
+    lab: control::LabArgs,
+}
+
+impl Args {
+    pub(super) fn run(self) -> Result<Verdict, Failure> {
+        let mut control = self.lab.connect()?;
+        control.ask(&control::Request::Down)?;
+        eprintln!("the lab in {} is down", control.run.display());
+        Ok(Verdict::Open)
+    }
+}

@@ -1,0 +1,46 @@
+use std::process::ExitStatus;
+
+use super::{Failure, Verdict, control};
+use crate::lab::netns::enter;
+
+/// Run a program inside a node of a lab.
+///
+/// The program sees the network, the /etc/hosts and the /etc/resolv.conf of the node, and this machine's files. Its exit
+/// code is passed on; 128 plus the number of the signal that ended it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sixwalk exec portal -- ip address
+  sixwalk exec visitor -- curl -6 http://portal.dc.test/")]
+pub(super) struct Args {
+    /// The node.
+    node: String,
+    #[command(flatten)]
+    lab: control::LabArgs,
+    /// The program and its arguments.
+    #[arg(last = true, required = true)]
+    command: Vec<String>,
+}
+
+impl Args {
+    pub(super) fn run(self) -> Result<Verdict, Failure> {
+        let control = self.lab.connect()?;
+        run_in(&control, &self.node, &self.command)
+    }
+}
+
+/// Runs a program in a node and passes on its exit code.
+pub(super) fn run_in(control: &control::Control, node: &str, words: &[String]) -> Result<Verdict, Failure> {
+    let mut command = enter::command(control.lab_pid()?, node, words)?;
+    let failed = |error| Failure::Sentence(format!("cannot run `{}` in node `{node}`: {error}", words[0]));
+    let status = command.status().map_err(failed)?;
+    match code(status) {
+        0 => Ok(Verdict::Open),
+        code => Err(Failure::Code(code)),
+    }
+}
+
+fn code(status: ExitStatus) -> u8 {
+    use std::os::unix::process::ExitStatusExt;
+    let code = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(255);
+    u8::try_from(code).unwrap_or(255)
+}

@@ -1,0 +1,35 @@
+use std::path::PathBuf;
+
+use super::{Failure, Verdict, print, source};
+use crate::{record, report::figure};
+
+/// Draw the topology as SVG, in the state of one phase or of all.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sixwalk graph > topology.svg                    all four phases side by side
+  sixwalk graph my.toml --phase partial -o partial.svg")]
+pub(super) struct Args {
+    #[command(flatten)]
+    testbed: source::TestbedArgs,
+    /// The phase to draw [default: all four].
+    #[arg(long, value_name = "PHASE")]
+    phase: Option<String>,
+    /// Write to this file instead of stdout.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl Args {
+    pub(super) fn run(self) -> Result<Verdict, Failure> {
+        let (_, testbed) = self.testbed.load()?;
+        let phase = self.phase.as_deref().map(source::phase).transpose()?;
+        let svg = figure::topology::svg(&testbed, phase);
+        match &self.output {
+            None => print(&svg),
+            Some(path) => {
+                record::write_whole(path, svg.as_bytes())?;
+                Ok(Verdict::Open)
+            }
+        }
+    }
+}

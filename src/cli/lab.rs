@@ -1,0 +1,176 @@
+//! A lab and a run of its own, for the commands that need them.
+
+use std::{collections::BTreeMap, future::Future, path::PathBuf, sync::Arc};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use super::{Failure, progress::Progress, report, source::Source};
+use crate::{
+    check::Check,
+    lab::netns::Netns,
+    model::{fault::Fault, gate::Gate, phase::Phase, testbed::Testbed},
+    net::{
+        orphans,
+        sandbox::{self, Inside},
+    },
+    record::{Clock, RunDirectory, StoredRun},
+    report::run::{Ending, FORMAT_VERSION, Run, Timings, Tool},
+    stage::Stage,
+    walk::{self, Order},
+};
+
+/// What is to be walked, from where it was read to where it is written.
+pub(super) struct Task {
+    pub(super) testbed: Arc<Testbed>,
+    pub(super) sources: Vec<Source>,
+    pub(super) phases: Vec<Phase>,
+    pub(super) checks: Vec<&'static dyn Check>,
+    pub(super) faults: Vec<Fault>,
+    pub(super) gates: BTreeMap<Phase, Gate>,
+    pub(super) runs: PathBuf,
+    /// The command line that a retest begins with.
+    pub(super) retest: String,
+}
+
+/// A run that is over, and where it stands.
+pub(super) struct Done {
+    pub(super) run: Run,
+    pub(super) path: PathBuf,
+}
+
+/// Threads of the runtime: the waits are on the network, not on processors.
+const THREADS: usize = 2;
+
+/// Enters the lab's own namespaces and runs something there. Must be called before any thread exists.
+pub(super) fn inside<T, F>(work: impl FnOnce(Inside) -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    let inside = sandbox::enter()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
+    let runtime = runtime.map_err(|error| {
+        Failure::Sentence(format!("cannot start the threads of the lab: {error}"))
+    })?;
+    runtime.block_on(async {
+        // This process is PID 1 of the lab: whoever loses its parent there becomes our child.
+        tokio::spawn(orphans::reap());
+        work(inside).await
+    })
+}
+
+/// Builds the lab, walks, and writes the report.
+pub(super) fn walk(task: Task) -> Result<Done, Failure> {
+    inside(|inside| async move {
+        let clock = Clock::start();
+        let mut directory = begin(&task, clock)?;
+        let path = directory.path().to_owned();
+        let walked = walk_in(&task, inside, clock, &mut directory).await;
+        let kept = |error: Failure| match error {
+            Failure::Sentence(said) => Failure::Sentence(format!(
+                "{said}\nwhat was measured so far is in {}",
+                path.display()
+            )),
+            other => other,
+        };
+        let run = walked.map_err(kept)?;
+        Ok(Done { run, path })
+    })
+}
+
+async fn walk_in(
+    task: &Task,
+    inside: Inside,
+    clock: Clock,
+    directory: &mut RunDirectory,
+) -> Result<Run, Failure> {
+    let mut run = blank(task, inside, clock);
+    directory.write_run(&run)?;
+    let building = clock.us();
+    let lab = Netns::build(&Stage::new(&task.testbed, task.phases[0]), clock.origin())?;
+    run.timings.build_us = clock.us() - building;
+    let progress = Progress::new();
+    let retest = |check: &str, phase: Phase| {
+        format!("{} --phases {} --only {check}", task.retest, phase.word())
+    };
+    let order = Order {
+        testbed: &task.testbed,
+        phases: &task.phases,
+        checks: &task.checks,
+        gates: &task.gates,
+        faults: &task.faults,
+        retest: &retest,
+    };
+    let tell = |event: walk::Event<'_>| progress.tell(&event);
+    let stop = stop_on_signal()?;
+    let run = walk::walk(&order, &lab, directory, clock, stop, run, &tell).await?;
+    progress.done();
+    let stored = StoredRun::load(directory.path())?;
+    report::write(directory.path(), &stored.run, &stored.evidence)?;
+    report::write_sums(directory.path())?;
+    Ok(run)
+}
+
+/// Makes the run directory and keeps the inputs in it.
+pub(super) fn begin(task: &Task, clock: Clock) -> Result<RunDirectory, Failure> {
+    let directory = RunDirectory::create(&task.runs, clock)?;
+    for source in &task.sources {
+        directory.keep_input(&source.kept_name(), &source.text)?;
+    }
+    let schema = crate::report::run_schema().to_value();
+    let schema = serde_json::to_string_pretty(&schema).expect("a schema is JSON");
+    directory.write("run.schema.json", schema.as_bytes())?;
+    Ok(directory)
+}
+
+/// What is known of a run before its first phase.
+pub(super) fn blank(task: &Task, inside: Inside, clock: Clock) -> Run {
+    Run {
+        format_version: FORMAT_VERSION,
+        tool: Tool { name: "sixwalk".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+        command: std::env::args().collect(),
+        started: clock.started(),
+        inputs: task.sources.iter().map(Source::as_input).collect(),
+        testbed: (*task.testbed).clone(),
+        environment: environment(inside),
+        phases: Vec::new(),
+        findings: Vec::new(),
+        outcome: Ending::Interrupted { reason: "the run has not ended".to_owned() },
+        timings: Timings::default(),
+    }
+}
+
+fn environment(inside: Inside) -> BTreeMap<String, String> {
+    let mut facts = BTreeMap::new();
+    if let Ok(uname) = nix::sys::utsname::uname() {
+        facts.insert("kernel".to_owned(), uname.release().to_string_lossy().into_owned());
+        facts.insert("machine".to_owned(), uname.machine().to_string_lossy().into_owned());
+    }
+    let processors = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    facts.insert("processors".to_owned(), processors.to_string());
+    let user = if inside.rootless { "ordinary user, in a user namespace" } else { "root" };
+    facts.insert("run as".to_owned(), user.to_owned());
+    facts
+}
+
+/// Turns true at the first interrupt or termination signal. A second one ends the process at once.
+pub(super) fn stop_on_signal() -> Result<watch::Receiver<bool>, Failure> {
+    let (ask, stop) = watch::channel(false);
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if ask.send_replace(true) {
+                std::process::exit(130);
+            }
+        }
+    });
+    Ok(stop)
+}

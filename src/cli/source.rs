@@ -1,0 +1,216 @@
+//! What a command works on: a testbed, phases, checks, faults, gates. Read from files, or from what is built in.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use sha2::{Digest, Sha256};
+
+use super::Failure;
+use crate::{
+    check::{CHECKS, Check},
+    input::{self, Diagnostics},
+    model::{fault::Fault, gate::Gate, phase::Phase, testbed::Testbed},
+    report::run::Input,
+};
+
+/// The reference testbed, for when no file is named.
+const REFERENCE: (&str, &str) = ("testbed/fokus.toml", include_str!("../../testbed/fokus.toml"));
+
+/// The gates of the phases, for when no folder is named.
+const GATES: [(&str, &str); 4] = [
+    ("phases/1-ipv4-only.toml", include_str!("../../phases/1-ipv4-only.toml")),
+    ("phases/2-partial.toml", include_str!("../../phases/2-partial.toml")),
+    ("phases/3-dual-stack.toml", include_str!("../../phases/3-dual-stack.toml")),
+    ("phases/4-ipv6-only.toml", include_str!("../../phases/4-ipv6-only.toml")),
+];
+
+/// Which testbed.
+#[derive(Debug, clap::Args)]
+pub(super) struct TestbedArgs {
+    /// The testbed file [default: the reference testbed that is built in].
+    #[arg(value_name = "TESTBED")]
+    path: Option<PathBuf>,
+}
+
+/// A file that was read, byte by byte.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    /// What it was read as.
+    pub(super) role: &'static str,
+    /// Its name as given.
+    pub(super) file: String,
+    /// Its text.
+    pub(super) text: String,
+}
+
+impl Source {
+    fn read(role: &'static str, path: &Path) -> Result<Self, Failure> {
+        let file = path.display().to_string();
+        let cannot =
+            |why: String| Failure::Sentence(format!("cannot read the {role} file {file}: {why}"));
+        let bytes = fs::read(path).map_err(|error| cannot(error.to_string()))?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            cannot(format!("byte {} is not UTF-8 text", error.utf8_error().valid_up_to()))
+        })?;
+        Ok(Self { role, file, text })
+    }
+
+    fn built_in(role: &'static str, (file, text): (&str, &str)) -> Self {
+        Self { role, file: file.to_owned(), text: text.to_owned() }
+    }
+
+    /// Its line in `run.json`.
+    pub(super) fn as_input(&self) -> Input {
+        let digest = Sha256::digest(self.text.as_bytes());
+        let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        Input { role: self.role.to_owned(), file: self.file.clone(), sha256 }
+    }
+
+    /// Its name in the run directory: the last part of its path.
+    pub(super) fn kept_name(&self) -> String {
+        let name =
+            Path::new(&self.file).file_name().map(|name| name.to_string_lossy().into_owned());
+        name.unwrap_or_else(|| self.role.to_owned())
+    }
+}
+
+impl TestbedArgs {
+    /// Reads the testbed; all its mistakes are in the failure.
+    pub(super) fn load(&self) -> Result<(Source, Arc<Testbed>), Failure> {
+        let source = match &self.path {
+            Some(path) => Source::read("testbed", path)?,
+            None => Source::built_in("testbed", REFERENCE),
+        };
+        let testbed =
+            input::testbed(&source.file, &source.text).map_err(|errors| shown(&errors))?;
+        Ok((source, Arc::new(testbed)))
+    }
+
+    /// How the testbed is named on a command line; empty for the built-in one.
+    pub(super) fn word(&self) -> String {
+        self.path.as_ref().map_or_else(String::new, |path| format!(" {}", path.display()))
+    }
+}
+
+/// Diagnostics as people read them: with colour on a terminal unless `NO_COLOR` is set.
+pub(super) fn shown(errors: &Diagnostics) -> Failure {
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    Failure::Diagnostics(if colour { errors.styled() } else { errors.to_string() })
+}
+
+/// Reads fault files.
+pub(super) fn faults(
+    paths: &[PathBuf],
+    testbed: &Testbed,
+) -> Result<(Vec<Source>, Vec<Fault>), Failure> {
+    let mut sources = Vec::new();
+    let mut faults = Vec::<Fault>::new();
+    for path in paths {
+        let source = Source::read("faults", path)?;
+        let more =
+            input::faults(&source.file, &source.text, testbed).map_err(|errors| shown(&errors))?;
+        for fault in more {
+            if faults.iter().any(|known| known.name == fault.name) {
+                return Err(Failure::Sentence(format!(
+                    "the fault `{}` stands in two of the files; give one of them another name",
+                    fault.name
+                )));
+            }
+            faults.push(fault);
+        }
+        sources.push(source);
+    }
+    Ok((sources, faults))
+}
+
+/// Reads the gates: from a folder of phase files, or the built-in ones.
+pub(super) fn gates(
+    folder: Option<&Path>,
+) -> Result<(Vec<Source>, BTreeMap<Phase, Gate>), Failure> {
+    let sources: Vec<_> = match folder {
+        None => GATES.into_iter().map(|gate| Source::built_in("phase", gate)).collect(),
+        Some(folder) => phase_files(folder)?,
+    };
+    let ids: Vec<_> = CHECKS.iter().map(|check| check.text().id).collect();
+    let gates = sources.iter().map(|source| {
+        let file =
+            input::phase_file(&source.file, &source.text, &ids).map_err(|errors| shown(&errors))?;
+        Ok((file.phase, file.gate))
+    });
+    let gates = gates.collect::<Result<_, Failure>>()?;
+    Ok((sources, gates))
+}
+
+fn phase_files(folder: &Path) -> Result<Vec<Source>, Failure> {
+    let cannot =
+        |error| Failure::Sentence(format!("cannot read the folder {}: {error}", folder.display()));
+    let entries = fs::read_dir(folder).map_err(cannot)?;
+    let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    paths.sort();
+    if paths.is_empty() {
+        return Err(Failure::Sentence(format!(
+            "the folder {} holds no phase file (*.toml)",
+            folder.display()
+        )));
+    }
+    paths.iter().map(|path| Source::read("phase", path)).collect()
+}
+
+/// The phases of a walk; given twice in a row, a phase would have nothing to change.
+pub(super) fn phases(words: &[String]) -> Result<Vec<Phase>, Failure> {
+    if words.is_empty() {
+        return Ok(Phase::ALL.to_vec());
+    }
+    let phases = words.iter().map(|word| phase(word)).collect::<Result<Vec<_>, _>>()?;
+    match phases.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(Failure::Sentence(format!(
+            "`{}` stands twice in a row in --phases",
+            pair[0].word()
+        ))),
+        None => Ok(phases),
+    }
+}
+
+/// One phase by its word.
+pub(super) fn phase(word: &str) -> Result<Phase, Failure> {
+    Phase::from_word(word).ok_or_else(|| {
+        let words: Vec<_> = Phase::ALL.iter().map(|phase| phase.word()).collect();
+        Failure::Sentence(format!(
+            "there is no phase `{word}`; the phases are {}",
+            words.join(", ")
+        ))
+    })
+}
+
+/// The checks to ask: all, or those named; `dns.*` names a family of checks.
+pub(super) fn checks(only: &[String]) -> Result<Vec<&'static dyn Check>, Failure> {
+    let names = |pattern: &str, id: &str| match pattern.strip_suffix('*') {
+        Some(start) => id.starts_with(start),
+        None => id == pattern,
+    };
+    let known = |pattern: &&String| CHECKS.iter().any(|check| names(pattern, check.text().id));
+    if let Some(unknown) = only.iter().find(|pattern| !known(pattern)) {
+        return Err(Failure::Sentence(unknown_check(unknown)));
+    }
+    let wanted =
+        |check: &&&dyn Check| only.is_empty() || only.iter().any(|p| names(p, check.text().id));
+    Ok(CHECKS.iter().filter(wanted).copied().collect())
+}
+
+/// What to say of a check that there is not.
+pub(super) fn unknown_check(id: &str) -> String {
+    let near = CHECKS
+        .iter()
+        .map(|check| check.text().id)
+        .map(|known| (strsim::damerau_levenshtein(id, known), known))
+        .min()
+        .filter(|(distance, _)| *distance <= 4);
+    let hint = near.map_or_else(String::new, |(_, known)| format!("; did you mean `{known}`?"));
+    format!("there is no check `{id}`{hint} (`sixwalk checks` lists them all)")
+}

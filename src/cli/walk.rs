@@ -1,0 +1,136 @@
+use std::path::PathBuf;
+
+use super::{Failure, Verdict, lab, print, source};
+use crate::{model::phase::Phase, report::run::Run};
+
+/// Build a testbed, walk it through the phases, ask every check in every phase, and write the report.
+///
+/// Prints the path of the run directory last: run.json, evidence.jsonl, journal.jsonl, report.md and report.html.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sixwalk walk                                          the reference testbed, all phases
+  sixwalk walk my.toml --phases dual-stack,ipv6-only    only these two
+  sixwalk walk --phases ipv6-only,dual-stack            backwards
+  sixwalk walk --only 'dns.*' --only out.service-reach  only these checks
+  sixwalk walk --fault testbed/faults/stale-content.toml
+  sixwalk walk --json | jq '.findings[].culprit'
+
+Exit codes: 0 all gates are open; 1 findings close a gate; 2 the run is incomplete, a gate is not
+decidable, or the input is bad; 3 an error of the program itself.")]
+pub(super) struct Args {
+    #[command(flatten)]
+    testbed: source::TestbedArgs,
+    /// The phases, in the order of the walk [default: all four].
+    #[arg(long, value_delimiter = ',', value_name = "PHASE")]
+    phases: Vec<String>,
+    /// Ask only this check; may be given more than once; `dns.*` names a family of checks.
+    #[arg(long, value_name = "CHECK")]
+    only: Vec<String>,
+    /// Plant the faults of this file, each after its phase is up; may be given more than once.
+    #[arg(long, value_name = "FILE")]
+    fault: Vec<PathBuf>,
+    /// Take the gates from the phase files of this folder [default: those built in].
+    #[arg(long, value_name = "DIR")]
+    gates: Option<PathBuf>,
+    /// Make the run directory in this folder.
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    runs: PathBuf,
+    /// Print a summary as JSON instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    pub(super) fn run(self) -> Result<Verdict, Failure> {
+        let (testbed_source, testbed) = self.testbed.load()?;
+        let (fault_sources, faults) = source::faults(&self.fault, &testbed)?;
+        let (gate_sources, gates) = source::gates(self.gates.as_deref())?;
+        let sources =
+            [testbed_source].into_iter().chain(fault_sources).chain(gate_sources).collect();
+        let task = lab::Task {
+            testbed,
+            sources,
+            phases: source::phases(&self.phases)?,
+            checks: source::checks(&self.only)?,
+            faults,
+            gates,
+            runs: self.runs.clone(),
+            retest: self.retest(),
+        };
+        let done = lab::walk(task)?;
+        let summary = if self.json { as_json(&done) } else { as_text(&done) };
+        print(&summary)?;
+        Ok(verdict(&done.run))
+    }
+
+    /// The command that tests one check again in one phase, without its own `--phases` and `--only`.
+    fn retest(&self) -> String {
+        let faults: String =
+            self.fault.iter().map(|path| format!(" --fault {}", path.display())).collect();
+        format!("sixwalk walk{}{faults}", self.testbed.word())
+    }
+}
+
+/// The exit code of a run.
+pub(super) fn verdict(run: &Run) -> Verdict {
+    use crate::report::gate::Gate;
+    if !run.is_complete() {
+        return Verdict::Incomplete;
+    }
+    let gates = run.phases.iter().map(|walked| match walked.gate {
+        Gate::Open => Verdict::Open,
+        Gate::Closed { .. } => Verdict::Closed,
+        Gate::NotDecidable { .. } => Verdict::Incomplete,
+    });
+    let gates: Vec<_> = gates.collect();
+    if gates.contains(&Verdict::Closed) {
+        Verdict::Closed
+    } else {
+        gates.into_iter().max().unwrap_or(Verdict::Open)
+    }
+}
+
+fn as_text(done: &lab::Done) -> String {
+    let mut text = String::new();
+    for walked in &done.run.phases {
+        let phase: Phase = walked.phase;
+        text += &format!("{:<12} gate {}\n", phase.to_string(), walked.gate.word());
+    }
+    for finding in &done.run.findings {
+        text += &format!(
+            "{}  {:<8} {}: {}\n",
+            finding.id,
+            finding.severity.word(),
+            finding.culprit,
+            sentence(finding)
+        );
+    }
+    if let crate::report::run::Ending::RolledBack { reason, .. }
+    | crate::report::run::Ending::Interrupted { reason } = &done.run.outcome
+    {
+        text += &format!("incomplete: {reason}\n");
+    }
+    text + &format!("{}\n", done.path.display())
+}
+
+fn sentence(finding: &crate::model::finding::Finding) -> String {
+    crate::report::text::sentence(finding)
+}
+
+fn as_json(done: &lab::Done) -> String {
+    let run = &done.run;
+    let gates: Vec<_> = run
+        .phases
+        .iter()
+        .map(|walked| serde_json::json!({"phase": walked.phase, "gate": walked.gate}))
+        .collect();
+    let summary = serde_json::json!({
+        "run": done.path,
+        "complete": run.is_complete(),
+        "outcome": run.outcome,
+        "gates": gates,
+        "findings": run.findings,
+        "timings": run.timings,
+    });
+    serde_json::to_string_pretty(&summary).expect("a summary is plain data") + "\n"
+}

@@ -1,0 +1,137 @@
+//! Nodes: their interfaces with the families of each phase, their site, what they use, their own routes.
+
+use std::collections::BTreeMap;
+
+use super::{addresses::Plan, families, names, services, uses};
+use crate::{
+    input::{
+        diagnostic::Diagnostic,
+        suggest::list,
+        written::{self, testbed::Testbed},
+    },
+    model::{
+        family::{Families, Family},
+        name::{NodeName, SegmentName, SiteName},
+        node::{Interface, Node, Route},
+        phase::PerPhase,
+        segment::Segment,
+        testbed,
+    },
+};
+
+/// Every node.
+pub(super) fn resolve(
+    written: &Testbed,
+    segments: &BTreeMap<SegmentName, Segment>,
+    plan: &Plan,
+    found: &mut Vec<Diagnostic>,
+) -> BTreeMap<NodeName, Node> {
+    let mut nodes = BTreeMap::new();
+    for node in &written.nodes {
+        nodes.insert(node.name.is.clone(), one(written, node, segments, plan, found));
+    }
+    nodes
+}
+
+fn one(
+    written: &Testbed,
+    node: &written::node::Node,
+    segments: &BTreeMap<SegmentName, Segment>,
+    plan: &Plan,
+    found: &mut Vec<Diagnostic>,
+) -> Node {
+    let name = node.name.is.clone();
+    if let Some(at) = &node.unplugged {
+        let message = format!("node `{name}` has no interface");
+        let hint = "plug it in: `on = { eth0 = \"…\" }` with the name of a segment";
+        found.push(Diagnostic::error(at, message).hint(hint));
+    }
+    let speaks = families::of_node(written, node, found);
+    let interfaces: Vec<_> = node
+        .on
+        .iter()
+        .filter_map(|interface| {
+            let segment = segments.get(&interface.segment.is)?;
+            let (mac, addresses) = plan.get(&(name.clone(), interface.name.is.clone()))?.clone();
+            let families = PerPhase::from_fn(|phase| {
+                segment.families.in_phase(phase).and(*speaks.in_phase(phase))
+            });
+            let name = interface.name.is.clone();
+            Some(Interface { name, segment: segment.name.clone(), mac, addresses, families })
+        })
+        .collect();
+    let site = match &node.site {
+        Some(site) => names::site(written, site, found),
+        None => site_of(written, node),
+    };
+    let uses = uses::of(written, node, site.as_ref(), found);
+    Node {
+        title: super::text(node.title.as_ref()).unwrap_or_else(|| name.to_string()),
+        role: node.role(),
+        services: services::resolve(node, &interfaces, segments, found),
+        routes: node.routes.iter().map(|r| Route { to: r.to.is.trunc(), via: r.via.is }).collect(),
+        resolvers: uses.resolvers,
+        logs_to: uses.logs_to,
+        time_from: uses.time_from,
+        name,
+        site,
+        interfaces,
+    }
+}
+
+/// The site of the first of its segments that has one.
+fn site_of(written: &Testbed, node: &written::node::Node) -> Option<SiteName> {
+    let of = |i: &written::node::Interface| written.segment(&i.segment.is)?.site.clone();
+    node.on.iter().find_map(of).map(|site| site.is)
+}
+
+/// Next hops that are on a link of their node, and not the node itself.
+pub(super) fn check_routes(
+    written: &Testbed,
+    testbed: &testbed::Testbed,
+    found: &mut Vec<Diagnostic>,
+) {
+    for node in &written.nodes {
+        let Some(meant) = testbed.nodes.get(&node.name.is) else { continue };
+        for route in &node.routes {
+            found.extend(wrong_route(testbed, meant, route));
+        }
+    }
+}
+
+fn wrong_route(
+    testbed: &testbed::Testbed,
+    node: &Node,
+    route: &written::node::Route,
+) -> Option<Diagnostic> {
+    let (to, via) = (route.to.is, route.via.is);
+    let nets = || node.interfaces.iter().flat_map(|i| &i.addresses).map(|address| address.net);
+    let why = if Family::of(via) != Family::of_net(to) {
+        format!("the route to {to} has the next hop {via} of the other family")
+    } else if nets().any(|net| net.addr() == via) {
+        format!("the next hop {via} is `{}` itself", node.name)
+    } else if !nets().any(|net| net.contains(&via)) {
+        let prefixes: Vec<_> = nets().map(|net| net.trunc().to_string()).collect();
+        let hint = format!("it is on {}", list(prefixes.iter().map(String::as_str)));
+        let message = format!(
+            "the next hop {via} is on no link of `{}`: nothing could be sent there",
+            node.name
+        );
+        return Some(Diagnostic::error(&route.via.at, message).hint(hint));
+    } else if testbed.owner(via).is_none() {
+        let message = format!("the next hop {via} is the address of no node");
+        return Some(Diagnostic::error(&route.via.at, message));
+    } else {
+        return None;
+    };
+    Some(Diagnostic::error(&route.via.at, why).note(&route.to.at, "the route"))
+}
+
+/// The families live on interfaces in each phase, together.
+pub(super) fn live<'i>(
+    interfaces: &(impl Iterator<Item = &'i Interface> + Clone),
+) -> PerPhase<Families> {
+    PerPhase::from_fn(|phase| {
+        interfaces.clone().fold(Families::NONE, |all, i| all.or(*i.families.in_phase(phase)))
+    })
+}

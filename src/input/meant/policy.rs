@@ -1,0 +1,114 @@
+//! Policy: flows that contradict each other, and denials that no firewall could enforce.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::flows::Placed;
+use crate::{
+    input::diagnostic::Diagnostic,
+    model::{
+        flow::{End, Flow, Intent, Traffic},
+        name::{NodeName, SegmentName},
+        node::Node,
+        segment::Plane,
+        testbed::Testbed,
+    },
+};
+
+/// Checks the flows against each other and against the topology.
+pub(super) fn check(flows: &[Placed], testbed: &Testbed, found: &mut Vec<Diagnostic>) {
+    let of = |intent| flows.iter().filter(move |placed| placed.flow.intent == intent);
+    for allow in of(Intent::Allow) {
+        if let Some(deny) = of(Intent::Deny).find(|deny| covers(testbed, &deny.flow, &allow.flow)) {
+            let message = format!(
+                "flow `{}` allows what flow `{}` denies: it can never pass",
+                allow.flow.name, deny.flow.name
+            );
+            found.push(
+                Diagnostic::error(&allow.to, message)
+                    .label("allowed here")
+                    .note(&deny.to, "denied here")
+                    .hint(
+                        "denials come first; what no flow allows is dropped anyway, so deny only what \
+                         an allowing flow would let pass",
+                    ),
+            );
+        }
+    }
+    let open = Open::new(testbed);
+    for deny in of(Intent::Deny) {
+        found.extend(unenforceable(testbed, &open, deny));
+    }
+}
+
+/// Whether everything that one flow names is named by the other.
+fn covers(testbed: &Testbed, wide: &Flow, narrow: &Flow) -> bool {
+    let within = |narrow: &End, wide: &End| {
+        narrow == wide || {
+            let wide = names(testbed, wide);
+            !names(testbed, narrow).is_empty() && names(testbed, narrow).is_subset(&wide)
+        }
+    };
+    narrow.traffic.iter().all(|traffic| wide.traffic.iter().any(|wide| carries(wide, traffic)))
+        && within(&narrow.from, &wide.from)
+        && within(&narrow.to, &wide.to)
+}
+
+fn carries(wide: &Traffic, narrow: &Traffic) -> bool {
+    match (wide, narrow) {
+        (Traffic::Any, _) | (Traffic::Ping, Traffic::Ping) => true,
+        (Traffic::Port { port, .. }, Traffic::Port { port: other, .. }) => port == other,
+        _ => false,
+    }
+}
+
+fn names(testbed: &Testbed, end: &End) -> BTreeSet<NodeName> {
+    testbed.members(end).iter().map(|node| node.name.clone()).collect()
+}
+
+/// The segments that are joined without a filter between them: those with the same number.
+struct Open(BTreeMap<SegmentName, usize>);
+
+impl Open {
+    fn new(testbed: &Testbed) -> Self {
+        let mut open = Self(testbed.segments.keys().cloned().zip(0..).collect());
+        for node in testbed.nodes.values().filter(|n| n.role.forwards() && !n.role.filters()) {
+            let joined = open.of(testbed, node);
+            let Some(lowest) = joined.first().copied() else { continue };
+            for number in open.0.values_mut().filter(|number| joined.contains(*number)) {
+                *number = lowest;
+            }
+        }
+        open
+    }
+
+    /// The numbers of the segments of a node in the data plane.
+    fn of(&self, testbed: &Testbed, node: &Node) -> BTreeSet<usize> {
+        let data = node.interfaces.iter().filter(|i| testbed.plane(i) == Plane::Data);
+        data.map(|interface| self.0[&interface.segment]).collect()
+    }
+}
+
+/// Two nodes that a denial is to keep apart, although no filter stands between them.
+fn unenforceable(testbed: &Testbed, open: &Open, deny: &Placed) -> Option<Diagnostic> {
+    let mut at = BTreeMap::<usize, Vec<&NodeName>>::new();
+    for from in testbed.members(&deny.flow.from) {
+        for number in open.of(testbed, from) {
+            at.entry(number).or_default().push(&from.name);
+        }
+    }
+    let members = testbed.members(&deny.flow.to);
+    let (from, to) = members.iter().filter(|to| !to.role.filters()).find_map(|to| {
+        let numbers = open.of(testbed, to);
+        let mut near = numbers.iter().filter_map(|number| at.get(number)).flatten();
+        near.find(|from| **from != &to.name).map(|from| (*from, &to.name))
+    })?;
+    let message = format!(
+        "flow `{}` denies what no firewall can stop: none stands between `{from}` and `{to}`",
+        deny.flow.name
+    );
+    Some(
+        Diagnostic::warning(&deny.to, message)
+            .note(&deny.from, "from here")
+            .hint("put a node with the role `firewall` or `vpn-gateway` between them"),
+    )
+}

@@ -1,0 +1,167 @@
+//! Services: what each speaks, where, over which families, under which names.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{families, nodes};
+use crate::{
+    input::{
+        diagnostic::Diagnostic,
+        suggest::{list, suggest},
+        table::At,
+        written::{self, testbed::Testbed},
+    },
+    model::{
+        family::Families,
+        name::{DomainName, NodeName, SegmentName},
+        node::Interface,
+        phase::PerPhase,
+        segment::{Plane, Segment},
+        service::{Service, ServiceKind},
+        testbed,
+    },
+};
+
+/// The services of a node.
+pub(super) fn resolve(
+    node: &written::node::Node,
+    interfaces: &[Interface],
+    segments: &BTreeMap<SegmentName, Segment>,
+    found: &mut Vec<Diagnostic>,
+) -> Vec<Service> {
+    one_port_each(node, found);
+    node.serve.iter().filter_map(|s| one(node, s, interfaces, segments, found)).collect()
+}
+
+fn one(
+    node: &written::node::Node,
+    service: &written::service::Service,
+    interfaces: &[Interface],
+    segments: &BTreeMap<SegmentName, Segment>,
+    found: &mut Vec<Diagnostic>,
+) -> Option<Service> {
+    let name = &service.name;
+    let place = format!("service `{}` of node `{}`", name.is, node.name.is);
+    if let Some(on) = &service.on {
+        let known = || node.on.iter().map(|interface| interface.name.is.as_str());
+        if !known().any(|interface| interface == on.is.as_str()) {
+            let message = format!("{place} is on `{}`, which is no interface of the node", on.is);
+            let hint = suggest(on.is.as_str(), known());
+            found.push(Diagnostic::error(&on.at, message).maybe_hint(hint));
+        }
+    }
+    let has = families_of(service, interfaces, segments);
+    for said in &service.listen {
+        let whose = format!("node `{}` then speaks", node.name.is);
+        families::limit(said, *has.in_phase(said.phase), &whose, found);
+    }
+    let Some(kind) = service.speaks() else {
+        let kinds = || ServiceKind::ALL.into_iter().map(ServiceKind::word);
+        let hint = suggest(name.is.as_str(), kinds());
+        let hint = hint.map(|hint| format!("say `kind = \"…\"`; {hint}"));
+        let message = format!("it is not said what {place} speaks");
+        found.push(Diagnostic::error(&name.at, message).maybe_hint(hint));
+        return None;
+    };
+    Some(Service {
+        name: name.is.clone(),
+        kind,
+        port: service.port()?,
+        on: service.on.as_ref().map(|on| on.is.clone()),
+        listen: PerPhase::from_fn(|phase| {
+            let said = service.listen.iter().find(|said| said.phase == phase);
+            said.map_or(*has.in_phase(phase), |said| said.families.and(*has.in_phase(phase)))
+        }),
+        names: service.names.iter().map(|name| name.is.clone()).collect(),
+        path: path(service, kind, &place, found),
+    })
+}
+
+/// The families of the interfaces on which a service is offered: the one that it names, or those of the data plane, or, on
+/// a node without data plane, those of management.
+fn families_of(
+    service: &written::service::Service,
+    interfaces: &[Interface],
+    segments: &BTreeMap<SegmentName, Segment>,
+) -> PerPhase<Families> {
+    if let Some(on) = &service.on {
+        return nodes::live(&interfaces.iter().filter(|interface| interface.name == on.is));
+    }
+    let in_data = |i: &&Interface| segments.get(&i.segment).is_some_and(|s| s.plane == Plane::Data);
+    let data = interfaces.iter().filter(in_data);
+    if data.clone().next().is_some() { nodes::live(&data) } else { nodes::live(&interfaces.iter()) }
+}
+
+fn path(
+    service: &written::service::Service,
+    kind: ServiceKind,
+    place: &str,
+    found: &mut Vec<Diagnostic>,
+) -> String {
+    let Some(path) = &service.path else { return "/".to_owned() };
+    if !matches!(kind, ServiceKind::Http | ServiceKind::Https) {
+        let message = format!("{place} speaks `{kind}`, which has no paths");
+        found.push(Diagnostic::error(&path.at, message));
+    } else if !path.is.starts_with('/') || !path.is.chars().all(|c| c.is_ascii_graphic()) {
+        let message = format!("`{}` is no path: it begins with `/` and has no spaces", path.is);
+        found.push(Diagnostic::error(&path.at, message));
+    }
+    path.is.clone()
+}
+
+/// Two services cannot listen on one port of one address.
+fn one_port_each(node: &written::node::Node, found: &mut Vec<Diagnostic>) {
+    for (at, service) in node.serve.iter().enumerate() {
+        let clash = node.serve[..at].iter().find(|other| {
+            let apart = matches!((&service.on, &other.on), (Some(a), Some(b)) if a.is != b.is);
+            !apart && service.port().is_some() && service.port() == other.port() && {
+                let transports = |s: &written::service::Service| {
+                    s.speaks().map_or(&[][..], ServiceKind::transports)
+                };
+                transports(service).iter().any(|t| transports(other).contains(t))
+            }
+        });
+        let (Some(other), Some(port)) = (clash, service.port()) else { continue };
+        let message = format!(
+            "services `{}` and `{}` of node `{}` are both on port {port}",
+            other.name.is, service.name.is, node.name.is
+        );
+        let place = |s: &written::service::Service| {
+            s.port.as_ref().map_or_else(|| s.name.at.clone(), |port| port.at.clone())
+        };
+        found.push(
+            Diagnostic::error(&place(service), message)
+                .note(&place(other), "first used here")
+                .hint("give one of them another `port`, or `on` different interfaces"),
+        );
+    }
+}
+
+/// Published names: within a zone, and each of one node.
+pub(super) fn check(written: &Testbed, testbed: &testbed::Testbed, found: &mut Vec<Diagnostic>) {
+    let mut owners = BTreeMap::<&DomainName, (&NodeName, &At<DomainName>)>::new();
+    for node in &written.nodes {
+        for name in node.serve.iter().flat_map(|service| &service.names) {
+            let zoned = written.zones.iter().any(|zone| name.is.is_within(&zone.origin.is));
+            if !zoned {
+                let zones: BTreeSet<_> = testbed.zones.iter().map(|z| z.origin.as_str()).collect();
+                let message = format!("`{}` is in no zone of the testbed", name.is);
+                let hint = if zones.is_empty() {
+                    "add a `[[zone]]` with its origin and servers".to_owned()
+                } else {
+                    format!("the zones are {}", list(zones))
+                };
+                found.push(Diagnostic::error(&name.at, message).hint(hint));
+            }
+            let (owner, first) = *owners.entry(&name.is).or_insert((&node.name.is, name));
+            if *owner != node.name.is {
+                let message =
+                    format!("`{}` is the name of `{owner}` and of `{}`", name.is, node.name.is);
+                found.push(
+                    Diagnostic::error(&name.at, message)
+                        .note(&first.at, "first used here")
+                        .hint("a published name belongs to one node"),
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Tunnels: between two VPN gateways, coupling subnets of one family that stand behind them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+
+use super::names;
+use crate::{
+    input::{
+        diagnostic::Diagnostic,
+        suggest::suggest,
+        table::At,
+        written::{self, segment::Segment, testbed::Testbed, tunnel::Couple, words::net},
+    },
+    model::{
+        family::Family,
+        name::{NodeName, SegmentName, TunnelName},
+        node::Role,
+        segment::{Plane, SegmentKind},
+        tunnel::{Relation, Tunnel},
+    },
+};
+
+/// Every tunnel.
+pub(super) fn resolve(
+    written: &Testbed,
+    found: &mut Vec<Diagnostic>,
+) -> BTreeMap<TunnelName, Tunnel> {
+    let one = |tunnel| one(written, tunnel, found);
+    written.tunnels.iter().filter_map(one).map(|tunnel| (tunnel.name.clone(), tunnel)).collect()
+}
+
+fn one(
+    written: &Testbed,
+    tunnel: &written::tunnel::Tunnel,
+    found: &mut Vec<Diagnostic>,
+) -> Option<Tunnel> {
+    for name in &tunnel.between {
+        let Some(node) = names::node(written, name, found) else { continue };
+        if node.role() != Role::VpnGateway {
+            let message = format!(
+                "tunnel `{}` cannot end at `{}`, which has the role `{}`",
+                tunnel.name.is,
+                name.is,
+                node.role()
+            );
+            found.push(
+                Diagnostic::error(&name.at, message)
+                    .note(&node.name.at, "this node")
+                    .hint("tunnels end at nodes with the role `vpn-gateway`"),
+            );
+        }
+    }
+    let [here, there] = tunnel.between.as_slice() else {
+        let message = format!(
+            "tunnel `{}` has {} ends; it needs exactly two",
+            tunnel.name.is,
+            tunnel.between.len()
+        );
+        found.push(Diagnostic::error(&tunnel.name.at, message));
+        return None;
+    };
+    if here.is == there.is {
+        let message = format!("tunnel `{}` begins and ends at `{}`", tunnel.name.is, here.is);
+        found.push(Diagnostic::error(&there.at, message).note(&here.at, "the other end"));
+    }
+    let gateways = [here, there];
+    let relations = tunnel.couple.iter().flat_map(|c| couple(written, tunnel, gateways, c, found));
+    let relations = relations.collect();
+    let mut outer: Vec<_> = tunnel.outer.iter().map(|family| family.is).collect();
+    if outer.is_empty() {
+        outer = vec![Family::V6, Family::V4];
+    }
+    let between = [here.is.clone(), there.is.clone()];
+    Some(Tunnel { name: tunnel.name.is.clone(), between, outer, relations })
+}
+
+/// A side of a couple: its prefixes, at most one per family.
+struct Side<'w> {
+    segment: Option<&'w Segment>,
+    nets: Vec<IpNet>,
+}
+
+fn couple(
+    written: &Testbed,
+    tunnel: &written::tunnel::Tunnel,
+    gateways: [&At<NodeName>; 2],
+    couple: &Couple,
+    found: &mut Vec<Diagnostic>,
+) -> Vec<Relation> {
+    let [a, b] = couple.ends.as_slice() else {
+        let count = couple.ends.len();
+        let message = format!("tunnel `{}` couples pairs, and here stand {count}", tunnel.name.is);
+        let hint = "write `couple = [[\"admin-lan\", \"dc-lan\"]]`: brackets around each pair";
+        found.push(Diagnostic::error(&couple.at, message).hint(hint));
+        return Vec::new();
+    };
+    let (Some(here), Some(there)) = (side(written, a, found), side(written, b, found)) else {
+        return Vec::new();
+    };
+    for (side, word, at, other) in
+        [(&here, a, gateways[0], gateways[1]), (&there, b, gateways[1], gateways[0])]
+    {
+        let Some(segment) = side.segment else { continue };
+        if !is_behind(written, &segment.name.is, &at.is, &other.is) {
+            let message = format!("`{}` is not behind the gateway `{}`", word.is, at.is);
+            found.push(Diagnostic::error(&word.at, message).note(&at.at, "this gateway").hint(
+                "the first of a pair is behind the first gateway, the second behind the second",
+            ));
+        }
+    }
+    let of = |side: &Side<'_>, family| {
+        side.nets.iter().copied().find(|net| Family::of_net(*net) == family)
+    };
+    let relations: Vec<_> = Family::ALL
+        .into_iter()
+        .filter_map(|f| Some(Relation { here: of(&here, f)?, there: of(&there, f)? }))
+        .collect();
+    if let (true, [left, ..], [right, ..]) =
+        (relations.is_empty(), here.nets.as_slice(), there.nets.as_slice())
+    {
+        let message = format!(
+            "tunnel `{}` couples {left} with {right}; both ends must speak the same family",
+            tunnel.name.is
+        );
+        found.push(
+            Diagnostic::error(&b.at, message)
+                .label(format!("{}", Family::of_net(*right)))
+                .note(&a.at, format!("{}", Family::of_net(*left)))
+                .hint("give both ends a subnet of one family"),
+        );
+    }
+    relations
+}
+
+/// A segment by its name, or a prefix of a segment.
+fn side<'w>(
+    written: &'w Testbed,
+    word: &At<String>,
+    found: &mut Vec<Diagnostic>,
+) -> Option<Side<'w>> {
+    if let Some(segment) = written.segments.iter().find(|s| s.name.is.as_str() == word.is) {
+        let nets = segment.prefixes.iter().map(|prefix| prefix.is).collect();
+        return Some(Side { segment: Some(segment), nets });
+    }
+    if !word.is.contains('/') {
+        let known = written.segments.iter().map(|segment| segment.name.is.as_str());
+        let message = format!("there is no segment `{}` to couple", word.is);
+        found.push(Diagnostic::error(&word.at, message).maybe_hint(suggest(&word.is, known)));
+        return None;
+    }
+    match net(&word.is) {
+        Err(why) => {
+            found.push(Diagnostic::error(&word.at, why));
+            None
+        }
+        Ok(net) => {
+            let holds = |s: &&Segment| s.prefixes.iter().any(|prefix| prefix.is.contains(&net));
+            let segment = written.segments.iter().find(holds);
+            if segment.is_none() {
+                let message = format!("{net} is within no prefix of a segment");
+                found.push(Diagnostic::error(&word.at, message));
+            }
+            Some(Side { segment, nets: vec![net.trunc()] })
+        }
+    }
+}
+
+/// Whether a segment is reached from a gateway through networks of its site alone, without passing the other gateway.
+fn is_behind(
+    written: &Testbed,
+    segment: &SegmentName,
+    gateway: &NodeName,
+    other: &NodeName,
+) -> bool {
+    let inner = |name: &SegmentName| {
+        written.segment(name).is_some_and(|s| {
+            s.plane == Plane::Data && s.kind != SegmentKind::Transit && s.site.is_some()
+                || s.name.is == *segment
+        })
+    };
+    let mut reached: BTreeSet<&NodeName> = BTreeSet::from([gateway]);
+    let mut open = vec![gateway];
+    while let Some(node) = open.pop().and_then(|name| written.node(name)) {
+        if node.on.iter().any(|interface| interface.segment.is == *segment) {
+            return true;
+        }
+        for on in node.on.iter().filter(|interface| inner(&interface.segment.is)) {
+            for (next, _) in written.members(&on.segment.is) {
+                let name = &next.name.is;
+                if next.role().forwards() && name != other && reached.insert(name) {
+                    open.push(name);
+                }
+            }
+        }
+    }
+    false
+}

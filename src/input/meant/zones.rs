@@ -1,0 +1,109 @@
+//! Zones: served by name servers, with records that belong into them.
+
+use std::collections::BTreeMap;
+
+use super::names;
+use crate::{
+    input::{
+        diagnostic::Diagnostic,
+        written::{self, testbed::Testbed},
+    },
+    model::{
+        name::NodeName,
+        record::{Record, RecordData, Zone},
+        service::ServiceKind,
+    },
+};
+
+/// Every zone.
+pub(super) fn resolve(written: &Testbed, found: &mut Vec<Diagnostic>) -> Vec<Zone> {
+    let mut known = BTreeMap::new();
+    let mut zones = Vec::new();
+    for zone in &written.zones {
+        let origin = &zone.origin;
+        if let Some(first) = known.insert(&origin.is, &origin.at) {
+            let message = format!("zone `{}` is given twice", origin.is);
+            found.push(Diagnostic::error(&origin.at, message).note(first, "first used here"));
+        }
+        if zone.servers.is_empty() {
+            let message = format!("zone `{}` has no name server", origin.is);
+            found.push(Diagnostic::error(&origin.at, message));
+        }
+        zones.push(Zone {
+            origin: origin.is.clone(),
+            servers: servers(written, zone, found),
+            extra: records(written, zone, found),
+        });
+    }
+    zones
+}
+
+fn servers(
+    written: &Testbed,
+    zone: &written::zone::Zone,
+    found: &mut Vec<Diagnostic>,
+) -> Vec<NodeName> {
+    let mut servers = Vec::new();
+    for name in &zone.servers {
+        let Some(node) = names::node(written, name, found) else { continue };
+        if node.serve.iter().any(|service| service.speaks() == Some(ServiceKind::Dns)) {
+            servers.push(name.is.clone());
+            continue;
+        }
+        let message = format!(
+            "`{}` cannot serve zone `{}`: it has no service of kind `dns`",
+            name.is, zone.origin.is
+        );
+        found.push(
+            Diagnostic::error(&name.at, message)
+                .note(&node.name.at, "this node")
+                .hint("give it one: `serve.dns = {}`"),
+        );
+    }
+    servers
+}
+
+fn records(
+    written: &Testbed,
+    zone: &written::zone::Zone,
+    found: &mut Vec<Diagnostic>,
+) -> Vec<Record> {
+    let mut records = Vec::new();
+    for record in &zone.records {
+        let name = &record.name;
+        if !name.is.is_within(&zone.origin.is) {
+            let message = format!("`{}` is not in zone `{}`", name.is, zone.origin.is);
+            found.push(Diagnostic::error(&name.at, message).note(&zone.origin.at, "this zone"));
+        }
+        let [data] = record.data.as_slice() else {
+            let message =
+                format!("the record of `{}` has {} kinds of data", name.is, record.data.len());
+            let hint = "give it exactly one of `address`, `alias`, `pointer` and `text`";
+            found.push(Diagnostic::error(&record.at, message).hint(hint));
+            continue;
+        };
+        if matches!(data.is, RecordData::Alias(_)) {
+            lonely_alias(written, zone, record, found);
+        }
+        records.push(Record { name: name.is.clone(), data: data.is.clone() });
+    }
+    records
+}
+
+/// An alias has no other data beside it (RFC 1034 section 3.6.2).
+fn lonely_alias(
+    written: &Testbed,
+    zone: &written::zone::Zone,
+    alias: &written::zone::Record,
+    found: &mut Vec<Diagnostic>,
+) {
+    let services = written.nodes.iter().flat_map(|node| &node.serve);
+    let published = services.flat_map(|service| &service.names);
+    let others = zone.records.iter().filter(|other| other.at != alias.at).map(|other| &other.name);
+    let Some(other) = published.chain(others).find(|name| name.is == alias.name.is) else { return };
+    let message = format!(
+        "`{}` is an alias and has other data; an alias stands alone (RFC 1034 section 3.6.2)",
+        alias.name.is
+    );
+    found.push(Diagnostic::error(&alias.name.at, message).note(&other.at, "the other data"));
+}

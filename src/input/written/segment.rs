@@ -1,0 +1,161 @@
+//! `[segment.NAME]`
+
+use ipnet::IpNet;
+
+use super::words::{BY_PHASE, InPhase, NODE, NODES, SITE, by_phase, segment_prefix};
+use crate::{
+    input::{
+        diagnostic::Span,
+        shape::{Key, Shape, key},
+        table::{At, Entry, Table},
+    },
+    model::{
+        family::Family,
+        name::{NodeName, SegmentName, SiteName},
+        segment::{Plane, SegmentKind},
+    },
+};
+
+pub(in crate::input) const KEYS: &[Key] = &[
+    key("site", SITE, "The site that it belongs to; networks between sites belong to none."),
+    key(
+        "kind",
+        Shape::Word(|| vec!["lan", "point-to-point", "transit"]),
+        "What kind of link it is; a LAN where nothing is said.",
+    ),
+    key(
+        "plane",
+        Shape::Word(|| vec!["data", "management"]),
+        "Data, or management of the nodes; nothing is forwarded between the two.",
+    ),
+    key(
+        "ipv4",
+        Shape::Parsed {
+            what: "an IPv4 prefix such as `10.1.0.0/24`",
+            check: |text| segment_prefix(text, Family::V4).map(drop),
+        },
+        "Its IPv4 prefix.",
+    ),
+    key(
+        "ipv6",
+        Shape::Parsed {
+            what: "an IPv6 prefix such as `2001:db8:a:1::/64`",
+            check: |text| segment_prefix(text, Family::V6).map(drop),
+        },
+        "Its IPv6 prefix.",
+    ),
+    key(
+        "mtu",
+        Shape::Number { least: 68, most: 65_535 },
+        "MTU of the link in octets; 1500 where nothing is said, at least 1280 with IPv6.",
+    ),
+    key(
+        "advertise",
+        Shape::Short { short: &NODE, long: ADVERTISE },
+        "What its routers announce by Router Advertisements, or the router that announces the usual.",
+    ),
+    key("families", BY_PHASE, "The families that are live on it, where not as the phase says."),
+];
+
+const ADVERTISE: &[Key] = &[
+    key(
+        "by",
+        NODES,
+        "The routers that announce, the default router first; all routers on it otherwise.",
+    ),
+    key("on-link", Shape::Flag, "Flag L: the prefix is on-link. True where nothing is said."),
+    key(
+        "autonomous",
+        Shape::Flag,
+        "Flag A: hosts form addresses (SLAAC). True where nothing is said.",
+    ),
+    key("managed", Shape::Flag, "Flag M: addresses by DHCPv6. False where nothing is said."),
+    key(
+        "other",
+        Shape::Flag,
+        "Flag O: other configuration by DHCPv6. False where nothing is said.",
+    ),
+    key(
+        "lifetime",
+        Shape::Number { least: 0, most: 9000 },
+        "Router lifetime in seconds (RFC 4861 section 6.2.1); 1800 where nothing is said.",
+    ),
+    key("dns", NODES, "The nodes that are announced as recursive DNS servers (RFC 8106)."),
+];
+
+/// A segment as written.
+#[derive(Clone, Debug)]
+pub(in crate::input) struct Segment {
+    pub name: At<SegmentName>,
+    pub site: Option<At<SiteName>>,
+    pub kind: SegmentKind,
+    pub plane: Plane,
+    pub prefixes: Vec<At<IpNet>>,
+    /// Whether a prefix was written, readable or not.
+    pub has_prefix: bool,
+    pub mtu: Option<At<u32>>,
+    pub advertise: Option<Advertise>,
+    pub families: Vec<InPhase>,
+}
+
+/// Router Advertisements as written.
+#[derive(Clone, Debug)]
+pub(in crate::input) struct Advertise {
+    pub at: Span,
+    pub by: Vec<At<NodeName>>,
+    pub on_link: Option<At<bool>>,
+    pub autonomous: Option<At<bool>>,
+    pub managed: Option<At<bool>>,
+    pub other: Option<At<bool>>,
+    pub lifetime_s: Option<At<u16>>,
+    pub dns: Vec<At<NodeName>>,
+}
+
+impl Segment {
+    pub(super) fn read(entry: &Entry<'_>) -> Option<Self> {
+        let table = entry.table()?;
+        let prefix = |family: Family| {
+            let written = table.one::<String>(family.word())?;
+            let is = segment_prefix(&written.is, family).ok()?;
+            Some(At { is, at: written.at })
+        };
+        Some(Self {
+            name: entry.name()?,
+            site: table.one("site"),
+            kind: table.one("kind").map(|kind| kind.is).unwrap_or_default(),
+            plane: table.one("plane").map(|plane| plane.is).unwrap_or_default(),
+            has_prefix: Family::ALL.iter().any(|family| table.entry(family.word()).is_some()),
+            prefixes: Family::ALL.into_iter().filter_map(prefix).collect(),
+            mtu: table.number("mtu"),
+            advertise: table.entry("advertise").and_then(Advertise::read),
+            families: by_phase(&table, "families"),
+        })
+    }
+
+    /// Its prefix of a family.
+    pub(in crate::input) fn prefix(&self, family: Family) -> Option<&At<IpNet>> {
+        self.prefixes.iter().find(|prefix| Family::of_net(prefix.is) == family)
+    }
+}
+
+impl Advertise {
+    fn read(entry: &Entry<'_>) -> Option<Self> {
+        let Some(table) = entry.table() else {
+            return Some(Self { by: vec![entry.one()?], ..Self::long(&Table::empty(), entry) });
+        };
+        Some(Self::long(&table, entry))
+    }
+
+    fn long(table: &Table<'_>, entry: &Entry<'_>) -> Self {
+        Self {
+            at: entry.at.clone(),
+            by: table.list("by"),
+            on_link: table.flag("on-link"),
+            autonomous: table.flag("autonomous"),
+            managed: table.flag("managed"),
+            other: table.flag("other"),
+            lifetime_s: table.number("lifetime"),
+            dns: table.list("dns"),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! `serve.NAME` of a node
+
+use super::words::{BY_PHASE, DOMAIN, INTERFACE, InPhase, by_phase};
+use crate::{
+    input::{
+        shape::{Key, Shape, key},
+        table::{At, Entry, Table},
+    },
+    model::{
+        name::{DomainName, InterfaceName, ServiceName},
+        service::ServiceKind,
+    },
+};
+
+const DOMAINS: Shape = Shape::List { of: &DOMAIN, most: 16 };
+
+pub(in crate::input) const KEYS: &[Key] = &[
+    key(
+        "kind",
+        Shape::Word(|| ServiceKind::ALL.into_iter().map(ServiceKind::word).collect()),
+        "What it speaks; needed where the name of the service does not say it.",
+    ),
+    key(
+        "port",
+        Shape::Number { least: 1, most: 65_535 },
+        "Its port; the kind's usual one otherwise.",
+    ),
+    key("on", INTERFACE, "The interface on whose addresses alone it is offered."),
+    key("name", DOMAINS, "The published name or names under which it is reached."),
+    key("path", Shape::Text, "The path that users of HTTP ask for; `/` where nothing is said."),
+    key("listen", BY_PHASE, "The families that it listens on, where not those of its node."),
+];
+
+/// The short form: the published name.
+pub(in crate::input) const SHAPE: Shape = Shape::Short { short: &DOMAIN, long: KEYS };
+
+/// A service as written.
+#[derive(Clone, Debug)]
+pub(in crate::input) struct Service {
+    pub name: At<ServiceName>,
+    pub kind: Option<At<ServiceKind>>,
+    pub port: Option<At<u16>>,
+    pub on: Option<At<InterfaceName>>,
+    pub names: Vec<At<DomainName>>,
+    pub path: Option<At<String>>,
+    pub listen: Vec<InPhase>,
+}
+
+impl Service {
+    pub(super) fn read(entry: &Entry<'_>) -> Option<Self> {
+        let table = entry.table().unwrap_or_else(Table::empty);
+        let short = if entry.table().is_none() { entry.one() } else { None };
+        Some(Self {
+            name: entry.name()?,
+            kind: table.one("kind"),
+            port: table.number("port"),
+            on: table.one("on"),
+            names: short.into_iter().chain(table.list("name")).collect(),
+            path: table.one("path"),
+            listen: by_phase(&table, "listen"),
+        })
+    }
+
+    /// What it speaks, by `kind` or by its name.
+    pub(in crate::input) fn speaks(&self) -> Option<ServiceKind> {
+        let by_name = |kind: &ServiceKind| kind.word() == self.name.is.as_str();
+        let named = || ServiceKind::ALL.into_iter().find(by_name);
+        self.kind.as_ref().map(|kind| kind.is).or_else(named)
+    }
+
+    /// Its port, given or usual.
+    pub(in crate::input) fn port(&self) -> Option<u16> {
+        let given = self.port.as_ref().map(|port| port.is);
+        given.or_else(|| Some(self.speaks()?.usual_port()))
+    }
+}

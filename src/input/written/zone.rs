@@ -1,0 +1,80 @@
+//! `[[zone]]`
+
+use super::words::{ADDRESS, DOMAIN, NODES};
+use crate::{
+    input::{
+        diagnostic::Span,
+        shape::{Key, Shape, key, required},
+        table::{At, Entry},
+    },
+    model::{
+        name::{DomainName, NodeName},
+        record::RecordData,
+    },
+};
+
+pub(in crate::input) const KEYS: &[Key] = &[
+    required("origin", DOMAIN, "The name of the zone, for example `dc.test`."),
+    required("servers", NODES, "Its name servers: nodes with a service of kind `dns`."),
+    key(
+        "records",
+        Shape::Tables { noun: "record", of: RECORD_KEYS, most: 2000 },
+        "Records besides those that follow from services.",
+    ),
+];
+
+const RECORD_KEYS: &[Key] = &[
+    required("name", DOMAIN, "The owner of the record."),
+    key("address", ADDRESS, "An A or AAAA record, by the family of the address."),
+    key("alias", DOMAIN, "A CNAME record."),
+    key("pointer", DOMAIN, "A PTR record."),
+    key("text", Shape::Text, "A TXT record."),
+];
+
+/// A zone as written.
+#[derive(Clone, Debug)]
+pub(in crate::input) struct Zone {
+    pub origin: At<DomainName>,
+    pub servers: Vec<At<NodeName>>,
+    pub records: Vec<Record>,
+}
+
+/// A record as written; it is to have one kind of data.
+#[derive(Clone, Debug)]
+pub(in crate::input) struct Record {
+    pub name: At<DomainName>,
+    pub data: Vec<At<RecordData>>,
+    pub at: Span,
+}
+
+impl Zone {
+    pub(super) fn read(entry: &Entry<'_>) -> Option<Self> {
+        let table = entry.table()?;
+        Some(Self {
+            origin: table.one("origin")?,
+            servers: table.list("servers"),
+            records: table.items("records").iter().filter_map(Record::read).collect(),
+        })
+    }
+}
+
+impl Record {
+    fn read(entry: &Entry<'_>) -> Option<Self> {
+        let table = entry.table()?;
+        Some(Self { name: table.one("name")?, data: data(&table), at: entry.span() })
+    }
+}
+
+/// Each kind of data that was written.
+pub(in crate::input) fn data(table: &crate::input::table::Table<'_>) -> Vec<At<RecordData>> {
+    let domain = |key| table.one::<DomainName>(key);
+    [
+        table.one("address").map(|ip| At { is: RecordData::Address(ip.is), at: ip.at }),
+        domain("alias").map(|name| At { is: RecordData::Alias(name.is), at: name.at }),
+        domain("pointer").map(|name| At { is: RecordData::Pointer(name.is), at: name.at }),
+        table.one("text").map(|text| At { is: RecordData::Text(text.is), at: text.at }),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}

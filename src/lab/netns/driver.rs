@@ -1,0 +1,283 @@
+//! The driver: nodes of namespaces with built-in services, questions put from them, taps on their links.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use super::{BuildError, NetnsLab, PATIENCE, folder, node::Node};
+use crate::{
+    lab::{ChangeError, Driver, OpenTap, Settled, Soon},
+    model::{
+        answer::Answer,
+        fault::Sabotage,
+        name::{NodeName, ServiceName},
+        probe::{Aspect, Probe},
+        service::Transport,
+        step::Change,
+        tap::{Reading, Tap},
+    },
+    net::nftables,
+    probe::{Asker, Host, Vantage, tap},
+    report::run::Wait,
+    serve::{ServiceHost, Shared},
+    stage::Stage,
+};
+
+/// A lab of namespaces with everything that runs in it.
+pub struct Netns {
+    lab: NetnsLab,
+    occupants: BTreeMap<NodeName, Arc<Occupant>>,
+    asker: Asker,
+    origin: Instant,
+}
+
+/// A node with its services: what a probe may ask about it.
+struct Occupant {
+    node: Arc<Node>,
+    services: ServiceHost,
+    resolvers: Mutex<Vec<IpAddr>>,
+}
+
+/// Why a lab could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum MakeError {
+    /// The namespaces could not be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The test certificate authority could not be made, or is not trusted by its own users.
+    #[error("cannot make the certificate authority of the lab: {0}")]
+    Authority(String),
+}
+
+impl Netns {
+    /// Builds the lab of a stage's testbed, with nothing live. `origin` is the clock of the run.
+    pub fn build(stage: &Stage, origin: Instant) -> Result<Self, MakeError> {
+        let lab = NetnsLab::build(stage, folder::FOLDERS.as_ref())?;
+        let shared = Shared::new();
+        let offers = stage.testbed.nodes.values().any(|node| !node.services.is_empty());
+        let root = offers.then(|| shared.root_certificate()).transpose();
+        let root = root.map_err(|error| MakeError::Authority(error.to_string()))?;
+        let asker = Asker::new(root).map_err(|error| MakeError::Authority(error.to_string()))?;
+        let occupant = |node: &Arc<Node>| {
+            let planned = &stage.testbed.nodes[&node.name];
+            let services = ServiceHost::new(planned, node.namespace.clone(), Arc::clone(&shared));
+            let occupant =
+                Occupant { node: Arc::clone(node), services, resolvers: Mutex::default() };
+            (node.name.clone(), Arc::new(occupant))
+        };
+        let occupants = lab.nodes().map(occupant).collect();
+        Ok(Self { lab, occupants, asker, origin })
+    }
+
+    /// The lab of namespaces alone.
+    pub fn lab(&self) -> &NetnsLab {
+        &self.lab
+    }
+
+    async fn make(&self, node: &NodeName, changes: &[Change]) -> Result<(), ChangeError> {
+        let mut done = 0;
+        while done < changes.len() {
+            let kernel = changes[done..].iter().take_while(|change| !is_services(change)).count();
+            if kernel > 0 {
+                let run = &changes[done..done + kernel];
+                self.lab.apply(node, run).await.map_err(|error| error.after(done))?;
+                self.note_resolvers(node, run);
+                done += kernel;
+                continue;
+            }
+            let occupant = self.occupant(node, &changes[done], done)?;
+            let made = occupant.services.apply(&changes[done]).await;
+            made.map_err(|error| failed(node, &changes[done], done, error.to_string()))?;
+            done += 1;
+        }
+        Ok(())
+    }
+
+    fn occupant(
+        &self,
+        node: &NodeName,
+        change: &Change,
+        index: usize,
+    ) -> Result<&Arc<Occupant>, ChangeError> {
+        let missing = || failed(node, change, index, "the lab has no such node".to_owned());
+        self.occupants.get(node).ok_or_else(missing)
+    }
+
+    fn note_resolvers(&self, node: &NodeName, changes: &[Change]) {
+        for change in changes {
+            if let (Change::UseResolvers { servers }, Some(occupant)) =
+                (change, self.occupants.get(node))
+            {
+                *occupant.resolvers.lock().unwrap_or_else(PoisonError::into_inner) =
+                    servers.clone();
+            }
+        }
+    }
+
+    async fn put(&self, probe: &Probe) -> Answer {
+        let Some(occupant) = self.occupants.get(&probe.from) else {
+            return Answer::NotAsked { reason: format!("the lab has no node `{}`", probe.from) };
+        };
+        self.asker.ask(&occupant.vantage(), &probe.question).await
+    }
+
+    async fn listen(&self, tap: &Tap) -> Result<Box<dyn OpenTap>, String> {
+        let wire = self
+            .lab
+            .wire(&tap.segment)
+            .ok_or_else(|| format!("the lab has no segment `{}`", tap.segment))?;
+        let nobody = || format!("nobody is on segment `{}` to send a canary", tap.segment);
+        let (node, interface) = wire.ports.keys().next().ok_or_else(nobody)?;
+        let canary = tap::Canary {
+            namespace: self.occupants[node].node.namespace.clone(),
+            interface: interface.to_string(),
+        };
+        let live = tap::open_tap(&wire.namespace, tap, self.origin, &canary, None).await?;
+        Ok(Box::new(LiveTap(live)))
+    }
+
+    async fn wait(&self, stage: &Stage) -> Settled {
+        match self.lab.settle(stage, PATIENCE).await {
+            Ok(settled) => Settled {
+                waits: settled.waited.iter().map(|(reason, time)| wait(*reason, *time)).collect(),
+                unsettled: settled.unsettled.iter().map(ToString::to_string).collect(),
+            },
+            Err(error) => Settled { waits: Vec::new(), unsettled: vec![error.to_string()] },
+        }
+    }
+}
+
+fn wait(reason: super::Reason, time: std::time::Duration) -> Wait {
+    Wait { reason: reason.to_string(), us: u64::try_from(time.as_micros()).unwrap_or(u64::MAX) }
+}
+
+fn failed(node: &NodeName, change: &Change, index: usize, said: String) -> ChangeError {
+    ChangeError { node: node.clone(), index, change: change.to_string(), said }
+}
+
+/// Whether a change is for the services of a node rather than for the kernel.
+fn is_services(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::Listen { .. }
+            | Change::StopListening { .. }
+            | Change::PublishZones { .. }
+            | Change::Delegate { .. }
+            | Change::Advertise { .. }
+            | Change::StopAdvertising { .. }
+    )
+}
+
+impl Driver for Netns {
+    fn change<'a>(
+        &'a self,
+        node: &'a NodeName,
+        changes: &'a [Change],
+    ) -> Soon<'a, Result<(), ChangeError>> {
+        Box::pin(self.make(node, changes))
+    }
+
+    fn ask<'a>(&'a self, probe: &'a Probe) -> Soon<'a, Answer> {
+        Box::pin(self.put(probe))
+    }
+
+    fn tap<'a>(&'a self, tap: &'a Tap) -> Soon<'a, Result<Box<dyn OpenTap>, String>> {
+        Box::pin(self.listen(tap))
+    }
+
+    fn settle<'a>(&'a self, stage: &'a Stage) -> Soon<'a, Settled> {
+        Box::pin(self.wait(stage))
+    }
+
+    fn verify<'a>(&'a self, stage: &'a Stage) -> Soon<'a, Vec<String>> {
+        Box::pin(async { self.lab.verify(stage).iter().map(ToString::to_string).collect() })
+    }
+
+    fn sabotage<'a>(&'a self, fault: &'a Sabotage) -> Soon<'a, Result<(), String>> {
+        Box::pin(self.plant(fault))
+    }
+
+    fn mend<'a>(&'a self, stage: &'a Stage) -> Soon<'a, Result<(), String>> {
+        Box::pin(self.restore(stage))
+    }
+}
+
+struct LiveTap(tap::LiveTap);
+
+impl OpenTap for LiveTap {
+    fn close(self: Box<Self>) -> Soon<'static, Reading> {
+        Box::pin(self.0.close())
+    }
+}
+
+impl Occupant {
+    fn vantage(self: &Arc<Self>) -> Vantage {
+        let interfaces = self.node.indices.keys().filter_map(|name| name.parse().ok());
+        Vantage {
+            node: self.node.name.clone(),
+            namespace: self.node.namespace.clone(),
+            interfaces: interfaces.collect(),
+            resolvers: self.resolvers.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            host: Arc::clone(self) as Arc<dyn Host>,
+        }
+    }
+
+    fn look(&self, aspect: Aspect) -> Result<Answer, String> {
+        let said = |error: &dyn std::error::Error| error.to_string();
+        Ok(match aspect {
+            Aspect::Addresses => Answer::Addresses(self.node.links().map_err(|e| said(&e))?),
+            Aspect::Routes => Answer::Routes(self.node.routes().map_err(|e| said(&e))?),
+            Aspect::Neighbours => Answer::Neighbours(self.node.neighbours().map_err(|e| said(&e))?),
+            Aspect::Switches => {
+                Answer::Switches(self.node.family_switches().map_err(|e| said(&e))?)
+            }
+            Aspect::Filter => {
+                let (filter, unread) =
+                    nftables::read(&self.node.namespace).map_err(|e| said(&e))?;
+                Answer::Filter { filter, unread }
+            }
+            Aspect::Sockets => return Err("sockets are read by the probe itself".to_owned()),
+        })
+    }
+}
+
+impl Host for Occupant {
+    fn logged(&self, token: &str) -> Option<Vec<SocketAddr>> {
+        Some(self.services.sink(token))
+    }
+
+    fn service_at(&self, transport: Transport, local: SocketAddr) -> Option<ServiceName> {
+        let sockets = self.services.sockets();
+        let found = sockets.into_iter().find(|(t, at, _)| *t == transport && *at == local);
+        found.map(|(_, _, service)| service)
+    }
+
+    fn inspect(&self, aspect: Aspect) -> Soon<'_, Answer> {
+        Box::pin(
+            async move { self.look(aspect).unwrap_or_else(|reason| Answer::NotAsked { reason }) },
+        )
+    }
+}
+
+impl Netns {
+    /// Plants a fault: with the services of its node, or in the kernel.
+    async fn plant(&self, fault: &Sabotage) -> Result<(), String> {
+        let Some(node) = fault.service_node() else {
+            return Err("no fault of the kernel can be planted yet".to_owned());
+        };
+        let occupant =
+            self.occupants.get(node).ok_or_else(|| format!("the lab has no node `{node}`"))?;
+        occupant.services.sabotage(fault).await.map_err(|error| error.to_string())
+    }
+
+    /// Takes every planted fault out again.
+    async fn restore(&self, _stage: &Stage) -> Result<(), String> {
+        for occupant in self.occupants.values() {
+            occupant.services.clear_sabotage().await.map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+}

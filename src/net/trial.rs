@@ -1,0 +1,105 @@
+//! Trials: what this kernel can do is found out by doing it, in a namespace that is gone afterwards.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv6Addr},
+};
+
+use netlink_packet_route::{
+    RouteNetlinkMessage,
+    link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage},
+};
+
+use super::{
+    links::{self, End},
+    namespace::Namespace,
+    netlink::{Netlink, Request},
+    nftables,
+    packet::{self, Layer},
+    socket::{self, Speech},
+};
+use crate::{
+    model::policy::{Action, Chain, Filter, Hook, Match, Rule},
+    wire::filter,
+};
+
+/// Something that the kernel may or may not be able to do.
+pub struct Trial {
+    /// What, for people.
+    pub what: &'static str,
+    /// Whether the default walk needs it.
+    pub needed: bool,
+    trial: fn(&Namespace) -> Result<(), String>,
+}
+
+/// Every trial, what the default walk needs first.
+pub static ALL: &[Trial] = &[
+    Trial { what: "bridge and virtual cables", needed: true, trial: |ns| cable(ns).map_err(said) },
+    Trial { what: "packet filter (nf_tables)", needed: true, trial: load_filter },
+    Trial { what: "reverse path filter (nft fib)", needed: true, trial: load_reverse_path },
+    Trial { what: "taps (AF_PACKET)", needed: true, trial: |ns| tap(ns).map_err(said) },
+    Trial { what: "raw sockets (ICMPv6)", needed: true, trial: |ns| raw(ns).map_err(said) },
+    Trial { what: "VXLAN", needed: false, trial: |ns| link(ns, InfoKind::Vxlan) },
+    Trial {
+        what: "WireGuard in the kernel",
+        needed: false,
+        trial: |ns| link(ns, InfoKind::Wireguard),
+    },
+    Trial {
+        what: "6in4 tunnels in the kernel (sit)",
+        needed: false,
+        trial: |ns| link(ns, InfoKind::SitTun),
+    },
+];
+
+impl Trial {
+    /// Tries it. The error is the kernel's sentence.
+    pub fn run(&self) -> Result<String, String> {
+        let namespace = Namespace::create().map_err(said)?;
+        (self.trial)(&namespace).map(|()| "tried".to_owned())
+    }
+}
+
+fn said(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn cable(here: &Namespace) -> Result<(), Box<dyn std::error::Error>> {
+    let netlink = Netlink::open(here)?;
+    let there = Namespace::create()?;
+    netlink.ask(&links::add_bridge("bridge", 2, 1500))?;
+    let near = End { name: "near", index: 3, mac: None };
+    let far = End { name: "far", index: 2, mac: None };
+    netlink.ask(&links::add_cable(near, 2, far, &there, 1500))?;
+    Ok(())
+}
+
+fn load_filter(namespace: &Namespace) -> Result<(), String> {
+    load(namespace, Match::Established)
+}
+
+fn load_reverse_path(namespace: &Namespace) -> Result<(), String> {
+    load(namespace, Match::NotReversePath)
+}
+
+fn load(namespace: &Namespace, condition: Match) -> Result<(), String> {
+    let rule = Rule { label: "trial".to_owned(), matches: vec![condition], action: Action::Drop };
+    let chain = Chain { hook: Hook::Forward, policy: Action::Accept, rules: vec![rule] };
+    nftables::replace(namespace, &Filter { chains: vec![chain] }).map_err(said)
+}
+
+fn tap(namespace: &Namespace) -> io::Result<()> {
+    namespace.run(|| packet::open(Layer::Link, &filter::nothing(), 0)).map(drop)
+}
+
+fn raw(namespace: &Namespace) -> io::Result<()> {
+    namespace.run(|| socket::open(Speech::Icmp, IpAddr::V6(Ipv6Addr::LOCALHOST))).map(drop)
+}
+
+fn link(namespace: &Namespace, kind: InfoKind) -> Result<(), String> {
+    let netlink = Netlink::open(namespace).map_err(said)?;
+    let mut message = LinkMessage::default();
+    message.attributes.push(LinkAttribute::IfName("trial".to_owned()));
+    message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]));
+    netlink.ask(&Request::create(RouteNetlinkMessage::NewLink(message))).map_err(said)
+}

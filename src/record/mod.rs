@@ -1,0 +1,9 @@
+//! A run on disk: evidence and journal as they come, the rest written whole.
+
+mod clock;
+mod directory;
+mod journal;
+
+pub use clock::Clock;
+pub use directory::{RecordError, RunDirectory, StoredRun, write_whole};
+pub use journal::{Entry, Journal};

@@ -1,0 +1,157 @@
+//! The annexes: evidence, catalogue, environment, and how to verify this report.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Page, Source, exhibit,
+    phrase::{code, count, foreign, joined, of, words},
+};
+use crate::{
+    model::evidence::{Evidence, EvidenceId},
+    report::{
+        document::Inline,
+        figure::timeline::seconds,
+        run::{Ending, FORMAT_VERSION, Run},
+    },
+};
+
+/// The most pieces of evidence that are shown; the rest is in the file.
+const MOST_EVIDENCE: usize = 400;
+
+pub(super) fn write(page: &mut Page, source: Source<'_>) {
+    evidence(page, source);
+    catalogue(page, source);
+    environment(page, source.run);
+    verify(page, source.run);
+}
+
+/// Evidence that something in this report rests on: findings first, then what stayed open.
+fn cited(run: &Run) -> BTreeSet<EvidenceId> {
+    let findings = run.findings.iter().flat_map(|finding| &finding.evidence);
+    let judgements = run.phases.iter().flat_map(|walked| &walked.judgements);
+    let open = judgements.filter(|j| j.verdict.is_open()).flat_map(|j| &j.evidence);
+    findings.chain(open).copied().collect()
+}
+
+fn evidence(page: &mut Page, source: Source<'_>) {
+    page.heading(2, "Annex A Evidence");
+    let cited = cited(source.run);
+    let held: Vec<&Evidence> =
+        source.evidence.iter().filter(|piece| cited.contains(&piece.id)).collect();
+    let all = source.evidence.len();
+    page.line([
+        Inline::text(format!(
+            "The run recorded {} of evidence. ",
+            if all == 1 { "1 piece".to_owned() } else { format!("{all} pieces") }
+        )),
+        Inline::text(match held.len() {
+            0 => "No finding and no open question cites any of it, so none is repeated here. "
+                .to_owned(),
+            n => format!("{} are cited by findings or by questions that stayed open. ", of(n, all)),
+        }),
+        Inline::text("The file "),
+        Inline::code("evidence.jsonl"),
+        Inline::text(" beside this report holds all of it, one JSON object on each line."),
+    ]);
+    if held.is_empty() {
+        return;
+    }
+    page.line([
+        Inline::see("evidence"),
+        Inline::text(format!(
+            " shows {} that are cited, with the literal addresses that were really used.",
+            of(held.len().min(MOST_EVIDENCE), held.len())
+        )),
+    ]);
+    page.table(
+        "evidence",
+        "Evidence that is cited",
+        ["Evidence", "Phase, after", "Asked or watched at", "What", "On the wire", "What came"],
+        held.into_iter().take(MOST_EVIDENCE).map(row).collect(),
+    );
+    page.register();
+}
+
+fn row(piece: &Evidence) -> [crate::report::document::Line; 6] {
+    let [place, what, wire, came] = exhibit::columns(piece);
+    let when = words(format!("{}, {}", piece.phase, seconds(piece.at_us)));
+    [words(piece.id.to_string()), when, place, what, wire, came]
+}
+
+fn catalogue(page: &mut Page, source: Source<'_>) {
+    page.heading(2, "Annex B Catalogue of checks");
+    page.line([
+        Inline::see("catalogue"),
+        Inline::text(" lists every check of this version, what it looks at and what it rests on. In the column \u{201c}Serves\u{201d}, S2 is the GEN6 deliverable D3.6.4, from which the use cases and phases come; S0, S1, S3 and S4 are the other sources that the documentation of the program names."),
+    ]);
+    let rows = source.catalogue.iter().map(|text| {
+        let mut name = code(text.id);
+        name.push(Inline::text(format!(" {}", text.title)));
+        [
+            name,
+            words(text.question),
+            words(text.good),
+            words(text.section),
+            words(text.references.join("; ")),
+        ]
+    });
+    page.table(
+        "catalogue",
+        "Checks",
+        ["Check", "What is looked at", "When all is well", "Serves", "References"],
+        rows.collect(),
+    );
+}
+
+fn environment(page: &mut Page, run: &Run) {
+    page.heading(2, "Annex C Environment");
+    page.line([
+        Inline::see("inputs"),
+        Inline::text(" gives the digests of the files that were read, "),
+        Inline::see("environment"),
+        Inline::text(" the program and the machine."),
+    ]);
+    let rows = run.inputs.iter().map(|i| [foreign(&i.role), code(&i.file), code(&i.sha256)]);
+    page.table("inputs", "Files that were read", ["Read as", "File", "SHA-256"], rows.collect());
+    let mut rows = vec![
+        [words("Program"), foreign(&format!("{} {}", run.tool.name, run.tool.version))],
+        [
+            words("Form of run.json"),
+            words(format!("{}, read as {FORMAT_VERSION}", run.format_version)),
+        ],
+        [words("Command"), code(run.command.join(" "))],
+        [words("Run began (UTC)"), code(&run.started)],
+        [words("Run took"), words(seconds(run.timings.wall_us))],
+        [words("Ended"), words(ending(&run.outcome))],
+    ];
+    rows.extend(run.environment.iter().map(|(name, value)| [foreign(name), foreign(value)]));
+    page.table("environment", "Program and machine", ["Fact", "Value"], rows);
+}
+
+fn ending(ending: &Ending) -> &'static str {
+    match ending {
+        Ending::Complete => "complete",
+        Ending::RolledBack { .. } => "rolled back",
+        Ending::Interrupted { .. } => "interrupted",
+    }
+}
+
+fn verify(page: &mut Page, run: &Run) {
+    page.heading(2, "Annex D How to verify this report");
+    page.words(
+        "This report says nothing that is not in run.json and evidence.jsonl beside it. Written \
+         again from them by the same version of the program, it has the same bytes.",
+    );
+    page.literal(
+        "sha256sum report.md report.html\nsixwalk report .\nsha256sum report.md report.html",
+    );
+    page.line([
+        Inline::text(
+            "Both lists of digests must be the same. The files that were read must have the digests of ",
+        ),
+        Inline::see("inputs"),
+        Inline::text("; compare with the output of "),
+        Inline::code("sha256sum"),
+        Inline::text(format!(" on {}: ", count(run.inputs.len(), "file"))),
+    ].into_iter().chain(joined(run.inputs.iter().map(|input| code(&input.file)))));
+}

@@ -1,0 +1,286 @@
+//! A piece of evidence in a line: what was asked, what was on the wire, what came back.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::phrase::{code, count, foreign, joined, words};
+use crate::{
+    model::{
+        answer::{Answer, Attempt, Outcome, Sweep},
+        evidence::{About, Evidence},
+        family::Family,
+        probe::{Aspect, Hello, Provocation, Question},
+        record::RecordType,
+        tap::{Reading, Tap, Watch},
+    },
+    report::{
+        document::{Inline, Line},
+        figure::timeline::seconds,
+    },
+};
+
+/// From where, what, on the wire, answer.
+pub(super) fn columns(evidence: &Evidence) -> [Line; 4] {
+    match &evidence.about {
+        About::Probe { probe, answer } => [
+            code(probe.from.as_str()),
+            question(&probe.question),
+            wire(&probe.question, answer),
+            outcome(answer),
+        ],
+        About::Tap { tap, reading } => {
+            [code(tap.segment.as_str()), watch(tap), words("passive"), seen(reading)]
+        }
+    }
+}
+
+fn question(question: &Question) -> Line {
+    let plain = |text: String| words(text);
+    match question {
+        Question::Connect { hello, .. } => plain(match hello {
+            Hello::Nothing => "TCP connection".to_owned(),
+            Hello::Tls { .. } => "TCP connection and TLS hello".to_owned(),
+            Hello::Http { .. } => "TCP connection and HTTP request".to_owned(),
+            Hello::Ssh => "TCP connection and SSH identification".to_owned(),
+            Hello::Echo => "TCP connection and echo".to_owned(),
+        }),
+        Question::Fetch { host, path, tls, .. } => {
+            let scheme = if tls.is_some() { "https" } else { "http" };
+            let mut line = words(format!("{scheme} page "));
+            line.extend(code(format!("{host}{path}")));
+            line
+        }
+        Question::Lookup { name, rtype, transport, .. } => {
+            let mut line = words(format!("DNS {} over {transport} for ", type_word(*rtype)));
+            line.extend(code(name.as_str()));
+            line
+        }
+        Question::Ping { size, .. } => plain(format!("echo request, {size} octets")),
+        Question::Datagram { size, .. } => plain(format!("UDP datagram, {size} octets")),
+        Question::Time { .. } => plain("NTP query".to_owned()),
+        Question::Log { .. } => plain("syslog message".to_owned()),
+        Question::Sink { .. } => plain("has the message come?".to_owned()),
+        Question::PathMtu { ceiling, .. } => plain(format!("path MTU up to {ceiling} octets")),
+        Question::Trace { .. } => plain("routers on the way".to_owned()),
+        Question::Solicit { interface } => plain(format!("Router Solicitation on {interface}")),
+        Question::Neighbour { interface, .. } => plain(format!("who has it, on {interface}?")),
+        Question::Inspect(aspect) => plain(format!("read on the node: {}", aspect_words(*aspect))),
+        Question::Journey { name, pinned, .. } => {
+            let how = pinned.map_or_else(|| "by default".to_owned(), |f| format!("{f} only"));
+            let mut line = words(format!("user's journey, {how}, to "));
+            line.extend(code(name.as_str()));
+            line
+        }
+        Question::Spoof { .. } => plain("datagram with a false source".to_owned()),
+        Question::Provoke { how, .. } => {
+            plain(format!("to provoke an ICMP error: {}", provocation(*how)))
+        }
+        Question::SourceFor { .. } => plain("source address that the kernel would use".to_owned()),
+    }
+}
+
+fn type_word(rtype: RecordType) -> String {
+    format!("{rtype:?}").to_uppercase()
+}
+
+fn aspect_words(aspect: Aspect) -> &'static str {
+    match aspect {
+        Aspect::Addresses => "addresses",
+        Aspect::Routes => "routes",
+        Aspect::Neighbours => "neighbour cache",
+        Aspect::Sockets => "listening sockets",
+        Aspect::Filter => "packet filter",
+        Aspect::Switches => "switches of the families",
+    }
+}
+
+fn provocation(how: Provocation) -> String {
+    match how {
+        Provocation::ClosedPort => "closed port".to_owned(),
+        Provocation::HopLimit(hops) => format!("hop limit {hops}"),
+        Provocation::TooBig(octets) => format!("{octets} octets that must not be fragmented"),
+        Provocation::UnknownNextHeader => "unknown next header".to_owned(),
+        Provocation::UnknownOption => "unknown option".to_owned(),
+    }
+}
+
+/// Source and destination as they really were, with the family; the destination asked for where nothing was sent.
+fn wire(question: &Question, answer: &Answer) -> Line {
+    let pair = |source: Option<String>, destination: String, family: String| {
+        let mut line = source.map_or_else(Vec::new, code);
+        line.push(Inline::text(if line.is_empty() { "to " } else { " → " }));
+        line.extend(code(destination));
+        line.push(Inline::text(format!(" ({family})")));
+        line
+    };
+    let family = |ip: IpAddr| Family::of(ip).to_string();
+    match (answer, answer.attempt(), question.destination()) {
+        (_, Some(a), _) => {
+            pair(a.source.as_ref().map(socket), socket(&a.destination), a.family.to_string())
+        }
+        (Answer::Journey { attempts, .. }, _, _) => joined(attempts.iter().map(|a| {
+            pair(a.source.as_ref().map(socket), socket(&a.destination), a.family.to_string())
+        })),
+        (Answer::PathMtu { sweep }, _, _) => pair(
+            sweep.source.map(|ip| ip.to_string()),
+            sweep.destination.to_string(),
+            family(sweep.destination),
+        ),
+        (_, None, Some(to)) => pair(None, to.to_string(), family(to)),
+        _ => words("nothing sent"),
+    }
+}
+
+/// An address, with its port where it has one: an echo request has none.
+fn socket(address: &SocketAddr) -> String {
+    if address.port() == 0 { address.ip().to_string() } else { address.to_string() }
+}
+
+fn outcome(answer: &Answer) -> Line {
+    match answer {
+        Answer::Connection { attempt, greeting, .. } => with(attempt, greeting.as_deref()),
+        Answer::Page { attempt, page } => {
+            let status = page.as_ref().map(|p| format!("status {}, {} octets", p.status, p.octets));
+            with(attempt, status.as_deref())
+        }
+        Answer::Dns { attempt, reply } => {
+            let reply = reply.as_ref().map(|r| {
+                let addresses: Vec<_> = r.addresses().map(|ip| ip.to_string()).collect();
+                let records = format!("{}, {}", r.rcode, count(r.answers.len(), "record"));
+                if addresses.is_empty() {
+                    records
+                } else {
+                    format!("{records}: {}", addresses.join(", "))
+                }
+            });
+            with(attempt, reply.as_deref())
+        }
+        Answer::Echo { attempt } => with(attempt, None),
+        Answer::Time { attempt, stratum } => {
+            with(attempt, stratum.map(|s| format!("stratum {s}")).as_deref())
+        }
+        Answer::Sink { from } if from.is_empty() => words("has not come"),
+        Answer::Sink { from } => {
+            let mut line = words("came from ");
+            line.extend(joined(from.iter().map(|source| code(source.to_string()))));
+            line
+        }
+        Answer::PathMtu { sweep } => words(swept(sweep)),
+        Answer::Trace { hops, reached } => {
+            let hops = hops.iter().map(|hop| match hop {
+                Some(ip) => code(ip.to_string()),
+                None => words("no answer"),
+            });
+            let mut line = joined(hops);
+            line.push(Inline::text(if *reached { "; reached" } else { "; not reached" }));
+            line
+        }
+        Answer::Advertisements { heard } if heard.is_empty() => words("no router announced itself"),
+        Answer::Advertisements { heard } => joined(heard.iter().map(|ra| {
+            let mut line = code(ra.router.to_string());
+            line.push(Inline::text(format!(" lifetime {} s", ra.lifetime_s)));
+            for prefix in &ra.prefixes {
+                line.push(Inline::text(" "));
+                line.extend(code(prefix.prefix.to_string()));
+            }
+            line
+        })),
+        Answer::Neighbour { macs, .. } => joined(macs.iter().map(|mac| code(mac.to_string()))),
+        Answer::Addresses(links) => {
+            let n: usize = links.iter().map(|link| link.addresses.len()).sum();
+            words(format!("{n} addresses on {} interfaces", links.len()))
+        }
+        Answer::Routes(routes) => words(format!("{} routes", routes.len())),
+        Answer::Neighbours(entries) => words(format!("{} neighbours", entries.len())),
+        Answer::Sockets(sockets) => joined(sockets.iter().take(12).map(|socket| {
+            let mut line = words(format!("{} ", socket.transport));
+            line.extend(code(socket.local.to_string()));
+            line
+        })),
+        Answer::Filter { filter, unread } => {
+            let rules: usize = filter.chains.iter().map(|chain| chain.rules.len()).sum();
+            words(format!("{rules} rules read, {} not understood", unread.len()))
+        }
+        Answer::Switches(switches) => words(format!("{} switches", switches.len())),
+        Answer::Journey { page, failure, total_us, .. } => match (page, failure) {
+            (_, Some(failure)) => foreign(failure),
+            (Some(page), None) => {
+                let mut line =
+                    words(format!("status {} after {}", page.status, seconds(*total_us)));
+                if let Some(server) = &page.served_by {
+                    line.push(Inline::text(", served by "));
+                    line.push(Inline::foreign(server));
+                }
+                line
+            }
+            (None, None) => words("no page"),
+        },
+        Answer::SourceFor { source } => {
+            source.map_or_else(|| words("no route"), |ip| code(ip.to_string()))
+        }
+        Answer::NotAsked { reason } => not_asked(reason),
+    }
+}
+
+fn not_asked(reason: &str) -> Line {
+    vec![Inline::text("not asked: "), Inline::foreign(reason)]
+}
+
+/// How an attempt ended, with what the peer said.
+fn with(attempt: &Attempt, said: Option<&str>) -> Line {
+    let mut line = match &attempt.outcome {
+        Outcome::Answered => words(format!("answered after {}", seconds(attempt.connect_us))),
+        Outcome::Refused => words("refused"),
+        Outcome::Rejected => words("rejected"),
+        Outcome::NoRoute => words("no route"),
+        Outcome::TimedOut => words(format!("nothing within {}", seconds(attempt.total_us))),
+        Outcome::Stalled => words("connected, then the data stopped"),
+        Outcome::Garbled { what } => vec![Inline::text("garbled: "), Inline::foreign(what)],
+        Outcome::NotAsked { reason } => not_asked(reason),
+    };
+    if let Some(errno) = &attempt.errno {
+        line.push(Inline::text(", "));
+        line.push(Inline::code(errno));
+    }
+    if let Some(icmp) = &attempt.icmp {
+        let name = if icmp.family == Family::V4 { "ICMP" } else { "ICMPv6" };
+        line.push(Inline::text(format!(", {name} type {} code {} from ", icmp.kind, icmp.code)));
+        line.push(Inline::code(icmp.sender.to_string()));
+    }
+    if let Some(said) = said {
+        line.push(Inline::text(": "));
+        line.push(Inline::foreign(said));
+    }
+    line
+}
+
+fn swept(sweep: &Sweep) -> String {
+    let passed = sweep.passed.map_or("nothing".to_owned(), |size| format!("{size} octets"));
+    match (sweep.lost, sweep.too_big.first()) {
+        (None, _) => format!("{passed} passed; nothing larger was tried"),
+        (Some(lost), Some(error)) => {
+            format!("{passed} passed, {lost} did not; told so by {}", error.sender)
+        }
+        (Some(lost), None) => format!("{passed} passed, {lost} vanished without an ICMP error"),
+    }
+}
+
+fn watch(tap: &Tap) -> Line {
+    words(match &tap.watch {
+        Watch::Ethertypes(types) => {
+            let types: Vec<_> = types.iter().map(|kind| format!("0x{kind:04x}")).collect();
+            format!("tap: frames of type {}", types.join(", "))
+        }
+        Watch::Packets { family, .. } => format!("tap: {family} packets"),
+        Watch::Icmp { family, types } => format!("tap: {family} ICMP types {types:?}"),
+        Watch::Payload { family, .. } => format!("tap: {family} packets with a token"),
+    })
+}
+
+fn seen(reading: &Reading) -> Line {
+    let alive = match (reading.alive_before, reading.alive_after) {
+        (true, true) => "proved alive before and after",
+        (true, false) => "alive before, not after",
+        (false, _) => "not proved alive",
+    };
+    words(format!("{} frames, {} lost; {alive}", reading.frames, reading.lost))
+}

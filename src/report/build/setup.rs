@@ -1,0 +1,262 @@
+//! Section 2.2: what was done, and what was asked about.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    Page, Source, phrase,
+    phrase::{code, foreign, joined, number, words},
+};
+use crate::{
+    model::{
+        family::Family,
+        flow::{Flow, Intent, Traffic},
+        phase::Phase,
+        policy::{Hook, Rule},
+        segment::Plane,
+        testbed::Testbed,
+    },
+    report::{
+        document::{Inline, Line},
+        figure::{timeline, topology},
+        run::{PhaseRun, Run},
+    },
+    stage::Stage,
+};
+
+pub(super) fn write(page: &mut Page, source: Source<'_>) {
+    let run = source.run;
+    page.heading(3, "2.2 Test set-up");
+    page.heading(4, "2.2.1 Approach as executed");
+    executed(page, run);
+    page.heading(4, "2.2.2 Application scenarios");
+    scenarios(page, &run.testbed);
+    page.heading(4, "2.2.3 Management interface");
+    management(page, &run.testbed);
+    page.heading(4, "2.2.4 Configuration of security policies");
+    policies(page, run);
+}
+
+fn executed(page: &mut Page, run: &Run) {
+    page.line([
+        Inline::see("walk"),
+        Inline::text(
+            " lists what was done in each phase, in the order of the walk. Before anything was asked, \
+             the state of the kernel was read back on every node and compared with the plan. ",
+        ),
+        Inline::see("timeline"),
+        Inline::text(" shows where the time went: "),
+        Inline::text(format!(
+            "the run took {}, of which {} to build the lab; waits that protocols force were {}.",
+            timeline::seconds(run.timings.wall_us),
+            timeline::seconds(run.timings.build_us),
+            timeline::seconds(run.timings.forced_waits_us),
+        )),
+    ]);
+    page.table(
+        "walk",
+        "The walk as executed",
+        [
+            "Phase",
+            "Began after",
+            "Steps",
+            "Steps took",
+            "Waits",
+            "Probes",
+            "Taps",
+            "Evidence",
+            "State of the lab",
+            "Faults planted",
+            "Gate",
+        ],
+        run.phases.iter().map(walk_row).collect(),
+    );
+    page.figure(
+        "timeline",
+        "Timeline of the walk (simulated)",
+        "Timeline; the table of the walk as executed holds the same facts",
+        timeline::svg(run),
+    );
+    let deviations = run.phases.iter().flat_map(|walked| {
+        walked.deviations.iter().map(|deviation| {
+            vec![Inline::text(format!("{}: ", walked.phase)), Inline::foreign(deviation)]
+        })
+    });
+    let deviations: Vec<Line> = deviations.collect();
+    if !deviations.is_empty() {
+        page.words("The state of the lab was not as planned in these places:");
+        page.list(deviations);
+    }
+}
+
+fn walk_row(walked: &PhaseRun) -> [Line; 11] {
+    let waits = walked.waits.iter().filter(|wait| wait.us > 0).map(|wait| {
+        vec![
+            Inline::foreign(&wait.reason),
+            Inline::text(format!(" {}", timeline::seconds(wait.us))),
+        ]
+    });
+    let state = match walked.deviations.len() {
+        0 => "verified".to_owned(),
+        n => phrase::count(n, "deviation"),
+    };
+    [
+        words(walked.phase.to_string()),
+        words(timeline::seconds(walked.started_us)),
+        number(walked.steps),
+        words(timeline::seconds(walked.steps_us)),
+        joined(waits),
+        number(walked.probes),
+        number(walked.taps),
+        number(walked.evidence),
+        words(state),
+        joined(walked.faults.iter().map(|fault| code(fault.as_str()))),
+        vec![phrase::gate(&walked.gate)],
+    ]
+}
+
+fn scenarios(page: &mut Page, testbed: &Testbed) {
+    page.line([
+        Inline::see("flows"),
+        Inline::text(
+            " lists the flows of the testbed: who may, and who must not, reach what. Each was asked \
+             after each phase had been reached, in each family that is live at both ends, and always \
+             with literal addresses, so that the family was certain. Users' journeys by name are \
+             judged apart.",
+        ),
+    ]);
+    let rows = testbed.flows.iter().map(|flow: &Flow| {
+        let traffic: Vec<_> = flow.traffic.iter().map(carried).collect();
+        let intent = match flow.intent {
+            Intent::Allow => "must pass",
+            Intent::Deny => "must not pass",
+        };
+        [
+            foreign(&flow.name),
+            words(flow.from.to_string()),
+            words(flow.to.to_string()),
+            foreign(&traffic.join(", ")),
+            words(intent),
+        ]
+    });
+    page.table(
+        "flows",
+        "Flows of the testbed",
+        ["Flow", "From", "To", "Traffic", "Intent"],
+        rows.collect(),
+    );
+}
+
+/// `https (tcp/443)`, `ping`, `any`.
+fn carried(traffic: &Traffic) -> String {
+    match traffic {
+        Traffic::Port { word, port } if *word != port.to_string() => format!("{word} ({port})"),
+        other => other.to_string(),
+    }
+}
+
+fn management(page: &mut Page, testbed: &Testbed) {
+    let rows: Vec<_> = testbed
+        .nodes
+        .values()
+        .flat_map(|node| node.interfaces.iter().map(move |interface| (node, interface)))
+        .filter(|(_, interface)| testbed.plane(interface) == Plane::Management)
+        .map(|(node, interface)| {
+            let [a, b, c, d] =
+                Phase::ALL.map(|p| words(topology::state(*interface.families.in_phase(p))));
+            let addresses = interface.addresses.iter().map(|a| code(a.ip().to_string()));
+            [code(node.name.as_str()), joined(addresses), a, b, c, d]
+        })
+        .collect();
+    if rows.is_empty() {
+        page.words("The testbed has no management plane: no node was judged as manageable.");
+        return;
+    }
+    page.line([
+        Inline::text(
+            "Nodes are administered over segments of their own; nothing may be forwarded between \
+             them and the data plane. ",
+        ),
+        Inline::see("management"),
+        Inline::text(" lists the management endpoints and the families they have in each phase."),
+    ]);
+    page.table(
+        "management",
+        "Management endpoints",
+        ["Node", "Addresses", "IPv4-only", "Partial", "Dual-stack", "IPv6-only"],
+        rows,
+    );
+}
+
+/// Rules of a label on a hook of a node: for IPv4, for IPv6, for both at once.
+type Parity = BTreeMap<(String, &'static str, String), [usize; 3]>;
+
+fn policies(page: &mut Page, run: &Run) {
+    let phase = run.phases.iter().map(|walked| walked.phase).find(|p| *p == Phase::DualStack);
+    let phase = phase.or(run.phases.last().map(|walked| walked.phase)).unwrap_or(Phase::DualStack);
+    let parity = parity(&Stage::new(&Arc::new(run.testbed.clone()), phase));
+    if parity.is_empty() {
+        page.words("No node of the testbed filters packets.");
+        return;
+    }
+    page.line([
+        Inline::text(
+            "The packet filters follow from the flows: what no flow allows is dropped. A rule that \
+             exists in one family only is where IPv4 and IPv6 policy can drift apart. ",
+        ),
+        Inline::see("policies"),
+        Inline::text(format!(
+            " compares the families in the {phase} phase, as planned; whether the kernel holds these \
+             rules, and whether packets meet them, are questions of the checks."
+        )),
+    ]);
+    let rows = parity.into_iter().map(|((node, hook, label), [v4, v6, both])| {
+        let parity = match (v4, v6) {
+            (0, 0) => "same rule",
+            (_, 0) => "only IPv4",
+            (0, _) => "only IPv6",
+            (a, b) if a == b => "alike",
+            _ => "differ in number",
+        };
+        [
+            code(node),
+            words(hook),
+            foreign(&label),
+            number(v4),
+            number(v6),
+            number(both),
+            words(parity),
+        ]
+    });
+    page.table(
+        "policies",
+        &format!("Rules per family in the {phase} phase, by what they come from"),
+        ["Node", "Packets", "Comes from", "IPv4 rules", "IPv6 rules", "Rules for both", "Parity"],
+        rows.collect(),
+    );
+}
+
+fn parity(stage: &Stage) -> Parity {
+    let mut parity = Parity::new();
+    for (name, node) in &stage.nodes {
+        for chain in &node.filter.chains {
+            let hook = match chain.hook {
+                Hook::Input => "to the node",
+                Hook::Forward => "forwarded",
+                Hook::Output => "from the node",
+            };
+            for rule in &chain.rules {
+                let key = (name.to_string(), hook, rule.label.clone());
+                parity.entry(key).or_default()[slot(rule)] += 1;
+            }
+        }
+    }
+    parity
+}
+
+fn slot(rule: &Rule) -> usize {
+    match rule.family() {
+        Some(Family::V4) => 0,
+        Some(Family::V6) => 1,
+        None => 2,
+    }
+}

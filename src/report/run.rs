@@ -1,0 +1,180 @@
+//! What `run.json` holds: everything that was done and found, as keys and values. Sentences are made from it when the
+//! report is written, so that an old run can be written again by a newer program.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::gate::Gate;
+use crate::model::{
+    finding::Finding,
+    gate::Gate as Rule,
+    name::FaultName,
+    phase::Phase,
+    testbed::Testbed,
+    verdict::{Judgement, Verdict},
+};
+
+/// The version of the form of `run.json`. It grows when a reader of the older form would be misled.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// A run of the program: one testbed, one walk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Run {
+    /// `FORMAT_VERSION` of the program that wrote it.
+    pub format_version: u32,
+    /// The program.
+    pub tool: Tool,
+    /// The command line, word by word.
+    pub command: Vec<String>,
+    /// When the run began: UTC, RFC 3339.
+    pub started: String,
+    /// The files that were read.
+    pub inputs: Vec<Input>,
+    /// The testbed with every reference resolved.
+    pub testbed: Testbed,
+    /// Facts about the machine by name, for example `kernel`.
+    pub environment: BTreeMap<String, String>,
+    /// The phases that were entered, in the order of the walk.
+    pub phases: Vec<PhaseRun>,
+    /// What is wrong, one root cause each, worst first.
+    pub findings: Vec<Finding>,
+    /// How the run ended.
+    pub outcome: Ending,
+    /// Where the time went.
+    pub timings: Timings,
+}
+
+/// The program that made the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Tool {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// A file that was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Input {
+    /// What it was read as, for example `testbed` or `faults`.
+    pub role: String,
+    /// Its name as given.
+    pub file: String,
+    /// SHA-256 of its bytes, in hexadecimal.
+    pub sha256: String,
+}
+
+/// What happened in a phase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PhaseRun {
+    /// The phase.
+    pub phase: Phase,
+    /// When its first step began, in microseconds from the start of the run.
+    pub started_us: u64,
+    /// When its last judgement was made, likewise.
+    pub ended_us: u64,
+    /// Steps that were applied.
+    pub steps: u32,
+    /// Microseconds that the steps took.
+    pub steps_us: u64,
+    /// What was waited for after the steps, in order.
+    pub waits: Vec<Wait>,
+    /// Where the kernel's state was not as the stage says, in words. Empty when it was verified.
+    pub deviations: Vec<String>,
+    /// The faults that were planted on purpose.
+    pub faults: Vec<FaultName>,
+    /// Probes that were sent.
+    pub probes: u32,
+    /// Taps that were opened.
+    pub taps: u32,
+    /// Pieces of evidence that were recorded.
+    pub evidence: u32,
+    /// Every check's verdict on every subject.
+    pub judgements: Vec<Judgement>,
+    /// Whether the phase may be left for the next one.
+    pub gate: Gate,
+}
+
+impl PhaseRun {
+    /// Decides whether the phase may be left, by the rule of the phase and the findings of the whole run.
+    pub fn decide_gate(&mut self, rule: &Rule, findings: &[Finding]) {
+        self.gate =
+            Gate::decide(self.phase, rule, &self.judgements, self.deviations.len(), findings);
+    }
+
+    /// Microseconds that protocols forced the phase to wait.
+    pub fn forced_waits_us(&self) -> u64 {
+        self.waits.iter().map(|wait| wait.us).sum()
+    }
+
+    /// The number of judgements with a verdict.
+    pub fn count(&self, verdict: Verdict) -> usize {
+        self.judgements.iter().filter(|judgement| judgement.verdict == verdict).count()
+    }
+}
+
+/// Something that had to be waited for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Wait {
+    /// What for, for example `duplicate address detection`.
+    pub reason: String,
+    /// Microseconds.
+    pub us: u64,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", tag = "how")]
+pub enum Ending {
+    /// Every phase that was asked for was walked.
+    Complete,
+    /// A step failed; the lab was taken back to the phase before.
+    RolledBack {
+        /// The phase that could not be reached.
+        phase: Phase,
+        /// Why.
+        reason: String,
+    },
+    /// The run was stopped before its end.
+    Interrupted {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Ending {
+    /// Whether the run holds all that was asked for.
+    pub fn is_complete(&self) -> bool {
+        *self == Self::Complete
+    }
+}
+
+/// Where the time went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Timings {
+    /// The whole run, in microseconds.
+    pub wall_us: u64,
+    /// Waits that protocols force (duplicate address detection, time limits), in microseconds.
+    pub forced_waits_us: u64,
+    /// Building the lab, in microseconds.
+    pub build_us: u64,
+}
+
+impl Run {
+    /// The phases that faults were planted in, and which.
+    pub fn planted(&self) -> impl Iterator<Item = (&FaultName, Phase)> {
+        self.phases.iter().flat_map(|walked| walked.faults.iter().map(|name| (name, walked.phase)))
+    }
+
+    /// What happened in a phase; `None` if it was not entered.
+    pub fn walked(&self, phase: Phase) -> Option<&PhaseRun> {
+        self.phases.iter().find(|walked| walked.phase == phase)
+    }
+
+    /// Whether every phase of a migration was entered and the run ended in order.
+    pub fn is_complete(&self) -> bool {
+        self.outcome.is_complete()
+    }
+}

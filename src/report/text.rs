@@ -1,0 +1,87 @@
+//! Sentences: the catalogue's texts with the values of a finding in them. A value stays a separate node of foreign text,
+//! so that nothing a device says can become markup.
+
+use std::collections::BTreeMap;
+
+use super::document::Inline;
+use crate::{
+    check::{CHECKS, Case, Text},
+    model::finding::Finding,
+};
+
+/// The words of the checks that a run was made with.
+#[derive(Clone, Debug)]
+pub struct Catalogue(Vec<&'static Text>);
+
+impl Catalogue {
+    /// The words of every check of this program.
+    pub fn of_this_program() -> Self {
+        CHECKS.iter().map(|check| check.text()).collect()
+    }
+
+    /// Every check, in the order of the report.
+    pub fn iter(&self) -> impl Iterator<Item = &'static Text> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// The words of a check; `None` for one that this program does not know, as in the run of another version.
+    pub fn text(&self, id: &str) -> Option<&'static Text> {
+        self.iter().find(|text| text.id == id)
+    }
+
+    /// The sentences of a case of a check.
+    pub fn case(&self, id: &str, case: &str) -> Option<&'static Case> {
+        self.text(id)?.case(case)
+    }
+}
+
+impl FromIterator<&'static Text> for Catalogue {
+    fn from_iter<I: IntoIterator<Item = &'static Text>>(texts: I) -> Self {
+        Self(texts.into_iter().collect())
+    }
+}
+
+/// A sentence with its values filled in. A placeholder without a value is shown as such, never left out.
+pub fn fill(sentence: &str, values: &BTreeMap<String, String>) -> Vec<Inline> {
+    let mut filled = Vec::new();
+    let mut rest = sentence;
+    while let Some((before, after)) = rest.split_once('{') {
+        let Some((name, after)) = after.split_once('}') else { break };
+        filled.push(Inline::text(before));
+        filled.push(match values.get(name) {
+            Some(value) => Inline::foreign(value),
+            None => Inline::text("(not stated)"),
+        });
+        rest = after;
+    }
+    filled.push(Inline::text(rest));
+    filled.retain(|inline| *inline != Inline::text(""));
+    filled
+}
+
+/// The verdict of a finding as one sentence of plain text, for a terminal. Control characters in values are made visible.
+pub fn sentence(finding: &Finding) -> String {
+    let case = crate::check::text(&finding.check).and_then(|text| text.case(&finding.case));
+    let Some(case) = case else { return format!("{} ({})", finding.check, finding.case) };
+    fill(case.finding, &finding.args).iter().map(Inline::plain).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_foreign_and_a_missing_one_is_said() {
+        let values = BTreeMap::from([("node".to_owned(), "portal".to_owned())]);
+        assert_eq!(
+            fill("{node} lost {what}.", &values),
+            [
+                Inline::foreign("portal"),
+                Inline::text(" lost "),
+                Inline::text("(not stated)"),
+                Inline::text("."),
+            ]
+        );
+        assert_eq!(fill("an open { brace", &values), [Inline::text("an open { brace")]);
+    }
+}

@@ -1,0 +1,63 @@
+//! What a router of a node announces: by plan, or as a fault bends it.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::{
+    model::{answer::HeardPrefix, fault::AdvertisementFault, mac::Mac, segment::Advertisement},
+    wire::ra::Announcement,
+};
+
+/// `AdvValidLifetime` and `AdvPreferredLifetime` in seconds: the defaults of RFC 4861 section 6.2.1.
+const PREFIX_LIFETIMES_S: (u32, u32) = (2_592_000, 604_800);
+/// How long announced servers may be used, in seconds: three times `MaxRtrAdvInterval` (RFC 8106 section 5.1).
+const DNS_LIFETIME_S: u32 = 39;
+
+pub(super) fn planned(
+    mac: Mac,
+    plan: &Advertisement,
+    prefix: IpNet,
+    mtu: u32,
+    dns: &[IpAddr],
+) -> Announcement {
+    let (valid_s, preferred_s) = PREFIX_LIFETIMES_S;
+    let v6 = |address: &IpAddr| match address {
+        IpAddr::V6(address) => Some(*address),
+        IpAddr::V4(_) => None,
+    };
+    Announcement {
+        hop_limit: 64,
+        managed: plan.managed,
+        other: plan.other,
+        lifetime_s: plan.lifetime_s,
+        mac,
+        mtu: Some(mtu),
+        prefixes: vec![HeardPrefix {
+            prefix: prefix.trunc(),
+            on_link: plan.on_link,
+            autonomous: plan.autonomous,
+            valid_s,
+            preferred_s,
+        }],
+        dns: dns.iter().filter_map(v6).collect(),
+        dns_lifetime_s: DNS_LIFETIME_S,
+    }
+}
+
+/// Silence is not bent: then there is no announcement at all.
+pub(super) fn bend(announcement: &mut Announcement, change: AdvertisementFault) {
+    match change {
+        AdvertisementFault::Silent => {}
+        AdvertisementFault::NotOnLink => {
+            announcement.prefixes.iter_mut().for_each(|prefix| prefix.on_link = false);
+        }
+        AdvertisementFault::AutonomousInverted => {
+            announcement.prefixes.iter_mut().for_each(|prefix| prefix.autonomous ^= true);
+        }
+        AdvertisementFault::ManagedInverted => announcement.managed ^= true,
+        AdvertisementFault::LifetimeZero => announcement.lifetime_s = 0,
+        AdvertisementFault::NoDns => announcement.dns.clear(),
+        AdvertisementFault::Mtu(mtu) => announcement.mtu = Some(mtu),
+    }
+}

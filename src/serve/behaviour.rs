@@ -1,0 +1,69 @@
+//! What services do at this moment: what they were told, as faults bend it. Asked anew for every request, so that a
+//! change needs no service to be stopped.
+
+use std::collections::BTreeMap;
+use std::{net::IpAddr, time::Duration};
+
+use hickory_proto::rr::{Name, RecordType};
+
+use super::zone::{Catalog, wire_name};
+use crate::model::{
+    family::Family,
+    fault::{ContentFault, Sabotage, WrongAnswer},
+    name::ServiceName,
+};
+
+/// A zone and the servers that a resolver asks for it.
+pub(super) type Delegation = (Name, Vec<IpAddr>);
+
+/// What the services of a node do.
+#[derive(Default)]
+pub(super) struct Behaviour {
+    pub(super) catalogs: BTreeMap<ServiceName, Catalog>,
+    pub(super) delegations: BTreeMap<ServiceName, Vec<Delegation>>,
+    pub(super) faults: Vec<Sabotage>,
+}
+
+impl Behaviour {
+    /// How much later a service answers users of a family.
+    pub(super) fn delay(&self, service: &ServiceName, family: Family) -> Duration {
+        let of = |fault: &Sabotage| match fault {
+            Sabotage::Delay { service: s, family: f, ms, .. } if s == service && *f == family => {
+                Some(Duration::from_millis(u64::from(*ms)))
+            }
+            _ => None,
+        };
+        self.faults.iter().filter_map(of).sum()
+    }
+
+    /// Whether a web service shows users of a family something else.
+    pub(super) fn differs(&self, service: &ServiceName, family: Family, how: ContentFault) -> bool {
+        self.faults.iter().any(|fault| match fault {
+            Sabotage::ServeDifferently { service: s, family: f, how: h, .. } => {
+                (s, *f, *h) == (service, family, how)
+            }
+            _ => false,
+        })
+    }
+
+    /// How a question for an address is answered wrongly, where it is.
+    pub(super) fn wrong(&self, asked: &Name, rtype: RecordType) -> Option<WrongAnswer> {
+        self.faults.iter().find_map(|fault| match fault {
+            Sabotage::AnswerWrongly { name, family, how, .. }
+                if address_type(*family) == rtype
+                    && name.as_ref().is_none_or(|n| wire_name(n) == *asked) =>
+            {
+                Some(*how)
+            }
+            _ => None,
+        })
+    }
+}
+
+/// The type of the records that hold addresses of a family.
+fn address_type(family: Family) -> RecordType {
+    match family {
+        Family::V4 => RecordType::A,
+        Family::V6 => RecordType::AAAA,
+    }
+}

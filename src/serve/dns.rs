@@ -1,0 +1,88 @@
+//! The authoritative name server (RFC 1034, RFC 1035).
+//!
+//! It speaks through `hickory-proto` and not through `hickory-server`: that one opens a task per connection which
+//! outlives its socket, hides which address was asked, and cannot be made to answer wrongly on purpose. What is needed
+//! besides is a look-up in a map.
+
+use hickory_proto::{
+    op::{Message, ResponseCode},
+    rr::Record,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use super::{
+    behaviour::Behaviour,
+    question::{Question, Unasked},
+    speaker::Speaker,
+    zone::Catalog,
+};
+use crate::model::{
+    family::Family,
+    name::ServiceName,
+    service::{ServiceKind, Transport},
+};
+
+/// What goes back to a query; `None` is silence.
+pub(super) async fn answer(
+    speaker: &Speaker,
+    octets: &[u8],
+    transport: Transport,
+    family: Family,
+) -> Option<Vec<u8>> {
+    let question = match Question::read(octets, transport) {
+        Ok(question) => question,
+        Err(Unasked::Ignore) => return None,
+        Err(Unasked::Reply(reply)) => return Some(reply),
+    };
+    speaker.hold_back(family).await;
+    let behaviour = speaker.premises.behaviour();
+    let wrong = behaviour.wrong(question.name(), question.rtype());
+    let reply = match (wrong, speaker.kind) {
+        (Some(how), _) => question.bent(how, soa_of(&behaviour, &speaker.service, &question))?,
+        (None, ServiceKind::Resolver) => {
+            let delegations = behaviour.delegations.get(&speaker.service);
+            super::resolver::resolve(
+                &question,
+                delegations.map_or(&[], Vec::as_slice),
+                &speaker.premises.namespace,
+            )
+            .await
+        }
+        (None, _) => look_up(&question, behaviour.catalogs.get(&speaker.service)),
+    };
+    Some(question.write(&reply))
+}
+
+/// Queries over a connection, one after another, each behind its length (RFC 7766 section 8).
+pub(super) async fn converse(
+    speaker: &Speaker,
+    mut stream: TcpStream,
+    family: Family,
+) -> std::io::Result<()> {
+    loop {
+        let length = stream.read_u16().await?;
+        let mut query = vec![0; length.into()];
+        stream.read_exact(&mut query).await?;
+        let Some(reply) = answer(speaker, &query, Transport::Tcp, family).await else { continue };
+        let length = u16::try_from(reply.len()).map_err(std::io::Error::other)?;
+        stream.write_all(&[&length.to_be_bytes()[..], &reply].concat()).await?;
+    }
+}
+
+fn soa_of(behaviour: &Behaviour, service: &ServiceName, question: &Question) -> Option<Record> {
+    behaviour.catalogs.get(service)?.soa(question.name())
+}
+
+/// REFUSED outside the zones, as every authoritative server that is asked what is not its business.
+fn look_up(question: &Question, catalog: Option<&Catalog>) -> Message {
+    let found = catalog.and_then(|catalog| catalog.find(question.name(), question.rtype()));
+    let Some(found) = found else { return question.reply(ResponseCode::Refused) };
+    let mut reply = question.reply(found.code);
+    reply.metadata.authoritative = true;
+    reply.answers = found.answers;
+    reply.authorities.extend(found.soa);
+    reply
+}

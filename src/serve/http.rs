@@ -1,0 +1,129 @@
+//! The web service (RFC 9110, RFC 9112): a page that tells who served it, over which family, and how fresh it is.
+
+use std::convert::Infallible;
+
+use http_body_util::Full;
+use hyper::{
+    Method, Request, Response, StatusCode, Version,
+    body::{Bytes, Incoming},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{
+    host_header::{Host, host},
+    shared::Shared,
+    speaker::Speaker,
+};
+use crate::{
+    model::{family::Family, fault::ContentFault},
+    wire::page::{SERVED_BY, STAMP, mark},
+};
+
+/// The largest body that `?size=` gives, in octets.
+const MOST_OCTETS: usize = 1 << 20;
+
+/// Answers requests until the user closes the connection.
+pub(super) async fn converse(
+    speaker: &Speaker,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    family: Family,
+) -> Result<(), hyper::Error> {
+    let service = service_fn(|request: Request<Incoming>| async move {
+        speaker.hold_back(family).await;
+        Ok::<_, Infallible>(answer(speaker, &request, family))
+    });
+    // A user who has said everything and closes its side still gets its answer.
+    let mut protocol = http1::Builder::new();
+    protocol.half_close(true).serve_connection(TokioIo::new(stream), service).await
+}
+
+fn answer<B>(speaker: &Speaker, request: &Request<B>, family: Family) -> Response<Full<Bytes>> {
+    let behaviour = speaker.premises.behaviour();
+    let differs = |how| behaviour.differs(&speaker.service, family, how);
+    let page = page(speaker, request, differs);
+    let title = match page {
+        Ok(_) if differs(ContentFault::OtherBody) => "another page altogether",
+        Ok(_) => "at your service",
+        Err(status) => status.canonical_reason().unwrap_or("no"),
+    };
+    let stamp = if differs(ContentFault::Stale) {
+        Shared::old_stamp()
+    } else {
+        speaker.premises.shared.stamp()
+    };
+    let body = body(speaker, title, &stamp, family, page.unwrap_or(0));
+    respond(speaker, family, page.err().unwrap_or(StatusCode::OK), &stamp, body)
+}
+
+/// The least number of octets of the page that is asked for, or why there is none.
+fn page<B>(
+    speaker: &Speaker,
+    request: &Request<B>,
+    differs: impl Fn(ContentFault) -> bool,
+) -> Result<usize, StatusCode> {
+    match host(request.headers()) {
+        Host::Bad => Err(StatusCode::BAD_REQUEST),
+        Host::Missing if request.version() > Version::HTTP_10 => Err(StatusCode::BAD_REQUEST),
+        Host::Bracketed if differs(ContentFault::RejectsBrackets) => Err(StatusCode::BAD_REQUEST),
+        _ if differs(ContentFault::Unavailable) => Err(StatusCode::SERVICE_UNAVAILABLE),
+        _ if !matches!(*request.method(), Method::GET | Method::HEAD) => {
+            Err(StatusCode::METHOD_NOT_ALLOWED)
+        }
+        _ => size(speaker, request).ok_or(StatusCode::NOT_FOUND),
+    }
+}
+
+fn respond(
+    speaker: &Speaker,
+    family: Family,
+    status: StatusCode,
+    stamp: &str,
+    body: String,
+) -> Response<Full<Bytes>> {
+    let served_by = format!("{}/{}/{}", speaker.premises.node.name, speaker.service, family.word());
+    let mut response = Response::builder()
+        .status(status)
+        .header(CONTENT_TYPE, "text/html; charset=utf-8")
+        .header(CACHE_CONTROL, "no-store")
+        .header(STAMP, stamp)
+        .header(SERVED_BY, served_by);
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        response = response.header(ALLOW, "GET, HEAD");
+    }
+    response.body(Full::new(body.into())).expect("names and numbers are header values")
+}
+
+/// What the path and the query say about the size; `None` where there is no such page.
+fn size<B>(speaker: &Speaker, request: &Request<B>) -> Option<usize> {
+    let own = speaker.premises.node.service(speaker.service.as_str());
+    let fixed = match request.uri().path() {
+        "/" => 0,
+        "/10k" => 10_000,
+        "/20k" => 20_000,
+        path if own.is_some_and(|service| service.path == path) => 0,
+        _ => return None,
+    };
+    let asked = request.uri().query().and_then(|query| query.strip_prefix("size="));
+    Some(asked.and_then(|size| size.parse().ok()).unwrap_or(fixed).min(MOST_OCTETS))
+}
+
+/// A page, filled up with a comment to exactly so many octets if it is shorter.
+fn body(speaker: &Speaker, title: &str, stamp: &str, family: Family, octets: usize) -> String {
+    let (node, service) = (&speaker.premises.node.name, &speaker.service);
+    let head = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{node}</title>\n\
+         <h1>{service} of {node}: {title}</h1>\n{}\n",
+        mark(stamp, family)
+    );
+    let (open, close) = ("<!--", "-->\n");
+    let missing = octets.saturating_sub(head.len() + open.len() + close.len());
+    if missing == 0 {
+        return head;
+    }
+    let filling: String = "sixwalk ".chars().cycle().take(missing).collect();
+    [head.as_str(), open, &filling, close].concat()
+}

@@ -1,0 +1,42 @@
+//! The built-in services of the nodes: one kind, one file. What a node serves is said by `Change`s and bent by
+//! `Sabotage`s; [`ServiceHost`] brings its sockets in line with both. All of them run on the one runtime of the program,
+//! on sockets that were opened inside the node's namespace, and a node that serves nothing costs nothing.
+//!
+//! ```text
+//! Change ──┐
+//!          ├─> orders ─┬─> places ──────> listener ─> conversation ─> http, dns, ssh …
+//! Sabotage ┘           ├─> behaviour ───────────────────────┘ (asked anew for each request)
+//!                      └─> announced ───> router
+//! ```
+
+mod authority;
+mod shared;
+mod socket;
+mod zone;
+mod behaviour;
+mod announcement;
+mod orders;
+mod doors;
+mod syslog;
+mod premises;
+mod speaker;
+mod host_header;
+mod http;
+mod https;
+mod question;
+mod resolver;
+mod dns;
+mod ssh;
+mod ntp;
+mod echo;
+mod conversation;
+mod listener;
+mod router;
+mod error;
+mod service_host;
+
+pub use authority::CertificateError;
+pub use error::ServeError;
+pub use router::Router;
+pub use service_host::ServiceHost;
+pub use shared::Shared;

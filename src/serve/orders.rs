@@ -1,0 +1,215 @@
+//! What a node is told to serve, and what follows from it: sockets, behaviour, announcements. Pure: faults bend what is
+//! derived and leave the orders themselves as they are, so that taking a fault back needs no memory of what was before.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+};
+
+use super::{
+    announcement,
+    behaviour::{Behaviour, Delegation},
+    zone::{Catalog, wire_name},
+};
+use crate::{
+    model::{
+        family::Family,
+        fault::{AdvertisementFault, Sabotage},
+        name::{DomainName, InterfaceName, ServiceName},
+        node::Node,
+        record::{Record, RecordData, Zone},
+        service::{ServiceKind, Transport},
+    },
+    wire::ra::Announcement,
+};
+
+/// What a node is told.
+#[derive(Clone, Default)]
+pub(super) struct Orders {
+    pub(super) listeners: BTreeSet<(ServiceName, IpAddr)>,
+    pub(super) zones: BTreeMap<ServiceName, Vec<Zone>>,
+    pub(super) delegations: BTreeMap<ServiceName, Vec<(DomainName, Vec<IpAddr>)>>,
+    pub(super) announcements: BTreeMap<InterfaceName, Announcement>,
+    pub(super) faults: Vec<Sabotage>,
+}
+
+/// Where a service listens.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) transport: Transport,
+    pub(super) address: SocketAddr,
+    pub(super) service: ServiceName,
+    pub(super) kind: ServiceKind,
+}
+
+impl Orders {
+    /// The sockets that are to be open.
+    pub(super) fn places(&self, node: &Node) -> BTreeSet<Place> {
+        let told = self.listeners.iter().filter(|(service, ip)| self.is_open(service, *ip));
+        let places = told.flat_map(|(name, ip)| {
+            let service = node.service(name.as_str());
+            service.into_iter().flat_map(|service| {
+                service.ports().map(|port| Place {
+                    transport: port.transport,
+                    address: SocketAddr::new(*ip, port.number),
+                    service: name.clone(),
+                    kind: service.kind,
+                })
+            })
+        });
+        places.chain(self.unplanned()).collect()
+    }
+
+    fn is_open(&self, listener: &ServiceName, ip: IpAddr) -> bool {
+        !self.faults.iter().any(|fault| match fault {
+            Sabotage::StopService { service, .. } => service == listener,
+            Sabotage::ListenOnly { service, only, .. } => {
+                service == listener && Family::of(ip) != *only
+            }
+            _ => false,
+        })
+    }
+
+    fn unplanned(&self) -> Vec<Place> {
+        let mut places = Vec::new();
+        for fault in &self.faults {
+            let Sabotage::ExtraListener { families, port, .. } = fault else { continue };
+            places.extend(families.iter().map(|family| Place {
+                transport: Transport::Tcp,
+                address: SocketAddr::new(family.unspecified(), *port),
+                service: "unplanned".parse().expect("a constant that is a name"),
+                kind: ServiceKind::Echo,
+            }));
+        }
+        places
+    }
+
+    /// What the services do.
+    pub(super) fn behaviour(&self) -> Behaviour {
+        let catalog = |(service, zones): (&ServiceName, &Vec<Zone>)| {
+            (service.clone(), Catalog::new(&self.bent_zones(zones)))
+        };
+        let delegations = |(service, zones): (&ServiceName, &Vec<(DomainName, Vec<IpAddr>)>)| {
+            let of = |(origin, servers): &(DomainName, Vec<IpAddr>)| -> Delegation {
+                (wire_name(origin), servers.clone())
+            };
+            (service.clone(), zones.iter().map(of).collect())
+        };
+        Behaviour {
+            catalogs: self.zones.iter().map(catalog).collect(),
+            delegations: self.delegations.iter().map(delegations).collect(),
+            faults: self.faults.clone(),
+        }
+    }
+
+    /// Whether some zone has room for a name.
+    pub(super) fn has_zone_for(&self, name: &DomainName) -> bool {
+        self.zones.values().flatten().any(|zone| name.is_within(&zone.origin))
+    }
+
+    fn bent_zones(&self, zones: &[Zone]) -> Vec<Zone> {
+        let mut zones = zones.to_vec();
+        for fault in &self.faults {
+            for zone in &mut zones {
+                bend_zone(zone, fault);
+            }
+        }
+        zones
+    }
+
+    /// What is announced, interface by interface.
+    pub(super) fn announced(&self) -> BTreeMap<InterfaceName, Announcement> {
+        let mut announced = self.announcements.clone();
+        for fault in &self.faults {
+            let Sabotage::AdvertiseWrongly { interface, change, .. } = fault else { continue };
+            if *change == AdvertisementFault::Silent {
+                announced.remove(interface);
+            } else if let Some(announcement) = announced.get_mut(interface) {
+                announcement::bend(announcement, *change);
+            }
+        }
+        announced
+    }
+}
+
+fn bend_zone(zone: &mut Zone, fault: &Sabotage) {
+    match fault {
+        Sabotage::SetRecord { name, data, .. } if name.is_within(&zone.origin) => {
+            let same = |record: &Record| record.name == *name && is_same_type(&record.data, data);
+            zone.extra.retain(|record| !same(record));
+            zone.extra.push(Record { name: name.clone(), data: data.clone() });
+        }
+        Sabotage::RemoveRecord { name, family, .. } => {
+            zone.extra.retain(|record| record.name != *name || !is_of(record, *family));
+        }
+        _ => {}
+    }
+}
+
+fn is_same_type(one: &RecordData, other: &RecordData) -> bool {
+    match (one, other) {
+        (RecordData::Address(one), RecordData::Address(other)) => one.is_ipv4() == other.is_ipv4(),
+        _ => std::mem::discriminant(one) == std::mem::discriminant(other),
+    }
+}
+
+/// Whether a record is an address of a family, or a pointer from one.
+fn is_of(record: &Record, family: Family) -> bool {
+    match &record.data {
+        RecordData::Address(address) => address.is_ipv4() == (family == Family::V4),
+        RecordData::Pointer(_) => record.name.as_str().ends_with(match family {
+            Family::V4 => ".in-addr.arpa",
+            Family::V6 => ".ip6.arpa",
+        }),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn zone() -> Zone {
+        let address = |text: &str| Record {
+            name: "portal.dc.test".parse().unwrap(),
+            data: RecordData::Address(text.parse().unwrap()),
+        };
+        Zone {
+            origin: "dc.test".parse().unwrap(),
+            servers: Vec::new(),
+            extra: vec![address("192.0.2.1"), address("2001:db8::1")],
+        }
+    }
+
+    fn addresses(fault: &Sabotage) -> Vec<String> {
+        let mut zone = zone();
+        bend_zone(&mut zone, fault);
+        let text = |record: &Record| match &record.data {
+            RecordData::Address(address) => address.to_string(),
+            other => format!("{other:?}"),
+        };
+        zone.extra.iter().map(text).collect()
+    }
+
+    #[test]
+    fn a_record_is_replaced_within_its_type() {
+        let set = |text: &str| Sabotage::SetRecord {
+            node: "ns".parse().unwrap(),
+            name: "portal.dc.test".parse().unwrap(),
+            data: RecordData::Address(text.parse().unwrap()),
+        };
+        assert_eq!(addresses(&set("2001:db8::dead")), ["192.0.2.1", "2001:db8::dead"]);
+        assert_eq!(addresses(&set("::ffff:192.0.2.9")), ["192.0.2.1", "::ffff:192.0.2.9"]);
+    }
+
+    #[test]
+    fn the_addresses_of_one_family_are_removed() {
+        let remove = |family| Sabotage::RemoveRecord {
+            node: "ns".parse().unwrap(),
+            name: "portal.dc.test".parse().unwrap(),
+            family,
+        };
+        assert_eq!(addresses(&remove(Family::V6)), ["192.0.2.1"]);
+        assert_eq!(addresses(&remove(Family::V4)), ["2001:db8::1"]);
+    }
+}

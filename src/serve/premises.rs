@@ -1,0 +1,62 @@
+//! What the services of one node share.
+
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
+};
+
+use super::{behaviour::Behaviour, doors::Doors, shared::Shared, syslog::Sink};
+use crate::{
+    model::{
+        name::DomainName,
+        node::{Address, Node},
+    },
+    net::namespace::Namespace,
+};
+
+/// What the services of one node share. A running service holds it, and looks up its behaviour anew for every request.
+pub(super) struct Premises {
+    pub(super) node: Node,
+    pub(super) namespace: Namespace,
+    pub(super) shared: Arc<Shared>,
+    pub(super) sink: Mutex<Sink>,
+    behaviour: RwLock<Arc<Behaviour>>,
+    /// TLS, once an HTTPS service has been opened.
+    pub(super) doors: OnceLock<Doors>,
+    /// SSH, once a management interface has been asked.
+    pub(super) ssh: OnceLock<Arc<russh::server::Config>>,
+}
+
+impl Premises {
+    pub(super) fn new(node: Node, namespace: Namespace, shared: Arc<Shared>) -> Self {
+        Self {
+            node,
+            namespace,
+            shared,
+            sink: Mutex::default(),
+            behaviour: RwLock::default(),
+            doors: OnceLock::new(),
+            ssh: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn behaviour(&self) -> Arc<Behaviour> {
+        Arc::clone(&self.behaviour.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn behave(&self, behaviour: Behaviour) {
+        *self.behaviour.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(behaviour);
+    }
+
+    /// The published names of the node.
+    pub(super) fn names(&self) -> Vec<DomainName> {
+        let services = self.node.services.iter();
+        services.flat_map(|service| service.names.iter().cloned()).collect()
+    }
+
+    /// The planned addresses of the node, live or not.
+    pub(super) fn addresses(&self) -> Vec<IpAddr> {
+        let interfaces = self.node.interfaces.iter();
+        interfaces.flat_map(|interface| interface.addresses.iter().map(Address::ip)).collect()
+    }
+}

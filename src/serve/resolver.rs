@@ -1,0 +1,211 @@
+//! The recursive resolver of the lab (RFC 1034 section 5.3.3). There is no root in a lab: it is told the zones and their
+//! servers and asks these. It has no cache, on purpose: every answer is then one of this moment and this way, and a
+//! phase or a fault shows at once.
+
+use std::{
+    collections::hash_map::RandomState,
+    hash::{BuildHasher, Hasher},
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use hickory_proto::{
+    op::{Edns, Message, MessageType, OpCode, Query, ResponseCode},
+    rr::{Name, RData, Record, RecordType, rdata::CNAME},
+};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, UdpSocket},
+    time::timeout,
+};
+
+use super::{
+    behaviour::Delegation,
+    question::{MOST_OCTETS, Question},
+    zone::MOST_ALIASES,
+};
+use crate::{model::family::Family, net::namespace::Namespace};
+
+/// How long one server may take. A resolver that waits longer than its users do helps nobody: they give it two seconds,
+/// in which a dead server and a live one must both find their place.
+const PATIENCE: Duration = Duration::from_millis(800);
+
+/// Answers a question by asking others. Without RD it has nothing to say, because it knows nothing by itself: REFUSED.
+pub(super) async fn resolve(
+    question: &Question,
+    delegations: &[Delegation],
+    namespace: &Namespace,
+) -> Message {
+    let mut reply = question.reply(ResponseCode::ServFail);
+    reply.metadata.recursion_available = true;
+    if !question.wants_recursion() {
+        reply.metadata.response_code = ResponseCode::Refused;
+        return reply;
+    }
+    let mut asked = question.name().clone();
+    for _ in 0..MOST_ALIASES {
+        let Some(heard) = ask_zone(&asked, question.rtype(), delegations, namespace).await else {
+            break;
+        };
+        let chain = Chain::of(&heard, &asked, question.rtype());
+        reply.metadata.response_code = heard.metadata.response_code;
+        reply.answers.extend(heard.answers);
+        match chain {
+            Chain::Ends => {
+                reply.authorities.extend(heard.authorities.into_iter().filter(is_soa));
+                return reply;
+            }
+            Chain::GoesOn(target) => asked = target,
+            Chain::Loops => break,
+        }
+    }
+    reply.metadata.response_code = ResponseCode::ServFail;
+    reply.answers.clear();
+    reply
+}
+
+fn is_soa(record: &Record) -> bool {
+    record.record_type() == RecordType::SOA
+}
+
+/// Where the aliases of an answer lead.
+enum Chain {
+    /// To the records asked for, or to the word that there are none.
+    Ends,
+    /// To a name that another server knows.
+    GoesOn(Name),
+    /// To themselves.
+    Loops,
+}
+
+impl Chain {
+    fn of(heard: &Message, asked: &Name, rtype: RecordType) -> Self {
+        if rtype == RecordType::CNAME || heard.authorities.iter().any(is_soa) {
+            return Self::Ends;
+        }
+        let mut end = asked;
+        for record in &heard.answers {
+            match &record.data {
+                RData::CNAME(CNAME(target)) if record.name == *end => end = target,
+                _ => {}
+            }
+        }
+        let mut at_end = heard.answers.iter().filter(|record| record.name == *end);
+        match at_end.next().map(Record::record_type) {
+            Some(RecordType::CNAME) => Self::Loops,
+            None if end != asked => Self::GoesOn(end.clone()),
+            Some(_) | None => Self::Ends,
+        }
+    }
+}
+
+/// Asks the servers of the zone that a name is in, until one answers the question.
+async fn ask_zone(
+    name: &Name,
+    rtype: RecordType,
+    delegations: &[Delegation],
+    namespace: &Namespace,
+) -> Option<Message> {
+    let zones = delegations.iter().filter(|(origin, _)| origin.zone_of(name));
+    let (_, servers) = zones.max_by_key(|(origin, _)| origin.num_labels())?;
+    for server in servers {
+        if let Ok(heard) = ask(namespace, *server, name, rtype).await
+            && is_answer(&heard)
+        {
+            return Some(heard);
+        }
+    }
+    None
+}
+
+/// Other codes say that this server cannot help; the next one may.
+fn is_answer(heard: &Message) -> bool {
+    matches!(heard.metadata.response_code, ResponseCode::NoError | ResponseCode::NXDomain)
+}
+
+/// One query to one server, over TCP where UDP was too small for the answer (RFC 7766 section 5).
+async fn ask(
+    namespace: &Namespace,
+    server: IpAddr,
+    name: &Name,
+    rtype: RecordType,
+) -> io::Result<Message> {
+    let server = SocketAddr::new(server, 53);
+    let query = query(name, rtype);
+    let octets = query.to_vec().map_err(io::Error::other)?;
+    let heard = timeout(PATIENCE, over_udp(namespace, server, &octets, &query)).await??;
+    if heard.metadata.truncation {
+        return timeout(PATIENCE, over_tcp(namespace, server, &octets, &query)).await?;
+    }
+    Ok(heard)
+}
+
+fn query(name: &Name, rtype: RecordType) -> Message {
+    let mut query = Message::new(random(), MessageType::Query, OpCode::Query);
+    query.add_query(Query::query(name.clone(), rtype));
+    let mut edns = Edns::new();
+    edns.set_max_payload(MOST_OCTETS);
+    query.set_edns(edns);
+    query
+}
+
+/// Keyed anew for each use by the standard library, from the kernel's random numbers.
+fn random() -> u16 {
+    let [low, high, ..] = RandomState::new().build_hasher().finish().to_le_bytes();
+    u16::from_le_bytes([low, high])
+}
+
+async fn over_udp(
+    namespace: &Namespace,
+    server: SocketAddr,
+    octets: &[u8],
+    query: &Message,
+) -> io::Result<Message> {
+    let socket = namespace.run(|| {
+        let domain = Domain::for_address(server);
+        let socket = Socket::new(domain, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+        socket.connect(&server.into())?;
+        UdpSocket::from_std(socket.into())
+    })?;
+    socket.send(octets).await?;
+    loop {
+        let mut buffer = vec![0; usize::from(MOST_OCTETS)];
+        let length = socket.recv(&mut buffer).await?;
+        buffer.truncate(length);
+        let heard = Message::from_vec(&buffer).map_err(io::Error::other)?;
+        if belongs(&heard, query) {
+            return Ok(heard);
+        }
+    }
+}
+
+async fn over_tcp(
+    namespace: &Namespace,
+    server: SocketAddr,
+    octets: &[u8],
+    query: &Message,
+) -> io::Result<Message> {
+    let socket = namespace.run(|| match Family::of(server.ip()) {
+        Family::V4 => TcpSocket::new_v4(),
+        Family::V6 => TcpSocket::new_v6(),
+    })?;
+    let mut stream = socket.connect(server).await?;
+    let length = u16::try_from(octets.len()).map_err(io::Error::other)?;
+    stream.write_all(&[&length.to_be_bytes()[..], octets].concat()).await?;
+    let mut buffer = vec![0; stream.read_u16().await?.into()];
+    stream.read_exact(&mut buffer).await?;
+    let heard = Message::from_vec(&buffer).map_err(io::Error::other)?;
+    if belongs(&heard, query) {
+        return Ok(heard);
+    }
+    Err(io::Error::other("the reply belongs to another question"))
+}
+
+/// RFC 5452 section 9.1.
+fn belongs(heard: &Message, query: &Message) -> bool {
+    heard.metadata.id == query.metadata.id
+        && heard.metadata.message_type == MessageType::Response
+        && heard.queries == query.queries
+}

@@ -1,0 +1,359 @@
+//! The services of one node.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io, mem,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{
+    announcement,
+    doors::Doors,
+    error::ServeError,
+    listener::Listening,
+    orders::{Orders, Place},
+    premises::Premises,
+    router::Router,
+    shared::Shared,
+    socket::{self, Datagrams},
+    speaker::Speaker,
+};
+use crate::{
+    model::{
+        fault::{ContentFault, Sabotage},
+        name::{InterfaceName, NodeName, ServiceName},
+        node::{Interface, Node},
+        service::{ServiceKind, Transport},
+        step::Change,
+    },
+    net::namespace::Namespace,
+    wire::ra::Announcement,
+};
+
+/// The services of one node. Dropping it closes all of them at once.
+pub struct ServiceHost {
+    premises: Arc<Premises>,
+    state: tokio::sync::Mutex<State>,
+    open: Mutex<BTreeMap<Place, Listening>>,
+}
+
+#[derive(Default)]
+struct State {
+    orders: Orders,
+    routers: BTreeMap<InterfaceName, (Announcement, Router)>,
+}
+
+/// A socket that has been opened and is not served yet.
+enum Socket {
+    Tcp(tokio::net::TcpListener),
+    Udp(Datagrams),
+}
+
+impl ServiceHost {
+    /// A node that serves nothing yet. Nothing is opened and no key is made before it is needed.
+    pub fn new(node: &Node, namespace: Namespace, shared: Arc<Shared>) -> Self {
+        Self {
+            premises: Arc::new(Premises::new(node.clone(), namespace, shared)),
+            state: tokio::sync::Mutex::default(),
+            open: Mutex::default(),
+        }
+    }
+
+    /// Makes a change that concerns services: what is told to listen, to publish, to ask and to announce. When it
+    /// returns, sockets that are to be open are open, and others are closed. A change that fails changes nothing.
+    pub async fn apply(&self, change: &Change) -> Result<(), ServeError> {
+        self.bring_about(|orders| self.take(orders, change)).await
+    }
+
+    /// Plants a fault that concerns services. It bends what changes say, also those made later.
+    pub async fn sabotage(&self, fault: &Sabotage) -> Result<(), ServeError> {
+        self.bring_about(|orders| {
+            self.check_fault(orders, fault)?;
+            orders.faults.push(fault.clone());
+            Ok(())
+        })
+        .await
+    }
+
+    /// Takes all faults back: from now on the node serves what changes said.
+    pub async fn clear_sabotage(&self) -> Result<(), ServeError> {
+        self.bring_about(|orders| {
+            orders.faults.clear();
+            Ok(())
+        })
+        .await
+    }
+
+    /// Who holds which listening socket.
+    pub fn sockets(&self) -> Vec<(Transport, SocketAddr, ServiceName)> {
+        let place = |place: &Place| (place.transport, place.address, place.service.clone());
+        self.open().keys().map(place).collect()
+    }
+
+    /// Who sent syslog messages that hold a token, in the order in which they came.
+    pub fn sink(&self, token: &str) -> Vec<SocketAddr> {
+        self.premises.sink.lock().unwrap_or_else(PoisonError::into_inner).senders(token)
+    }
+
+    fn open(&self) -> MutexGuard<'_, BTreeMap<Place, Listening>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn node(&self) -> &NodeName {
+        &self.premises.node.name
+    }
+
+    async fn bring_about(
+        &self,
+        alter: impl FnOnce(&mut Orders) -> Result<(), ServeError>,
+    ) -> Result<(), ServeError> {
+        let mut state = self.state.lock().await;
+        let State { orders: before, routers } = &mut *state;
+        let mut after = before.clone();
+        alter(&mut after)?;
+        if let Err(error) = self.carry_out(&after, routers).await {
+            // The first error tells what is wrong; going back only closes what was opened.
+            let _ = self.carry_out(before, routers).await;
+            return Err(error);
+        }
+        *before = after;
+        Ok(())
+    }
+
+    fn take(&self, orders: &mut Orders, change: &Change) -> Result<(), ServeError> {
+        match change {
+            Change::Listen { service, address } => {
+                self.service(service, &ServiceKind::ALL)?;
+                orders.listeners.insert((service.clone(), *address));
+            }
+            Change::StopListening { service, address } => {
+                orders.listeners.remove(&(service.clone(), *address));
+            }
+            Change::PublishZones { service, zones } => {
+                self.service(service, &[ServiceKind::Dns])?;
+                orders.zones.insert(service.clone(), zones.clone());
+            }
+            Change::Delegate { service, zones } => {
+                self.service(service, &[ServiceKind::Resolver])?;
+                orders.delegations.insert(service.clone(), zones.clone());
+            }
+            Change::Advertise { interface, plan, prefix, mtu, dns } => {
+                let link = self.interface(interface)?;
+                let announcement = announcement::planned(link.mac, plan, *prefix, *mtu, dns);
+                orders.announcements.insert(interface.clone(), announcement);
+            }
+            Change::StopAdvertising { interface } => {
+                orders.announcements.remove(interface);
+            }
+            other => return Err(self.not_ours(other.to_string())),
+        }
+        Ok(())
+    }
+
+    fn check_fault(&self, orders: &Orders, fault: &Sabotage) -> Result<(), ServeError> {
+        let node = self.node().clone();
+        match fault {
+            Sabotage::ListenOnly { service, .. }
+            | Sabotage::StopService { service, .. }
+            | Sabotage::Delay { service, .. } => self.service(service, &ServiceKind::ALL),
+            Sabotage::ServeDifferently { service, how: ContentFault::OtherCertificate, .. } => {
+                self.service(service, &[ServiceKind::Https])
+            }
+            Sabotage::ServeDifferently { service, .. } => {
+                self.service(service, &[ServiceKind::Http, ServiceKind::Https])
+            }
+            Sabotage::ExtraListener { .. } => Ok(()),
+            Sabotage::SetRecord { name, .. } | Sabotage::RemoveRecord { name, .. } => {
+                let name = name.clone();
+                let known = orders.has_zone_for(&name);
+                if known { Ok(()) } else { Err(ServeError::NoZone { node, name }) }
+            }
+            Sabotage::AnswerWrongly { .. } => self.answers_names(),
+            Sabotage::AdvertiseWrongly { interface, .. } => {
+                let interface = interface.clone();
+                let known = orders.announcements.contains_key(&interface);
+                if known { Ok(()) } else { Err(ServeError::NotAnnouncing { node, interface }) }
+            }
+            other => Err(self.not_ours(format!("{other:?}"))),
+        }
+    }
+
+    fn not_ours(&self, what: String) -> ServeError {
+        ServeError::NotOurs { node: self.node().clone(), what }
+    }
+
+    /// Whether the node has a service of one of these kinds.
+    fn service(&self, name: &ServiceName, kinds: &[ServiceKind]) -> Result<(), ServeError> {
+        match self.premises.node.service(name.as_str()) {
+            Some(service) if kinds.contains(&service.kind) => Ok(()),
+            _ => Err(self.no_service(&format!("`{name}`"), kinds)),
+        }
+    }
+
+    fn answers_names(&self) -> Result<(), ServeError> {
+        let kinds = [ServiceKind::Dns, ServiceKind::Resolver];
+        let known = self.premises.node.services.iter().any(|s| kinds.contains(&s.kind));
+        if known { Ok(()) } else { Err(self.no_service("of any name", &kinds)) }
+    }
+
+    fn no_service(&self, service: &str, kinds: &[ServiceKind]) -> ServeError {
+        let services = &self.premises.node.services;
+        let known: Vec<_> = services.iter().map(|s| format!("`{}` ({})", s.name, s.kind)).collect();
+        let kinds: Vec<_> = kinds.iter().map(|kind| kind.word()).collect();
+        ServeError::NoService {
+            node: self.node().clone(),
+            service: service.to_owned(),
+            kinds: kinds.join(" or "),
+            known: if known.is_empty() { "none".to_owned() } else { known.join(", ") },
+        }
+    }
+
+    fn interface(&self, name: &InterfaceName) -> Result<&Interface, ServeError> {
+        let found = self.premises.node.interfaces.iter().find(|i| i.name == *name);
+        let missing =
+            || ServeError::NoInterface { node: self.node().clone(), interface: name.clone() };
+        found.ok_or_else(missing)
+    }
+
+    /// Brings sockets, behaviour and routers in line with orders.
+    async fn carry_out(
+        &self,
+        orders: &Orders,
+        routers: &mut BTreeMap<InterfaceName, (Announcement, Router)>,
+    ) -> Result<(), ServeError> {
+        self.premises.behave(orders.behaviour());
+        let wanted = orders.places(&self.premises.node);
+        self.close_all_but(&wanted).await;
+        self.open_missing(wanted)?;
+        self.announce(orders, routers).await
+    }
+
+    async fn close_all_but(&self, wanted: &BTreeSet<Place>) {
+        let closing: BTreeMap<_, _> = {
+            let mut open = self.open();
+            let all = mem::take(&mut *open).into_iter();
+            let (kept, closing) = all.partition(|(place, _)| wanted.contains(place));
+            *open = kept;
+            closing
+        };
+        for (_, listening) in closing {
+            listening.stop().await;
+        }
+    }
+
+    /// Opens all sockets that are missing, or none.
+    fn open_missing(&self, wanted: BTreeSet<Place>) -> Result<(), ServeError> {
+        let mut open = self.open();
+        let missing: Vec<_> =
+            wanted.into_iter().filter(|place| !open.contains_key(place)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        if missing.iter().any(|place| place.kind == ServiceKind::Https) {
+            self.set_up_tls()?;
+        }
+        let opened = self.premises.namespace.run(|| Ok(open_sockets(missing)));
+        let opened = opened
+            .map_err(|source| ServeError::Enter { node: self.node().clone(), source })?
+            .map_err(|(place, source)| ServeError::Listen {
+                node: self.node().clone(),
+                service: place.service,
+                transport: place.transport,
+                address: place.address,
+                source,
+            })?;
+        open.extend(opened.into_iter().map(|(place, socket)| {
+            let listening = self.serve(&place, socket);
+            (place, listening)
+        }));
+        Ok(())
+    }
+
+    fn set_up_tls(&self) -> Result<(), ServeError> {
+        if self.premises.doors.get().is_none() {
+            let doors = Doors::new(
+                &self.premises.shared,
+                &self.premises.names(),
+                &self.premises.addresses(),
+            );
+            let doors = doors
+                .map_err(|source| ServeError::Certificate { node: self.node().clone(), source })?;
+            self.premises.doors.get_or_init(|| doors);
+        }
+        Ok(())
+    }
+
+    fn serve(&self, place: &Place, socket: Socket) -> Listening {
+        let speaker = Speaker {
+            service: place.service.clone(),
+            kind: place.kind,
+            premises: Arc::clone(&self.premises),
+        };
+        match socket {
+            Socket::Tcp(socket) => Listening::tcp(socket, speaker),
+            Socket::Udp(socket) => Listening::udp(socket, speaker),
+        }
+    }
+
+    async fn announce(
+        &self,
+        orders: &Orders,
+        routers: &mut BTreeMap<InterfaceName, (Announcement, Router)>,
+    ) -> Result<(), ServeError> {
+        let announced = orders.announced();
+        let all = mem::take(routers).into_iter();
+        let (kept, ending): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            all.partition(|(interface, _)| announced.contains_key(interface));
+        *routers = kept;
+        for (interface, (_, router)) in ending {
+            // A router that is silenced by a fault says no farewell.
+            if !orders.announcements.contains_key(&interface) {
+                router.stop().await;
+            }
+        }
+        for (interface, announcement) in announced {
+            match routers.get_mut(&interface) {
+                Some((said, _)) if *said == announcement => {}
+                Some((said, router)) => {
+                    router.announce(announcement.clone());
+                    *said = announcement;
+                }
+                None => {
+                    let router = self.start_router(&interface, &announcement)?;
+                    routers.insert(interface, (announcement, router));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn start_router(
+        &self,
+        interface: &InterfaceName,
+        announcement: &Announcement,
+    ) -> Result<Router, ServeError> {
+        Router::start(&self.premises.namespace, interface.as_str(), announcement.clone()).map_err(
+            |source| ServeError::Announce {
+                node: self.node().clone(),
+                interface: interface.clone(),
+                source,
+            },
+        )
+    }
+}
+
+fn open_sockets(places: Vec<Place>) -> Result<Vec<(Place, Socket)>, (Place, io::Error)> {
+    let mut opened = Vec::new();
+    for place in places {
+        let socket = match place.transport {
+            Transport::Tcp => socket::listen(place.address).map(Socket::Tcp),
+            Transport::Udp => socket::datagrams(place.address).map(Socket::Udp),
+        };
+        match socket {
+            Ok(socket) => opened.push((place, socket)),
+            Err(error) => return Err((place, error)),
+        }
+    }
+    Ok(opened)
+}

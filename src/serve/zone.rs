@@ -1,0 +1,172 @@
+//! What a name server is authoritative for, and what it finds there (RFC 1034 section 4.3.2).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use hickory_proto::{
+    op::ResponseCode,
+    rr::{
+        Name, RData, Record, RecordType,
+        rdata::{A, AAAA, CNAME, NS, PTR, SOA, TXT},
+    },
+};
+
+use crate::{
+    model::{
+        name::DomainName,
+        record::{self, RecordData, Zone},
+    },
+    stage::zones::server_name,
+};
+
+/// Time to live of every record in seconds, and of negative answers (RFC 2308 section 5). Short, because phases change
+/// records under the feet of programs.
+const TTL_S: u32 = 5;
+/// The longest chain of aliases that is followed.
+pub(super) const MOST_ALIASES: usize = 8;
+
+/// The zones of a name server.
+#[derive(Default)]
+pub(super) struct Catalog {
+    /// The deepest first.
+    zones: Vec<Contents>,
+}
+
+/// The contents of a zone.
+struct Contents {
+    origin: Name,
+    soa: Record,
+    owners: BTreeMap<Name, Vec<RData>>,
+    /// Every name that exists: owners and the names between them and the origin (RFC 8020).
+    names: BTreeSet<Name>,
+}
+
+/// What was found.
+pub(super) struct Found {
+    pub(super) code: ResponseCode,
+    /// The aliases on the way, then the records asked for.
+    pub(super) answers: Vec<Record>,
+    /// The start of authority, where there is nothing to answer with (RFC 2308 section 2).
+    pub(super) soa: Option<Record>,
+}
+
+/// A name as it is on the wire.
+pub(super) fn wire_name(name: &DomainName) -> Name {
+    Name::from_ascii(format!("{name}.")).expect("a domain name of the model is one of the wire")
+}
+
+impl Catalog {
+    pub(super) fn new(zones: &[Zone]) -> Self {
+        let mut zones: Vec<_> = zones.iter().map(Contents::new).collect();
+        zones.sort_by_key(|zone| std::cmp::Reverse(zone.origin.num_labels()));
+        Self { zones }
+    }
+
+    /// `None` where no zone is concerned. Owners are written as they were asked for.
+    pub(super) fn find(&self, asked: &Name, rtype: RecordType) -> Option<Found> {
+        let mut zone = self.zone(asked)?;
+        let mut owner = asked.clone();
+        let mut answers = Vec::new();
+        for _ in 0..MOST_ALIASES {
+            let records = zone.owners.get(&owner).map_or(&[][..], Vec::as_slice);
+            let wanted = records.iter().filter(|data| is_wanted(data, rtype));
+            let before = answers.len();
+            answers.extend(wanted.map(|data| record_of(&owner, data.clone())));
+            if answers.len() > before {
+                break;
+            }
+            let Some(target) = records.iter().find_map(alias) else {
+                return Some(zone.nothing(&owner, answers));
+            };
+            answers.push(record_of(&owner, RData::CNAME(CNAME(target.clone()))));
+            let loops = answers.iter().any(|record| record.name == target);
+            match self.zone(&target) {
+                Some(next) if !loops => zone = next,
+                _ => break,
+            }
+            owner = target;
+        }
+        Some(Found { code: ResponseCode::NoError, answers, soa: None })
+    }
+
+    /// The start of authority of the zone that a name is in.
+    pub(super) fn soa(&self, name: &Name) -> Option<Record> {
+        Some(self.zone(name)?.soa.clone())
+    }
+
+    fn zone(&self, name: &Name) -> Option<&Contents> {
+        self.zones.iter().find(|zone| zone.origin.zone_of(name))
+    }
+}
+
+impl Contents {
+    fn new(zone: &Zone) -> Self {
+        let origin = wire_name(&zone.origin);
+        let servers: Vec<Name> =
+            zone.servers.iter().map(|node| wire_name(&server_name(node, &zone.origin))).collect();
+        let primary = servers.first().unwrap_or(&origin).clone();
+        let soa = record_of(&origin, RData::SOA(start(&origin, primary)));
+        let mut owners: BTreeMap<Name, Vec<RData>> = BTreeMap::new();
+        let apex = owners.entry(origin.clone()).or_default();
+        apex.push(soa.data.clone());
+        apex.extend(servers.into_iter().map(|server| RData::NS(NS(server))));
+        for record in &zone.extra {
+            owners.entry(wire_name(&record.name)).or_default().push(data_of(record));
+        }
+        let names = owners.keys().flat_map(|owner| up_to(owner, &origin)).collect();
+        Self { origin, soa, owners, names }
+    }
+
+    /// NODATA, or NXDOMAIN where neither the name nor anything below it exists.
+    fn nothing(&self, owner: &Name, answers: Vec<Record>) -> Found {
+        let exists = self.names.contains(owner);
+        let code = if exists { ResponseCode::NoError } else { ResponseCode::NXDomain };
+        Found { code, answers, soa: Some(self.soa.clone()) }
+    }
+}
+
+/// A name and the names above it, as far as the origin.
+fn up_to(owner: &Name, origin: &Name) -> Vec<Name> {
+    std::iter::successors(Some(owner.clone()), |name| Some(name.base_name()))
+        .take_while(|name| origin.zone_of(name))
+        .take(usize::from(owner.num_labels()) + 1)
+        .collect()
+}
+
+fn start(origin: &Name, primary: Name) -> SOA {
+    let person = Name::from_ascii("hostmaster").and_then(|name| name.append_domain(origin));
+    let person = person.unwrap_or_else(|_| origin.clone());
+    SOA::new(primary, person, 1, 3_600, 600, 86_400, TTL_S)
+}
+
+fn record_of(owner: &Name, data: RData) -> Record {
+    Record::from_rdata(owner.clone(), TTL_S, data)
+}
+
+fn data_of(record: &record::Record) -> RData {
+    match &record.data {
+        RecordData::Address(IpAddr::V4(address)) => RData::A(A(*address)),
+        RecordData::Address(IpAddr::V6(address)) => RData::AAAA(AAAA(*address)),
+        RecordData::Alias(name) => RData::CNAME(CNAME(wire_name(name))),
+        RecordData::Pointer(name) => RData::PTR(PTR(wire_name(name))),
+        RecordData::Text(text) => RData::TXT(TXT::from_bytes(strings(text))),
+    }
+}
+
+/// A text as strings of at most 255 octets (RFC 1035 section 3.3.14); the empty text is one empty string.
+fn strings(text: &str) -> Vec<&[u8]> {
+    if text.is_empty() { vec![b""] } else { text.as_bytes().chunks(255).collect() }
+}
+
+fn is_wanted(data: &RData, rtype: RecordType) -> bool {
+    rtype == RecordType::ANY || data.record_type() == rtype
+}
+
+fn alias(data: &RData) -> Option<Name> {
+    match data {
+        RData::CNAME(CNAME(target)) => Some(target.clone()),
+        _ => None,
+    }
+}

@@ -1,0 +1,224 @@
+//! One phase of a walk.
+
+use super::{Event, Order, asking};
+use crate::{
+    apply::{ApplyError, apply},
+    lab::Driver,
+    model::{
+        evidence::{Evidence, Seen},
+        experiment::Experiment,
+        fault::Fault,
+        phase::Phase,
+        verdict::Judgement,
+    },
+    plan::plan,
+    record::{Clock, Entry, RecordError, RunDirectory},
+    report::{
+        gate::Gate,
+        run::{Ending, PhaseRun, Wait},
+    },
+    stage::Stage,
+};
+
+/// How often answers may call for more questions.
+const FOLLOW_UPS: usize = 2;
+
+/// Why a phase was not walked to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Stopped {
+    /// Somebody asked for it.
+    #[error("stopped by request")]
+    ByRequest,
+    /// A step could not be made, and the phase was taken back.
+    #[error(transparent)]
+    Step(ApplyError),
+    /// A fault could not be planted, or not be taken out again.
+    #[error("{0}")]
+    Fault(String),
+    /// The record can no longer be written.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+impl Stopped {
+    /// How a run ended that was stopped in this phase.
+    pub fn ending(self, phase: Phase) -> Ending {
+        let reason = self.to_string();
+        match self {
+            Self::Step(_) => Ending::RolledBack { phase, reason },
+            Self::ByRequest | Self::Fault(_) | Self::Record(_) => Ending::Interrupted { reason },
+        }
+    }
+}
+
+/// A phase that is being walked, or a lab that stays in one.
+pub struct Visit<'v> {
+    /// What is to be asked, planted and decided.
+    pub order: &'v Order<'v>,
+    /// The lab.
+    pub driver: &'v dyn Driver,
+    /// The clock of the run.
+    pub clock: Clock,
+    /// What should be live.
+    pub stage: &'v Stage,
+    /// How many pieces of evidence the run holds already.
+    pub first_evidence: u32,
+    /// Who is told.
+    pub tell: &'v (dyn Fn(Event<'_>) + Sync),
+}
+
+/// How a phase was entered.
+pub struct Entered {
+    /// Steps that were made.
+    pub steps: usize,
+    /// Microseconds that they took.
+    pub steps_us: u64,
+    /// What was waited for after them.
+    pub waits: Vec<Wait>,
+    /// Where the kernel's state is not as the stage says.
+    pub deviations: Vec<String>,
+}
+
+/// What was asked in a phase, and what came of it.
+pub struct Examined {
+    /// Probes sent.
+    pub probes: usize,
+    /// Taps opened.
+    pub taps: usize,
+    /// Waits that time limits forced.
+    pub waits: Vec<Wait>,
+    /// Every check's verdict on every subject.
+    pub judgements: Vec<Judgement>,
+}
+
+impl Visit<'_> {
+    /// Enters, plants, asks, judges, and takes the planted faults out again.
+    pub(super) async fn walk(
+        &self,
+        before: Option<&Stage>,
+        directory: &mut RunDirectory,
+    ) -> Result<PhaseRun, Stopped> {
+        let started_us = self.clock.us();
+        let Entered { steps, steps_us, mut waits, deviations } =
+            self.enter(before, directory).await?;
+        let faults = self.plant(directory).await?;
+        let examined = self.examine(directory).await?;
+        if !faults.is_empty() {
+            self.driver.mend(self.stage).await.map_err(Stopped::Fault)?;
+        }
+        waits.extend(examined.waits);
+        Ok(PhaseRun {
+            phase: self.stage.phase,
+            started_us,
+            ended_us: self.clock.us(),
+            steps: count(steps),
+            steps_us,
+            waits,
+            deviations,
+            faults: faults.iter().map(|fault| fault.name.clone()).collect(),
+            probes: count(examined.probes),
+            taps: count(examined.taps),
+            evidence: count(examined.probes + examined.taps),
+            judgements: examined.judgements,
+            gate: Gate::unfinished(),
+        })
+    }
+
+    /// Applies the plan, waits until the kernel has settled, and compares its state with the stage.
+    pub async fn enter(
+        &self,
+        before: Option<&Stage>,
+        directory: &mut RunDirectory,
+    ) -> Result<Entered, Stopped> {
+        let started = self.clock.us();
+        let waves = plan(before, self.stage);
+        let of: usize = waves.iter().map(|wave| wave.steps.len()).sum();
+        let mut done = 0;
+        let applied = apply(self.driver, &waves, &mut directory.journal, |wave| {
+            done += wave.steps.len();
+            (self.tell)(Event::Made { wave, done, of });
+        });
+        applied.await.map_err(|error| match error {
+            ApplyError::Record(error) => Stopped::Record(error),
+            error @ ApplyError::Step { .. } => Stopped::Step(error),
+        })?;
+        let steps_us = self.clock.us() - started;
+        (self.tell)(Event::Settling);
+        let settled = self.driver.settle(self.stage).await;
+        let mut deviations = settled.unsettled;
+        deviations.extend(self.driver.verify(self.stage).await);
+        (self.tell)(Event::Verified { deviations: &deviations });
+        Ok(Entered { steps: of, steps_us, waits: settled.waits, deviations })
+    }
+
+    /// Asks every check and judges.
+    pub async fn examine(&self, directory: &mut RunDirectory) -> Result<Examined, Stopped> {
+        let mut waits = Vec::new();
+        let evidence = self.question(directory, &mut waits).await?;
+        let taps = evidence.iter().filter(|piece| piece.is_tap()).count();
+        let judgements = self.judge(&evidence);
+        Ok(Examined { probes: evidence.len() - taps, taps, waits, judgements })
+    }
+
+    /// Plants the faults of this phase.
+    pub async fn plant(&self, directory: &mut RunDirectory) -> Result<Vec<&Fault>, Stopped> {
+        let here = |fault: &&Fault| fault.phases.contains(&self.stage.phase);
+        let faults: Vec<_> = self.order.faults.iter().filter(here).collect();
+        for fault in &faults {
+            directory.journal.append(&[Entry::Planted { fault: fault.name.to_string() }])?;
+            self.driver.sabotage(&fault.what).await.map_err(|said| {
+                Stopped::Fault(format!("the fault `{}` could not be planted: {said}", fault.name))
+            })?;
+        }
+        Ok(faults)
+    }
+
+    async fn question(
+        &self,
+        directory: &mut RunDirectory,
+        waits: &mut Vec<Wait>,
+    ) -> Result<Vec<Evidence>, Stopped> {
+        let tell = |answered, of| (self.tell)(Event::Asking { answered, of });
+        let (phase, clock) = (self.stage.phase, self.clock);
+        let mut asking = asking::Asking::new(self.driver, phase, clock, self.first_evidence, &tell);
+        let mut experiments = self.experiments();
+        let watching = asking.watch(&experiments).await;
+        let mut evidence = Vec::new();
+        for round in 0..=FOLLOW_UPS {
+            let found = asking.carry_out(experiments).await;
+            directory.append_evidence(&found)?;
+            if found.is_empty() {
+                break;
+            }
+            let us = asking::forced_wait_us(&found);
+            if us > 0 {
+                let reason = format!("time limits of unanswered probes, round {}", round + 1);
+                waits.push(Wait { reason, us });
+            }
+            evidence.extend(found);
+            experiments = self.follow_ups(&evidence);
+        }
+        let found = asking.close(watching).await;
+        directory.append_evidence(&found)?;
+        evidence.extend(found);
+        Ok(evidence)
+    }
+
+    fn experiments(&self) -> Vec<Experiment> {
+        self.order.checks.iter().flat_map(|check| check.ask(self.stage)).collect()
+    }
+
+    fn follow_ups(&self, evidence: &[Evidence]) -> Vec<Experiment> {
+        let seen = Seen::new(evidence);
+        self.order.checks.iter().flat_map(|check| check.follow_up(self.stage, &seen)).collect()
+    }
+
+    fn judge(&self, evidence: &[Evidence]) -> Vec<Judgement> {
+        let seen = Seen::new(evidence);
+        self.order.checks.iter().flat_map(|check| check.judge(self.stage, &seen)).collect()
+    }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
