@@ -180,7 +180,14 @@ impl Visit<'_> {
     ) -> Result<Vec<Evidence>, Stopped> {
         let tell = |answered, of| (self.tell)(Event::Asking { answered, of });
         let (phase, clock) = (self.stage.phase, self.clock);
-        let mut asking = asking::Asking::new(self.driver, phase, clock, self.first_evidence, &tell);
+        let mut asking = asking::Asking::new(
+            self.order.at_once,
+            self.driver,
+            phase,
+            clock,
+            self.first_evidence,
+            &tell,
+        );
         let mut experiments = self.experiments();
         let watching = asking.watch(&experiments).await;
         let mut evidence = Vec::new();
