@@ -21,7 +21,7 @@ use nix::{
     unistd::Pid,
 };
 use sixwalk::{
-    lab::netns::{NetnsLab, folder::FOLDERS},
+    lab::netns::{NetnsLab, enter, folder::FOLDERS},
     model::phase::Phase,
     net::{orphans, sandbox},
 };
@@ -48,6 +48,9 @@ fn main() -> ExitCode {
         play();
         return ExitCode::SUCCESS;
     }
+    if scene == "enter" {
+        return enter_a_node();
+    }
     let root = nix::unistd::Uid::effective().is_root();
     for user in [User::Same, User::Other].into_iter().filter(|user| root || *user == User::Same) {
         let trial = Trial::new(user);
@@ -55,10 +58,22 @@ fn main() -> ExitCode {
         trial.a_closed_stdin_does_no_harm();
         trial.signals_and_exit_codes_are_handed_on();
         trial.sigkill_leaves_nothing();
+        trial.a_program_from_outside_runs_in_a_node();
         trial.orphans_are_reaped_and_own_children_are_not();
         println!("sandbox as {user:?} ... ok");
     }
     ExitCode::SUCCESS
+}
+
+/// Runs a shell in the node `hub` of a lab and exits as it does.
+fn enter_a_node() -> ExitCode {
+    let lab = env::args().nth(2).and_then(|lab| lab.parse().ok()).expect("a process number");
+    let hub = testbeds::name("hub");
+    let mut shell = enter::command(lab, Path::new(FOLDERS), &hub, "sh".as_ref()).expect("a node");
+    let script = "hostname 2>/dev/null || cat /proc/sys/kernel/hostname; cat /etc/resolv.conf /etc/hosts; \
+                  ls /sys/class/net; ls; exit 5";
+    let status = shell.args(["-c", script]).status().expect("it runs");
+    ExitCode::from(u8::try_from(status.code().expect("a code")).expect("small"))
 }
 
 // --- inside ---------------------------------------------------------------------------------------------------------
@@ -99,6 +114,12 @@ fn hold_a_lab() {
     let lab =
         NetnsLab::build(&stage(&leaves(20), Phase::DualStack), Path::new(FOLDERS)).expect("a lab");
     lab.publish().expect("published");
+    let first = lab.nodes().next().expect("a node");
+    let folder = lab.folder(&first.name);
+    folder.use_resolvers(&["2001:db8::53".parse().expect("an address")]).expect("written");
+    folder
+        .use_hosts(&[("::1".parse().expect("an address"), "localhost".to_owned())])
+        .expect("written");
     let daemon =
         Command::new("sh").args(["-c", "setsid sleep 1000 & setsid sleep 1000 & wait"]).spawn();
     let _daemon = daemon.expect("a daemon");
@@ -231,6 +252,34 @@ impl Trial {
         let left: Vec<_> = fs::read_dir(self.folder.path()).expect("a folder").flatten().collect();
         assert_eq!(left.len(), 1, "only the program itself: {left:?}");
         assert!(!Path::new(FOLDERS).exists(), "the machine's /run has nothing of ours");
+    }
+
+    /// From outside, as `exec NODE -- CMD` does. Only in this user's own lab: the other user is not us.
+    fn a_program_from_outside_runs_in_a_node(&self) {
+        let (mut child, _) = self.begin("hold-a-lab");
+        let lab: u32 = descendants(pid(&child))[0].parse().expect("a process number");
+        let mut inside = match self.user {
+            User::Same => Command::new(self.program()),
+            User::Other => {
+                let mut command = Command::new("setpriv");
+                command
+                    .args(["--reuid=12345", "--regid=12345", "--clear-groups"])
+                    .arg(self.program());
+                command
+            }
+        };
+        let output =
+            inside.args(["enter", &lab.to_string()]).current_dir(self.folder.path()).output();
+        let output = output.expect("it runs");
+        let said = String::from_utf8_lossy(&output.stdout);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            said, "hub\nnameserver 2001:db8::53\n::1\tlocalhost\neth0\nlo\nprogram\n",
+            "{error}"
+        );
+        assert_eq!(output.status.code(), Some(5), "{error}");
+        child.kill().expect("it lives");
+        wait(&mut child);
     }
 
     fn orphans_are_reaped_and_own_children_are_not(&self) {

@@ -4,6 +4,7 @@
 pub mod node;
 pub mod wire;
 pub mod folder;
+pub mod enter;
 mod build;
 mod change;
 mod verify;
@@ -145,7 +146,8 @@ impl NetnsLab {
         match change {
             Change::UseResolvers { servers } => folder.use_resolvers(servers),
             Change::ReplaceFilter { filter } => {
-                return nftables::replace(&node.namespace, filter).map_err(|error| error.to_string());
+                return nftables::replace(&node.namespace, filter)
+                    .map_err(|error| error.to_string());
             }
             _ => Err(io::Error::from(io::ErrorKind::Unsupported)),
         }
