@@ -5,6 +5,7 @@ use crate::{
     apply::{ApplyError, apply},
     lab::Driver,
     model::{
+        gate::Gate as Rule,
         evidence::{Evidence, Seen},
         experiment::Experiment,
         fault::Fault,
@@ -120,6 +121,7 @@ impl Visit<'_> {
             taps: count(examined.taps),
             evidence: count(examined.probes + examined.taps),
             judgements: examined.judgements,
+            rule: Rule::default(),
             gate: Gate::unfinished(),
         })
     }
