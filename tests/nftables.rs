@@ -1,11 +1,12 @@
 //! The packet filter on a real kernel: what `nft` sees of our rules, what we see of its rules, and what packets meet.
 
 use std::{
-    io::{ErrorKind, Write},
+    io::{self, ErrorKind, Write as _},
     net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::fd::{AsFd, AsRawFd},
     process::{self, Command, Stdio},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -267,7 +268,7 @@ fn words(family: &str, rules: &str) -> (Vec<String>, Vec<String>) {
     nft(
         &namespace,
         &format!(
-            "table {family} foreign {{\n chain side {{ }}\n chain forward {{\n\
+            "table {family} foreign {{\n set none {{ type icmp_type; }}\n chain side {{ }}\n chain forward {{\n\
              type filter hook forward priority 10\n{rules}\n}}\n}}\n"
         ),
     );
@@ -297,6 +298,7 @@ fn rules_of_others_are_read_where_our_words_can_say_them() {
         ("inet", "iif lo accept", &["iifname lo accept"]),
         ("inet", "log prefix \"x\" limit rate 3/second", &[]),
         ("inet", "counter", &[]),
+        ("inet", "icmp type @none accept", &[]),
         ("ip", "ip saddr 10.0.0.0/8 tcp dport 22 drop", &["ip saddr 10.0.0.0/8 tcp dport 22 drop"]),
         (
             "ip",
@@ -319,7 +321,7 @@ fn what_our_words_cannot_say_is_named() {
     let cases = [
         ("limit rate 3/second accept", "`limit`"),
         ("meta mark 7 accept", "`meta mark`"),
-        ("meta mark set 7", "setting `meta mark`"),
+        ("meta mark set 7", "`immediate` into a data register"),
         ("jump side", "`jump side`"),
         ("ct state established accept", "`ct state` with bits 0x2"),
         ("tcp dport 1000-2000 accept", "other than for equality"),
@@ -327,7 +329,7 @@ fn what_our_words_cannot_say_is_named() {
         ("iifname \"eth*\" accept", "a comparison of a part of `meta iifname`"),
         ("ip6 saddr != 2001:db8::/32 accept", "other than for equality"),
         ("tcp dport vmap { 22 : accept, 23 : drop }", "a lookup in a map"),
-        ("ip saddr . tcp dport { 10.0.0.1 . 22 } accept", "more than a list of values"),
+        ("ip saddr . tcp dport { 10.0.0.1 . 22 } accept", "a lookup of more than"),
         ("reject", "`reject` of kind 2 with code 1"),
         ("meta l4proto 47 accept", "`meta l4proto` 47"),
     ];
@@ -461,7 +463,11 @@ struct Line {
     right: Namespace,
 }
 
+/// For connections that nothing answers.
 const SHORT: Duration = Duration::from_millis(300);
+/// For those that are answered. An ICMP error that comes back within the call to `connect` itself is only remembered by
+/// the kernel and told at the next one, which is after the first retransmission, one second later.
+const PATIENT: Duration = Duration::from_secs(5);
 
 impl Line {
     fn build() -> Self {
@@ -472,8 +478,8 @@ impl Line {
         batch(
             &router,
             &format!(
-                "link add left type veth peer name up netns {}\n\
-             link add right type veth peer name up netns {}\n",
+                "link add left type veth peer name wire netns {}\n\
+             link add right type veth peer name wire netns {}\n",
                 path(&left),
                 path(&right),
             ),
@@ -492,7 +498,23 @@ impl Line {
         for (net, ns) in [(1, &left), (2, &right)] {
             batch(ns, &end_lines(net));
         }
-        Self { left, router, right }
+        let line = Self { left, router, right };
+        line.wait_until_it_carries();
+        line
+    }
+
+    /// The kernel notices the carrier of a new link, and neighbours each other, in its own time.
+    fn wait_until_it_carries(&self) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        for family in Family::ALL {
+            // Nothing listens there: the refusal comes from the other end.
+            let far = SocketAddr::from((address(family, 2), 9));
+            let refused = |error: &io::Error| error.kind() == ErrorKind::ConnectionRefused;
+            while !connect(&self.left, far, SHORT).as_ref().is_err_and(refused) {
+                assert!(Instant::now() < deadline, "no {family} across the line");
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
     }
 
     fn filter(&self, policy: Action, rules: impl Into<Vec<Rule>>) {
@@ -506,20 +528,21 @@ impl Line {
 }
 
 fn router_lines() -> String {
-    let mut lines = "link set lo up\nlink set left up\nlink set right up\n".to_owned();
-    for (net, name) in [(1, "left"), (2, "right")] {
-        lines += &format!("addr add 10.0.{net}.254/24 dev {name}\n");
-        lines += &format!("addr add 2001:db8:{net}::fe/64 dev {name} nodad\n");
-    }
-    lines
+    let lines = |(net, name)| {
+        format!(
+            "link set {name} up\naddr add 10.0.{net}.254/24 dev {name}\n\
+             addr add 2001:db8:{net}::fe/64 dev {name} nodad\n"
+        )
+    };
+    [(1, "left"), (2, "right")].map(lines).concat()
 }
 
 /// The second address of each family is one that the router has no route to.
 fn end_lines(net: u8) -> String {
     format!(
-        "link set lo up\nlink set up up\n\
-         addr add 10.0.{net}.1/24 dev up\naddr add 2001:db8:{net}::1/64 dev up nodad\n\
-         addr add 203.0.113.{net}/32 dev up\naddr add 2001:db8:f::{net}/128 dev up nodad\n\
+        "link set lo up\nlink set wire up\n\
+         addr add 10.0.{net}.1/24 dev wire\naddr add 2001:db8:{net}::1/64 dev wire nodad\n\
+         addr add 203.0.113.{net}/32 dev wire\naddr add 2001:db8:f::{net}/128 dev wire nodad\n\
          route add default via 10.0.{net}.254\nroute add default via 2001:db8:{net}::fe\n"
     )
 }
@@ -548,8 +571,8 @@ fn udp(namespace: &Namespace, address: IpAddr) -> UdpSocket {
     socket
 }
 
-fn connect(from: &Namespace, to: SocketAddr) -> Result<TcpStream, std::io::Error> {
-    from.run(|| TcpStream::connect_timeout(&to, SHORT))
+fn connect(from: &Namespace, to: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
+    from.run(|| TcpStream::connect_timeout(&to, patience))
 }
 
 fn tcp_to(listener: &TcpListener, family: Family, net: u8) -> SocketAddr {
@@ -569,7 +592,7 @@ fn each_action_meets_a_connection_as_it_says() {
         let only = |action| {
             let conditions = [Match::Family(family), port(Transport::Tcp, target.port())];
             line.filter(Action::Accept, [rule("it", conditions, action)]);
-            connect(&line.left, target)
+            connect(&line.left, target, if action == Action::Drop { SHORT } else { PATIENT })
         };
         only(Action::Accept).unwrap();
         assert_eq!(only(Action::Drop).unwrap_err().kind(), ErrorKind::TimedOut, "{family}");
@@ -597,8 +620,8 @@ fn answers_pass_and_new_connections_do_not() {
     );
     for family in Family::ALL {
         let (left, right) = (listen(&line.left, family), listen(&line.right, family));
-        connect(&line.left, tcp_to(&right, family, 2)).unwrap();
-        let back = connect(&line.right, tcp_to(&left, family, 1)).unwrap_err();
+        connect(&line.left, tcp_to(&right, family, 2), PATIENT).unwrap();
+        let back = connect(&line.right, tcp_to(&left, family, 1), SHORT).unwrap_err();
         assert_eq!(back.kind(), ErrorKind::TimedOut, "{family}");
     }
     assert_eq!(line.packets("prefix of a name"), 0);
@@ -671,4 +694,18 @@ fn lists_of_icmp_types_find_the_error_that_comes_back() {
         assert_eq!(socket.recv(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionRefused);
         assert_eq!(line.packets("error"), count, "{family}");
     }
+}
+
+#[test]
+fn a_filter_beyond_one_message_is_an_error_with_its_length() {
+    let name = "a_filter_beyond_one_message_is_an_error_with_its_length";
+    if !support::inside_sandbox_of_ordinary_user(name) {
+        return;
+    }
+    let namespace = Namespace::create().unwrap();
+    let many = (0..30_000).map(|_| rule("established", [Match::Established], Action::Accept));
+    let error = replace(&namespace, &filter(Hook::Input, Action::Drop, many.collect::<Vec<_>>()));
+    let error = error.unwrap_err();
+    assert!(matches!(error, NftError::TooLarge { octets } if octets > 1 << 20), "{error}");
+    assert_eq!(read(&namespace).unwrap(), (Filter::default(), Vec::new()));
 }

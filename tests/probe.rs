@@ -12,7 +12,7 @@ use std::{
     process::Command,
     sync::Arc,
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use sixwalk::{
@@ -20,13 +20,13 @@ use sixwalk::{
         answer::{Answer, Attempt, IcmpError, Outcome},
         family::Family,
         name::ServiceName,
-        probe::{Aspect, Hello, Question},
+        probe::{Aspect, Hello, Provocation, Question},
         record::RecordType,
         service::{Port, Transport},
         tap::{Tap, Watch},
     },
     net::namespace::Namespace,
-    probe::{Asker, Host, Vantage, tap},
+    probe::{Asker, Host, Vantage, sweep, tap},
 };
 
 /// Client, link, router and server in namespaces of their own.
@@ -489,4 +489,358 @@ fn a_tap_counts_each_frame_once_and_knows_when_it_is_deaf() {
         assert!(reading.alive_before && !reading.alive_after);
         assert!(!reading.is_trustworthy());
     });
+}
+
+/// Rules on a node, in one forwarding or output chain.
+fn rules(node: &Namespace, hook: &str, rule: &str) {
+    let chain =
+        format!("chain f {{\ntype filter hook {hook} priority 0; policy accept;\n{rule}\n}}");
+    sh(node, &format!("nft flush ruleset; nft -f - <<'X'\ntable inet t {{\n{chain}\n}}\nX"));
+}
+
+#[test]
+fn the_path_tells_its_mtu_its_routers_and_its_errors() {
+    if !support::inside_sandbox("the_path_tells_its_mtu_its_routers_and_its_errors") {
+        return;
+    }
+    let lane = Lane::new();
+    serve_udp(&lane.server, "[::]:7", <[u8]>::to_vec);
+    run(async {
+        let asker = Asker::new(None).unwrap();
+        let at = lane.client();
+        let sweep = async |family| {
+            let question = Question::PathMtu { to: of(SERVER, family), ceiling: 1500 };
+            match asker.ask(&at, &question).await {
+                Answer::PathMtu { sweep } => sweep,
+                other => panic!("{other:?}"),
+            }
+        };
+        for family in Family::ALL {
+            let whole = sweep(family).await;
+            assert_eq!((whole.passed, whole.lost), (Some(1500), None), "{family}");
+            assert_eq!(whole.source, Some(of(CLIENT, family)));
+        }
+        sh(&lane.router, "ip link set eth1 mtu 1400");
+        sh(&lane.server, "ip link set eth0 mtu 1400");
+        for family in Family::ALL {
+            // What is learned by the first sweep must not spoil the second.
+            for _ in 0..2 {
+                let small = sweep(family).await;
+                assert_eq!((small.passed, small.lost), (Some(1400), Some(1401)), "{family}");
+                let named: Vec<_> = small.too_big.iter().map(|e| (e.sender, e.mtu)).collect();
+                assert_eq!(named, [(of(GATE, family), Some(1400))]);
+            }
+        }
+        rules(
+            &lane.router,
+            "output",
+            "icmpv6 type packet-too-big drop\nicmp type destination-unreachable drop",
+        );
+        for family in Family::ALL {
+            let hole = sweep(family).await;
+            assert_eq!((hole.passed, hole.lost), (Some(1400), Some(1401)), "{family}");
+            assert_eq!(hole.too_big, [], "a black hole says nothing");
+        }
+        sh(&lane.router, "nft flush ruleset");
+
+        for family in Family::ALL {
+            let (gate, server) = (of(GATE, family), of(SERVER, family));
+            let trace = async |to| asker.ask(&at, &Question::Trace { to, most: 8 }).await;
+            let reached = Answer::Trace { hops: vec![Some(gate)], reached: true };
+            assert_eq!(trace(server).await, reached);
+            let nowhere = Answer::Trace { hops: Vec::new(), reached: false };
+            assert_eq!(trace(of(NOWHERE, family)).await, nowhere);
+
+            let provoked = async |to, how| {
+                let answer = asker.ask(&at, &Question::Provoke { to, how }).await;
+                let attempt = answer.attempt().unwrap_or_else(|| panic!("{answer:?}"));
+                let icmp = attempt.icmp.unwrap_or_else(|| panic!("{how:?}: {attempt:?}"));
+                (icmp.kind, icmp.code, icmp.sender)
+            };
+            let wanted = match family {
+                Family::V4 => [(3, 3), (11, 0), (3, 4), (3, 2)],
+                Family::V6 => [(1, 4), (3, 0), (2, 0), (4, 1)],
+            };
+            let ways = [
+                (Provocation::ClosedPort, server),
+                (Provocation::HopLimit(1), gate),
+                (Provocation::TooBig(1500), gate),
+                (Provocation::UnknownNextHeader, server),
+            ];
+            for ((how, sender), (kind, code)) in ways.into_iter().zip(wanted) {
+                assert_eq!(provoked(server, how).await, (kind, code, sender), "{family} {how:?}");
+            }
+            let source = asker.ask(&at, &Question::SourceFor { to: server }).await;
+            assert_eq!(source, Answer::SourceFor { source: Some(of(CLIENT, family)) });
+            let none = asker.ask(&at, &Question::SourceFor { to: of(NOWHERE, family) }).await;
+            assert_eq!(none, Answer::SourceFor { source: None });
+        }
+        let how = Provocation::UnknownOption;
+        let server = of(SERVER, Family::V6);
+        let answer = asker.ask(&at, &Question::Provoke { to: server, how }).await;
+        let icmp = answer.attempt().unwrap().icmp.unwrap_or_else(|| panic!("{answer:?}"));
+        assert_eq!((icmp.kind, icmp.code, icmp.sender), (4, 2, server));
+    });
+}
+
+#[test]
+fn a_false_source_is_seen_by_the_tap() {
+    if !support::inside_sandbox("a_false_source_is_seen_by_the_tap") {
+        return;
+    }
+    let lane = Lane::new();
+    run(async {
+        let asker = Asker::new(None).unwrap();
+        let at = lane.client();
+        let canary = tap::Canary { namespace: lane.client.clone(), interface: "eth0".into() };
+        let file = std::env::temp_dir().join(format!("sixwalk-tap-{}.pcapng", std::process::id()));
+        for (family, source) in [(Family::V4, "203.0.113.7"), (Family::V6, "2001:db8:bad::7")] {
+            let watch = Watch::Payload { family, token: "token-4711".into() };
+            let tapped = tap_of(watch);
+            let open = tap::open_tap(&lane.link, &tapped, Instant::now(), &canary, Some(&file));
+            let open = open.await.unwrap();
+            let question = Question::Spoof {
+                source: source.parse().unwrap(),
+                to: SocketAddr::new(of(SERVER, family), 514),
+                token: "a token-4711 within".into(),
+            };
+            assert!(asker.ask(&at, &question).await.is_answered());
+            // What follows without the token does not count.
+            asker
+                .ask(
+                    &at,
+                    &Question::Log {
+                        to: SocketAddr::new(of(SERVER, family), 514),
+                        token: "x".into(),
+                    },
+                )
+                .await;
+            let reading = open.close().await;
+            assert!(reading.is_trustworthy());
+            assert_eq!(reading.frames, 1, "{reading:?}");
+            assert_eq!(reading.first[0].source, Some(source.parse().unwrap()));
+            assert_eq!(reading.first[0].destination_port, Some(514));
+            let capture = std::fs::read(&file).unwrap();
+            assert!(capture.windows(10).any(|window| window == b"token-4711"));
+        }
+        std::fs::remove_file(&file).unwrap();
+    });
+}
+
+/// Answers every Router Solicitation on eth0 with the same advertisement, until the process ends.
+fn advertise(node: &Namespace) {
+    use sixwalk::{model::answer::HeardPrefix, wire::ra};
+    let announcement = ra::Announcement {
+        hop_limit: 64,
+        managed: false,
+        other: true,
+        lifetime_s: 1800,
+        mac: sixwalk::model::mac::Mac([2, 0, 0, 0, 0, 1]),
+        mtu: Some(1400),
+        prefixes: vec![HeardPrefix {
+            prefix: "2001:db8:a::/64".parse().unwrap(),
+            on_link: true,
+            autonomous: true,
+            valid_s: 7200,
+            preferred_s: 3600,
+        }],
+        dns: vec!["2001:db8:a::53".parse().unwrap()],
+        dns_lifetime_s: 3600,
+    };
+    let socket = node
+        .run(|| {
+            let protocol = socket2::Protocol::from(58);
+            let socket =
+                socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::RAW, Some(protocol))?;
+            let index = nix::net::if_::if_nametoindex("eth0").unwrap();
+            socket.join_multicast_v6(&"ff02::2".parse().unwrap(), index)?;
+            socket.set_unicast_hops_v6(255)?;
+            Ok(socket)
+        })
+        .unwrap();
+    thread::spawn(move || {
+        let mut buffer = [std::mem::MaybeUninit::uninit(); 1500];
+        while let Ok((_, from)) = socket.recv_from(&mut buffer) {
+            // SAFETY: the kernel has written at least the type of the message.
+            if unsafe { buffer[0].assume_init() } == ra::ROUTER_SOLICITATION {
+                let _ = socket.send_to(&announcement.encode(), &from);
+            }
+        }
+    });
+}
+
+#[test]
+fn the_link_tells_its_routers_and_neighbours() {
+    if !support::inside_sandbox("the_link_tells_its_routers_and_neighbours") {
+        return;
+    }
+    let lane = Lane::new();
+    advertise(&lane.router);
+    run(async {
+        let asker = Asker::new(None).unwrap();
+        let at = lane.client();
+        let interface = || "eth0".parse().unwrap();
+        let answer = asker.ask(&at, &Question::Solicit { interface: interface() }).await;
+        let Answer::Advertisements { heard } = &answer else { panic!("{answer:?}") };
+        assert_eq!(heard.len(), 1);
+        assert_eq!(
+            (heard[0].hop_limit, heard[0].lifetime_s, heard[0].mtu),
+            (255, 1800, Some(1400))
+        );
+        assert!(heard[0].other && !heard[0].managed);
+        assert_eq!(heard[0].prefixes[0].prefix.to_string(), "2001:db8:a::/64");
+
+        for family in Family::ALL {
+            let who_has = async |target| {
+                let question = Question::Neighbour { interface: interface(), target };
+                match asker.ask(&at, &question).await {
+                    Answer::Neighbour { macs, took_us } => (macs, took_us),
+                    other => panic!("{other:?}"),
+                }
+            };
+            let (macs, took_us) = who_has(of(GATE, family)).await;
+            assert_eq!(macs, [heard[0].mac.unwrap()], "{family}");
+            assert!(took_us < 500_000);
+            let nobody = if family == Family::V4 { "10.1.0.77" } else { "2001:db8:a::77" };
+            let (macs, took_us) = who_has(nobody.parse().unwrap()).await;
+            assert!(macs.is_empty() && took_us >= 3_000_000);
+        }
+
+        let missing = Question::Solicit { interface: "eth7".parse().unwrap() };
+        let answer = asker.ask(&at, &missing).await;
+        assert!(answer.not_asked().is_some_and(|reason| reason.contains("`eth7`")), "{answer:?}");
+
+        // With IPv6 off on the node, routers are still heard: the frame goes out by hand.
+        sh(&lane.client, "echo 1 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6");
+        let answer = asker
+            .ask(&at, &Question::Neighbour { interface: interface(), target: of(GATE, Family::V6) })
+            .await;
+        assert!(answer.not_asked().is_some_and(|reason| reason.contains("IPv6 address")));
+    });
+}
+
+/// A name server: A is the server's, AAAA depends on the name.
+fn name_server(query: &[u8]) -> Vec<u8> {
+    let question_end = 12 + query[12..].iter().position(|octet| *octet == 0).unwrap() + 5;
+    let is_aaaa = query[question_end - 3] == 28;
+    let good = query.windows(4).any(|window| window == b"good");
+    let mut reply = query[..question_end].to_vec();
+    reply[2..4].copy_from_slice(&[0x85, 0x80]);
+    reply[7] = 1;
+    reply[11] = 0;
+    reply.extend([0xc0, 12, 0, query[question_end - 3], 0, 1, 0, 0, 0, 60]);
+    let address = of(
+        if is_aaaa && !good { DEAD } else { SERVER },
+        if is_aaaa { Family::V6 } else { Family::V4 },
+    );
+    match address {
+        IpAddr::V4(address) => reply.extend([0, 4].iter().chain(&address.octets())),
+        IpAddr::V6(address) => reply.extend([0, 16].iter().chain(&address.octets())),
+    }
+    reply
+}
+
+#[test]
+fn a_journey_hides_a_dead_family_and_says_what_it_cost() {
+    if !support::inside_sandbox("a_journey_hides_a_dead_family_and_says_what_it_cost") {
+        return;
+    }
+    let lane = Lane::new();
+    serve_tcp(&lane.server, "[::]:80", http);
+    serve_udp(&lane.server, "[::]:53", name_server);
+    run(async {
+        let asker = Asker::new(None).unwrap();
+        // The first resolver is not there; the stub goes on to the second.
+        let resolvers = vec![of(GATE, Family::V4), of(SERVER, Family::V6)];
+        let at = Vantage { resolvers, ..lane.client() };
+        let journey = async |name: &str, pinned| {
+            let name = name.parse().unwrap();
+            let path = "/".to_owned();
+            let question = Question::Journey { name, port: 80, tls: false, path, pinned };
+            match asker.ask(&at, &question).await {
+                Answer::Journey { resolved, attempts, page, total_us, failure, .. } => {
+                    (resolved, attempts, page.map(|page| page.status), total_us, failure)
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        let (server, dead) = (of(SERVER, Family::V4), of(DEAD, Family::V6));
+
+        let (resolved, attempts, status, ..) = journey("good.test", None).await;
+        assert_eq!(resolved, [of(SERVER, Family::V6), server]);
+        assert_eq!((attempts.len(), attempts[0].family, status), (1, Family::V6, Some(200)));
+
+        let (resolved, attempts, status, total_us, failure) = journey("half.test", None).await;
+        assert_eq!((resolved, status, failure), (vec![dead, server], Some(200), None));
+        assert_eq!(attempts[0].outcome, Outcome::TimedOut);
+        assert_eq!((attempts[1].family, &attempts[1].outcome), (Family::V4, &Outcome::Answered));
+        assert!((250_000..600_000).contains(&total_us), "{total_us}");
+
+        let (resolved, attempts, status, _, failure) = journey("half.test", Some(Family::V6)).await;
+        assert_eq!((resolved, status), (vec![dead], None));
+        assert_eq!(attempts[0].errno.as_deref(), Some("EHOSTUNREACH"));
+        assert!(failure.is_some());
+
+        let none = Vantage { resolvers: Vec::new(), ..lane.client() };
+        let question = Question::Journey {
+            name: "good.test".parse().unwrap(),
+            port: 80,
+            tls: false,
+            path: "/".into(),
+            pinned: None,
+        };
+        let answer = asker.ask(&none, &question).await;
+        let Answer::Journey { failure: Some(failure), .. } = &answer else { panic!("{answer:?}") };
+        assert!(failure.contains("has no resolver"));
+    });
+}
+
+#[test]
+fn many_at_once_have_the_same_evidence_as_one() {
+    if !support::inside_sandbox("many_at_once_have_the_same_evidence_as_one") {
+        return;
+    }
+    let lane = Lane::new();
+    serve_tcp(&lane.server, "[::]:80", drop);
+    sh(
+        &lane.server,
+        "ip route add local 10.2.4.0/22 dev lo
+        ip -6 route add local 2001:db8:b:1::/64 dev lo",
+    );
+    sh(
+        &lane.router,
+        "ip route add 10.2.4.0/22 via 10.2.0.2
+        ip -6 route add 2001:db8:b:1::/64 via 2001:db8:b::2",
+    );
+    let patience = Duration::from_millis(1_500);
+    for family in Family::ALL {
+        let many = (1..=999u16).map(|host| match family {
+            Family::V4 => format!("10.2.{}.{}", 4 + host / 250, 1 + host % 250),
+            Family::V6 => format!("2001:db8:b:1::{host:x}"),
+        });
+        let mut many: Vec<IpAddr> = many.map(|text| text.parse().unwrap()).collect();
+        many.extend([of(DEAD, family), of(NOWHERE, family)]);
+        let attempts = sweep::pings(&lane.client, family, &many, patience).unwrap();
+        assert_eq!(attempts.len(), many.len());
+        for (attempt, to) in attempts[..999].iter().zip(&many) {
+            assert_eq!(attempt.destination.ip(), *to);
+            assert_eq!(attempt.outcome, Outcome::Answered, "{attempt:?}");
+            assert_eq!(attempt.source.unwrap().ip(), of(CLIENT, family));
+            assert_eq!(attempt.hop_limit, Some(63));
+        }
+        assert_eq!(attempts[999].outcome, Outcome::TimedOut);
+        assert_eq!(attempts[1000].outcome, Outcome::NoRoute, "{:?}", attempts[1000]);
+
+        let server = of(SERVER, family);
+        let mut doors = vec![SocketAddr::new(server, 80); 2_000];
+        doors.extend([SocketAddr::new(server, 81), SocketAddr::new(of(NOWHERE, family), 80)]);
+        let attempts = sweep::connects(&lane.client, &doors, patience).unwrap();
+        assert_eq!(attempts.len(), doors.len());
+        for attempt in &attempts[..2_000] {
+            assert_eq!(attempt.outcome, Outcome::Answered, "{attempt:?}");
+            assert_eq!(attempt.source.unwrap().ip(), of(CLIENT, family));
+        }
+        assert_eq!(attempts[2_000].outcome, Outcome::Refused);
+        assert_eq!(attempts[2_001].outcome, Outcome::NoRoute);
+    }
 }

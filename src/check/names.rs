@@ -315,6 +315,16 @@ impl Asked {
         upstream.peek().is_none() || !upstream.all(good)
     }
 
+    /// Whether the server says for both families that the name does not exist: then a name is missing, and no answer is
+    /// wrong for what it is.
+    pub fn is_gone(&self, seen: &Seen<'_>) -> bool {
+        Family::ALL.into_iter().all(|family| {
+            let rtype = RecordType::of(family);
+            let probe = lookup(&self.server, &self.published.name, rtype, Transport::Udp, None);
+            matches!(heard(seen, &probe), Heard::Reply(_, reply) if reply.rcode == "NXDomain")
+        })
+    }
+
     /// Who is to blame if all answers about addresses of the family are wrong.
     pub fn answers(&self) -> Culprit {
         let part = format!("answers about {}", self.family.record_type());

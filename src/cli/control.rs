@@ -2,10 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    os::{
-        fd::AsRawFd,
-        unix::net::UnixStream,
-    },
+    os::{fd::AsRawFd, unix::net::UnixStream},
     path::{Path, PathBuf},
 };
 
@@ -111,7 +108,10 @@ impl LabArgs {
     pub(super) fn connect(&self) -> Result<Control, Failure> {
         if let Some(run) = &self.lab {
             let failed = |error| {
-                Failure::Sentence(format!("no lab answers in {}: {error}; `sixwalk up` starts one", run.display()))
+                Failure::Sentence(format!(
+                    "no lab answers in {}: {error}; `sixwalk up` starts one",
+                    run.display()
+                ))
             };
             return connect(run).map_err(failed);
         }
@@ -158,7 +158,8 @@ impl Control {
                 Some(Reply::Refused { why }) => return Err(Failure::Sentence(why)),
                 Some(reply) => return Ok(reply),
                 None => {
-                    let gone = format!("the lab in {} has gone away; see its lab.log", self.run.display());
+                    let gone =
+                        format!("the lab in {} has gone away; see its lab.log", self.run.display());
                     return Err(Failure::Sentence(gone));
                 }
             }

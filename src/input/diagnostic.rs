@@ -129,7 +129,7 @@ impl Diagnostics {
 
     /// Line and column, both from 1, of an octet; columns count characters.
     pub fn position(&self, at: usize) -> (usize, usize) {
-        let before = &self.text[..self.text.floor_char_boundary(at)];
+        let before = &self.text[..boundary(&self.text, at)];
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
     }
@@ -141,4 +141,10 @@ impl<'d> IntoIterator for &'d Diagnostics {
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
     }
+}
+
+/// The last place at or before an octet at which the text can be cut.
+pub(super) fn boundary(text: &str, at: usize) -> usize {
+    let within = at.min(text.len());
+    (0..=within).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }

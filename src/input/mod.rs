@@ -15,7 +15,7 @@ mod meant;
 
 use toml::de::DeTable;
 
-use crate::model::testbed::Testbed;
+use crate::model::{fault::Fault, gate::Gate, phase::Phase, testbed::Testbed};
 
 pub use diagnostic::{Diagnostic, Diagnostics, Level};
 
@@ -35,6 +35,72 @@ pub fn testbed(file: &str, text: &str) -> Result<Testbed, Diagnostics> {
 pub fn examine(file: &str, text: &str) -> (Option<Testbed>, Diagnostics) {
     let keys = written::testbed::KEYS;
     with_root(file, text, keys, |root| meant::resolve(&written::testbed::Testbed::read(root)))
+}
+
+/// A phase as its file gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PhaseFile {
+    /// Which of the four.
+    pub phase: Phase,
+    /// What people call it.
+    pub title: String,
+    /// The document that asks for it.
+    pub source: Option<String>,
+    /// What must hold to go on.
+    pub gate: Gate,
+}
+
+/// Reads a phase file. `checks` are the ids of the checks that a gate may ask for.
+pub fn phase_file(file: &str, text: &str, checks: &[&str]) -> Result<PhaseFile, Diagnostics> {
+    let (phase, found) = with_root(file, text, written::phase::KEYS, |root| {
+        meant::phases::resolve(written::phase::PhaseFile::read(root), checks)
+    });
+    phase.flatten().ok_or(found)
+}
+
+/// Reads a fault file against the testbed that its faults are planted in.
+pub fn faults(file: &str, text: &str, testbed: &Testbed) -> Result<Vec<Fault>, Diagnostics> {
+    let (faults, found) =
+        with_root(file, text, written::fault::KEYS, |root| meant::faults::resolve(root, testbed));
+    faults.ok_or(found)
+}
+
+/// The kinds of input files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A testbed.
+    Testbed,
+    /// A phase and its gate.
+    Phase,
+    /// Faults to be planted.
+    Fault,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Testbed, Self::Phase, Self::Fault];
+
+    /// The word on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Testbed => "testbed",
+            Self::Phase => "phase",
+            Self::Fault => "fault",
+        }
+    }
+}
+
+/// The JSON Schema (draft 2020-12) of a kind of file, for editors.
+pub fn schema(kind: Kind) -> serde_json::Value {
+    let keys = match kind {
+        Kind::Testbed => written::testbed::KEYS,
+        Kind::Phase => written::phase::KEYS,
+        Kind::Fault => written::fault::KEYS,
+    };
+    let mut schema = shape::object(keys);
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
+    schema["title"] = format!("sixwalk {} file", kind.word()).into();
+    schema
 }
 
 /// Parses, checks the shape, reads; the value is handed out only if there is no error.

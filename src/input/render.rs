@@ -7,7 +7,10 @@ use annotate_snippets::{
 };
 use serde_json::{Value, json};
 
-use super::diagnostic::{Diagnostic, Diagnostics, Level, Span};
+use super::diagnostic::{Diagnostic, Diagnostics, Level, Span, boundary};
+
+/// The most diagnostics that are drawn: a person who wrote so many mistakes mends those first.
+const MOST_DRAWN: usize = 200;
 
 /// Plain text, without colour.
 impl fmt::Display for Diagnostics {
@@ -30,7 +33,8 @@ impl Diagnostics {
     }
 
     fn draw(&self, renderer: &Renderer) -> String {
-        let mut blocks: Vec<_> = self.iter().map(|one| self.block(one, renderer)).collect();
+        let shown = self.iter().take(MOST_DRAWN);
+        let mut blocks: Vec<_> = shown.map(|one| self.block(one, renderer)).collect();
         if !self.is_empty() {
             blocks.push(self.summary());
         }
@@ -65,13 +69,18 @@ impl Diagnostics {
         };
         let counts = [count(Level::Error, "error"), count(Level::Warning, "warning")];
         let counts: Vec<_> = counts.into_iter().flatten().collect();
-        format!("{} in {}\n", counts.join(" and "), normalize_untrusted_str(self.file()))
+        let shown = match self.iter().count() {
+            all if all > MOST_DRAWN => format!("; the first {MOST_DRAWN} are shown"),
+            _ => String::new(),
+        };
+        let file = normalize_untrusted_str(self.file());
+        format!("{} in {file}{shown}\n", counts.join(" and "))
     }
 
     /// A span that can be drawn: within the text, at character boundaries.
     fn visible(&self, span: &Span) -> Span {
-        let start = self.text().floor_char_boundary(span.start);
-        start..self.text().ceil_char_boundary(span.end).max(start)
+        let start = boundary(self.text(), span.start);
+        start..boundary(self.text(), span.end).max(start)
     }
 
     fn object(&self, one: &Diagnostic) -> Value {

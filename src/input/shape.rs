@@ -112,7 +112,7 @@ impl Checker<'_> {
             }
             (Shape::List { of, most }, DeValue::Array(items)) => {
                 self.at_most(*most, items.len(), place);
-                for item in items.iter() {
+                for item in items {
                     let entry = Entry { key: entry.key.clone(), at: item.span(), value: item };
                     self.value(of, &entry, place);
                 }
@@ -171,7 +171,7 @@ impl Checker<'_> {
         }
         for key in keys.iter().filter(|key| key.required && table.entry(key.name).is_none()) {
             let message = format!("{} has no `{}`", place.words, key.name);
-            let hint = format!("`{}` is needed: {}", key.name, key.about);
+            let hint = format!("add `{}`: {}", key.name, uncapitalised(key.about));
             self.found.push(Diagnostic::error(&place.span, message).hint(hint));
         }
     }
@@ -297,4 +297,11 @@ pub(super) fn object(keys: &[Key]) -> Value {
         "required": needed,
         "additionalProperties": false,
     })
+}
+
+/// A sentence as the end of another.
+fn uncapitalised(sentence: &str) -> String {
+    let sentence = sentence.trim_end_matches('.');
+    let first = sentence.chars().next().map(|first| first.to_ascii_lowercase());
+    first.into_iter().chain(sentence.chars().skip(1)).collect()
 }

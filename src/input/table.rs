@@ -59,11 +59,6 @@ impl<'d> Table<'d> {
         self.entries.iter().find(|entry| entry.key == key)
     }
 
-    /// Where a key stands.
-    pub(super) fn place(&self, key: &str) -> Option<Span> {
-        self.entry(key).map(|entry| entry.at.clone())
-    }
-
     /// A text that is a value of a type: a name, a word, an address.
     pub(super) fn one<T: DeserializeOwned>(&self, key: &str) -> Option<At<T>> {
         self.entry(key)?.one()
@@ -82,8 +77,7 @@ impl<'d> Table<'d> {
 
     pub(super) fn number<T: TryFrom<i64>>(&self, key: &str) -> Option<At<T>> {
         let entry = self.entry(key)?;
-        let is = number(entry.value.get_ref().as_integer()?)?.try_into().ok()?;
-        Some(At { is, at: entry.span() })
+        Some(At { is: entry.number()?, at: entry.span() })
     }
 
     /// A table below a key.
@@ -125,6 +119,11 @@ impl<'d> Entry<'d> {
     /// The value as a text that is a value of a type.
     pub(super) fn one<T: DeserializeOwned>(&self) -> Option<At<T>> {
         Some(At { is: read(self.value.get_ref().as_str()?).ok()?, at: self.span() })
+    }
+
+    /// The value as a whole number.
+    pub(super) fn number<T: TryFrom<i64>>(&self) -> Option<T> {
+        number(self.value.get_ref().as_integer()?)?.try_into().ok()
     }
 
     /// The key as a name.

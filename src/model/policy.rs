@@ -118,6 +118,9 @@ pub enum Match {
     /// The source would not be reached by the interface the packet came in by (reverse path filter, BCP 38).
     NotReversePath,
     /// The packet is longer than this many octets, IP header included.
+    ///
+    /// The kernel looks at packets as its drivers hand them over: where the sender's interface leaves the splitting of
+    /// TCP segments to a later point (GSO), that is up to 64 kB at once, whatever the segment size.
     LongerThan(u16),
 }
 

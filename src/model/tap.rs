@@ -26,8 +26,7 @@ pub struct Tap {
 pub enum Watch {
     /// Frames of these EtherTypes, for example 0x0800 and 0x0806.
     Ethertypes(Vec<u16>),
-    /// Packets of a family; every given part must match. A port matches as source or destination, addresses match in
-    /// the direction given.
+    /// Packets of a family, in one direction; every given part must match.
     Packets {
         /// IPv4 or IPv6.
         family: Family,

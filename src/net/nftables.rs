@@ -4,7 +4,10 @@
 use std::{io, time::Duration};
 
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
-use nix::errno::Errno;
+use nix::{
+    errno::Errno,
+    sys::socket::{setsockopt, sockopt},
+};
 use socket2::SockRef;
 
 use super::namespace::Namespace;
@@ -20,7 +23,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often a dump is repeated that was overtaken by a change.
 const ATTEMPTS: usize = 8;
-/// Room for a batch of some ten thousand rules, where we may ask for it.
+/// Room for a batch of some ten thousand rules.
 const SEND_BUFFER: usize = 8 << 20;
 
 /// Why a filter is not in force, or not known.
@@ -36,6 +39,15 @@ pub enum NftError {
         doing: &'static str,
         /// What the system said.
         source: io::Error,
+    },
+    /// The filter does not fit one message, and only one message is all or nothing.
+    #[error(
+        "the filter takes {octets} octets, more than one message to the kernel may have here; \
+         raise the sysctl net.core.wmem_max above that, or give fewer rules"
+    )]
+    TooLarge {
+        /// The length of the message.
+        octets: usize,
     },
     /// The kernel refused a part; nothing was changed.
     #[error("the kernel refused {subject}: {}; nothing was changed{}", .errno.desc(), hint(*.errno))]
@@ -120,6 +132,9 @@ impl Conversation {
     fn send(&self, bytes: &[u8]) -> Result<(), NftError> {
         match self.socket.send_to(bytes, &SocketAddr::new(0, 0), 0) {
             Ok(_) => Ok(()),
+            Err(error) if error.raw_os_error() == Some(Errno::EMSGSIZE as i32) => {
+                Err(NftError::TooLarge { octets: bytes.len() })
+            }
             Err(source) => Err(NftError::Socket { doing: "write to", source }),
         }
     }
@@ -223,6 +238,9 @@ fn socket() -> io::Result<Socket> {
     socket.set_cap_ack(true)?;
     let options = SockRef::from(&socket);
     options.set_read_timeout(Some(PATIENCE))?;
-    options.set_send_buffer_size(SEND_BUFFER)?;
+    // Beyond the system's limit only root of the machine may go; others get as much as the limit allows.
+    if setsockopt(&socket, sockopt::SndBufForce, &SEND_BUFFER).is_err() {
+        options.set_send_buffer_size(SEND_BUFFER)?;
+    }
     Ok(socket)
 }

@@ -53,6 +53,10 @@ impl Call {
         said.map_err(|error| course.unsent(&error))?;
         let mut course = Course::start(to);
         course.source = socket::local(&socket);
+        if !matches!(speech, Speech::Stream | Speech::Datagram) {
+            // The kernel shows the protocol in the place of the port, which there is none of.
+            course.source.iter_mut().for_each(|source| source.set_port(0));
+        }
         let endpoint = Endpoint::new(socket).map_err(|error| course.unprepared(&error))?;
         Ok(Self { endpoint, course })
     }

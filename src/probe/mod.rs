@@ -16,6 +16,18 @@ mod time;
 mod log;
 mod sink;
 mod inspect;
+mod source_for;
+mod spoof;
+mod provoke;
+mod echoes;
+mod path_mtu;
+mod trace;
+mod by_hand;
+mod solicit;
+mod neighbour;
+mod order;
+mod journey;
+pub mod sweep;
 pub mod tap;
 
 use std::{
@@ -116,7 +128,20 @@ impl Asker {
             Question::Log { to, token } => log::ask(at, *to, token),
             Question::Sink { token } => sink::ask(at, token, deadline).await,
             Question::Inspect(aspect) => inspect::ask(at, *aspect).await,
-            _ => not_asked("this question is not known"),
+            Question::PathMtu { to, ceiling } => path_mtu::ask(at, *to, *ceiling, deadline).await,
+            Question::Trace { to, most } => trace::ask(at, *to, *most, deadline).await,
+            Question::Solicit { interface } => solicit::ask(at, interface, deadline).await,
+            Question::Neighbour { interface, target } => {
+                neighbour::ask(at, interface, *target, deadline).await
+            }
+            Question::Journey { name, port, tls, path, pinned } => {
+                let errand =
+                    journey::Errand { name, port: *port, tls: *tls, path, pinned: *pinned };
+                journey::ask(self, at, errand, deadline).await
+            }
+            Question::Spoof { source, to, token } => spoof::ask(at, *source, *to, token),
+            Question::Provoke { to, how } => provoke::ask(at, *to, *how, deadline).await,
+            Question::SourceFor { to } => source_for::ask(at, *to),
         }
     }
 }

@@ -100,7 +100,8 @@ pub struct PhaseRun {
 impl PhaseRun {
     /// Decides whether the phase may be left, by the rule of the phase and the findings of the whole run.
     pub fn decide_gate(&mut self, rule: &Rule, findings: &[Finding]) {
-        self.gate = Gate::decide(self.phase, rule, &self.judgements, self.deviations.len(), findings);
+        self.gate =
+            Gate::decide(self.phase, rule, &self.judgements, self.deviations.len(), findings);
     }
 
     /// Microseconds that protocols forced the phase to wait.

@@ -85,7 +85,8 @@ impl<'a> Asking<'a> {
 
     /// Carries out what has not been carried out before.
     pub(super) async fn carry_out(&mut self, experiments: Vec<Experiment>) -> Vec<Evidence> {
-        let experiments: Vec<_> = experiments.into_iter().filter_map(|e| self.only_new(e)).collect();
+        let experiments: Vec<_> =
+            experiments.into_iter().filter_map(|e| self.only_new(e)).collect();
         let probes: usize = experiments.iter().map(|experiment| experiment.probes.len()).sum();
         self.total.fetch_add(probes, Ordering::Relaxed);
         let (alone, together): (Vec<_>, Vec<_>) = experiments.into_iter().partition(|e| e.alone);
@@ -170,9 +171,9 @@ impl<'a> Asking<'a> {
 pub(super) fn forced_wait_us(evidence: &[Evidence]) -> u64 {
     use crate::model::answer::Outcome;
     let waited = evidence.iter().filter(|piece| match &piece.about {
-        About::Probe { answer, .. } => {
-            answer.attempt().is_some_and(|a| matches!(a.outcome, Outcome::TimedOut | Outcome::Rejected))
-        }
+        About::Probe { answer, .. } => answer
+            .attempt()
+            .is_some_and(|a| matches!(a.outcome, Outcome::TimedOut | Outcome::Rejected)),
         About::Tap { .. } => false,
     });
     waited.map(|piece| piece.took_us).max().unwrap_or(0)

@@ -99,7 +99,8 @@ impl Visit<'_> {
         directory: &mut RunDirectory,
     ) -> Result<PhaseRun, Stopped> {
         let started_us = self.clock.us();
-        let Entered { steps, steps_us, mut waits, deviations } = self.enter(before, directory).await?;
+        let Entered { steps, steps_us, mut waits, deviations } =
+            self.enter(before, directory).await?;
         let faults = self.plant(directory).await?;
         let examined = self.examine(directory).await?;
         if !faults.is_empty() {

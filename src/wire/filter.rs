@@ -75,15 +75,6 @@ impl Program {
         values.iter().enumerate().fold(self.op(load, at), compare).refuse()
     }
 
-    /// One of two places must hold the value.
-    fn require_either(self, load: u16, places: [u32; 2], value: u32) -> Self {
-        self.op(load, places[0])
-            .jump(JUMP_IF_EQUAL, value, 3, 0)
-            .op(load, places[1])
-            .jump(JUMP_IF_EQUAL, value, 1, 0)
-            .refuse()
-    }
-
     /// Lets everything through for which what is loaded is one of the values.
     fn accept_if(self, load: u16, at: u32, values: &[u32]) -> Self {
         let compare =
@@ -191,10 +182,10 @@ fn packets(
         }
     }
     let Some(port) = port else { return program };
-    let place = |at| upper(family, ETHERNET, at, LOAD_HALF_INDEXED, LOAD_HALF);
+    let (load, destination_port) = upper(family, ETHERNET, 2, LOAD_HALF_INDEXED, LOAD_HALF);
     program
         .require_protocol(family, ETHERNET, &[u32::from(port.transport.number())])
-        .require_either(place(0).0, [place(0).1, place(2).1], u32::from(port.number))
+        .require(load, destination_port, &[u32::from(port.number)])
 }
 
 /// For a packet socket without link header: TCP segments that come from this end.

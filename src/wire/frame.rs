@@ -37,6 +37,14 @@ pub fn decode(frame: &[u8], at_us: u64) -> Option<FrameNote> {
     Some(note)
 }
 
+/// The ICMPv6 message in a frame, from its type on.
+pub fn icmpv6_message(frame: &[u8]) -> Option<&[u8]> {
+    match LaxSlicedPacket::from_ethernet(frame).ok()?.transport? {
+        TransportSlice::Icmpv6(icmp) => Some(icmp.slice()),
+        _ => None,
+    }
+}
+
 /// The EtherType of a frame.
 pub fn ethertype(frame: &[u8]) -> Option<u16> {
     Some(u16::from_be_bytes(*frame.get(12..14)?.first_chunk()?))
@@ -55,9 +63,8 @@ pub fn counts(watch: &Watch, note: &FrameNote, frame: &[u8]) -> bool {
                 && wanted(source, note.source)
                 && wanted(destination, note.destination)
                 && port.is_none_or(|port| {
-                    let ports = [note.source_port, note.destination_port];
                     note.protocol == Some(port.transport.number())
-                        && ports.contains(&Some(port.number))
+                        && note.destination_port == Some(port.number)
                 })
         }
         Watch::Icmp { family, types } => {

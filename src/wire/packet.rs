@@ -3,11 +3,20 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::checksum::Checksum;
+use crate::model::family::Family;
 
 /// The protocol number of UDP.
 const UDP: u8 = 17;
 /// The hop limit of packets made here: what Linux uses, so that the distance can be told.
 const HOP_LIMIT: u8 = 64;
+
+/// Octets of an IP header without options.
+pub fn overhead(family: Family) -> usize {
+    match family {
+        Family::V4 => 20,
+        Family::V6 => 40,
+    }
+}
 
 /// A UDP datagram in a whole IP packet. `None` if the ends are of two families or the payload is too long.
 pub fn udp(source: SocketAddr, destination: SocketAddr, payload: &[u8]) -> Option<Vec<u8>> {

@@ -16,7 +16,7 @@ const ORDINARY: &str = "65534";
 
 /// Whether this is the inner run. In the outer one, runs the test of this name in namespaces of its own and demands
 /// that it succeeds.
-pub fn inside_sandbox(test: &str) -> bool {
+pub(crate) fn inside_sandbox(test: &str) -> bool {
     if env::var_os(MARK).is_some() {
         return true;
     }
@@ -28,7 +28,7 @@ pub fn inside_sandbox(test: &str) -> bool {
 
 /// The same, but never as root: root becomes an ordinary user first.
 #[allow(dead_code)] // every test program has its own copy of this module, and not all need this
-pub fn inside_sandbox_of_ordinary_user(test: &str) -> bool {
+pub(crate) fn inside_sandbox_of_ordinary_user(test: &str) -> bool {
     if env::var_os(MARK).is_some() || !is_root() {
         return inside_sandbox(test);
     }

@@ -6,7 +6,13 @@ use crate::{
         diagnostic::{Diagnostic, Span},
         suggest::suggest,
         table::{At, read},
-        written::{self, flow::EVERYWHERE, node::Node, service::Service, testbed::Testbed},
+        written::{
+            self,
+            flow::{EVERYWHERE, literal},
+            node::Node,
+            service::Service,
+            testbed::Testbed,
+        },
     },
     model::{
         flow::{End, Flow, Intent, Traffic},
@@ -21,6 +27,9 @@ pub(super) struct Placed {
     pub(super) from: Span,
     pub(super) to: Span,
 }
+
+/// The most flows that are read, pair of ends by pair of ends.
+const MOST_FLOWS: usize = 4000;
 
 /// Every flow: one for each pair of ends and each intent.
 pub(super) fn resolve(written: &Testbed, found: &mut Vec<Diagnostic>) -> Vec<Placed> {
@@ -40,6 +49,12 @@ pub(super) fn resolve(written: &Testbed, found: &mut Vec<Diagnostic>) -> Vec<Pla
             }
             for from in &from {
                 flows.extend(to.iter().map(|to| placed(flow, from, to, &traffic, intent)));
+                if flows.len() > MOST_FLOWS {
+                    let message = format!("there are more than {MOST_FLOWS} flows from end to end");
+                    let hint = "name segments or sites instead of single nodes";
+                    found.push(Diagnostic::error(&flow.at, message).hint(hint));
+                    return flows;
+                }
             }
         }
     }
@@ -151,6 +166,12 @@ fn meaning(
     if let Some(port) = literal(&word.is) {
         return vec![traffic(port)];
     }
+    if word.is.contains('/') {
+        let message = format!("`{}` is not a port", word.is);
+        let hint = "write `tcp/443` or `udp/53`, with a number from 1 to 65535";
+        found.push(Diagnostic::error(&word.at, message).hint(hint));
+        return Vec::new();
+    }
     let services: Vec<_> = reached(written, to).flat_map(|n| offered(written, n)).collect();
     let named = services.iter().filter(|service| service.name.is.as_str() == word.is);
     let mut ports: Vec<_> = named.flat_map(|service| ports(service)).collect();
@@ -172,15 +193,6 @@ fn meaning(
     ports.sort_unstable();
     ports.dedup();
     ports.into_iter().map(traffic).collect()
-}
-
-/// `tcp/8443`, `udp/514`.
-fn literal(word: &str) -> Option<Port> {
-    let (transport, number) = word.split_once('/')?;
-    let transport = [Transport::Tcp, Transport::Udp]
-        .into_iter()
-        .find(|candidate| candidate.to_string() == transport)?;
-    Some(Port { transport, number: number.parse().ok().filter(|number| *number > 0)? })
 }
 
 fn ports(service: &Service) -> Vec<Port> {

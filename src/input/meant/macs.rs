@@ -35,7 +35,8 @@ pub(super) fn derive(
     }
     for (node, interface) in interfaces().filter(|(_, interface)| interface.mac.is_none()) {
         let name = format!("{}/{}", node.name.is, interface.name.is);
-        let mac = (0_u32..).map(|turn| hashed(&name, turn)).find(|mac| !owners.contains_key(mac));
+        let mac =
+            (0..=u32::MAX).map(|turn| hashed(&name, turn)).find(|mac| !owners.contains_key(mac));
         let mac = mac.expect("there are more link-layer addresses than interfaces");
         owners.insert(mac, interface.name.at.clone());
         macs.insert((node.name.is.clone(), interface.name.is.clone()), mac);

@@ -65,11 +65,13 @@ fn reachable(
             continue;
         }
         let message = format!(
-            "node `{}` cannot be managed in the phase `{}`: it speaks {own} on segment `{}`, the \
-             management station {theirs}",
+            "node `{}` cannot be managed in the phase `{}`: on segment `{}` it speaks {}, the \
+             management station {}",
             node.name.is,
             phase.word(),
-            interface.segment.is
+            interface.segment.is,
+            spoken(own),
+            spoken(theirs)
         );
         let hint = "let both speak a common family in every phase that the walk goes through";
         found.push(Diagnostic::error(&interface.segment.at, message).hint(hint));
@@ -81,4 +83,8 @@ fn live(testbed: &testbed::Testbed, node: &Node, interface: &Interface, phase: P
     let meant = testbed.nodes.get(&node.name.is);
     let on = meant.and_then(|node| node.interface_on(&interface.segment.is));
     on.map_or(Families::NONE, |on| *on.families.in_phase(phase))
+}
+
+fn spoken(families: Families) -> String {
+    if families.is_empty() { "nothing".to_owned() } else { families.to_string() }
 }

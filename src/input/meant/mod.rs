@@ -14,6 +14,8 @@ mod tunnels;
 mod management;
 mod policy;
 mod uses;
+pub(super) mod phases;
+pub(super) mod faults;
 
 use crate::{
     input::{diagnostic::Diagnostic, table::At, written},

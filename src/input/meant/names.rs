@@ -118,19 +118,18 @@ pub(super) fn unknown(
     found: &mut Vec<Diagnostic>,
 ) {
     let kinds: Vec<_> = wanted.iter().map(|noun| noun.with_article()).collect();
-    let kinds = kinds.join(" or ");
+    let kinds = match kinds.as_slice() {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        kinds => kinds.concat(),
+    };
     let other = all(written).find(|(known, ..)| *known == name);
-    found.push(match other {
-        Some((_, noun, place)) => {
-            let message =
-                format!("`{name}` is {}, but {kinds} is needed here", noun.with_article());
-            Diagnostic::error(at, message).note(place, "it is this")
-        }
-        None => {
-            let known = all(written).filter(|(_, noun, _)| wanted.contains(noun));
-            let hint = suggest(name, known.map(|(name, ..)| name));
-            Diagnostic::error(at, format!("there is no `{name}`; {kinds} is needed here"))
-                .maybe_hint(hint)
-        }
-    });
+    if let Some((_, noun, place)) = other {
+        let message = format!("`{name}` is {}, but {kinds} is needed here", noun.with_article());
+        found.push(Diagnostic::error(at, message).note(place, "it is this"));
+        return;
+    }
+    let known = all(written).filter(|(_, noun, _)| wanted.contains(noun));
+    let hint = suggest(name, known.map(|(name, ..)| name));
+    let message = format!("there is no `{name}`; {kinds} is needed here");
+    found.push(Diagnostic::error(at, message).maybe_hint(hint));
 }

@@ -41,10 +41,10 @@ fn one(
     found: &mut Vec<Diagnostic>,
 ) -> Node {
     let name = node.name.is.clone();
-    if node.on.is_empty() {
+    if let Some(at) = &node.unplugged {
         let message = format!("node `{name}` has no interface");
         let hint = "plug it in: `on = { eth0 = \"…\" }` with the name of a segment";
-        found.push(Diagnostic::error(&node.name.at, message).hint(hint));
+        found.push(Diagnostic::error(at, message).hint(hint));
     }
     let speaks = families::of_node(written, node, found);
     let interfaces: Vec<_> = node
@@ -129,7 +129,7 @@ fn wrong_route(
 
 /// The families live on interfaces in each phase, together.
 pub(super) fn live<'i>(
-    interfaces: impl Iterator<Item = &'i Interface> + Clone,
+    interfaces: &(impl Iterator<Item = &'i Interface> + Clone),
 ) -> PerPhase<Families> {
     PerPhase::from_fn(|phase| {
         interfaces.clone().fold(Families::NONE, |all, i| all.or(*i.families.in_phase(phase)))

@@ -18,7 +18,7 @@ use crate::{
     model::{
         family::Family,
         name::{NodeName, SegmentName},
-        segment::{self, Advertisement, Plane, SegmentKind},
+        segment::{self, Advertisement, SegmentKind},
     },
 };
 
@@ -36,9 +36,10 @@ pub(super) fn resolve(
 ) -> BTreeMap<SegmentName, segment::Segment> {
     partial(written, found);
     overlaps(written, found);
-    if written.nodes.is_empty() || written.segments.is_empty() {
-        let message = "the testbed is empty: it needs a segment and a node on it at least";
-        found.push(Diagnostic::error(&(0..0), message));
+    for empty in &written.empty {
+        let message = format!("the testbed is empty: there is nothing under `{}`", empty.is);
+        let hint = "the least testbed is a segment with a node on it";
+        found.push(Diagnostic::error(&empty.at, message).hint(hint));
     }
     let resolved = |segment: &Segment| (segment.name.is.clone(), one(written, segment, found));
     written.segments.iter().map(resolved).collect()
@@ -47,7 +48,7 @@ pub(super) fn resolve(
 fn one(written: &Testbed, segment: &Segment, found: &mut Vec<Diagnostic>) -> segment::Segment {
     mtu(segment, found);
     members(written, segment, found);
-    if segment.prefixes.is_empty() {
+    if !segment.has_prefix {
         let message = format!("segment `{}` has no prefix", segment.name.is);
         let hint = "give it `ipv4`, `ipv6` or both";
         found.push(Diagnostic::error(&segment.name.at, message).hint(hint));
@@ -139,11 +140,12 @@ fn members(written: &Testbed, segment: &Segment, found: &mut Vec<Diagnostic>) {
         let hint = format!("plug a node in: `on = {{ eth0 = \"{}\" }}`", name.is);
         found.push(Diagnostic::warning(&name.at, message).hint(hint));
     } else if segment.kind == SegmentKind::PointToPoint && members.len() != 2 {
-        let message = format!(
-            "segment `{}` is point-to-point and has {} ends; it needs exactly two",
-            name.is,
-            members.len()
-        );
+        let ends = match members.len() {
+            1 => "one end".to_owned(),
+            many => format!("{many} ends"),
+        };
+        let message =
+            format!("segment `{}` is point-to-point and has {ends}; it needs exactly two", name.is);
         let diagnostic = members.iter().fold(
             Diagnostic::error(&name.at, message).hint("a link with more ends is a `lan`"),
             |diagnostic, (node, interface)| {
@@ -151,9 +153,6 @@ fn members(written: &Testbed, segment: &Segment, found: &mut Vec<Diagnostic>) {
             },
         );
         found.push(diagnostic);
-    }
-    if segment.plane == Plane::Management && segment.site.is_some() && members.is_empty() {
-        return;
     }
     for (node, interface) in &members {
         let first = node.interface_on(&name.is).map(|first| &first.name);

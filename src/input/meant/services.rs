@@ -1,12 +1,12 @@
 //! Services: what each speaks, where, over which families, under which names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{families, nodes};
 use crate::{
     input::{
         diagnostic::Diagnostic,
-        suggest::suggest,
+        suggest::{list, suggest},
         table::At,
         written::{self, testbed::Testbed},
     },
@@ -84,11 +84,11 @@ fn families_of(
     segments: &BTreeMap<SegmentName, Segment>,
 ) -> PerPhase<Families> {
     if let Some(on) = &service.on {
-        return nodes::live(interfaces.iter().filter(|interface| interface.name == on.is));
+        return nodes::live(&interfaces.iter().filter(|interface| interface.name == on.is));
     }
     let in_data = |i: &&Interface| segments.get(&i.segment).is_some_and(|s| s.plane == Plane::Data);
     let data = interfaces.iter().filter(in_data);
-    if data.clone().next().is_some() { nodes::live(data) } else { nodes::live(interfaces.iter()) }
+    if data.clone().next().is_some() { nodes::live(&data) } else { nodes::live(&interfaces.iter()) }
 }
 
 fn path(
@@ -143,13 +143,12 @@ pub(super) fn check(written: &Testbed, testbed: &testbed::Testbed, found: &mut V
         for name in node.serve.iter().flat_map(|service| &service.names) {
             let zoned = written.zones.iter().any(|zone| name.is.is_within(&zone.origin.is));
             if !zoned {
-                let zones: Vec<_> = testbed.zones.iter().map(|z| z.origin.as_str()).collect();
+                let zones: BTreeSet<_> = testbed.zones.iter().map(|z| z.origin.as_str()).collect();
                 let message = format!("`{}` is in no zone of the testbed", name.is);
-                let hint = match zones.as_slice() {
-                    [] => "add a `[[zone]]` with its origin and servers".to_owned(),
-                    zones => {
-                        format!("zones are {}", crate::input::suggest::list(zones.iter().copied()))
-                    }
+                let hint = if zones.is_empty() {
+                    "add a `[[zone]]` with its origin and servers".to_owned()
+                } else {
+                    format!("the zones are {}", list(zones))
                 };
                 found.push(Diagnostic::error(&name.at, message).hint(hint));
             }

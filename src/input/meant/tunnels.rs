@@ -89,7 +89,8 @@ fn couple(
     found: &mut Vec<Diagnostic>,
 ) -> Vec<Relation> {
     let [a, b] = couple.ends.as_slice() else {
-        let message = format!("tunnel `{}` couples pairs", tunnel.name.is);
+        let count = couple.ends.len();
+        let message = format!("tunnel `{}` couples pairs, and here stand {count}", tunnel.name.is);
         let hint = "write `couple = [[\"admin-lan\", \"dc-lan\"]]`: brackets around each pair";
         found.push(Diagnostic::error(&couple.at, message).hint(hint));
         return Vec::new();

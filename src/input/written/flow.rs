@@ -6,7 +6,10 @@ use crate::{
         shape::{Key, Shape, key, required},
         table::{At, Entry},
     },
-    model::flow::Intent,
+    model::{
+        flow::Intent,
+        service::{Port, Transport},
+    },
 };
 
 /// The word for every node of the data plane.
@@ -58,4 +61,13 @@ impl Flow {
             Intent::Deny => &self.deny,
         }
     }
+}
+
+/// `tcp/8443`, `udp/514`.
+pub(in crate::input) fn literal(word: &str) -> Option<Port> {
+    let (transport, number) = word.split_once('/')?;
+    let transport = [Transport::Tcp, Transport::Udp]
+        .into_iter()
+        .find(|candidate| candidate.to_string() == transport)?;
+    Some(Port { transport, number: number.parse().ok().filter(|number| *number > 0)? })
 }

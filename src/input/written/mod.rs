@@ -11,3 +11,5 @@ pub(super) mod flow;
 pub(super) mod tunnel;
 pub(super) mod partial;
 pub(super) mod testbed;
+pub(super) mod phase;
+pub(super) mod fault;

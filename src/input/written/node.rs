@@ -116,6 +116,8 @@ pub(in crate::input) struct Node {
     pub site: Option<At<SiteName>>,
     pub host: Option<At<u32>>,
     pub on: Vec<Interface>,
+    /// Where the file says that it has no interface.
+    pub unplugged: Option<Span>,
     pub serve: Vec<Service>,
     pub routes: Vec<Route>,
     pub uses: Uses,
@@ -155,6 +157,10 @@ impl Node {
             role: table.one("role"),
             site: table.one("site"),
             host: table.number("host"),
+            unplugged: table
+                .entry("on")
+                .filter(|on| on.table().is_some_and(|on| on.entries().is_empty()))
+                .map(|on| on.at.clone()),
             on: table.children("on").iter().filter_map(Interface::read).collect(),
             serve: table.children("serve").iter().filter_map(Service::read).collect(),
             routes: table.items("routes").iter().filter_map(Route::read).collect(),

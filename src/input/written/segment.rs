@@ -91,6 +91,8 @@ pub(in crate::input) struct Segment {
     pub kind: SegmentKind,
     pub plane: Plane,
     pub prefixes: Vec<At<IpNet>>,
+    /// Whether a prefix was written, readable or not.
+    pub has_prefix: bool,
     pub mtu: Option<At<u32>>,
     pub advertise: Option<Advertise>,
     pub families: Vec<InPhase>,
@@ -122,6 +124,7 @@ impl Segment {
             site: table.one("site"),
             kind: table.one("kind").map(|kind| kind.is).unwrap_or_default(),
             plane: table.one("plane").map(|plane| plane.is).unwrap_or_default(),
+            has_prefix: Family::ALL.iter().any(|family| table.entry(family.word()).is_some()),
             prefixes: Family::ALL.into_iter().filter_map(prefix).collect(),
             mtu: table.number("mtu"),
             advertise: table.entry("advertise").and_then(Advertise::read),

@@ -29,7 +29,7 @@ pub(in crate::input) const KEYS: &[Key] = &[
             of: &Shape::Table(site::KEYS),
             most: 1000,
         },
-        "Sites: `[site.administration]`.",
+        "The sites, each as `[site.administration]`.",
     ),
     required(
         "segment",
@@ -39,7 +39,7 @@ pub(in crate::input) const KEYS: &[Key] = &[
             of: &Shape::Table(segment::KEYS),
             most: 2000,
         },
-        "Segments: `[segment.admin-lan]`.",
+        "The segments, each as `[segment.admin-lan]`.",
     ),
     required(
         "node",
@@ -49,12 +49,12 @@ pub(in crate::input) const KEYS: &[Key] = &[
             of: &Shape::Table(node::KEYS),
             most: 4000,
         },
-        "Nodes: `[node.portal]`.",
+        "The nodes, each as `[node.portal]`.",
     ),
     key(
         "zone",
         Shape::Tables { noun: "zone", of: zone::KEYS, most: 256 },
-        "Zones of names: `[[zone]]`.",
+        "The zones of names, each as `[[zone]]`.",
     ),
     key(
         "tunnel",
@@ -64,12 +64,12 @@ pub(in crate::input) const KEYS: &[Key] = &[
             of: &Shape::Table(tunnel::KEYS),
             most: 256,
         },
-        "Tunnels: `[tunnel.a-to-b]`.",
+        "The tunnels, each as `[tunnel.a-to-b]`.",
     ),
     key(
         "flow",
         Shape::Tables { noun: "flow", of: flow::KEYS, most: 1000 },
-        "Who may, and who may not, reach what: `[[flow]]`.",
+        "Who may, and who may not, reach what, each as `[[flow]]`.",
     ),
     key("partial", partial::SHAPE, "What the partial phase means here."),
 ];
@@ -77,6 +77,8 @@ pub(in crate::input) const KEYS: &[Key] = &[
 /// A testbed as written.
 #[derive(Clone, Debug)]
 pub(in crate::input) struct Testbed {
+    /// The tables without which there is no testbed, where they hold nothing.
+    pub empty: Vec<At<String>>,
     pub title: Option<At<String>>,
     pub source: Option<At<String>>,
     pub sites: Vec<Site>,
@@ -91,18 +93,19 @@ pub(in crate::input) struct Testbed {
 impl Testbed {
     /// What is of the right shape.
     pub(in crate::input) fn read(root: &Table<'_>) -> Self {
-        fn all<T>(entries: Vec<Entry<'_>>, read: impl Fn(&Entry<'_>) -> Option<T>) -> Vec<T> {
+        fn all<T>(entries: &[Entry<'_>], read: impl Fn(&Entry<'_>) -> Option<T>) -> Vec<T> {
             entries.iter().filter_map(read).collect()
         }
         Self {
+            empty: ["segment", "node"].iter().filter_map(|key| empty(root, key)).collect(),
             title: root.one("title"),
             source: root.one("source"),
-            sites: all(root.children("site"), Site::read),
-            segments: all(root.children("segment"), Segment::read),
-            nodes: all(root.children("node"), Node::read),
-            zones: all(root.items("zone"), Zone::read),
-            tunnels: all(root.children("tunnel"), Tunnel::read),
-            flows: all(root.items("flow"), Flow::read),
+            sites: all(&root.children("site"), Site::read),
+            segments: all(&root.children("segment"), Segment::read),
+            nodes: all(&root.children("node"), Node::read),
+            zones: all(&root.items("zone"), Zone::read),
+            tunnels: all(&root.children("tunnel"), Tunnel::read),
+            flows: all(&root.items("flow"), Flow::read),
             partial: root.table("partial").map(|t| Partial::read(&t)).unwrap_or_default(),
         }
     }
@@ -125,4 +128,11 @@ impl Testbed {
             on.map(move |interface| (node, interface))
         })
     }
+}
+
+/// A table that is there and holds nothing.
+fn empty(root: &Table<'_>, key: &str) -> Option<At<String>> {
+    let entry = root.entry(key)?;
+    let is_empty = entry.table()?.entries().is_empty();
+    is_empty.then(|| At { is: key.to_owned(), at: entry.at.clone() })
 }

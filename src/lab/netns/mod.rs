@@ -4,6 +4,7 @@
 pub mod node;
 pub mod wire;
 pub mod folder;
+pub mod enter;
 mod build;
 mod change;
 mod verify;
@@ -17,6 +18,8 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+
+use tokio::sync::Semaphore;
 
 use folder::Folder;
 use node::Node;
@@ -48,6 +51,8 @@ pub struct NetnsLab {
     nodes: BTreeMap<NodeName, Arc<Node>>,
     wires: BTreeMap<SegmentName, Wire>,
     folders: PathBuf,
+    /// The kernel makes changes to links and addresses under one lock: more threads than two would only wait for it.
+    at_once: Semaphore,
 }
 
 impl NetnsLab {
@@ -55,7 +60,7 @@ impl NetnsLab {
     /// comes by changes. `folders` is where the folders of nodes go, usually `folder::FOLDERS`.
     pub fn build(stage: &Stage, folders: &Path) -> Result<Self, BuildError> {
         let build::Built { nodes, wires } = build::build(&stage.testbed)?;
-        Ok(Self { nodes, wires, folders: folders.to_owned() })
+        Ok(Self { nodes, wires, folders: folders.to_owned(), at_once: Semaphore::new(2) })
     }
 
     /// A node.
@@ -126,6 +131,7 @@ impl NetnsLab {
             }
             let count = kernels.len();
             let node = Arc::clone(node);
+            let _turn = self.at_once.acquire().await.expect("the semaphore is never closed");
             let made = tokio::task::spawn_blocking(move || change::make(&node, &kernels)).await;
             made.expect("making changes does not panic")
                 .map_err(|(index, said)| failed((done + index, said)))?;
@@ -140,7 +146,8 @@ impl NetnsLab {
         match change {
             Change::UseResolvers { servers } => folder.use_resolvers(servers),
             Change::ReplaceFilter { filter } => {
-                return nftables::replace(&node.namespace, filter).map_err(|error| error.to_string());
+                return nftables::replace(&node.namespace, filter)
+                    .map_err(|error| error.to_string());
             }
             _ => Err(io::Error::from(io::ErrorKind::Unsupported)),
         }

@@ -158,15 +158,15 @@ fn numbers(data: &mut Writer, list: &[(u16, u32)]) {
     }
 }
 
-fn other(what: impl Into<String>) -> Result<Expression, Malformed> {
-    Ok(Expression::Other(what.into()))
+fn other(what: impl Into<String>) -> Expression {
+    Expression::Other(what.into())
 }
 
 fn meta_of(data: &Attributes<'_>) -> Result<Expression, Malformed> {
     let key = data.number(2)?;
     let word = meta::NAMES.get(key as usize).map_or_else(|| format!("key {key}"), |w| (*w).into());
     match data.find_number(1) {
-        None => other(format!("setting `meta {word}`")),
+        None => Ok(other(format!("setting `meta {word}`"))),
         Some(to) => match key {
             meta::LENGTH
             | meta::IN_INDEX
@@ -174,14 +174,14 @@ fn meta_of(data: &Attributes<'_>) -> Result<Expression, Malformed> {
             | meta::OUT_NAME
             | meta::NFPROTO
             | meta::L4PROTO => Ok(Expression::Meta { key, to }),
-            _ => other(format!("`meta {word}`")),
+            _ => Ok(other(format!("`meta {word}`"))),
         },
     }
 }
 
 fn payload(data: &Attributes<'_>) -> Result<Expression, Malformed> {
     match data.find_number(1) {
-        None => other("writing into a header"),
+        None => Ok(other("writing into a header")),
         Some(to) => Ok(Expression::Payload {
             to,
             header: data.number(2)?,
@@ -194,8 +194,8 @@ fn payload(data: &Attributes<'_>) -> Result<Expression, Malformed> {
 fn connection(data: &Attributes<'_>) -> Result<Expression, Malformed> {
     match (data.find_number(1), data.number(2)?) {
         (Some(to), conntrack::STATE) => Ok(Expression::ConntrackState { to }),
-        (Some(_), key) => other(format!("`ct` key {key}")),
-        (None, key) => other(format!("setting `ct` key {key}")),
+        (Some(_), key) => Ok(other(format!("`ct` key {key}"))),
+        (None, key) => Ok(other(format!("setting `ct` key {key}"))),
     }
 }
 
@@ -204,7 +204,7 @@ fn fib_of(data: &Attributes<'_>) -> Result<Expression, Malformed> {
         (fib::OUT_INTERFACE, fib::SOURCE_BY_INTERFACE_PRESENT) => {
             Ok(Expression::ReversePath { to: data.number(1)? })
         }
-        (result, flags) => other(format!("`fib` with result {result} and flags {flags:#x}")),
+        (result, flags) => Ok(other(format!("`fib` with result {result} and flags {flags:#x}"))),
     }
 }
 
@@ -213,20 +213,20 @@ fn byte_order(data: &Attributes<'_>) -> Result<Expression, Malformed> {
         (TO_NETWORK, 4, 4) => {
             Ok(Expression::NetworkOrder { from: data.number(1)?, to: data.number(2)? })
         }
-        _ => other("`byteorder` of another size than 32 bits"),
+        _ => Ok(other("`byteorder` of another size than 32 bits")),
     }
 }
 
 /// Only the form with mask and xor exists in rules that `nft` writes for prefixes; shifts are something else.
 fn mask(data: &Attributes<'_>) -> Result<Expression, Malformed> {
     let (Some(mask), Some(xor)) = (data.find(4), data.find(5)) else {
-        return other("`bitwise` other than a mask");
+        return Ok(other("`bitwise` other than a mask"));
     };
     let value = |octets| Attributes::split("an expression", octets)?.octets(object::DATA_VALUE);
     if data.find_number(6).is_some_and(|operation| operation != 0)
         || value(xor)?.iter().any(|octet| *octet != 0)
     {
-        return other("`bitwise` other than a mask");
+        return Ok(other("`bitwise` other than a mask"));
     }
     let mask = value(mask)?.to_vec();
     Ok(Expression::Mask { from: data.number(1)?, to: data.number(2)?, mask })
@@ -234,10 +234,10 @@ fn mask(data: &Attributes<'_>) -> Result<Expression, Malformed> {
 
 fn lookup(data: &Attributes<'_>) -> Result<Expression, Malformed> {
     if data.find(3).is_some() {
-        return other("a lookup in a map");
+        return Ok(other("a lookup in a map"));
     }
     if data.find_number(5).is_some_and(|flags| flags != 0) {
-        return other("a lookup that must not find");
+        return Ok(other("a lookup that must not find"));
     }
     let id = data.find_number(4).unwrap_or(0);
     Ok(Expression::Lookup { from: data.number(2)?, set: data.text(1)?, id })
@@ -246,7 +246,7 @@ fn lookup(data: &Attributes<'_>) -> Result<Expression, Malformed> {
 fn immediate(data: &Attributes<'_>) -> Result<Expression, Malformed> {
     let value = data.nested(2)?;
     let Some(verdict) = value.find(object::DATA_VERDICT) else {
-        return other("`immediate` into a data register");
+        return Ok(other("`immediate` into a data register"));
     };
     let attributes = Attributes::split("a verdict", verdict)?;
     let chain = || attributes.text(object::VERDICT_CHAIN).unwrap_or_default();
@@ -254,9 +254,9 @@ fn immediate(data: &Attributes<'_>) -> Result<Expression, Malformed> {
         code @ (verdict::ACCEPT | verdict::DROP | verdict::CONTINUE) => {
             Ok(Expression::Verdict(code))
         }
-        verdict::JUMP => other(format!("`jump {}`", chain())),
-        verdict::GOTO => other(format!("`goto {}`", chain())),
-        verdict::RETURN => other("`return`"),
-        code => other(format!("verdict {code:#x}")),
+        verdict::JUMP => Ok(other(format!("`jump {}`", chain()))),
+        verdict::GOTO => Ok(other(format!("`goto {}`", chain()))),
+        verdict::RETURN => Ok(other("`return`")),
+        code => Ok(other(format!("verdict {code:#x}"))),
     }
 }

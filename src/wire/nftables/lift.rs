@@ -35,7 +35,7 @@ pub(super) fn lift<'a>(
     let mut lifting = Lifting { loads: Vec::new(), alternatives: vec![alternative], family };
     for expression in expressions {
         if let Some(action) = lifting.step(expression, &set)? {
-            return lifting.end(action);
+            return Ok(lifting.end(action));
         }
     }
     Ok(Vec::new())
@@ -112,10 +112,9 @@ impl Lifting {
                 let set = set(name).ok_or_else(|| format!("a lookup in the set `{name}`"))?;
                 self.lookup(*from, set)?;
             }
-            Expression::Counter { .. } | Expression::Log => {}
             Expression::Verdict(verdict::ACCEPT) => return Ok(Some(Action::Accept)),
             Expression::Verdict(verdict::DROP) => return Ok(Some(Action::Drop)),
-            Expression::Verdict(_) => {}
+            Expression::Verdict(_) | Expression::Counter { .. } | Expression::Log => {}
             Expression::Reject { kind, code } => return self.refusal(*kind, *code).map(Some),
             Expression::Other(what) => return Err(what.clone()),
         }
@@ -216,8 +215,8 @@ impl Lifting {
         }
     }
 
-    fn end(self, action: Action) -> Result<Vec<(Vec<Match>, Action)>, String> {
-        Ok(self.alternatives.into_iter().map(|one| (one.matches, action)).collect())
+    fn end(self, action: Action) -> Vec<(Vec<Match>, Action)> {
+        self.alternatives.into_iter().map(|one| (one.matches, action)).collect()
     }
 }
 
@@ -313,6 +312,9 @@ impl Alternative {
 
     fn one_of(mut self, load: &Load, ranges: &[Range]) -> Result<Vec<Self>, String> {
         let what = What::Header { header: header::TRANSPORT, offset: 0 };
+        if ranges.is_empty() {
+            return Ok(Vec::new());
+        }
         if load.what == what && load.length == 1 {
             let types = ranges.iter().flat_map(|(first, last)| first[0]..=last[0]).collect();
             self.icmp(types)?;

@@ -206,14 +206,9 @@ impl Ruleset {
         let mut rules = Vec::new();
         for raw in self.rules_of(base) {
             let set = |name: &str| self.sets.get(&(raw.table.clone(), name.to_owned()));
+            let rule = |(matches, action)| Rule { label: raw.label(), matches, action };
             match lift(&raw.expressions, family, set) {
-                Ok(alternatives) => {
-                    rules.extend(alternatives.into_iter().map(|(matches, action)| Rule {
-                        label: raw.label(),
-                        matches,
-                        action,
-                    }))
-                }
+                Ok(alternatives) => rules.extend(alternatives.into_iter().map(rule)),
                 Err(what) => unread.push(format!("{base}, rule {}: {what}", raw.called())),
             }
         }

@@ -87,7 +87,13 @@ proptest! {
         bytes.truncate(cut.index(bytes.len() + 1));
         let mut ruleset = Ruleset::default();
         let _ = ruleset.take(&bytes);
-        let _ = (ruleset.all(), ruleset.own(), ruleset.counters(), replies(&bytes));
+        let _ = (ruleset.all(), ruleset.counters(), replies(&bytes));
+        let (read, _) = ruleset.own();
+        if let Ok(batch) = Batch::replacing(&read) {
+            let mut again = Ruleset::default();
+            again.take(&batch.bytes).unwrap();
+            prop_assert_eq!(again.own(), (canonical(&read), Vec::new()));
+        }
     }
 
     #[test]

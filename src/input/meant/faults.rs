@@ -1,0 +1,425 @@
+//! Faults: each is one change, of something that the testbed has.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::{
+    input::{
+        diagnostic::{Diagnostic, Span},
+        suggest::suggest,
+        table::{At, Entry, Table},
+        written::{
+            fault::{FAULT_KEYS, NOT_CHANGES},
+            flow::literal,
+            words,
+            zone::data,
+        },
+    },
+    model::{
+        family::Family,
+        fault::{AdvertisementFault, Fault, Sabotage},
+        mac::Mac,
+        name::{DomainName, NodeName, SegmentName},
+        node::Node,
+        phase::Phase,
+        policy::{Match, Rule, label},
+        record::RecordData,
+        service::ServiceKind,
+        testbed::Testbed,
+    },
+};
+
+/// The link-layer address of a stranger where the file gives none.
+const STRANGER: Mac = Mac([2, 0, 0x5e, 0xbb, 0xbb, 0xbb]);
+/// RFC 4861 section 6.2.1.
+const USUAL_LIFETIME_S: u16 = 1800;
+
+/// Every fault of a file.
+pub(in crate::input) fn resolve(
+    root: &Table<'_>,
+    testbed: &Testbed,
+) -> (Vec<Fault>, Vec<Diagnostic>) {
+    let mut found = Vec::new();
+    let faults = root.children("fault");
+    let faults = faults.iter().filter_map(|entry| fault(entry, testbed, &mut found)).collect();
+    (faults, found)
+}
+
+fn fault(entry: &Entry<'_>, testbed: &Testbed, found: &mut Vec<Diagnostic>) -> Option<Fault> {
+    let table = entry.table()?;
+    let is_change = |entry: &&Entry<'_>| {
+        let known = FAULT_KEYS.iter().any(|key| key.name == entry.key);
+        known && !NOT_CHANGES.contains(&entry.key.as_str())
+    };
+    let changes: Vec<_> = table.entries().iter().filter(is_change).collect();
+    for change in &changes {
+        if let Some(table) = change.table() {
+            Place { testbed, table: &table, found }.check();
+        }
+    }
+    let phases = table.list::<Phase>("phase").into_iter().map(|phase| phase.is).collect();
+    match changes.as_slice() {
+        [change] => {
+            let table = change.table()?;
+            let what = sabotage(&change.key, &table, &change.at, testbed, found)?;
+            Some(Fault { name: entry.name()?.is, phases, what })
+        }
+        [] => {
+            let message = format!("fault `{}` changes nothing", entry.key);
+            let changes = FAULT_KEYS.iter().map(|key| key.name);
+            let changes: Vec<_> = changes.filter(|name| !NOT_CHANGES.contains(name)).collect();
+            let hint = format!("give it one of {}", crate::input::suggest::list(changes));
+            found.push(Diagnostic::error(&entry.at, message).hint(hint));
+            None
+        }
+        [first, others @ ..] => {
+            for other in others {
+                let message =
+                    format!("fault `{}` is `{}` and `{}`", entry.key, first.key, other.key);
+                found.push(
+                    Diagnostic::error(&other.at, message)
+                        .note(&first.at, "the first change")
+                        .hint("write two faults: each is one change"),
+                );
+            }
+            None
+        }
+    }
+}
+
+/// What is done, where everything that it needs was written.
+fn sabotage(
+    change: &str,
+    table: &Table<'_>,
+    at: &Span,
+    testbed: &Testbed,
+    found: &mut Vec<Diagnostic>,
+) -> Option<Sabotage> {
+    macro_rules! the {
+        ($key:literal) => {
+            table.one($key)?.is
+        };
+    }
+    Some(match change {
+        "listen" => Sabotage::ListenOnly {
+            node: the!("node"),
+            service: the!("service"),
+            only: the!("only"),
+        },
+        "stop" => Sabotage::StopService { node: the!("node"), service: the!("service") },
+        "extra-listener" => Sabotage::ExtraListener {
+            node: the!("node"),
+            families: table.list("families").into_iter().map(|family| family.is).collect(),
+            port: table.number("port")?.is,
+        },
+        "add-rule" => Sabotage::AddRule {
+            node: the!("node"),
+            hook: the!("chain"),
+            rule: rule(table, at, found)?,
+        },
+        "remove-rule" => Sabotage::RemoveRule {
+            node: the!("node"),
+            label: the!("label"),
+            family: table.one("family").map(|family| family.is),
+        },
+        "open-policy" => Sabotage::OpenPolicy {
+            node: the!("node"),
+            hook: the!("chain"),
+            family: table.one("family").map(|family| family.is),
+        },
+        "set-record" => Sabotage::SetRecord {
+            node: the!("node"),
+            name: the!("name"),
+            data: record(table, at, found)?,
+        },
+        "remove-record" => Sabotage::RemoveRecord {
+            node: the!("node"),
+            name: the!("name"),
+            family: the!("family"),
+        },
+        "answer-wrongly" => Sabotage::AnswerWrongly {
+            node: the!("node"),
+            name: table.one("name").map(|name| name.is),
+            family: the!("family"),
+            how: the!("how"),
+        },
+        "remove-route" => Sabotage::RemoveRoute { node: the!("node"), to: net(table, "to")?.is },
+        "add-route" => {
+            let (to, via): (At<IpNet>, At<IpAddr>) = (net(table, "to")?, table.one("via")?);
+            one_family(&to, &via, found);
+            Sabotage::AddRoute { node: the!("node"), to: to.is.trunc(), via: via.is }
+        }
+        "add-address" => Sabotage::AddAddress {
+            node: the!("node"),
+            interface: the!("interface"),
+            net: net(table, "address")?.is,
+        },
+        "remove-address" => {
+            let address = net(table, "address")?;
+            planned(table, &address, testbed, found);
+            Sabotage::RemoveAddress {
+                node: the!("node"),
+                interface: the!("interface"),
+                net: address.is,
+            }
+        }
+        "set-mtu" => Sabotage::SetMtu {
+            node: the!("node"),
+            interface: the!("interface"),
+            mtu: table.number("mtu")?.is,
+        },
+        "set-switch" => {
+            Sabotage::SetSwitch { node: the!("node"), name: the!("name"), value: the!("value") }
+        }
+        "rogue-router" => Sabotage::RogueRouter {
+            segment: the!("segment"),
+            mac: table.one("mac").map_or(STRANGER, |mac| mac.is),
+            prefix: announced(table, found)?,
+            lifetime_s: table.number("lifetime").map_or(USUAL_LIFETIME_S, |lifetime| lifetime.is),
+        },
+        "advertise-wrongly" => Sabotage::AdvertiseWrongly {
+            node: the!("node"),
+            interface: the!("interface"),
+            change: advertisement(table, at, found)?,
+        },
+        "talk" => {
+            let (family, to): (At<Family>, At<IpAddr>) = (table.one("family")?, table.one("to")?);
+            if Family::of(to.is) != family.is {
+                let message = format!("{} is no {} address", to.is, family.is);
+                found.push(Diagnostic::error(&to.at, message).note(&family.at, "this family"));
+            }
+            Sabotage::Talk {
+                node: the!("node"),
+                interface: the!("interface"),
+                family: family.is,
+                to: to.is,
+            }
+        }
+        "serve-differently" => Sabotage::ServeDifferently {
+            node: the!("node"),
+            service: the!("service"),
+            family: the!("family"),
+            how: the!("how"),
+        },
+        "delay" => Sabotage::Delay {
+            node: the!("node"),
+            service: the!("service"),
+            family: the!("family"),
+            ms: table.number("ms")?.is,
+        },
+        _ => return None,
+    })
+}
+
+fn net(table: &Table<'_>, key: &str) -> Option<At<IpNet>> {
+    let written = table.one::<String>(key)?;
+    Some(At { is: words::net(&written.is).ok()?, at: written.at })
+}
+
+fn rule(table: &Table<'_>, at: &Span, found: &mut Vec<Diagnostic>) -> Option<Rule> {
+    let icmp = |key: &str, family| {
+        let types = table.items(key);
+        let number = |entry: &Entry<'_>| entry.number();
+        (!types.is_empty())
+            .then(|| Match::Icmp { family, types: types.iter().filter_map(number).collect() })
+    };
+    let port = table.one::<String>("port").and_then(|port| literal(&port.is));
+    let matches: Vec<_> = [
+        table.one("in").map(|name| Match::InInterface(name.is)),
+        table.one("out").map(|name| Match::OutInterface(name.is)),
+        table.one("family").map(|family| Match::Family(family.is)),
+        net(table, "from").map(|net| Match::Source(net.is.trunc())),
+        net(table, "to").map(|net| Match::Destination(net.is.trunc())),
+        table.one("transport").map(|transport| Match::Transport(transport.is)),
+        port.map(|port| Match::Port { transport: port.transport, number: port.number }),
+        icmp("icmp", Family::V4),
+        icmp("icmpv6", Family::V6),
+        table.number("longer-than").map(|octets| Match::LongerThan(octets.is)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let families: Vec<_> = matches
+        .iter()
+        .filter_map(|condition| match condition {
+            Match::Family(family) | Match::Icmp { family, .. } => Some(*family),
+            Match::Source(net) | Match::Destination(net) => Some(Family::of_net(*net)),
+            _ => None,
+        })
+        .collect();
+    if families.contains(&Family::V4) && families.contains(&Family::V6) {
+        let message = "the rule asks for IPv4 and IPv6 at once: no packet is both";
+        found.push(Diagnostic::error(at, message));
+    }
+    let label = table.one("label").map_or_else(|| "planted".to_owned(), |label| label.is);
+    Some(Rule { label, matches, action: table.one("then")?.is })
+}
+
+fn record(table: &Table<'_>, at: &Span, found: &mut Vec<Diagnostic>) -> Option<RecordData> {
+    match data(table).as_slice() {
+        [data] => Some(data.is.clone()),
+        many => {
+            let message = format!("the record has {} kinds of data", many.len());
+            let hint = "give it exactly one of `address`, `alias`, `pointer` and `text`";
+            found.push(Diagnostic::error(at, message).hint(hint));
+            None
+        }
+    }
+}
+
+fn advertisement(
+    table: &Table<'_>,
+    at: &Span,
+    found: &mut Vec<Diagnostic>,
+) -> Option<AdvertisementFault> {
+    match (table.one("how"), table.number("mtu")) {
+        (Some(how), None) => Some(how.is),
+        (None, Some(mtu)) => Some(AdvertisementFault::Mtu(mtu.is)),
+        _ => {
+            let message = "it must be said what differs: `how` or `mtu`, one of the two";
+            found.push(Diagnostic::error(at, message));
+            None
+        }
+    }
+}
+
+fn announced(table: &Table<'_>, found: &mut Vec<Diagnostic>) -> Option<IpNet> {
+    let prefix = net(table, "prefix")?;
+    if Family::of_net(prefix.is) == Family::V4 {
+        let message = format!("{} is IPv4; routers announce IPv6 prefixes", prefix.is);
+        found.push(Diagnostic::error(&prefix.at, message));
+    }
+    Some(prefix.is.trunc())
+}
+
+fn one_family(to: &At<IpNet>, via: &At<IpAddr>, found: &mut Vec<Diagnostic>) {
+    if Family::of(via.is) != Family::of_net(to.is) {
+        let message =
+            format!("the route to {} has the next hop {} of the other family", to.is, via.is);
+        found.push(Diagnostic::error(&via.at, message).note(&to.at, "the route"));
+    }
+}
+
+/// Only an address that is there can be taken off.
+fn planned(table: &Table<'_>, address: &At<IpNet>, testbed: &Testbed, found: &mut Vec<Diagnostic>) {
+    let node = table.one::<NodeName>("node").and_then(|name| testbed.nodes.get(&name.is));
+    let on = table.one::<String>("interface");
+    let (Some(node), Some(on)) = (node, on) else { return };
+    let Some(interface) = node.interfaces.iter().find(|i| i.name.as_str() == on.is) else { return };
+    if interface.addresses.iter().any(|planned| planned.net == address.is) {
+        return;
+    }
+    let known: Vec<_> = interface.addresses.iter().map(|a| a.net.to_string()).collect();
+    let message = format!("`{}` of `{}` has no address {}", on.is, node.name, address.is);
+    let hint = format!("it has {}", crate::input::suggest::list(known.iter().map(String::as_str)));
+    found.push(Diagnostic::error(&address.at, message).hint(hint));
+}
+
+/// Where a change is made: the keys that mean the same in every change.
+struct Place<'c> {
+    testbed: &'c Testbed,
+    table: &'c Table<'c>,
+    found: &'c mut Vec<Diagnostic>,
+}
+
+impl Place<'_> {
+    fn check(&mut self) {
+        self.segment();
+        let Some(name) = self.table.one::<NodeName>("node") else { return };
+        let Some(node) = self.testbed.nodes.get(&name.is) else {
+            let known = self.testbed.nodes.keys().map(NodeName::as_str);
+            return self.unknown("node", "of the testbed", name.is.as_str(), &name.at, known);
+        };
+        for key in ["interface", "in", "out"] {
+            self.interface(node, key);
+        }
+        self.service(node);
+        self.label(node);
+        self.name(node, &name.at);
+    }
+
+    fn unknown<'k>(
+        &mut self,
+        noun: &str,
+        whose: &str,
+        name: &str,
+        at: &Span,
+        known: impl Iterator<Item = &'k str>,
+    ) {
+        let message = format!("`{name}` is no {noun} {whose}");
+        self.found.push(Diagnostic::error(at, message).maybe_hint(suggest(name, known)));
+    }
+
+    fn segment(&mut self) {
+        let Some(name) = self.table.one::<String>("segment") else { return };
+        let testbed = self.testbed;
+        let known = || testbed.segments.keys().map(SegmentName::as_str);
+        if !known().any(|segment| segment == name.is) {
+            self.unknown("segment", "of the testbed", &name.is, &name.at, known());
+        }
+    }
+
+    fn interface(&mut self, node: &Node, key: &str) {
+        let Some(name) = self.table.one::<String>(key) else { return };
+        let known = || node.interfaces.iter().map(|interface| interface.name.as_str());
+        if !known().any(|interface| interface == name.is) {
+            let whose = format!("of node `{}`", node.name);
+            self.unknown("interface", &whose, &name.is, &name.at, known());
+        }
+    }
+
+    fn service(&mut self, node: &Node) {
+        let Some(name) = self.table.one::<String>("service") else { return };
+        let known = || node.services.iter().map(|service| service.name.as_str());
+        if !known().any(|service| service == name.is) {
+            let whose = format!("of node `{}`", node.name);
+            self.unknown("service", &whose, &name.is, &name.at, known());
+        }
+    }
+
+    /// The label of rules that are to be taken out: of a flow or of the built-in rules.
+    fn label(&mut self, node: &Node) {
+        let Some(name) = self.table.one::<String>("label") else { return };
+        if self.table.entry("then").is_some() {
+            return;
+        }
+        let flows: Vec<_> = self.testbed.flows.iter().map(|flow| flow.name.clone()).collect();
+        let known = || flows.iter().map(String::as_str).chain(label::ALL);
+        if !known().any(|label| label == name.is) {
+            self.unknown("label of rules", "of the testbed", &name.is, &name.at, known());
+        } else if !(node.role.filters() || node.role.forwards() && name.is == label::MANAGEMENT) {
+            let message = format!(
+                "node `{}` has the role `{}` and no rules of `{}`",
+                node.name, node.role, name.is
+            );
+            self.found.push(Diagnostic::error(&name.at, message));
+        }
+    }
+
+    /// A name that a node is asked for: in a zone that it serves, or, of a resolver, in any zone.
+    fn name(&mut self, node: &Node, at: &Span) {
+        let asks = ["family", "address", "alias", "pointer", "text"];
+        let about_names = self.table.entry("name").is_some() && self.table.entry("value").is_none();
+        if !about_names && self.table.entry("how").is_none()
+            || !asks.iter().any(|key| self.table.entry(key).is_some())
+            || self.table.entry("service").is_some()
+        {
+            return;
+        }
+        let has = |kind| node.services.iter().any(|service| service.kind == kind);
+        if !has(ServiceKind::Dns) && !has(ServiceKind::Resolver) {
+            let message = format!("node `{}` is neither name server nor resolver", node.name);
+            self.found.push(Diagnostic::error(at, message));
+            return;
+        }
+        let Some(name) = self.table.one::<DomainName>("name") else { return };
+        let zones = self.testbed.zones.iter();
+        let mut asked =
+            zones.filter(|z| has(ServiceKind::Resolver) || z.servers.contains(&node.name));
+        if !asked.any(|zone| name.is.is_within(&zone.origin)) {
+            let message = format!("`{}` is in no zone that `{}` answers for", name.is, node.name);
+            self.found.push(Diagnostic::error(&name.at, message));
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Fault files: `[fault.NAME]` with its phases and one change
+
+use super::words::{
+    ADDRESS, DOMAIN, FAMILIES, FAMILY, INTERFACE, NET, NODE, PHASE, SEGMENT, SERVICE, parses,
+};
+use crate::{
+    input::shape::{Key, Shape, key, required},
+    model::{mac::Mac, name::FaultName},
+};
+
+pub(in crate::input) const KEYS: &[Key] = &[required(
+    "fault",
+    Shape::Named {
+        noun: "fault",
+        check: parses::<FaultName>,
+        of: &Shape::Table(FAULT_KEYS),
+        most: 1000,
+    },
+    "Faults: `[fault.portal-forgets-ipv6]`.",
+)];
+
+/// The keys of a fault that are not its change.
+pub(in crate::input) const NOT_CHANGES: [&str; 2] = ["title", "phase"];
+
+pub(in crate::input) const FAULT_KEYS: &[Key] = &[
+    key("title", Shape::Text, "What people call it."),
+    required(
+        "phase",
+        Shape::List { of: &PHASE, most: 4 },
+        "The phase or phases in which it is planted; it is gone when the phase is left.",
+    ),
+    change("listen", &[NODE_KEY, SERVICE_KEY, ONLY], "A service listens on one family only."),
+    change("stop", &[NODE_KEY, SERVICE_KEY], "A service stops."),
+    change(
+        "extra-listener",
+        &[
+            NODE_KEY,
+            required("families", FAMILIES, "The families that it listens on."),
+            required("port", PORT_NUMBER, "The TCP port."),
+        ],
+        "Something listens that nobody planned.",
+    ),
+    change("add-rule", RULE, "A rule is put before all others of a chain."),
+    change(
+        "remove-rule",
+        &[
+            NODE_KEY,
+            required("label", Shape::Text, "The name of a flow, or of built-in rules."),
+            key("family", FAMILY, "Only in this family."),
+        ],
+        "The rules of a label are taken out.",
+    ),
+    change(
+        "open-policy",
+        &[NODE_KEY, CHAIN, key("family", FAMILY, "Only for this family.")],
+        "What no rule names passes.",
+    ),
+    change(
+        "set-record",
+        &[
+            NODE_KEY,
+            NAME_KEY,
+            key("address", ADDRESS, "An A or AAAA record."),
+            key("alias", DOMAIN, "A CNAME record."),
+            key("pointer", DOMAIN, "A PTR record."),
+            key("text", Shape::Text, "A TXT record."),
+        ],
+        "A name server says something else.",
+    ),
+    change("remove-record", &[NODE_KEY, NAME_KEY, FAMILY_KEY], "A name server forgets addresses."),
+    change(
+        "answer-wrongly",
+        &[
+            NODE_KEY,
+            key("name", DOMAIN, "Only for this name."),
+            FAMILY_KEY,
+            required("how", Shape::Word(wrong_answers), "How."),
+        ],
+        "A name server or resolver answers questions for addresses of a family wrongly.",
+    ),
+    change("remove-route", &[NODE_KEY, TO_NET], "A route is taken out."),
+    change(
+        "add-route",
+        &[NODE_KEY, TO_NET, required("via", ADDRESS, "The next hop.")],
+        "A route is added.",
+    ),
+    change("add-address", &[NODE_KEY, INTERFACE_KEY, ADDRESS_KEY], "An address is added."),
+    change("remove-address", &[NODE_KEY, INTERFACE_KEY, ADDRESS_KEY], "An address is taken off."),
+    change(
+        "set-mtu",
+        &[
+            NODE_KEY,
+            INTERFACE_KEY,
+            required("mtu", Shape::Number { least: 68, most: 65_535 }, "Octets."),
+        ],
+        "An interface gets another MTU.",
+    ),
+    change(
+        "set-switch",
+        &[
+            NODE_KEY,
+            required(
+                "name",
+                Shape::Parsed { what: "a sysctl below `net.`", check: sysctl },
+                "The sysctl, for example `net.ipv6.conf.eth0.accept_dad`.",
+            ),
+            required("value", Shape::Text, "Its value, as text."),
+        ],
+        "A switch of the kernel is set.",
+    ),
+    change(
+        "rogue-router",
+        &[
+            required("segment", SEGMENT, "The link."),
+            required("prefix", NET, "The prefix that the stranger announces."),
+            key("mac", MAC, "Its link-layer address."),
+            key("lifetime", Shape::Number { least: 0, most: 9000 }, "Router lifetime in seconds."),
+        ],
+        "A stranger announces itself as a router.",
+    ),
+    change(
+        "advertise-wrongly",
+        &[
+            NODE_KEY,
+            INTERFACE_KEY,
+            key("how", Shape::Word(wrong_advertisements), "What differs."),
+            key(
+                "mtu",
+                Shape::Number { least: 1280, most: 65_535 },
+                "An MTU that the link does not have, instead of `how`.",
+            ),
+        ],
+        "A router announces something else than planned.",
+    ),
+    change(
+        "talk",
+        &[NODE_KEY, INTERFACE_KEY, FAMILY_KEY, required("to", ADDRESS, "To whom.")],
+        "A forgotten device sends packets from time to time.",
+    ),
+    change(
+        "serve-differently",
+        &[
+            NODE_KEY,
+            SERVICE_KEY,
+            FAMILY_KEY,
+            required("how", Shape::Word(wrong_contents), "How it differs."),
+        ],
+        "A web service shows other content to users of one family.",
+    ),
+    change(
+        "delay",
+        &[
+            NODE_KEY,
+            SERVICE_KEY,
+            FAMILY_KEY,
+            required("ms", Shape::Number { least: 1, most: 60_000 }, "How much, in milliseconds."),
+        ],
+        "A service answers later, to users of one family.",
+    ),
+];
+
+const fn change(name: &'static str, keys: &'static [Key], about: &'static str) -> Key {
+    key(name, Shape::Table(keys), about)
+}
+
+const NODE_KEY: Key = required("node", NODE, "Where.");
+const SERVICE_KEY: Key = required("service", SERVICE, "Which service.");
+const INTERFACE_KEY: Key = required("interface", INTERFACE, "On which interface.");
+const NAME_KEY: Key = required("name", DOMAIN, "The owner of the record.");
+const FAMILY_KEY: Key = required("family", FAMILY, "Which family.");
+const ONLY: Key = required("only", FAMILY, "The family that stays.");
+const TO_NET: Key = required("to", NET, "Where to.");
+const ADDRESS_KEY: Key =
+    required("address", NET, "Address and prefix length: `2001:db8:a:1::99/64`.");
+const CHAIN: Key =
+    required("chain", Shape::Word(|| vec!["input", "forward", "output"]), "Which chain.");
+const PORT_NUMBER: Shape = Shape::Number { least: 1, most: 65_535 };
+const MAC: Shape = Shape::Parsed {
+    what: "a link-layer address such as `02:00:00:00:00:0a`",
+    check: parses::<Mac>,
+};
+const ICMP_TYPES: Shape = Shape::List { of: &Shape::Number { least: 0, most: 255 }, most: 64 };
+
+const RULE: &[Key] = &[
+    NODE_KEY,
+    CHAIN,
+    key("label", Shape::Text, "The name of the rule; `planted` where nothing is said."),
+    key("in", INTERFACE, "Came in by this interface."),
+    key("out", INTERFACE, "Leaves by this interface."),
+    key("family", FAMILY, "The family of the packet."),
+    key("from", NET, "The source."),
+    key("to", NET, "The destination."),
+    key("transport", Shape::Word(|| vec!["tcp", "udp"]), "The transport, whatever the port."),
+    key(
+        "port",
+        Shape::Parsed { what: "a port such as `tcp/443`", check: port },
+        "The destination port.",
+    ),
+    key("icmp", ICMP_TYPES, "Types of ICMP."),
+    key("icmpv6", ICMP_TYPES, "Types of ICMPv6."),
+    key(
+        "longer-than",
+        Shape::Number { least: 20, most: 65_535 },
+        "Longer than this many octets, IP header included.",
+    ),
+    required(
+        "then",
+        Shape::Word(|| vec!["accept", "drop", "reject", "reset"]),
+        "What happens to the packet.",
+    ),
+];
+
+fn wrong_answers() -> Vec<&'static str> {
+    vec!["nxdomain", "servfail", "refused", "notimp", "silence", "malformed", "no-soa"]
+}
+
+fn wrong_advertisements() -> Vec<&'static str> {
+    vec![
+        "silent",
+        "not-on-link",
+        "autonomous-inverted",
+        "managed-inverted",
+        "lifetime-zero",
+        "no-dns",
+    ]
+}
+
+fn wrong_contents() -> Vec<&'static str> {
+    vec!["stale", "other-body", "unavailable", "other-certificate", "rejects-brackets"]
+}
+
+fn port(text: &str) -> Result<(), String> {
+    let read = super::flow::literal(text).map(drop);
+    read.ok_or_else(|| format!("`{text}` is not a port; write `tcp/443` or `udp/53`"))
+}
+
+/// Only switches of the network namespace, and nothing that could leave `/proc/sys/net`.
+fn sysctl(text: &str) -> Result<(), String> {
+    let word = |word: &str| {
+        let safe = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        !word.is_empty() && word.chars().all(safe)
+    };
+    let safe = text.len() <= 100 && text.starts_with("net.") && text.split('.').all(word);
+    safe.then_some(()).ok_or_else(|| {
+        format!("`{text}` is not a sysctl below `net.`, such as `net.ipv6.conf.eth0.accept_dad`")
+    })
+}
