@@ -172,7 +172,7 @@ impl Standing<'_> {
             self.driver.mend(stage).await?;
         }
         let stage = Stage::new(&self.task.testbed, phase);
-        let tell = |event: Event<'_>| drop(line(&event).map(say));
+        let tell = |event: Event<'_>| line(&event).into_iter().for_each(say);
         let retest = retest(self.task);
         let order = self.order(&[], &retest);
         let visit = self.visit(&order, &stage, &tell);
@@ -195,7 +195,7 @@ impl Standing<'_> {
         let checks = source::checks(only)
             .map_err(|_| "one of the checks is not known to the lab".to_owned())?;
         let stage = self.stage()?;
-        let tell = |event: Event<'_>| drop(line(&event).map(say));
+        let tell = |event: Event<'_>| line(&event).into_iter().for_each(say);
         let retest = retest(self.task);
         let order = self.order(&checks, &retest);
         let examined = self.visit(&order, stage, &tell).examine(directory).await.map_err(said)?;

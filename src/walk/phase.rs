@@ -5,10 +5,10 @@ use crate::{
     apply::{ApplyError, apply},
     lab::Driver,
     model::{
-        gate::Gate as Rule,
         evidence::{Evidence, Seen},
         experiment::Experiment,
         fault::Fault,
+        gate::Gate as Rule,
         phase::Phase,
         verdict::Judgement,
     },
