@@ -67,7 +67,8 @@ impl Netns {
         let occupant = |node: &Arc<Node>| {
             let planned = &stage.testbed.nodes[&node.name];
             let services = ServiceHost::new(planned, node.namespace.clone(), Arc::clone(&shared));
-            let occupant = Occupant { node: Arc::clone(node), services, resolvers: Mutex::default() };
+            let occupant =
+                Occupant { node: Arc::clone(node), services, resolvers: Mutex::default() };
             (node.name.clone(), Arc::new(occupant))
         };
         let occupants = lab.nodes().map(occupant).collect();
@@ -99,15 +100,23 @@ impl Netns {
         Ok(())
     }
 
-    fn occupant(&self, node: &NodeName, change: &Change, index: usize) -> Result<&Arc<Occupant>, ChangeError> {
+    fn occupant(
+        &self,
+        node: &NodeName,
+        change: &Change,
+        index: usize,
+    ) -> Result<&Arc<Occupant>, ChangeError> {
         let missing = || failed(node, change, index, "the lab has no such node".to_owned());
         self.occupants.get(node).ok_or_else(missing)
     }
 
     fn note_resolvers(&self, node: &NodeName, changes: &[Change]) {
         for change in changes {
-            if let (Change::UseResolvers { servers }, Some(occupant)) = (change, self.occupants.get(node)) {
-                *occupant.resolvers.lock().unwrap_or_else(PoisonError::into_inner) = servers.clone();
+            if let (Change::UseResolvers { servers }, Some(occupant)) =
+                (change, self.occupants.get(node))
+            {
+                *occupant.resolvers.lock().unwrap_or_else(PoisonError::into_inner) =
+                    servers.clone();
             }
         }
     }
@@ -120,7 +129,10 @@ impl Netns {
     }
 
     async fn listen(&self, tap: &Tap) -> Result<Box<dyn OpenTap>, String> {
-        let wire = self.lab.wire(&tap.segment).ok_or_else(|| format!("the lab has no segment `{}`", tap.segment))?;
+        let wire = self
+            .lab
+            .wire(&tap.segment)
+            .ok_or_else(|| format!("the lab has no segment `{}`", tap.segment))?;
         let nobody = || format!("nobody is on segment `{}` to send a canary", tap.segment);
         let (node, interface) = wire.ports.keys().next().ok_or_else(nobody)?;
         let canary = tap::Canary {
@@ -164,7 +176,11 @@ fn is_services(change: &Change) -> bool {
 }
 
 impl Driver for Netns {
-    fn change<'a>(&'a self, node: &'a NodeName, changes: &'a [Change]) -> Soon<'a, Result<(), ChangeError>> {
+    fn change<'a>(
+        &'a self,
+        node: &'a NodeName,
+        changes: &'a [Change],
+    ) -> Soon<'a, Result<(), ChangeError>> {
         Box::pin(self.make(node, changes))
     }
 
@@ -219,9 +235,12 @@ impl Occupant {
             Aspect::Addresses => Answer::Addresses(self.node.links().map_err(|e| said(&e))?),
             Aspect::Routes => Answer::Routes(self.node.routes().map_err(|e| said(&e))?),
             Aspect::Neighbours => Answer::Neighbours(self.node.neighbours().map_err(|e| said(&e))?),
-            Aspect::Switches => Answer::Switches(self.node.family_switches().map_err(|e| said(&e))?),
+            Aspect::Switches => {
+                Answer::Switches(self.node.family_switches().map_err(|e| said(&e))?)
+            }
             Aspect::Filter => {
-                let (filter, unread) = nftables::read(&self.node.namespace).map_err(|e| said(&e))?;
+                let (filter, unread) =
+                    nftables::read(&self.node.namespace).map_err(|e| said(&e))?;
                 Answer::Filter { filter, unread }
             }
             Aspect::Sockets => return Err("sockets are read by the probe itself".to_owned()),
@@ -241,6 +260,8 @@ impl Host for Occupant {
     }
 
     fn inspect(&self, aspect: Aspect) -> Soon<'_, Answer> {
-        Box::pin(async move { self.look(aspect).unwrap_or_else(|reason| Answer::NotAsked { reason }) })
+        Box::pin(
+            async move { self.look(aspect).unwrap_or_else(|reason| Answer::NotAsked { reason }) },
+        )
     }
 }

@@ -151,7 +151,8 @@ impl NetnsLab {
         match change {
             Change::UseResolvers { servers } => folder.use_resolvers(servers),
             Change::ReplaceFilter { filter } => {
-                return nftables::replace(&node.namespace, filter).map_err(|error| error.to_string());
+                return nftables::replace(&node.namespace, filter)
+                    .map_err(|error| error.to_string());
             }
             _ => Err(io::Error::from(io::ErrorKind::Unsupported)),
         }
