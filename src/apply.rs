@@ -6,7 +6,10 @@ use futures_util::future::join_all;
 
 use crate::{
     lab::{ChangeError, Driver},
-    model::{name::NodeName, step::{Change, Step}},
+    model::{
+        name::NodeName,
+        step::{Change, Step},
+    },
     plan::Wave,
     record::{Entry, Journal, RecordError},
 };

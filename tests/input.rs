@@ -142,6 +142,35 @@ fn a_schema_describes_every_key_and_refuses_others() {
     }
 }
 
+#[test]
+fn the_manual_names_every_key() {
+    fn keys(schema: &Value, found: &mut BTreeSet<String>) {
+        for (key, value) in schema["properties"].as_object().into_iter().flatten() {
+            found.insert(key.clone());
+            keys(value, found);
+        }
+        for any in schema["anyOf"].as_array().into_iter().flatten() {
+            keys(any, found);
+        }
+        for inner in ["items", "additionalProperties"] {
+            if schema[inner].is_object() {
+                keys(&schema[inner], found);
+            }
+        }
+    }
+    for (kind, manual) in
+        [(Kind::Testbed, "docs/writing-a-testbed.md"), (Kind::Fault, "docs/planting-faults.md")]
+    {
+        let text = fs::read_to_string(file(manual)).unwrap();
+        let words: BTreeSet<_> =
+            text.split(|c: char| !c.is_alphanumeric() && c != '-').map(str::to_owned).collect();
+        let mut wanted = BTreeSet::new();
+        keys(&input::schema(kind), &mut wanted);
+        let missing: Vec<_> = wanted.difference(&words).collect();
+        assert!(missing.is_empty(), "{manual} does not mention {missing:?}");
+    }
+}
+
 /// Reads a text as every kind of file; whatever it is, an answer comes, and the answer can be shown.
 fn read_as_everything(text: &str, testbed: &Testbed) {
     let (_, found) = input::examine("t.toml", text);

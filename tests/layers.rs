@@ -102,13 +102,17 @@ fn word(text: &str) -> String {
 #[test]
 fn imports_point_up() {
     let modules = modules();
-    let rank: BTreeMap<_, _> = modules.iter().enumerate().map(|(at, name)| (name.as_str(), at)).collect();
+    let rank: BTreeMap<_, _> =
+        modules.iter().enumerate().map(|(at, name)| (name.as_str(), at)).collect();
     let mut wrong = Vec::new();
     for (module, path, code) in code() {
         let Some(own) = rank.get(module.as_str()) else { continue };
         for name in named(&code) {
             if rank.get(name.as_str()).is_some_and(|theirs| theirs > own) {
-                wrong.push(format!("{} imports from `{name}`, which stands below `{module}`", path.display()));
+                wrong.push(format!(
+                    "{} imports from `{name}`, which stands below `{module}`",
+                    path.display()
+                ));
             }
         }
     }
@@ -144,7 +148,9 @@ fn every_file_is_registered() {
         let parent = [folder.join("mod.rs"), folder.join("lib.rs"), folder.with_extension("rs")];
         let parent = parent.iter().find(|file| file.is_file()).expect("a parent module");
         let text = fs::read_to_string(parent).unwrap();
-        let registered = [format!("mod {name};"), format!("mod r#{name};")].iter().any(|line| text.contains(line));
+        let registered = [format!("mod {name};"), format!("mod r#{name};")]
+            .iter()
+            .any(|line| text.contains(line));
         assert!(registered, "{} is not registered in {}", path.display(), parent.display());
     }
 }
@@ -164,7 +170,9 @@ fn no_file_is_named_after_one_family() {
     // A check may be named after what the catalogue calls it; code that exists for one family only may not.
     for path in paths.iter().filter(|path| !path.starts_with("src/check")) {
         let name = path.file_stem().unwrap().to_string_lossy();
-        let twin = ["ipv4", "ipv6", "v4", "v6"].iter().any(|word| name.split('_').any(|part| part == *word));
+        let twin = ["ipv4", "ipv6", "v4", "v6"]
+            .iter()
+            .any(|word| name.split('_').any(|part| part == *word));
         assert!(!twin, "{} is named after one family", path.display());
     }
 }

@@ -65,7 +65,14 @@ fn one(tokens: &[String], at: &mut usize) -> bool {
 fn no_dependency_is_copyleft() {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let metadata = Command::new(&cargo)
-        .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", "x86_64-unknown-linux-gnu"])
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--locked",
+            "--filter-platform",
+            "x86_64-unknown-linux-gnu",
+        ])
         .output()
         .unwrap();
     assert!(metadata.status.success(), "{}", String::from_utf8_lossy(&metadata.stderr));
@@ -78,7 +85,9 @@ fn no_dependency_is_copyleft() {
         .iter()
         .filter(|package| built.contains(package["id"].as_str().unwrap()))
         .filter(|package| !is_allowed(package["license"].as_str().unwrap_or("none stated")))
-        .map(|package| format!("{} {}: {}", package["name"], package["version"], package["license"]))
+        .map(|package| {
+            format!("{} {}: {}", package["name"], package["version"], package["license"])
+        })
         .collect();
     assert!(refused.is_empty(), "not on the list of allowed licences:\n{}", refused.join("\n"));
 }

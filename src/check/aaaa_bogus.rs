@@ -69,13 +69,13 @@ impl Check for AaaaBogus {
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
         let judge = Judge(&TEXT);
-        let authoritative = names::questions(stage, Family::V6);
-        let found = authoritative.iter().map(|asked| of_one(judge, stage, seen, asked));
+        let everyone = names::questions(stage, Family::V6);
+        let found = everyone.iter().map(|asked| of_one(judge, stage, seen, asked, &everyone));
         judge.or_not_applicable(found.collect(), "no names are published in this phase")
     }
 }
 
-fn of_one(judge: Judge, stage: &Stage, seen: &Seen<'_>, asked: &Asked) -> Judgement {
+fn of_one(judge: Judge, stage: &Stage, seen: &Seen<'_>, asked: &Asked, all: &[Asked]) -> Judgement {
     let subject = asked.subject();
     let (id, reply) = match names::heard(seen, &asked.probe) {
         Heard::Reply(id, reply) => (id, reply),
@@ -101,6 +101,9 @@ fn of_one(judge: Judge, stage: &Stage, seen: &Seen<'_>, asked: &Asked) -> Judgem
             complaint.args.insert("class".to_owned(), class.to_owned());
             complaint.args.insert("found".to_owned(), address.to_string());
             judge.fail(subject, [id], complaint)
+        }
+        None if !reply.malformed.is_empty() && asked.hangs_on_another(seen, all) => {
+            judge.blocked(subject, "it passes on what the name server answers", [id])
         }
         None if !reply.malformed.is_empty() => {
             let mut complaint = Complaint {

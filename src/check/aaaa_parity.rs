@@ -93,7 +93,7 @@ fn of_one(judge: Judge, stage: &Stage, seen: &Seen<'_>, asked: &Asked, all: &[As
         Heard::NotSent => return judge.not_testable(subject, "the question was not sent", []),
     };
     let judged_elsewhere = asked.family == Family::V6 || stage.phase != Phase::Ipv4Only;
-    if !names::is_in_order(reply) && judged_elsewhere {
+    if !names::is_in_order(reply) && judged_elsewhere && !asked.is_gone(seen) {
         let reason = format!("the answer is not in order: {}", reply.rcode);
         return judge.blocked(subject, reason, [id]);
     }
@@ -138,27 +138,26 @@ fn of_resolver(
             && other.published.name == asked.published.name
             && other.family == asked.family
     });
-    let mut replies = upstream.filter_map(|other| match names::heard(seen, &other.probe) {
+    let replies = upstream.filter_map(|other| match names::heard(seen, &other.probe) {
         Heard::Reply(id, reply) => Some((id, names::addresses_in(reply, asked.family))),
         _ => None,
     });
+    let replies: Vec<_> = replies.collect();
     let evidence: Vec<_> = match names::heard(seen, &asked.probe) {
         Heard::Reply(id, _) => vec![id],
         _ => Vec::new(),
     };
-    match replies.find(|(_, addresses)| addresses != planned) {
-        Some((id, _)) => {
-            let reason = "it passes on what the name server of the zone answers";
-            judge.blocked(asked.subject(), reason, [evidence, vec![id]].concat())
-        }
-        None => {
-            let complaint = Complaint {
-                culprit: asked.answers(),
-                ..complaint(stage, asked, case, planned, found)
-            };
-            judge.fail(asked.subject(), evidence, complaint)
-        }
+    if replies.is_empty() {
+        let reason = "no name server of the zone was heard either";
+        return judge.blocked(asked.subject(), reason, evidence);
     }
+    if let Some((id, _)) = replies.iter().find(|(_, addresses)| addresses != planned) {
+        let reason = "it passes on what the name server of the zone answers";
+        return judge.blocked(asked.subject(), reason, [evidence, vec![*id]].concat());
+    }
+    let complaint =
+        Complaint { culprit: asked.answers(), ..complaint(stage, asked, case, planned, found) };
+    judge.fail(asked.subject(), evidence, complaint)
 }
 
 fn complaint(

@@ -80,7 +80,10 @@ pub fn heard(
                 all.extend(new);
             }
             other => {
-                other.not_asked().unwrap_or("the answer is of another kind").clone_into(&mut reason);
+                other
+                    .not_asked()
+                    .unwrap_or("the answer is of another kind")
+                    .clone_into(&mut reason);
             }
         }
     }

@@ -144,8 +144,7 @@ fn lines(rule: &Rule) -> Vec<Line> {
 
 fn differences(stage: &Stage, node: &NodeName, held: &Filter) -> Vec<Difference> {
     let planned = &stage.nodes[node].filter;
-    let live =
-        stage.families(node, Plane::Data).or(stage.families(node, Plane::Management));
+    let live = stage.families(node, Plane::Data).or(stage.families(node, Plane::Management));
     [Hook::Input, Hook::Forward, Hook::Output]
         .into_iter()
         .flat_map(|hook| of_chain(node, hook, live, planned.chain(hook), held.chain(hook)))
@@ -410,8 +409,7 @@ mod tests {
     #[test]
     fn the_order_of_conditions_and_a_family_said_twice_are_no_difference() {
         let source = || Match::Source("2001:db8::/64".parse().unwrap());
-        let port =
-            || Match::Port { transport: crate::model::service::Transport::Tcp, number: 443 };
+        let port = || Match::Port { transport: crate::model::service::Transport::Tcp, number: 443 };
         let planned = chain(vec![rule("a", vec![source(), port()], Action::Accept)]);
         let held = chain(vec![rule(
             "a",

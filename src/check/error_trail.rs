@@ -65,8 +65,10 @@ impl Trail<'_> {
         } else if crossed == self.at {
             format!("the {name} came to its own link")
         } else {
-            let (seen_on, not_on) =
-                (&self.path.segments[self.at - crossed], &self.path.segments[self.at - crossed - 1]);
+            let (seen_on, not_on) = (
+                &self.path.segments[self.at - crossed],
+                &self.path.segments[self.at - crossed - 1],
+            );
             format!("{name} was seen on {seen_on} and not on {not_on}")
         };
         let is_far_end = self.path.nodes.last() == Some(node);

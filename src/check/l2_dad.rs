@@ -97,7 +97,8 @@ fn of_interface(
     let mut evidence = vec![flags];
     let mut found = Vec::new();
     for address in failed {
-        let complaint = blame(stage, "failed", node, interface, &address, [("address", address.clone())]);
+        let complaint =
+            blame(stage, "failed", node, interface, &address, [("address", address.clone())]);
         found.push(judge.fail(format!("{subject}/{address}"), [flags], complaint));
     }
     if let Some((id, switch, value)) = switched_off(seen, node, interface) {

@@ -93,7 +93,9 @@ impl Check for RaPlan {
     }
 
     fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
-        let silent = subjects(stage).into_iter().filter(|s| s.said(stage, seen).is_ok_and(|(_, said)| said.is_none()));
+        let silent = subjects(stage)
+            .into_iter()
+            .filter(|s| s.said(stage, seen).is_ok_and(|(_, said)| said.is_none()));
         let mut probes = Vec::new();
         for subject in silent {
             let again = |round| advertisement::solicitation(stage, subject.segment, round);
@@ -232,7 +234,12 @@ impl Subject<'_> {
         let addresses = |dns: &[std::net::IpAddr]| {
             list(&dns.iter().map(ToString::to_string).collect::<Vec<_>>())
         };
-        compare("dns", "the list of DNS servers", addresses(&said.dns), addresses(&self.planned.dns));
+        compare(
+            "dns",
+            "the list of DNS servers",
+            addresses(&said.dns),
+            addresses(&self.planned.dns),
+        );
         // A router need not announce an MTU; one that does must tell the truth (RFC 4861 section 4.6.4).
         let mtu = said.mtu.unwrap_or(self.planned.mtu);
         compare("mtu", "the MTU", mtu.to_string(), self.planned.mtu.to_string());
@@ -259,11 +266,10 @@ impl Subject<'_> {
         ];
         let cuts_off = matches!(case, "silent" | "lifetime" | "prefix");
         Complaint {
-            severity: match (cuts_off, stage.phase) {
-                (true, Phase::Ipv6Only) => Severity::Critical,
-                (true, _) => Severity::Major,
-                (false, _) if case == "flags" => Severity::Minor,
-                (false, _) => Severity::Major,
+            severity: match case {
+                "flags" => Severity::Minor,
+                _ if cuts_off && stage.phase == Phase::Ipv6Only => Severity::Critical,
+                _ => Severity::Major,
             },
             confidence: Confidence::High,
             depth: Depth::Announced,

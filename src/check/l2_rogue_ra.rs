@@ -135,10 +135,14 @@ fn of_link(stage: &Stage, seen: &Seen<'_>, segment: &SegmentName) -> Vec<Judgeme
             ("router", stranger.router.map_or("unknown".to_owned(), |router| router.to_string())),
             ("mac", stranger.mac.map_or("unknown".to_owned(), |mac| mac.to_string())),
             ("segment", segment.to_string()),
-            ("prefixes", match prefixes.is_empty() {
-                true => "prefixes that were not read".to_owned(),
-                false => prefixes.into_iter().collect::<Vec<_>>().join(", "),
-            }),
+            (
+                "prefixes",
+                if prefixes.is_empty() {
+                    "prefixes that were not read".to_owned()
+                } else {
+                    prefixes.into_iter().collect::<Vec<_>>().join(", ")
+                },
+            ),
             ("planned", planned_words(stage, segment)),
             ("frames", frames.to_string()),
             ("taken", sentence(&all)),
@@ -160,11 +164,8 @@ fn of_link(stage: &Stage, seen: &Seen<'_>, segment: &SegmentName) -> Vec<Judgeme
             || Culprit::segment(segment, "a router that is not planned"),
             |stranger| culprit(stage, segment, stranger),
         );
-        let scope = Scope {
-            family: Some(Family::V6),
-            nodes: vec![taken.node.clone()],
-            ..Scope::default()
-        };
+        let scope =
+            Scope { family: Some(Family::V6), nodes: vec![taken.node.clone()], ..Scope::default() };
         let complaint = blame(stage, "taken", culprit, scope, args);
         let subject = format!("{segment}/{}", taken.node);
         found.push(judge.fail(subject, taken.evidence.clone(), complaint));
@@ -193,7 +194,11 @@ fn on_link(segment: &SegmentName) -> Scope {
 }
 
 fn sentence(words: &str) -> String {
-    if words.is_empty() { "No host has taken anything from it.".to_owned() } else { format!("{words}.") }
+    if words.is_empty() {
+        "No host has taken anything from it.".to_owned()
+    } else {
+        format!("{words}.")
+    }
 }
 
 /// A node of the testbed that announces unasked is blamed itself; a stranger is known by its addresses only.
@@ -283,9 +288,8 @@ fn foreign_routes(
             && route.to == Family::V6.everything()
             && route.via.is_some_and(|via| !is_planned_address(stage, segment, via))
     });
-    let words: Vec<_> = foreign
-        .filter_map(|route| Some(format!("a default route via {}", route.via?)))
-        .collect();
+    let words: Vec<_> =
+        foreign.filter_map(|route| Some(format!("a default route via {}", route.via?))).collect();
     if !words.is_empty() {
         taken.evidence.push(id);
         taken.what.extend(words);

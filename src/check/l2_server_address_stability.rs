@@ -86,7 +86,8 @@ fn of_node(stage: &Stage, seen: &Seen<'_>, node: &Node) -> Vec<Judgement> {
                 found.push(judge.info(subject, "formed by SLAAC, as planned", [id]));
                 continue;
             }
-            let how = if address.temporary { "temporary" } else { "formed from a Router Advertisement" };
+            let how =
+                if address.temporary { "temporary" } else { "formed from a Router Advertisement" };
             let args = [
                 ("node", name.to_owned()),
                 ("address", ip.to_string()),

@@ -179,9 +179,9 @@ fn listeners(seen: &Seen<'_>, node: &NodeName) -> (Option<EvidenceId>, Vec<Strin
     else {
         return (None, Vec::new());
     };
-    let takes = sockets.iter().filter(|socket| {
-        socket.families().has(Family::V6) && !socket.local.ip().is_loopback()
-    });
+    let takes = sockets
+        .iter()
+        .filter(|socket| socket.families().has(Family::V6) && !socket.local.ip().is_loopback());
     (Some(id), takes.map(|s| format!("{}/{}", s.transport, s.local.port())).collect())
 }
 
@@ -241,16 +241,11 @@ fn announced_on(stage: &Stage, seen: &Seen<'_>, segment: &SegmentName) -> Option
         ("segment", segment.to_string()),
         ("frames", reading.frames.to_string()),
     ];
-    let scope = Scope {
-        family: Some(Family::V6),
-        segments: vec![segment.clone()],
-        ..Scope::default()
-    };
+    let scope =
+        Scope { family: Some(Family::V6), segments: vec![segment.clone()], ..Scope::default() };
     let culprit = Culprit::node(router, "router advertisements that are not planned");
-    let complaint = Complaint {
-        depth: Depth::Announced,
-        ..blame(stage, "announced", culprit, scope, args)
-    };
+    let complaint =
+        Complaint { depth: Depth::Announced, ..blame(stage, "announced", culprit, scope, args) };
     Some(Judge(&TEXT).fail(format!("{segment}/{router}"), [id], complaint))
 }
 

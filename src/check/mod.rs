@@ -5,13 +5,21 @@ pub mod cause;
 pub mod ask;
 pub mod reading;
 pub mod reach;
+pub mod advertisement;
+pub mod crossing;
+pub mod difference;
+pub mod error_trail;
 pub mod legs;
 pub mod names;
+pub mod neighbour;
+mod pages;
 pub mod sockets;
 
+mod harness;
+mod plan_vs_topology;
 mod aaaa_parity;
-mod aaaa_bogus;
 mod aaaa_dead;
+mod aaaa_bogus;
 mod wrong_answers;
 mod server_listens;
 mod large_answer;
@@ -21,13 +29,13 @@ mod no_ipv4_left;
 mod source_address;
 mod v4_literal;
 mod service_reach;
+mod port_parity;
+mod content_parity;
+mod literal_url;
 mod listen_families;
-pub mod difference;
-pub mod crossing;
-pub mod neighbour;
-pub mod advertisement;
-pub mod error_trail;
-
+mod ntp;
+mod syslog;
+mod mgmt_reach;
 mod pol_rule_parity_static;
 mod pol_rule_parity_dynamic;
 mod pol_default_deny_v6;
@@ -42,9 +50,13 @@ mod l2_server_address_stability;
 mod l2_neighbour_path;
 mod path_pmtu;
 mod path_trace_parity;
+mod family_truth;
+mod response_time;
 
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod policy_tests;
 
 use crate::{
     model::{evidence::Seen, experiment::Experiment, verdict::Judgement},
@@ -149,6 +161,12 @@ impl UseCase {
 
 /// Every check, in the order of the report.
 pub static CHECKS: &[&dyn Check] = &[
+    &harness::Settled,
+    &harness::NoResidue,
+    &harness::ControlProbe,
+    &harness::FamilyProof,
+    &plan_vs_topology::PlanVsTopology,
+    &harness::Repeatable,
     &aaaa_parity::AaaaParity,
     &aaaa_dead::AaaaDead,
     &aaaa_bogus::AaaaBogus,
@@ -163,7 +181,13 @@ pub static CHECKS: &[&dyn Check] = &[
     &source_address::SourceAddress,
     &v4_literal::V4Literal,
     &service_reach::ServiceReach,
+    &port_parity::PortParity,
+    &content_parity::ContentParity,
+    &literal_url::LiteralUrl,
     &listen_families::ListenFamilies,
+    &ntp::Ntp,
+    &syslog::Syslog,
+    &mgmt_reach::MgmtReach,
     &pol_rule_parity_static::RuleParityStatic,
     &pol_rule_parity_dynamic::RuleParityDynamic,
     &pol_default_deny_v6::DefaultDenyV6,
@@ -179,6 +203,8 @@ pub static CHECKS: &[&dyn Check] = &[
     &path_pmtu::Pmtu,
     &path_pmtu::Blackhole,
     &path_trace_parity::TraceParity,
+    &family_truth::FamilyTruth,
+    &response_time::ResponseTime,
 ];
 
 /// The words of a check.

@@ -154,9 +154,10 @@ fn may_ask(stage: &Stage, from: &NodeName, address: IpAddr, number: u16) -> bool
 
 /// The zones of the plan without reverse zones.
 pub fn forward_zones(stage: &Stage) -> Vec<&Zone> {
+    let arpa: DomainName = "arpa".parse().expect("a constant that is a name");
     let mut zones = BTreeMap::new();
     for (_, staged) in stage.nodes.values().filter_map(|node| node.zones.as_ref()) {
-        for zone in staged.iter().filter(|zone| !zone.origin.as_str().ends_with(".arpa")) {
+        for zone in staged.iter().filter(|zone| !zone.origin.is_within(&arpa)) {
             zones.entry(zone.origin.clone()).or_insert(zone);
         }
     }
@@ -313,6 +314,16 @@ impl Asked {
         };
         let mut upstream = upstream.peekable();
         upstream.peek().is_none() || !upstream.all(good)
+    }
+
+    /// Whether the server says for both families that the name does not exist: then a name is missing, and no answer is
+    /// wrong for what it is.
+    pub fn is_gone(&self, seen: &Seen<'_>) -> bool {
+        Family::ALL.into_iter().all(|family| {
+            let rtype = RecordType::of(family);
+            let probe = lookup(&self.server, &self.published.name, rtype, Transport::Udp, None);
+            matches!(heard(seen, &probe), Heard::Reply(_, reply) if reply.rcode == "NXDomain")
+        })
     }
 
     /// Who is to blame if all answers about addresses of the family are wrong.

@@ -104,8 +104,7 @@ pub fn ask_again(stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
 
 impl Asked {
     fn probe(&self, round: u8) -> Probe {
-        let question =
-            Question::Neighbour { interface: self.by.clone(), target: self.address };
+        let question = Question::Neighbour { interface: self.by.clone(), target: self.address };
         Probe { round, ..ask::probe(&self.asker, question) }
     }
 

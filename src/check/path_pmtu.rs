@@ -3,6 +3,7 @@
 use super::{
     Case, Check, Text, UseCase, ask, crossing,
     error_trail::Trail,
+    reach::Located,
     reading::{Judge, REPETITIONS, complaint},
 };
 use crate::{
@@ -13,11 +14,11 @@ use crate::{
         family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Packets, Scope, Severity},
         name::NodeName,
-        probe::{Probe, Provocation, Question},
+        probe::{Aspect, Probe, Provocation, Question},
         tap::{Tap, Watch},
         verdict::Judgement,
     },
-    stage::{Path, Stage},
+    stage::{Path, Stage, StagedInterface},
 };
 
 /// The smallest MTU that an IPv6 link may have (RFC 8200 section 5).
@@ -51,6 +52,13 @@ const PMTU: Text = Text {
             expected: "Packets of {planned} octets pass, and 1280 at the very least.",
             observed: "{passed} octets passed, {lost} did not. {sender}",
             remedy: "Raise the MTU of the link to 1280 or more; IPv6 does not work below.",
+        },
+        Case {
+            name: "interface",
+            finding: "{interface} of {node} has an MTU of {mtu} octets; its link carries {planned}.",
+            expected: "An MTU of {planned} octets at every end of {segment}.",
+            observed: "{mtu} octets on {interface}.",
+            remedy: "Give the interface the MTU of its link. What is larger is lost when it comes in, and nobody is told.",
         },
     ],
 };
@@ -87,7 +95,8 @@ impl Check for Pmtu {
     }
 
     fn ask(&self, stage: &Stage) -> Vec<Experiment> {
-        vec![sweep_all(stage)]
+        let links = stage.nodes.keys().map(|node| ask::inspect(node, Aspect::Addresses));
+        vec![sweep_all(stage), Experiment::of_probes(links)]
     }
 
     fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
@@ -95,7 +104,9 @@ impl Check for Pmtu {
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
-        let found = ways(stage).iter().map(|way| way.judge_size(stage, seen)).collect();
+        let ways = ways(stage);
+        let sizes = ways.iter().map(|way| way.judge_size(stage, seen));
+        let found = interfaces(stage, seen).into_iter().chain(sizes).collect();
         Judge(&PMTU).or_not_applicable(found, "no way leads through a router")
     }
 }
@@ -122,6 +133,69 @@ impl Check for Blackhole {
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
         let found = ways(stage).iter().map(|way| way.judge_hole(stage, seen)).collect();
         Judge(&BLACKHOLE).or_not_applicable(found, "no way leads through a router")
+    }
+}
+
+/// Where something gets lost on a way, and what: the packet, or the error that should tell of it.
+struct LostAt {
+    case: &'static str,
+    evidence: Vec<EvidenceId>,
+    node: NodeName,
+    how: String,
+}
+
+impl LostAt {
+    fn culprit(&self) -> Culprit {
+        let part = match self.case {
+            "error-lost" => "\"too big\" errors",
+            _ => "large packets",
+        };
+        Culprit::node(&self.node, part)
+    }
+}
+
+/// Interfaces whose MTU is not that of their link.
+fn interfaces(stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
+    let mut found = Vec::new();
+    for (node, staged) in &stage.nodes {
+        let Some((id, Answer::Addresses(links))) =
+            seen.answer(&ask::inspect(node, Aspect::Addresses))
+        else {
+            continue;
+        };
+        for interface in &staged.interfaces {
+            let link = links.iter().find(|link| link.name == interface.name.as_str());
+            if let Some(link) = link.filter(|link| link.mtu != interface.mtu) {
+                let subject = format!("{node}/{}", interface.name);
+                let complaint = other_mtu(stage, node, interface, link.mtu);
+                found.push(Judge(&PMTU).fail(subject, [id], complaint));
+            }
+        }
+    }
+    found
+}
+
+/// Below 1280 octets the kernel takes IPv6 off the interface: then missing addresses follow from it too.
+fn other_mtu(stage: &Stage, node: &NodeName, interface: &StagedInterface, mtu: u32) -> Complaint {
+    let below = mtu < u32::from(SMALLEST_V6) && interface.families.has(Family::V6);
+    let scope = Scope {
+        nodes: vec![node.clone()],
+        packets: (!below).then_some(Packets::Large),
+        ..Scope::default()
+    };
+    let args = [
+        ("node", node.to_string()),
+        ("interface", interface.name.to_string()),
+        ("segment", interface.segment.to_string()),
+        ("mtu", mtu.to_string()),
+        ("planned", interface.mtu.to_string()),
+    ];
+    let culprit = Culprit::node(node, format!("MTU of {}", interface.name));
+    Complaint {
+        severity: if below { Severity::Critical } else { Severity::Major },
+        confidence: Confidence::High,
+        depth: if below { Depth::Announced } else { Depth::Foundation },
+        ..complaint(stage, "interface", culprit, scope, args)
     }
 }
 
@@ -179,8 +253,7 @@ impl Way {
     }
 
     fn probe(&self, round: u8) -> Probe {
-        let question =
-            Question::PathMtu { to: self.path.destination, ceiling: self.ceiling() };
+        let question = Question::PathMtu { to: self.path.destination, ceiling: self.ceiling() };
         Probe { round, ..ask::probe(self.from(), question) }
     }
 
@@ -270,32 +343,21 @@ impl Way {
         if !self.is_hole(&sweep) {
             return judge.pass(subject, evidence);
         }
-        let (case, culprit, how, at, origin) = match self.where_lost(stage, seen, &sweep) {
-            Some((case, ids, at, how)) => {
-                evidence.extend(ids);
-                let part = match case {
-                    "error-lost" => "\"too big\" errors",
-                    _ => "large packets",
-                };
-                let place = at.to_string();
-                (case, Culprit::node(&at, part), how, place, Some(at))
-            }
-            None => {
-                let how = "the taps could not tell where".to_owned();
-                ("packet-lost", self.somewhere(), how, "a place that was not found".to_owned(), None)
-            }
-        };
+        let lost_at = self.where_lost(stage, seen, &sweep);
+        evidence.extend(lost_at.iter().flat_map(|lost_at| &lost_at.evidence));
+        let culprit = lost_at.as_ref().map_or_else(|| self.somewhere(), LostAt::culprit);
+        let place = lost_at.as_ref().map(|lost_at| lost_at.node.to_string());
+        let how = lost_at.as_ref().map(|lost_at| lost_at.how.clone());
         let family = self.path.family();
-        let message =
-            if family == Family::V6 { "Packet Too Big" } else { "Fragmentation Needed" };
+        let message = if family == Family::V6 { "Packet Too Big" } else { "Fragmentation Needed" };
         let generator = self.generator(&sweep).map(|at| self.path.nodes[at].to_string());
         let complaint = Complaint {
             severity: Severity::Critical,
-            depth: if origin.is_some() { Depth::Located } else { Depth::Symptom },
+            depth: if lost_at.is_some() { Depth::Located } else { Depth::Symptom },
             confidence: Confidence::High,
             ..complaint(
                 stage,
-                case,
+                lost_at.as_ref().map_or("packet-lost", |lost_at| lost_at.case),
                 culprit,
                 self.scope(),
                 [
@@ -307,8 +369,8 @@ impl Way {
                     ("lost", lost(&sweep)),
                     ("origin", generator.unwrap_or_else(|| "nobody".to_owned())),
                     ("message", message.to_owned()),
-                    ("place", at),
-                    ("how", how),
+                    ("place", place.unwrap_or_else(|| "a place that was not found".to_owned())),
+                    ("how", how.unwrap_or_else(|| "the taps could not tell where".to_owned())),
                 ],
             )
         };
@@ -340,10 +402,8 @@ impl Way {
     }
 
     fn large(&self, sweep: &Sweep) -> Option<Probe> {
-        let question = Question::Provoke {
-            to: self.path.destination,
-            how: Provocation::TooBig(sweep.lost?),
-        };
+        let question =
+            Question::Provoke { to: self.path.destination, how: Provocation::TooBig(sweep.lost?) };
         Some(ask::probe(self.from(), question))
     }
 
@@ -374,12 +434,7 @@ impl Way {
     }
 
     /// What gets lost, and where: the error on its way back, or else the packet itself.
-    fn where_lost(
-        &self,
-        stage: &Stage,
-        seen: &Seen<'_>,
-        sweep: &Sweep,
-    ) -> Option<(&'static str, Vec<EvidenceId>, NodeName, String)> {
+    fn where_lost(&self, stage: &Stage, seen: &Seen<'_>, sweep: &Sweep) -> Option<LostAt> {
         let links: Vec<_> =
             (0..self.mtus.len()).map(|at| seen.reading(&self.tap(at))).collect::<Option<_>>()?;
         if links.iter().any(|(_, reading)| !reading.is_trustworthy()) {
@@ -393,7 +448,8 @@ impl Way {
             && let Some((ids, located)) = self.trail(at).end(stage, seen)
         {
             evidence.extend(ids);
-            return Some(("error-lost", evidence, located.node, located.how));
+            let Located { node, how, .. } = located;
+            return Some(LostAt { case: "error-lost", evidence, node, how });
         }
         let node = self.path.nodes.get(crossed)?;
         let how = match crossed {
@@ -405,7 +461,7 @@ impl Way {
                 self.path.segments[some]
             ),
         };
-        Some(("packet-lost", evidence, node.clone(), how))
+        Some(LostAt { case: "packet-lost", evidence, node: node.clone(), how })
     }
 }
 

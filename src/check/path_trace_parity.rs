@@ -106,8 +106,7 @@ fn planned(way: &Path) -> Vec<Hop> {
 
 /// All rounds together: a hop that was silent once and spoke later has spoken.
 fn read(stage: &Stage, seen: &Seen<'_>, way: &Path) -> Option<Trace> {
-    let mut trace =
-        Trace { evidence: Vec::new(), hops: Vec::new(), reached: false, reason: None };
+    let mut trace = Trace { evidence: Vec::new(), hops: Vec::new(), reached: false, reason: None };
     for round in 0..=REPETITIONS {
         let Some((id, answer)) = seen.answer(&probe(way, round)) else { continue };
         trace.evidence.push(id);
@@ -124,7 +123,10 @@ fn read(stage: &Stage, seen: &Seen<'_>, way: &Path) -> Option<Trace> {
                 .map_or(Hop::Foreign(*address), |(node, _)| Hop::Node(node.clone())),
         });
         let mut routers: Vec<_> = named.collect();
-        if routers.last().is_some_and(|hop| Some(hop) == way.nodes.last().cloned().map(Hop::Node).as_ref()) {
+        if routers
+            .last()
+            .is_some_and(|hop| Some(hop) == way.nodes.last().cloned().map(Hop::Node).as_ref())
+        {
             routers.pop();
         }
         trace.hops = merged(&trace.hops, &routers);
@@ -156,8 +158,9 @@ fn judge(stage: &Stage, seen: &Seen<'_>, way: &Path) -> Judgement {
     }
     let planned = planned(way);
     let differs = planned.iter().zip(&trace.hops).position(|(p, o)| p != o && *o != Hop::Silent);
-    let differs = differs
-        .or_else(|| (planned.len() != trace.hops.len()).then(|| planned.len().min(trace.hops.len())));
+    let differs = differs.or_else(|| {
+        (planned.len() != trace.hops.len()).then(|| planned.len().min(trace.hops.len()))
+    });
     let Some(at) = differs else {
         return if trace.hops.contains(&Hop::Silent) {
             let reason = "a router on the way sends no Time Exceeded: see pol.icmpv6-musts";
@@ -207,7 +210,8 @@ fn parity(stage: &Stage, way: &Path) -> String {
     let other = way.family().other();
     let to = way.nodes.last().expect("a path has ends");
     let mut twins = crossing::ways(stage, other).into_iter();
-    let twin = twins.find(|twin| twin.nodes.first() == way.nodes.first() && twin.nodes.last() == Some(to));
+    let twin =
+        twins.find(|twin| twin.nodes.first() == way.nodes.first() && twin.nodes.last() == Some(to));
     match twin {
         Some(twin) if twin.transit() == way.transit() => format!(", which {other} takes"),
         _ => String::new(),

@@ -14,6 +14,7 @@ use crate::{
         family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
         flow::Traffic,
+        node::Address,
         probe::{Probe, Question},
         service::Transport,
         tap::{Tap, Watch},
@@ -43,8 +44,9 @@ const TEXT: Text = Text {
     }],
 };
 
-/// Addresses for documentation that no testbed needs: RFC 5737 and RFC 3849, at their very end.
-const NOBODY: [&str; 2] = ["203.0.113.254", "2001:db8:ffff:ffff::bad"];
+/// Addresses of prefixes that are nobody's (RFC 5737, RFC 2544, RFC 3849): the first that the testbed does not use.
+const NOBODY: [&str; 5] =
+    ["203.0.113.254", "198.51.100.254", "192.0.2.254", "198.18.0.254", "2001:db8:ffff:ffff::bad"];
 
 /// A port that is used where no flow names one for UDP.
 const SOME_PORT: u16 = 33_533;
@@ -85,13 +87,8 @@ fn forgeries(stage: &Stage) -> Vec<Forgery> {
     for family in stage.phase.permits().iter() {
         for (side, ways) in crossing::by_side(stage, family) {
             let Some((way, port)) = open_way(stage, &ways) else { continue };
-            let forgery = |source, kind| Forgery {
-                side: side.clone(),
-                way: way.clone(),
-                source,
-                kind,
-                port,
-            };
+            let forgery =
+                |source, kind| Forgery { side: side.clone(), way: way.clone(), source, kind, port };
             found.extend(other_side(stage, way, family).map(|source| forgery(source, "internal")));
             let inside = stage.testbed.segments[&side.before].site.is_some();
             let nobody = nobody(stage, family).filter(|_| inside);
@@ -119,18 +116,19 @@ fn open_way<'w>(stage: &Stage, ways: &'w [Crossing]) -> Option<(&'w Crossing, u1
 /// An address that lies behind the filtering node: another one on the target's link, or else the target's own.
 fn other_side(stage: &Stage, way: &Crossing, family: Family) -> Option<IpAddr> {
     let segment = way.path.segments.last()?;
-    let on = stage.nodes.iter().filter(|(name, _)| *name != way.to() && **name != way.by);
+    let ends = [way.from(), way.to(), &way.by];
+    let on = stage.nodes.iter().filter(|(name, _)| !ends.contains(name));
     let interfaces = on.flat_map(|(_, node)| &node.interfaces).filter(|i| i.segment == *segment);
     let mut addresses = interfaces.flat_map(|interface| &interface.addresses);
-    let other = addresses.find(|a| a.family() == family).map(|a| a.ip());
-    other.or_else(|| neighbour_of(way.path.destination))
+    let other = addresses.find(|a| a.family() == family).map(Address::ip);
+    Some(other.unwrap_or_else(|| neighbour_of(way.path.destination)))
 }
 
 /// The address beside one: on the same link, and nobody's.
-fn neighbour_of(address: IpAddr) -> Option<IpAddr> {
+fn neighbour_of(address: IpAddr) -> IpAddr {
     match address {
-        IpAddr::V4(v4) => Some(std::net::Ipv4Addr::from(u32::from(v4) ^ 1).into()),
-        IpAddr::V6(v6) => Some(std::net::Ipv6Addr::from(u128::from(v6) ^ 1).into()),
+        IpAddr::V4(v4) => std::net::Ipv4Addr::from(u32::from(v4) ^ 1).into(),
+        IpAddr::V6(v6) => std::net::Ipv6Addr::from(u128::from(v6) ^ 1).into(),
     }
 }
 

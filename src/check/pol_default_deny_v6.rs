@@ -75,7 +75,11 @@ impl Check for DefaultDenyV6 {
         for knock in knocks(stage) {
             let taps = knock.taps();
             let control = ask::ping(knock.crossing.from(), knock.crossing.path.destination);
-            all.push(Experiment { taps, probes: vec![knock.probe, control], ..Experiment::default() });
+            all.push(Experiment {
+                taps,
+                probes: vec![knock.probe, control],
+                ..Experiment::default()
+            });
         }
         all
     }
@@ -101,8 +105,7 @@ fn off_by_plan(stage: &Stage, seen: &Seen<'_>, node: &NodeName) -> Judgement {
     const SWITCH: &str = "net.ipv6.conf.all.forwarding";
     let judge = Judge(&TEXT);
     let subject = format!("{node}/off");
-    let scope =
-        Scope { family: Some(Family::V6), nodes: vec![node.clone()], ..Scope::default() };
+    let scope = Scope { family: Some(Family::V6), nodes: vec![node.clone()], ..Scope::default() };
     let blame = |case, part: &str, severity, args| Complaint {
         severity,
         confidence: Confidence::High,
@@ -212,7 +215,10 @@ fn unused_port(stage: &Stage, way: &Crossing, transport: Transport) -> u16 {
     let hash = fnv(&text);
     let used: Vec<_> = stage.testbed.nodes[way.to()].services.iter().map(|s| s.port).collect();
     let port = |n: u64| 49_152 + u16::try_from(n % 16_000).expect("below 16000");
-    (hash..).map(port).find(|port| !used.contains(port)).expect("some port is free")
+    (hash..=hash.saturating_add(16_000))
+        .map(port)
+        .find(|port| !used.contains(port))
+        .expect("some port is free")
 }
 
 /// The hash FNV-1a of 64 bits: short, and the same everywhere.

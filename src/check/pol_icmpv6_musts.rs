@@ -88,7 +88,8 @@ fn of_rule(stage: &Stage, difference: &Difference, evidence: EvidenceId) -> Judg
     let types = types.unwrap_or_default();
     let too_big = types.is_empty() || types.contains(&2);
     let list: Vec<_> = types.iter().map(u8::to_string).collect();
-    let what = if list.is_empty() { "all types".to_owned() } else { format!("types {}", list.join(", ")) };
+    let what =
+        if list.is_empty() { "all types".to_owned() } else { format!("types {}", list.join(", ")) };
     let how = match difference.kind {
         Kind::Missing => "is missing",
         Kind::Extra | Kind::Policy if difference.opens() => "is not planned",
@@ -112,8 +113,7 @@ fn of_rule(stage: &Stage, difference: &Difference, evidence: EvidenceId) -> Judg
         depth: Depth::Read,
         ..complaint(stage, "rule", difference.culprit(), difference.scope(stage), args)
     };
-    let subject =
-        format!("{}/{}/{}", difference.node, difference.hook_word(), difference.label);
+    let subject = format!("{}/{}/{}", difference.node, difference.hook_word(), difference.label);
     Judge(&TEXT).fail(subject, [evidence], complaint)
 }
 

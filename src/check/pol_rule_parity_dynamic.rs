@@ -81,9 +81,12 @@ impl Check for RuleParityDynamic {
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
         let samples = samples(stage);
-        let found = samples.iter().map(|sample| match sample.allowed {
-            true => sample.judge_allowed(stage, seen),
-            false => sample.judge_forbidden(stage, seen),
+        let found = samples.iter().map(|sample| {
+            if sample.allowed {
+                sample.judge_allowed(stage, seen)
+            } else {
+                sample.judge_forbidden(stage, seen)
+            }
         });
         Judge(&TEXT).or_not_applicable(found.collect(), "no way leads through a filtering node")
     }
@@ -106,9 +109,9 @@ fn samples(stage: &Stage) -> Vec<Sample> {
             for to in stage.targets(&exchange, family) {
                 let Some(sample) = sample(stage, &exchange, to) else { continue };
                 let path = &sample.crossing.path;
-                let word = exchange.traffic.to_string();
+                let traffic = exchange.traffic.clone();
                 let key =
-                    (family, path.segments.clone(), exchange.to.clone(), word, sample.allowed);
+                    (family, path.segments.clone(), exchange.to.clone(), traffic, sample.allowed);
                 let group = groups.entry(key).or_default();
                 if group.len() < SAMPLES {
                     group.push(sample);
@@ -214,7 +217,15 @@ impl Sample {
         let arrow = if self.allowed { "->" } else { "-x" };
         let family = self.family().word();
         let (from, to) = (self.crossing.from(), path.destination);
-        format!("{from} {arrow} {} [{to}] {} {family}", self.crossing.to(), self.traffic)
+        format!("{from} {arrow} {} [{to}] {} {family}", self.crossing.to(), self.what())
+    }
+
+    /// What is sent: `tcp/443`, or `ping`.
+    fn what(&self) -> String {
+        match &self.traffic {
+            Traffic::Port { port, .. } => port.to_string(),
+            other => other.to_string(),
+        }
     }
 
     /// The tap on a link of the way for the sample's packets alone.
@@ -270,7 +281,7 @@ impl Sample {
                 self.leg.scope(),
                 [
                     ("by", by.by.to_string()),
-                    ("traffic", self.traffic.to_string()),
+                    ("traffic", self.what()),
                     ("from", self.crossing.from().to_string()),
                     ("to", self.crossing.to().to_string()),
                     ("family", self.family().to_string()),
@@ -300,7 +311,7 @@ impl Sample {
                 Culprit::node(&self.crossing.by, format!("forwarding of {}", self.family()));
             let args = [
                 ("by", self.crossing.by.to_string()),
-                ("traffic", self.traffic.to_string()),
+                ("traffic", self.what()),
                 ("from", self.crossing.from().to_string()),
                 ("to", self.crossing.to().to_string()),
                 ("family", self.family().to_string()),

@@ -76,8 +76,7 @@ fn of_node(stage: &Stage, seen: &Seen<'_>, node: &NodeName) -> Vec<Judgement> {
         Comparison::Read { evidence, differences, unread } => (evidence, differences, unread),
     };
     let of_traffic = differences.into_iter().filter(|d| d.concern == Concern::Traffic);
-    let mut found: Vec<_> =
-        of_traffic.map(|d| of_difference(stage, seen, &d, evidence)).collect();
+    let mut found: Vec<_> = of_traffic.map(|d| of_difference(stage, seen, &d, evidence)).collect();
     if !unread.is_empty() {
         let reason = format!("these rules cannot be compared: {}", unread.join("; "));
         found.push(judge.not_testable(node.as_str(), reason, [evidence]));

@@ -110,7 +110,7 @@ impl Leg {
     }
 
     /// Taps on every segment of the way, for packets to the far end and for those coming back.
-    fn taps(&self) -> Vec<Tap> {
+    pub fn taps(&self) -> Vec<Tap> {
         let tap = |segment: &crate::model::name::SegmentName, back: bool| {
             let far = Some(self.path.destination);
             let (source, destination) = if back { (far, None) } else { (None, far) };
@@ -241,6 +241,26 @@ impl Leg {
                 self.path.segments[links - back],
                 self.path.segments[links - back - 1]
             )
+        };
+        Some(self.located(node, how))
+    }
+
+    /// The same for packets that nobody answers: the node after the last link on which they were seen.
+    pub fn one_way(&self, seen: &Seen<'_>, evidence: &mut Vec<EvidenceId>) -> Option<Located> {
+        let taps = self.taps();
+        let there = taps.iter().step_by(2).map(|tap| seen.reading(tap));
+        let there: Vec<_> = there.collect::<Option<_>>()?;
+        if there.iter().any(|(_, reading)| !reading.is_trustworthy()) {
+            return None;
+        }
+        evidence.extend(there.iter().map(|(id, _)| *id));
+        let links = there.iter().take_while(|(_, reading)| reading.frames > 0).count();
+        let node = &self.path.nodes[links];
+        let how = match links.checked_sub(1) {
+            None => "its packets never reached the first link".to_owned(),
+            Some(last) => {
+                format!("packets were seen on {} and not beyond", self.path.segments[last])
+            }
         };
         Some(self.located(node, how))
     }

@@ -102,7 +102,7 @@ impl Check for AaaaRcode {
 
     fn ask(&self, stage: &Stage) -> Vec<Experiment> {
         let asked = names::questions(stage, Family::V6);
-        let mut experiments = names::ask(&asked);
+        let mut experiments = AaaaSilent.ask(stage);
         experiments.push(Experiment::of_probes(variants(&asked)));
         experiments
     }
@@ -203,6 +203,11 @@ fn of_one(
     let subject = format!("{}{how}", asked.subject());
     if names::is_in_order(reply) {
         return judge.pass(subject, [id]);
+    }
+    if asked.is_gone(seen) {
+        let reason =
+            "the name does not exist in this phase: dns.aaaa-parity says whether it should";
+        return judge.absent(subject, reason, [id]);
     }
     if !reply.malformed.is_empty() {
         return judge.blocked(subject, "the data is malformed: see dns.aaaa-bogus", [id]);

@@ -26,10 +26,15 @@ impl Args {
         source::checks(&self.only)?;
         let request = control::Request::Check { only: self.only.clone() };
         let control::Reply::Checked(checked) = self.lab.connect()?.ask(&request)? else {
-            return Err(Failure::Sentence("the lab gave an answer of another version of sixwalk".to_owned()));
+            return Err(Failure::Sentence(
+                "the lab gave an answer of another version of sixwalk".to_owned(),
+            ));
         };
         if self.json {
-            print(&(serde_json::to_string_pretty(&checked).expect("judgements are plain data") + "\n"))?;
+            print(
+                &(serde_json::to_string_pretty(&checked).expect("judgements are plain data")
+                    + "\n"),
+            )?;
         } else {
             print(&page(&checked))?;
         }
@@ -50,8 +55,20 @@ fn page(checked: &control::Checked) -> String {
     }
     for finding in &checked.findings {
         let sentence = report::text::sentence(finding);
-        let _ = writeln!(page, "{}  {}  {}: {sentence}", finding.id, finding.severity.word(), finding.culprit);
+        let _ = writeln!(
+            page,
+            "{}  {}  {}: {sentence}",
+            finding.id,
+            finding.severity.word(),
+            finding.culprit
+        );
     }
-    let _ = writeln!(page, "{} judgements, {} findings in the {} phase", checked.judgements.len(), checked.findings.len(), checked.phase);
+    let _ = writeln!(
+        page,
+        "{} judgements, {} findings in the {} phase",
+        checked.judgements.len(),
+        checked.findings.len(),
+        checked.phase
+    );
     page
 }

@@ -30,7 +30,8 @@ impl Args {
 
     fn as_json(&self) -> String {
         let texts = CHECKS.iter().map(|check| check.text());
-        let wanted = texts.filter(|text| self.ids.is_empty() || self.ids.iter().any(|id| id == text.id));
+        let wanted =
+            texts.filter(|text| self.ids.is_empty() || self.ids.iter().any(|id| id == text.id));
         let checks: Vec<_> = wanted
             .map(|text| {
                 serde_json::json!({
@@ -57,11 +58,19 @@ impl Args {
     fn in_full(&self) -> String {
         let mut page = String::new();
         for text in self.ids.iter().filter_map(|id| crate::check::text(id)) {
-            let _ = writeln!(page, "{}  {}\n  {}\n  Good: {}", text.id, text.title, text.question, text.good);
+            let _ = writeln!(
+                page,
+                "{}  {}\n  {}\n  Good: {}",
+                text.id, text.title, text.question, text.good
+            );
             let _ = writeln!(page, "  Source: {}; {}", text.section, text.references.join("; "));
             for case in text.cases {
                 let _ = writeln!(page, "\n  case {}\n    {}", case.name, case.finding);
-                let _ = writeln!(page, "    expected  {}\n    observed  {}", case.expected, case.observed);
+                let _ = writeln!(
+                    page,
+                    "    expected  {}\n    observed  {}",
+                    case.expected, case.observed
+                );
                 let _ = writeln!(page, "    remedy    {}", case.remedy);
             }
             page.push('\n');
@@ -73,7 +82,8 @@ impl Args {
 fn list() -> String {
     let mut page = String::new();
     for use_case in UseCase::ALL {
-        let of_case = CHECKS.iter().map(|check| check.text()).filter(|text| text.use_case == use_case);
+        let of_case =
+            CHECKS.iter().map(|check| check.text()).filter(|text| text.use_case == use_case);
         let _ = writeln!(page, "{}", use_case.title());
         for text in of_case {
             let _ = writeln!(page, "  {:<32} {}", text.id, text.title);

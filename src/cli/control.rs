@@ -2,10 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    os::{
-        fd::AsRawFd,
-        unix::net::UnixStream,
-    },
+    os::{fd::AsRawFd, unix::net::UnixStream},
     path::{Path, PathBuf},
 };
 
@@ -111,7 +108,10 @@ impl LabArgs {
     pub(super) fn connect(&self) -> Result<Control, Failure> {
         if let Some(run) = &self.lab {
             let failed = |error| {
-                Failure::Sentence(format!("no lab answers in {}: {error}; `sixwalk up` starts one", run.display()))
+                Failure::Sentence(format!(
+                    "no lab answers in {}: {error}; `sixwalk up` starts one",
+                    run.display()
+                ))
             };
             return connect(run).map_err(failed);
         }
@@ -144,9 +144,10 @@ pub(super) fn short_path(folder: &Path) -> std::io::Result<PathBuf> {
 
 impl Control {
     /// The process that is the lab, as this process sees it.
-    pub(super) fn lab_pid(&self) -> Result<i32, Failure> {
+    pub(super) fn lab_pid(&self) -> Result<u32, Failure> {
         let credentials = getsockopt(self.stream.get_ref(), PeerCredentials)?;
-        Ok(credentials.pid())
+        let hidden = || Failure::Sentence("the lab's process cannot be seen from here".to_owned());
+        u32::try_from(credentials.pid()).ok().filter(|pid| *pid > 0).ok_or_else(hidden)
     }
 
     /// Asks; what is going on is shown on stderr.
@@ -158,7 +159,8 @@ impl Control {
                 Some(Reply::Refused { why }) => return Err(Failure::Sentence(why)),
                 Some(reply) => return Ok(reply),
                 None => {
-                    let gone = format!("the lab in {} has gone away; see its lab.log", self.run.display());
+                    let gone =
+                        format!("the lab in {} has gone away; see its lab.log", self.run.display());
                     return Err(Failure::Sentence(gone));
                 }
             }

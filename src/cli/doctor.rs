@@ -71,7 +71,10 @@ impl Args {
         let inside = lab::inside(|inside| async move { Ok((inside.rootless, tried_inside())) });
         match inside {
             Ok((rootless, more)) => {
-                abilities.insert(0, Ability::new("namespaces of its own", true, Ok::<_, String>(who(rootless))));
+                abilities.insert(
+                    0,
+                    Ability::new("namespaces of its own", true, Ok::<_, String>(who(rootless))),
+                );
                 abilities.extend(more);
             }
             Err(Failure::Sentence(why)) => {
@@ -99,16 +102,25 @@ fn page(abilities: &[Ability], ready: bool) -> String {
         };
         let _ = writeln!(page, "{word}  {:<34} {}", ability.what, ability.note);
     }
-    let end = if ready { "The default walk can run here." } else { "The default walk cannot run here; see the lines with NO." };
+    let end = if ready {
+        "The default walk can run here."
+    } else {
+        "The default walk cannot run here; see the lines with NO."
+    };
     page + "\n" + end + "\n"
 }
 
 fn who(rootless: bool) -> String {
-    if rootless { "as an ordinary user, by a user namespace".to_owned() } else { "as root".to_owned() }
+    if rootless {
+        "as an ordinary user, by a user namespace".to_owned()
+    } else {
+        "as root".to_owned()
+    }
 }
 
 fn kernel() -> Ability {
-    let release = nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
+    let release =
+        nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
     Ability::new("Linux kernel", true, release)
 }
 
@@ -117,7 +129,11 @@ fn open_files() -> Ability {
     let limit = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE);
     let tried = limit.map_err(|error| error.to_string()).and_then(|(soft, hard)| {
         let limits = format!("limit {soft}, up to {hard}");
-        if hard >= ENOUGH { Ok(limits) } else { Err(format!("{limits}; raise it with `ulimit -n {ENOUGH}`")) }
+        if hard >= ENOUGH {
+            Ok(limits)
+        } else {
+            Err(format!("{limits}; raise it with `ulimit -n {ENOUGH}`"))
+        }
     });
     Ability::new("open files", true, tried)
 }
@@ -132,8 +148,17 @@ fn tun() -> Ability {
 }
 
 fn engine((program, package): (&str, &str)) -> Ability {
-    let folders = ["/usr/sbin", "/usr/bin", "/usr/lib/ipsec", "/usr/local/sbin", "/usr/local/bin", "/sbin", "/bin"];
-    let found = folders.iter().map(|folder| Path::new(folder).join(program)).find(|path| path.is_file());
+    let folders = [
+        "/usr/sbin",
+        "/usr/bin",
+        "/usr/lib/ipsec",
+        "/usr/local/sbin",
+        "/usr/local/bin",
+        "/sbin",
+        "/bin",
+    ];
+    let found =
+        folders.iter().map(|folder| Path::new(folder).join(program)).find(|path| path.is_file());
     let tried = found.map(|path| path.display().to_string());
     let missing = || format!("not found; Debian package {package}; nothing needs it yet");
     Ability::new(&format!("program {program}"), false, tried.ok_or_else(missing))
@@ -146,6 +171,7 @@ fn tried_inside() -> Vec<Ability> {
         true,
         Namespace::create().map(|_| "made and gone".to_owned()),
     )];
-    abilities.extend(trial::ALL.iter().map(|trial| Ability::new(trial.what, trial.needed, trial.run())));
+    abilities
+        .extend(trial::ALL.iter().map(|trial| Ability::new(trial.what, trial.needed, trial.run())));
     abilities
 }

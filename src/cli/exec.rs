@@ -1,7 +1,10 @@
 use std::process::ExitStatus;
 
 use super::{Failure, Verdict, control};
-use crate::lab::netns::enter;
+use crate::{
+    lab::netns::{enter, folder::FOLDERS},
+    model::name::NodeName,
+};
 
 /// Run a program inside a node of a lab.
 ///
@@ -29,10 +32,18 @@ impl Args {
 }
 
 /// Runs a program in a node and passes on its exit code.
-pub(super) fn run_in(control: &control::Control, node: &str, words: &[String]) -> Result<Verdict, Failure> {
-    let mut command = enter::command(control.lab_pid()?, node, words)?;
-    let failed = |error| Failure::Sentence(format!("cannot run `{}` in node `{node}`: {error}", words[0]));
-    let status = command.status().map_err(failed)?;
+pub(super) fn run_in(
+    control: &control::Control,
+    node: &str,
+    words: &[String],
+) -> Result<Verdict, Failure> {
+    let node: NodeName = node.parse()?;
+    let (program, arguments) = words.split_first().expect("clap asks for a program");
+    let mut command =
+        enter::command(control.lab_pid()?, FOLDERS.as_ref(), &node, program.as_ref())?;
+    let failed =
+        |error| Failure::Sentence(format!("cannot run `{program}` in node `{node}`: {error}"));
+    let status = command.args(arguments).status().map_err(failed)?;
     match code(status) {
         0 => Ok(Verdict::Open),
         code => Err(Failure::Code(code)),

@@ -50,8 +50,11 @@ where
     F: Future<Output = Result<T, Failure>>,
 {
     let inside = sandbox::enter()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::Sentence(format!("cannot start the threads of the lab: {error}")))?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
+    let runtime = runtime.map_err(|error| {
+        Failure::Sentence(format!("cannot start the threads of the lab: {error}"))
+    })?;
     runtime.block_on(async {
         // This process is PID 1 of the lab: whoever loses its parent there becomes our child.
         tokio::spawn(orphans::reap());
@@ -67,9 +70,10 @@ pub(super) fn walk(task: Task) -> Result<Done, Failure> {
         let path = directory.path().to_owned();
         let walked = walk_in(&task, inside, clock, &mut directory).await;
         let kept = |error: Failure| match error {
-            Failure::Sentence(said) => {
-                Failure::Sentence(format!("{said}\nwhat was measured so far is in {}", path.display()))
-            }
+            Failure::Sentence(said) => Failure::Sentence(format!(
+                "{said}\nwhat was measured so far is in {}",
+                path.display()
+            )),
             other => other,
         };
         let run = walked.map_err(kept)?;
@@ -77,20 +81,28 @@ pub(super) fn walk(task: Task) -> Result<Done, Failure> {
     })
 }
 
-async fn walk_in(task: &Task, inside: Inside, clock: Clock, directory: &mut RunDirectory) -> Result<Run, Failure> {
+async fn walk_in(
+    task: &Task,
+    inside: Inside,
+    clock: Clock,
+    directory: &mut RunDirectory,
+) -> Result<Run, Failure> {
     let mut run = blank(task, inside, clock);
     directory.write_run(&run)?;
     let building = clock.us();
     let lab = Netns::build(&Stage::new(&task.testbed, task.phases[0]), clock.origin())?;
     run.timings.build_us = clock.us() - building;
     let progress = Progress::new();
-    let retest = |check: &str, phase: Phase| format!("{} --phases {} --only {check}", task.retest, phase.word());
+    let retest = |check: &str, phase: Phase| {
+        format!("{} --phases {} --only {check}", task.retest, phase.word())
+    };
     let order = Order {
         testbed: &task.testbed,
         phases: &task.phases,
         checks: &task.checks,
         gates: &task.gates,
         faults: &task.faults,
+        at_once: at_once(inside, &task.testbed),
         retest: &retest,
     };
     let tell = |event: walk::Event<'_>| progress.tell(&event);
@@ -101,6 +113,16 @@ async fn walk_in(task: &Task, inside: Inside, clock: Clock, directory: &mut RunD
     report::write(directory.path(), &stored.run, &stored.evidence)?;
     report::write_sums(directory.path())?;
     Ok(run)
+}
+
+/// How many questions the limit of open files bears. A question holds a socket or two, a tap three, a node four, and
+/// services theirs; half of what is left stays in reserve.
+pub(super) fn at_once(inside: Inside, testbed: &Testbed) -> usize {
+    const LEAST: usize = 32;
+    const MOST: usize = 1024;
+    let limit = usize::try_from(inside.open_files).unwrap_or(usize::MAX);
+    let standing = 4 * testbed.nodes.len() + 40 * testbed.segments.len() + 100;
+    (limit.saturating_sub(standing) / 4).clamp(LEAST, MOST)
 }
 
 /// Makes the run directory and keeps the inputs in it.

@@ -19,7 +19,11 @@ impl Args {
         let command = match &self.subcommand {
             None => program,
             Some(name) => {
-                let unknown = || Failure::Sentence(format!("there is no subcommand `{name}`; see `sixwalk --help`"));
+                let unknown = || {
+                    Failure::Sentence(format!(
+                        "there is no subcommand `{name}`; see `sixwalk --help`"
+                    ))
+                };
                 let found = program.find_subcommand(name).ok_or_else(unknown)?.clone();
                 // A name for the life of the process: clap wants it static, and there is one.
                 found.name(&*format!("sixwalk-{name}").leak())

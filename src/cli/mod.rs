@@ -6,6 +6,7 @@ mod completions;
 mod control;
 mod doctor;
 mod down;
+mod exec;
 mod graph;
 mod lab;
 mod man;
@@ -14,6 +15,7 @@ mod plan;
 mod progress;
 mod report;
 mod schema;
+mod shell;
 mod source;
 mod standing;
 mod status;
@@ -58,6 +60,8 @@ enum Command {
     Plan(plan::Args),
     Up(up::Args),
     Status(status::Args),
+    Exec(exec::Args),
+    Shell(shell::Args),
     Phase(phase::Args),
     Check(check::Args),
     Down(down::Args),
@@ -115,6 +119,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Plan(args) => args.run(),
         Command::Up(args) => args.run(),
         Command::Status(args) => args.run(),
+        Command::Exec(args) => args.run(),
+        Command::Shell(args) => args.run(),
         Command::Phase(args) => args.run(),
         Command::Check(args) => args.run(),
         Command::Down(args) => args.run(),

@@ -41,18 +41,25 @@ impl Args {
             let stage = Stage::new(&testbed, phase);
             let mut waves = plan(before.as_ref(), &stage);
             if let Some(node) = &self.node {
-                waves.iter_mut().for_each(|wave| wave.steps.retain(|step| step.node.as_str() == node));
+                waves
+                    .iter_mut()
+                    .for_each(|wave| wave.steps.retain(|step| step.node.as_str() == node));
                 waves.retain(|wave| !wave.steps.is_empty());
             }
             plans.push((phase, waves));
             before = Some(stage);
         }
         if self.json {
-            let json: Vec<_> =
-                plans.iter().map(|(phase, waves)| serde_json::json!({"phase": phase, "waves": waves})).collect();
-            return print(&(serde_json::to_string_pretty(&json).expect("a plan is plain data") + "\n"));
+            let json: Vec<_> = plans
+                .iter()
+                .map(|(phase, waves)| serde_json::json!({"phase": phase, "waves": waves}))
+                .collect();
+            return print(
+                &(serde_json::to_string_pretty(&json).expect("a plan is plain data") + "\n"),
+            );
         }
-        let pages: String = plans.iter().map(|(phase, waves)| page(&phase.to_string(), waves)).collect();
+        let pages: String =
+            plans.iter().map(|(phase, waves)| page(&phase.to_string(), waves)).collect();
         print(&pages)
     }
 }

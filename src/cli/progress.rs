@@ -56,13 +56,17 @@ impl Progress {
             }
             Event::Verified { deviations: [] } => self.line(&mut state, "kernel state verified"),
             Event::Verified { deviations } => {
-                let text = format!("{} differences to the plan: {}", deviations.len(), deviations[0]);
+                let text =
+                    format!("{} differences to the plan: {}", deviations.len(), deviations[0]);
                 self.line(&mut state, &text);
             }
             Event::Asking { answered, of } => {
                 let interval = if self.live { LIVE } else { PLAIN };
                 if state.shown.elapsed() >= interval {
-                    let text = format!("{answered} of {of} questions answered, {} failures so far", state.failures);
+                    let text = format!(
+                        "{answered} of {of} questions answered, {} failures so far",
+                        state.failures
+                    );
                     self.line(&mut state, &text);
                 }
             }
@@ -73,7 +77,9 @@ impl Progress {
     fn line(&self, state: &mut State, text: &str) {
         state.shown = Instant::now();
         let seconds = state.began.elapsed().as_secs_f32();
-        let phase = state.phase.map_or_else(String::new, |(phase, at, of)| format!("[{at}/{of}] {phase}: "));
+        let phase = state
+            .phase
+            .map_or_else(String::new, |(phase, at, of)| format!("[{at}/{of}] {phase}: "));
         let line = format!("{seconds:6.1} s  {phase}{text}");
         let mut err = std::io::stderr().lock();
         // A closed stderr must not end a walk.

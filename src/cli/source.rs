@@ -51,10 +51,12 @@ pub(super) struct Source {
 impl Source {
     fn read(role: &'static str, path: &Path) -> Result<Self, Failure> {
         let file = path.display().to_string();
-        let cannot = |why: String| Failure::Sentence(format!("cannot read the {role} file {file}: {why}"));
+        let cannot =
+            |why: String| Failure::Sentence(format!("cannot read the {role} file {file}: {why}"));
         let bytes = fs::read(path).map_err(|error| cannot(error.to_string()))?;
-        let text = String::from_utf8(bytes)
-            .map_err(|error| cannot(format!("byte {} is not UTF-8 text", error.utf8_error().valid_up_to())))?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            cannot(format!("byte {} is not UTF-8 text", error.utf8_error().valid_up_to()))
+        })?;
         Ok(Self { role, file, text })
     }
 
@@ -71,7 +73,8 @@ impl Source {
 
     /// Its name in the run directory: the last part of its path.
     pub(super) fn kept_name(&self) -> String {
-        let name = Path::new(&self.file).file_name().map(|name| name.to_string_lossy().into_owned());
+        let name =
+            Path::new(&self.file).file_name().map(|name| name.to_string_lossy().into_owned());
         name.unwrap_or_else(|| self.role.to_owned())
     }
 }
@@ -83,7 +86,8 @@ impl TestbedArgs {
             Some(path) => Source::read("testbed", path)?,
             None => Source::built_in("testbed", REFERENCE),
         };
-        let testbed = input::testbed(&source.file, &source.text).map_err(|errors| shown(&errors))?;
+        let testbed =
+            input::testbed(&source.file, &source.text).map_err(|errors| shown(&errors))?;
         Ok((source, Arc::new(testbed)))
     }
 
@@ -100,12 +104,16 @@ pub(super) fn shown(errors: &Diagnostics) -> Failure {
 }
 
 /// Reads fault files.
-pub(super) fn faults(paths: &[PathBuf], testbed: &Testbed) -> Result<(Vec<Source>, Vec<Fault>), Failure> {
+pub(super) fn faults(
+    paths: &[PathBuf],
+    testbed: &Testbed,
+) -> Result<(Vec<Source>, Vec<Fault>), Failure> {
     let mut sources = Vec::new();
     let mut faults = Vec::<Fault>::new();
     for path in paths {
         let source = Source::read("faults", path)?;
-        let more = input::faults(&source.file, &source.text, testbed).map_err(|errors| shown(&errors))?;
+        let more =
+            input::faults(&source.file, &source.text, testbed).map_err(|errors| shown(&errors))?;
         for fault in more {
             if faults.iter().any(|known| known.name == fault.name) {
                 return Err(Failure::Sentence(format!(
@@ -121,14 +129,17 @@ pub(super) fn faults(paths: &[PathBuf], testbed: &Testbed) -> Result<(Vec<Source
 }
 
 /// Reads the gates: from a folder of phase files, or the built-in ones.
-pub(super) fn gates(folder: Option<&Path>) -> Result<(Vec<Source>, BTreeMap<Phase, Gate>), Failure> {
+pub(super) fn gates(
+    folder: Option<&Path>,
+) -> Result<(Vec<Source>, BTreeMap<Phase, Gate>), Failure> {
     let sources: Vec<_> = match folder {
         None => GATES.into_iter().map(|gate| Source::built_in("phase", gate)).collect(),
         Some(folder) => phase_files(folder)?,
     };
     let ids: Vec<_> = CHECKS.iter().map(|check| check.text().id).collect();
     let gates = sources.iter().map(|source| {
-        let file = input::phase_file(&source.file, &source.text, &ids).map_err(|errors| shown(&errors))?;
+        let file =
+            input::phase_file(&source.file, &source.text, &ids).map_err(|errors| shown(&errors))?;
         Ok((file.phase, file.gate))
     });
     let gates = gates.collect::<Result<_, Failure>>()?;
@@ -136,13 +147,17 @@ pub(super) fn gates(folder: Option<&Path>) -> Result<(Vec<Source>, BTreeMap<Phas
 }
 
 fn phase_files(folder: &Path) -> Result<Vec<Source>, Failure> {
-    let cannot = |error| Failure::Sentence(format!("cannot read the folder {}: {error}", folder.display()));
+    let cannot =
+        |error| Failure::Sentence(format!("cannot read the folder {}: {error}", folder.display()));
     let entries = fs::read_dir(folder).map_err(cannot)?;
     let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
     paths.sort();
     if paths.is_empty() {
-        return Err(Failure::Sentence(format!("the folder {} holds no phase file (*.toml)", folder.display())));
+        return Err(Failure::Sentence(format!(
+            "the folder {} holds no phase file (*.toml)",
+            folder.display()
+        )));
     }
     paths.iter().map(|path| Source::read("phase", path)).collect()
 }
@@ -154,7 +169,10 @@ pub(super) fn phases(words: &[String]) -> Result<Vec<Phase>, Failure> {
     }
     let phases = words.iter().map(|word| phase(word)).collect::<Result<Vec<_>, _>>()?;
     match phases.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(Failure::Sentence(format!("`{}` stands twice in a row in --phases", pair[0].word()))),
+        Some(pair) => Err(Failure::Sentence(format!(
+            "`{}` stands twice in a row in --phases",
+            pair[0].word()
+        ))),
         None => Ok(phases),
     }
 }
@@ -163,7 +181,10 @@ pub(super) fn phases(words: &[String]) -> Result<Vec<Phase>, Failure> {
 pub(super) fn phase(word: &str) -> Result<Phase, Failure> {
     Phase::from_word(word).ok_or_else(|| {
         let words: Vec<_> = Phase::ALL.iter().map(|phase| phase.word()).collect();
-        Failure::Sentence(format!("there is no phase `{word}`; the phases are {}", words.join(", ")))
+        Failure::Sentence(format!(
+            "there is no phase `{word}`; the phases are {}",
+            words.join(", ")
+        ))
     })
 }
 
@@ -177,7 +198,8 @@ pub(super) fn checks(only: &[String]) -> Result<Vec<&'static dyn Check>, Failure
     if let Some(unknown) = only.iter().find(|pattern| !known(pattern)) {
         return Err(Failure::Sentence(unknown_check(unknown)));
     }
-    let wanted = |check: &&&dyn Check| only.is_empty() || only.iter().any(|p| names(p, check.text().id));
+    let wanted =
+        |check: &&&dyn Check| only.is_empty() || only.iter().any(|p| names(p, check.text().id));
     Ok(CHECKS.iter().filter(wanted).copied().collect())
 }
 

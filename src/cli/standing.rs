@@ -31,7 +31,9 @@ pub(super) fn stand(task: &Task, detached: bool) -> Result<(), Failure> {
         directory.write_run(&lab::blank(task, inside, clock))?;
         let stage = Stage::new(&task.testbed, task.phases[0]);
         let driver = Netns::build(&stage, clock.origin())?;
-        let mut standing = Standing { task, clock, driver, stage: None, evidence: 0 };
+        driver.lab().publish()?;
+        let at_once = lab::at_once(inside, &task.testbed);
+        let mut standing = Standing { task, at_once, clock, driver, stage: None, evidence: 0 };
         let say = |line: String| drop(writeln!(std::io::stderr(), "{line}"));
         standing.go_to(task.phases[0], &mut directory, &say).await.map_err(Failure::Sentence)?;
         let socket = short_path(directory.path())?.join(SOCKET);
@@ -60,6 +62,7 @@ fn leave_terminal(directory: &RunDirectory) -> Result<(), Failure> {
 
 struct Standing<'t> {
     task: &'t Task,
+    at_once: usize,
     clock: Clock,
     driver: Netns,
     stage: Option<Stage>,
@@ -82,7 +85,11 @@ impl Standing<'_> {
     }
 
     /// Answers one client, request by request; true when the lab is to end.
-    async fn answer(&mut self, stream: UnixStream, directory: &mut RunDirectory) -> std::io::Result<bool> {
+    async fn answer(
+        &mut self,
+        stream: UnixStream,
+        directory: &mut RunDirectory,
+    ) -> std::io::Result<bool> {
         let (reader, mut writer) = stream.into_split();
         let (tell, mut told) = mpsc::unbounded_channel::<Reply>();
         let writing = tokio::spawn(async move {
@@ -134,7 +141,9 @@ impl Standing<'_> {
     }
 
     fn stage(&self) -> Result<&Stage, String> {
-        self.stage.as_ref().ok_or_else(|| "the lab is in no phase; go to one with `sixwalk phase`".to_owned())
+        self.stage
+            .as_ref()
+            .ok_or_else(|| "the lab is in no phase; go to one with `sixwalk phase`".to_owned())
     }
 
     async fn status(&self, directory: &RunDirectory) -> Result<Status, String> {
@@ -169,6 +178,10 @@ impl Standing<'_> {
         let visit = self.visit(&order, &stage, &tell);
         visit.enter(self.stage.as_ref(), directory).await.map_err(said)?;
         visit.plant(directory).await.map_err(said)?;
+        self.driver
+            .lab()
+            .name_nodes(&stage)
+            .map_err(|error| format!("cannot write /etc/hosts: {error}"))?;
         self.stage = Some(stage);
         Ok(())
     }
@@ -179,7 +192,8 @@ impl Standing<'_> {
         directory: &mut RunDirectory,
         say: &(dyn Fn(String) + Sync),
     ) -> Result<Checked, String> {
-        let checks = source::checks(only).map_err(|_| "one of the checks is not known to the lab".to_owned())?;
+        let checks = source::checks(only)
+            .map_err(|_| "one of the checks is not known to the lab".to_owned())?;
         let stage = self.stage()?;
         let tell = |event: Event<'_>| drop(line(&event).map(say));
         let retest = retest(self.task);
@@ -199,7 +213,15 @@ impl Standing<'_> {
         retest: &'o (dyn Fn(&str, Phase) -> String + Sync),
     ) -> Order<'o> {
         let task = self.task;
-        Order { testbed: &task.testbed, phases: &[], checks, gates: &task.gates, faults: &task.faults, retest }
+        Order {
+            testbed: &task.testbed,
+            phases: &[],
+            checks,
+            gates: &task.gates,
+            faults: &task.faults,
+            at_once: self.at_once,
+            retest,
+        }
     }
 
     fn visit<'v>(
@@ -208,7 +230,14 @@ impl Standing<'_> {
         stage: &'v Stage,
         tell: &'v (dyn Fn(Event<'_>) + Sync),
     ) -> Visit<'v> {
-        Visit { order, driver: &self.driver, clock: self.clock, stage, first_evidence: self.evidence, tell }
+        Visit {
+            order,
+            driver: &self.driver,
+            clock: self.clock,
+            stage,
+            first_evidence: self.evidence,
+            tell,
+        }
     }
 }
 
@@ -224,10 +253,16 @@ fn said(stopped: Stopped) -> String {
 /// What is worth a line to somebody who waits.
 fn line(event: &Event<'_>) -> Option<String> {
     match event {
-        Event::Made { wave, done, of } => Some(format!("{done} of {of} steps: {}", wave.purpose.title())),
-        Event::Settling => Some("waiting for duplicate address detection and advertisements".to_owned()),
+        Event::Made { wave, done, of } => {
+            Some(format!("{done} of {of} steps: {}", wave.purpose.title()))
+        }
+        Event::Settling => {
+            Some("waiting for duplicate address detection and advertisements".to_owned())
+        }
         Event::Verified { deviations: [] } => Some("kernel state verified".to_owned()),
-        Event::Verified { deviations } => Some(format!("{} differences to the plan", deviations.len())),
+        Event::Verified { deviations } => {
+            Some(format!("{} differences to the plan", deviations.len()))
+        }
         Event::Entering { .. } | Event::Asking { .. } | Event::Left { .. } => None,
     }
 }

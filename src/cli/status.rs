@@ -25,7 +25,9 @@ impl Args {
 /// Prints a status; differences to the plan make the exit code 2.
 pub(super) fn show(reply: control::Reply, json: bool) -> Result<Verdict, Failure> {
     let control::Reply::Status(status) = reply else {
-        return Err(Failure::Sentence("the lab gave an answer of another version of sixwalk".to_owned()));
+        return Err(Failure::Sentence(
+            "the lab gave an answer of another version of sixwalk".to_owned(),
+        ));
     };
     if json {
         print(&(serde_json::to_string_pretty(&status).expect("a status is plain data") + "\n"))?;
@@ -36,7 +38,13 @@ pub(super) fn show(reply: control::Reply, json: bool) -> Result<Verdict, Failure
 }
 
 fn page(status: &control::Status) -> String {
-    let mut page = format!("{}\n{} phase, up for {} s, {}\n", status.title, status.phase, status.age_s, status.run.display());
+    let mut page = format!(
+        "{}\n{} phase, up for {} s, {}\n",
+        status.title,
+        status.phase,
+        status.age_s,
+        status.run.display()
+    );
     for (node, addresses) in &status.nodes {
         let _ = writeln!(page, "  {node:<14} {}", addresses.join("  "));
     }

@@ -48,7 +48,11 @@ impl Args {
         }
         let task = lab::Task {
             testbed,
-            sources: [testbed_source].into_iter().chain(fault_sources).chain(gate_sources).collect(),
+            sources: [testbed_source]
+                .into_iter()
+                .chain(fault_sources)
+                .chain(gate_sources)
+                .collect(),
             phases: vec![phase],
             checks: source::checks(&[])?,
             faults,
@@ -86,7 +90,9 @@ fn start_in_background() -> Result<Verdict, Failure> {
         let status = child.wait()?;
         let _ = relay.join();
         // The child has said why on stderr, which was relayed.
-        return Err(Failure::Code(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(2)));
+        return Err(Failure::Code(
+            status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(2),
+        ));
     }
     print(&path)
 }

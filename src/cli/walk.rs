@@ -45,7 +45,8 @@ impl Args {
         let (testbed_source, testbed) = self.testbed.load()?;
         let (fault_sources, faults) = source::faults(&self.fault, &testbed)?;
         let (gate_sources, gates) = source::gates(self.gates.as_deref())?;
-        let sources = [testbed_source].into_iter().chain(fault_sources).chain(gate_sources).collect();
+        let sources =
+            [testbed_source].into_iter().chain(fault_sources).chain(gate_sources).collect();
         let task = lab::Task {
             testbed,
             sources,
@@ -64,7 +65,8 @@ impl Args {
 
     /// The command that tests one check again in one phase, without its own `--phases` and `--only`.
     fn retest(&self) -> String {
-        let faults: String = self.fault.iter().map(|path| format!(" --fault {}", path.display())).collect();
+        let faults: String =
+            self.fault.iter().map(|path| format!(" --fault {}", path.display())).collect();
         format!("sixwalk walk{}{faults}", self.testbed.word())
     }
 }
@@ -81,7 +83,11 @@ pub(super) fn verdict(run: &Run) -> Verdict {
         Gate::NotDecidable { .. } => Verdict::Incomplete,
     });
     let gates: Vec<_> = gates.collect();
-    if gates.contains(&Verdict::Closed) { Verdict::Closed } else { gates.into_iter().max().unwrap_or(Verdict::Open) }
+    if gates.contains(&Verdict::Closed) {
+        Verdict::Closed
+    } else {
+        gates.into_iter().max().unwrap_or(Verdict::Open)
+    }
 }
 
 fn as_text(done: &lab::Done) -> String {
@@ -91,10 +97,16 @@ fn as_text(done: &lab::Done) -> String {
         text += &format!("{:<12} gate {}\n", phase.to_string(), walked.gate.word());
     }
     for finding in &done.run.findings {
-        text += &format!("{}  {:<8} {}: {}\n", finding.id, finding.severity.word(), finding.culprit, sentence(finding));
+        text += &format!(
+            "{}  {:<8} {}: {}\n",
+            finding.id,
+            finding.severity.word(),
+            finding.culprit,
+            sentence(finding)
+        );
     }
-    if let crate::report::run::Ending::RolledBack { reason, .. } | crate::report::run::Ending::Interrupted { reason } =
-        &done.run.outcome
+    if let crate::report::run::Ending::RolledBack { reason, .. }
+    | crate::report::run::Ending::Interrupted { reason } = &done.run.outcome
     {
         text += &format!("incomplete: {reason}\n");
     }
@@ -107,8 +119,11 @@ fn sentence(finding: &crate::model::finding::Finding) -> String {
 
 fn as_json(done: &lab::Done) -> String {
     let run = &done.run;
-    let gates: Vec<_> =
-        run.phases.iter().map(|walked| serde_json::json!({"phase": walked.phase, "gate": walked.gate})).collect();
+    let gates: Vec<_> = run
+        .phases
+        .iter()
+        .map(|walked| serde_json::json!({"phase": walked.phase, "gate": walked.gate}))
+        .collect();
     let summary = serde_json::json!({
         "run": done.path,
         "complete": run.is_complete(),

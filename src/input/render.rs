@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 
 use super::diagnostic::{Diagnostic, Diagnostics, Level, Span, boundary};
 
+/// The most diagnostics that are drawn: a person who wrote so many mistakes mends those first.
+const MOST_DRAWN: usize = 200;
+
 /// Plain text, without colour.
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,7 +33,8 @@ impl Diagnostics {
     }
 
     fn draw(&self, renderer: &Renderer) -> String {
-        let mut blocks: Vec<_> = self.iter().map(|one| self.block(one, renderer)).collect();
+        let shown = self.iter().take(MOST_DRAWN);
+        let mut blocks: Vec<_> = shown.map(|one| self.block(one, renderer)).collect();
         if !self.is_empty() {
             blocks.push(self.summary());
         }
@@ -65,7 +69,12 @@ impl Diagnostics {
         };
         let counts = [count(Level::Error, "error"), count(Level::Warning, "warning")];
         let counts: Vec<_> = counts.into_iter().flatten().collect();
-        format!("{} in {}\n", counts.join(" and "), normalize_untrusted_str(self.file()))
+        let shown = match self.iter().count() {
+            all if all > MOST_DRAWN => format!("; the first {MOST_DRAWN} are shown"),
+            _ => String::new(),
+        };
+        let file = normalize_untrusted_str(self.file());
+        format!("{} in {file}{shown}\n", counts.join(" and "))
     }
 
     /// A span that can be drawn: within the text, at character boundaries.

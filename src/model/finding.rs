@@ -112,7 +112,7 @@ pub enum Depth {
     Read,
     /// Deeper than anything read about services: the link, the address or the route itself is not as planned.
     Foundation,
-    /// Deeper still: what a node on the link announces, from which the others derive addresses and routes.
+    /// Deeper still, because addresses and routes follow from it: what a router announces, a link too small for IPv6.
     Announced,
 }
 

@@ -40,8 +40,16 @@ pub static ALL: &[Trial] = &[
     Trial { what: "taps (AF_PACKET)", needed: true, trial: |ns| tap(ns).map_err(said) },
     Trial { what: "raw sockets (ICMPv6)", needed: true, trial: |ns| raw(ns).map_err(said) },
     Trial { what: "VXLAN", needed: false, trial: |ns| link(ns, InfoKind::Vxlan) },
-    Trial { what: "WireGuard in the kernel", needed: false, trial: |ns| link(ns, InfoKind::Wireguard) },
-    Trial { what: "6in4 tunnels in the kernel (sit)", needed: false, trial: |ns| link(ns, InfoKind::SitTun) },
+    Trial {
+        what: "WireGuard in the kernel",
+        needed: false,
+        trial: |ns| link(ns, InfoKind::Wireguard),
+    },
+    Trial {
+        what: "6in4 tunnels in the kernel (sit)",
+        needed: false,
+        trial: |ns| link(ns, InfoKind::SitTun),
+    },
 ];
 
 impl Trial {

@@ -78,7 +78,10 @@ impl Journal {
     }
 
     /// Appends entries and waits until they are on disk.
-    pub fn append<'e>(&mut self, entries: impl IntoIterator<Item = &'e Entry>) -> Result<(), RecordError> {
+    pub fn append<'e>(
+        &mut self,
+        entries: impl IntoIterator<Item = &'e Entry>,
+    ) -> Result<(), RecordError> {
         let mut text = Vec::new();
         for entry in entries {
             self.seq += 1;

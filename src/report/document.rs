@@ -1,7 +1,7 @@
 //! The document: a tree of blocks without any format. Every format renders this and nothing else. Text that came from a
 //! node or a file is a node of its own (`Inline::Foreign`), cleaned once, here.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write};
 
 use serde::Serialize;
 
@@ -111,6 +111,16 @@ pub struct Table {
     pub columns: Vec<String>,
     /// Its rows, each as long as `columns`.
     pub rows: Vec<Vec<Line>>,
+    /// Whether rows are referred to by the words in their first column.
+    pub register: bool,
+}
+
+impl Table {
+    /// The words by which its rows are referred to; none unless it is a register.
+    pub fn row_labels(&self) -> impl Iterator<Item = &str> {
+        let rows = self.rows.iter().filter(|_| self.register);
+        rows.filter_map(|row| row.first()?.first()).map(Inline::plain)
+    }
 }
 
 /// A picture.
@@ -245,6 +255,10 @@ fn number(blocks: &mut [Block]) -> BTreeMap<String, Target> {
             Block::Table(table) => {
                 tables += 1;
                 table.number = tables;
+                for name in table.row_labels() {
+                    let target = Target { anchor: above.clone(), words: name.to_owned() };
+                    targets.insert(name.to_owned(), target);
+                }
                 (Some(table.label.clone()), format!("Table {tables}"))
             }
             Block::Figure(figure) => {
@@ -318,7 +332,9 @@ impl FromIterator<Shown> for String {
         for piece in shown {
             match piece {
                 Shown::Char(c) => text.push(c),
-                Shown::Code(code) => text.push_str(&format!("<U+{code:04X}>")),
+                Shown::Code(code) => {
+                    let _ = write!(text, "<U+{code:04X}>");
+                }
             }
         }
         text
@@ -374,6 +390,7 @@ mod tests {
             caption: String::new(),
             columns: Vec::new(),
             rows: Vec::new(),
+            register: false,
         };
         let document = Document::new(
             String::new(),

@@ -1,11 +1,13 @@
 //! Words as Markdown that means nothing but these words (CommonMark 0.31 with GitHub's tables and autolinks).
 
+use std::fmt::Write;
+
 /// Escapes words for any place in a line, also its beginning. Addresses stay readable: `2001:db8::1`.
 pub(super) fn words(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + 8);
     let mut rest = text;
     if let Some(digit) = list_number(text) {
-        escaped.push_str(&format!("&#{};", u32::from(digit)));
+        let _ = write!(escaped, "&#{};", u32::from(digit));
         rest = &text[1..];
     } else if text.starts_with(['-', '+', '=']) {
         escaped.push('\\');
@@ -21,7 +23,7 @@ pub(super) fn words(text: &str) -> String {
             '.' if text[..text.len() - rest.len()].to_ascii_lowercase().ends_with("www") => {
                 escaped.push_str("&#46;");
             }
-            '\\' | '`' | '*' | '_' | '[' | ']' | '#' | '|' | '~' | '$' => {
+            '\\' | '`' | '*' | '_' | '[' | ']' | '#' | '|' | '~' | '$' | '^' | '{' | '}' => {
                 escaped.extend(['\\', c]);
             }
             c => escaped.push(c),
@@ -34,7 +36,8 @@ pub(super) fn words(text: &str) -> String {
 /// The first digit of words that could begin a numbered list: `1. ` or `1) `. `1.1` begins none.
 fn list_number(text: &str) -> Option<char> {
     let after = text.trim_start_matches(|c: char| c.is_ascii_digit());
-    let marked = after.starts_with(['.', ')']) && after[1..].chars().next().is_none_or(char::is_whitespace);
+    let marked =
+        after.starts_with(['.', ')']) && after[1..].chars().next().is_none_or(char::is_whitespace);
     text.chars().next().filter(|first| first.is_ascii_digit() && marked)
 }
 

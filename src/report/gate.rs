@@ -64,7 +64,8 @@ impl Gate {
         if !against.is_empty() {
             return Self::Closed { findings: against };
         }
-        let required = judgements.iter().filter(|judgement| rule.require.contains(&judgement.check));
+        let required =
+            judgements.iter().filter(|judgement| rule.require.contains(&judgement.check));
         let open = required.filter(|judgement| judgement.verdict.is_open()).count();
         let mut doubts = Vec::new();
         if deviations > 0 {

@@ -7,19 +7,22 @@ use hyper::{HeaderMap, header::HOST};
 /// What a request says about the host it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Host {
-    /// A name or an IPv4 address, or nothing at all.
+    /// A name, an IPv4 address, or the empty text.
     Plain,
     /// An IPv6 address in brackets.
     Bracketed,
-    /// Missing, given twice, or not written as RFC 3986 section 3.2.2 asks.
+    /// There is none, as in HTTP/1.0.
+    Missing,
+    /// Given twice, or not written as RFC 3986 section 3.2.2 asks.
     Bad,
 }
 
 pub(super) fn host(headers: &HeaderMap) -> Host {
     let mut values = headers.get_all(HOST).iter();
-    match (values.next().and_then(|value| value.to_str().ok()), values.next()) {
-        (Some(text), None) => parse(text),
-        _ => Host::Bad,
+    match (values.next(), values.next()) {
+        (None, _) => Host::Missing,
+        (Some(value), None) => value.to_str().map_or(Host::Bad, parse),
+        (Some(_), Some(_)) => Host::Bad,
     }
 }
 

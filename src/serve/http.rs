@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use http_body_util::Full;
 use hyper::{
-    Method, Request, Response, StatusCode,
+    Method, Request, Response, StatusCode, Version,
     body::{Bytes, Incoming},
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE},
     server::conn::http1,
@@ -67,6 +67,7 @@ fn page<B>(
 ) -> Result<usize, StatusCode> {
     match host(request.headers()) {
         Host::Bad => Err(StatusCode::BAD_REQUEST),
+        Host::Missing if request.version() > Version::HTTP_10 => Err(StatusCode::BAD_REQUEST),
         Host::Bracketed if differs(ContentFault::RejectsBrackets) => Err(StatusCode::BAD_REQUEST),
         _ if differs(ContentFault::Unavailable) => Err(StatusCode::SERVICE_UNAVAILABLE),
         _ if !matches!(*request.method(), Method::GET | Method::HEAD) => {

@@ -32,6 +32,8 @@ pub struct Order<'o> {
     pub gates: &'o BTreeMap<Phase, Gate>,
     /// The faults that are planted.
     pub faults: &'o [Fault],
+    /// How many questions may be under way at once: as many as the limit of open files bears.
+    pub at_once: usize,
     /// The command that tests a check again in a phase.
     pub retest: &'o (dyn Fn(&str, Phase) -> String + Sync),
 }
@@ -53,7 +55,14 @@ pub async fn walk(
         let stage = Stage::new(order.testbed, *phase);
         tell(Event::Entering { phase: *phase, at: at + 1, of: order.phases.len() });
         directory.journal.append(&[Entry::Enter { phase: *phase }])?;
-        let visit = phase::Visit { order, driver, clock, stage: &stage, first_evidence: evidence_so_far, tell };
+        let visit = phase::Visit {
+            order,
+            driver,
+            clock,
+            stage: &stage,
+            first_evidence: evidence_so_far,
+            tell,
+        };
         let result = tokio::select! {
             result = visit.walk(before.as_ref(), directory) => result,
             () = asked_to_stop(&mut stop) => Err(phase::Stopped::ByRequest),
@@ -71,7 +80,10 @@ pub async fn walk(
         }
         conclude(order, &mut run, clock);
         directory.write_run(&run)?;
-        tell(Event::Left { walked: run.phases.last().expect("just pushed"), findings: &run.findings });
+        tell(Event::Left {
+            walked: run.phases.last().expect("just pushed"),
+            findings: &run.findings,
+        });
         before = Some(stage);
     }
     if run.phases.len() == order.phases.len() {

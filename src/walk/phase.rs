@@ -5,6 +5,7 @@ use crate::{
     apply::{ApplyError, apply},
     lab::Driver,
     model::{
+        gate::Gate as Rule,
         evidence::{Evidence, Seen},
         experiment::Experiment,
         fault::Fault,
@@ -99,7 +100,8 @@ impl Visit<'_> {
         directory: &mut RunDirectory,
     ) -> Result<PhaseRun, Stopped> {
         let started_us = self.clock.us();
-        let Entered { steps, steps_us, mut waits, deviations } = self.enter(before, directory).await?;
+        let Entered { steps, steps_us, mut waits, deviations } =
+            self.enter(before, directory).await?;
         let faults = self.plant(directory).await?;
         let examined = self.examine(directory).await?;
         if !faults.is_empty() {
@@ -119,6 +121,7 @@ impl Visit<'_> {
             taps: count(examined.taps),
             evidence: count(examined.probes + examined.taps),
             judgements: examined.judgements,
+            rule: Rule::default(),
             gate: Gate::unfinished(),
         })
     }
@@ -179,7 +182,14 @@ impl Visit<'_> {
     ) -> Result<Vec<Evidence>, Stopped> {
         let tell = |answered, of| (self.tell)(Event::Asking { answered, of });
         let (phase, clock) = (self.stage.phase, self.clock);
-        let mut asking = asking::Asking::new(self.driver, phase, clock, self.first_evidence, &tell);
+        let mut asking = asking::Asking::new(
+            self.order.at_once,
+            self.driver,
+            phase,
+            clock,
+            self.first_evidence,
+            &tell,
+        );
         let mut experiments = self.experiments();
         let watching = asking.watch(&experiments).await;
         let mut evidence = Vec::new();

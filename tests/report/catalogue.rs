@@ -6,7 +6,7 @@ use sixwalk::{
 };
 
 /// The checks of the stored run.
-pub fn catalogue() -> Catalogue {
+pub(crate) fn catalogue() -> Catalogue {
     TEXTS.iter().collect()
 }
 
@@ -113,7 +113,7 @@ static TEXTS: [Text; 11] = [
                 name: "latent",
                 finding: "{service} on {node} does not listen on {missing}; users fall back and do not notice.",
                 expected: "{service} listens on {missing} before IPv4 is switched off.",
-                observed: "Queries over {missing} to {node} are refused, and clients ask again over the other family{extra}.",
+                observed: "Queries over {missing} to {node} are refused, and clients ask again over the other family.",
                 remedy: "Let {service} listen on {missing} now; in the IPv6-only phase nothing else is left.",
             },
         ],

@@ -343,6 +343,15 @@ fn the_resolver_asks_until_it_knows() {
         let (summary, reply) = ask(name, rtype, rd).unwrap();
         assert_eq!(summary, expected, "{name} {rtype} {reply:02x?}");
     }
+    let malformed = Sabotage::AnswerWrongly {
+        node: "ns".parse().unwrap(),
+        name: None,
+        family: Family::V6,
+        how: WrongAnswer::Malformed,
+    };
+    lab.runtime.block_on(second.sabotage(&malformed)).unwrap();
+    let (summary, _) = ask("portal.other.test", AAAA, true).unwrap();
+    assert_eq!(summary.0, 2, "what cannot be read is not passed on");
     lab.stop("dns", "::");
     let (summary, _) = ask("portal.dc.test", AAAA, true).unwrap();
     assert_eq!(summary.4, 1, "the other address of the server answers");

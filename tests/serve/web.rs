@@ -70,6 +70,7 @@ fn requests_are_answered_as_rfc_9112_asks() {
         ("GET / HTTP/1.1\r\nHost: [fe80::1%25s0]\r\n", "400", None),
         ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n", "400", None),
         ("GET / HTTP/1.1\r\n", "400", None),
+        ("GET / HTTP/1.0\r\n", "200", None),
     ];
     for (head, status, octets) in cases {
         let text = lab.http(V6, &format!("{head}Connection: close\r\n\r\n"));

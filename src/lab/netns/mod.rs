@@ -34,6 +34,7 @@ use wire::Wire;
 use super::ChangeError;
 use crate::{
     model::{
+        family::Family,
         name::{NodeName, SegmentName},
         step::Change,
     },
@@ -91,6 +92,17 @@ impl NetnsLab {
     /// Makes every node reachable by a path in its folder, for programs that come from outside.
     pub fn publish(&self) -> io::Result<()> {
         self.nodes.values().try_for_each(|node| self.folder(&node.name).publish(&node.namespace))
+    }
+
+    /// Tells programs that come from outside the names of all nodes that have an address in a stage.
+    pub fn name_nodes(&self, stage: &Stage) -> io::Result<()> {
+        let nodes = stage.nodes.iter().flat_map(|(name, node)| {
+            let addresses = node.interfaces.iter().flat_map(|interface| &interface.addresses);
+            addresses.map(|address| (address.ip(), name.to_string()))
+        });
+        let loopback = Family::ALL.map(|family| (family.loopback(), "localhost".to_owned()));
+        let hosts: Vec<_> = loopback.into_iter().chain(nodes).collect();
+        self.nodes.keys().try_for_each(|node| self.folder(node).use_hosts(&hosts))
     }
 
     /// Everything in which the kernel's state differs from the stage. Waits for nothing: settle first.

@@ -59,7 +59,7 @@ fn evidence(page: &mut Page, source: Source<'_>) {
     page.line([
         Inline::see("evidence"),
         Inline::text(format!(
-            " shows {} of those cited, with the literal addresses that were really used.",
+            " shows {} that are cited, with the literal addresses that were really used.",
             of(held.len().min(MOST_EVIDENCE), held.len())
         )),
     ]);
@@ -69,6 +69,7 @@ fn evidence(page: &mut Page, source: Source<'_>) {
         ["Evidence", "Phase, after", "Asked or watched at", "What", "On the wire", "What came"],
         held.into_iter().take(MOST_EVIDENCE).map(row).collect(),
     );
+    page.register();
 }
 
 fn row(piece: &Evidence) -> [crate::report::document::Line; 6] {
@@ -81,7 +82,7 @@ fn catalogue(page: &mut Page, source: Source<'_>) {
     page.heading(2, "Annex B Catalogue of checks");
     page.line([
         Inline::see("catalogue"),
-        Inline::text(" lists every check of this version, what it looks at and what it rests on."),
+        Inline::text(" lists every check of this version, what it looks at and what it rests on. In the column \u{201c}Serves\u{201d}, S2 is the GEN6 deliverable D3.6.4, from which the use cases and phases come; S0, S1, S3 and S4 are the other sources that the documentation of the program names."),
     ]);
     let rows = source.catalogue.iter().map(|text| {
         let mut name = code(text.id);

@@ -2,12 +2,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::phrase::{code, foreign, joined, words};
+use super::phrase::{code, count, foreign, joined, words};
 use crate::{
     model::{
         answer::{Answer, Attempt, Outcome, Sweep},
         evidence::{About, Evidence},
+        family::Family,
         probe::{Aspect, Hello, Provocation, Question},
+        record::RecordType,
         tap::{Reading, Tap, Watch},
     },
     report::{
@@ -76,7 +78,7 @@ fn question(question: &Question) -> Line {
     }
 }
 
-fn type_word(rtype: crate::model::record::RecordType) -> String {
+fn type_word(rtype: RecordType) -> String {
     format!("{rtype:?}").to_uppercase()
 }
 
@@ -110,7 +112,7 @@ fn wire(question: &Question, answer: &Answer) -> Line {
         line.push(Inline::text(format!(" ({family})")));
         line
     };
-    let family = |ip: IpAddr| crate::model::family::Family::of(ip).to_string();
+    let family = |ip: IpAddr| Family::of(ip).to_string();
     match (answer, answer.attempt(), question.destination()) {
         (_, Some(a), _) => {
             pair(a.source.as_ref().map(socket), socket(&a.destination), a.family.to_string())
@@ -143,7 +145,7 @@ fn outcome(answer: &Answer) -> Line {
         Answer::Dns { attempt, reply } => {
             let reply = reply.as_ref().map(|r| {
                 let addresses: Vec<_> = r.addresses().map(|ip| ip.to_string()).collect();
-                let records = format!("{}, {} records", r.rcode, r.answers.len());
+                let records = format!("{}, {}", r.rcode, count(r.answers.len(), "record"));
                 if addresses.is_empty() {
                     records
                 } else {
@@ -240,7 +242,7 @@ fn with(attempt: &Attempt, said: Option<&str>) -> Line {
         line.push(Inline::code(errno));
     }
     if let Some(icmp) = &attempt.icmp {
-        let name = if icmp.family == crate::model::family::Family::V4 { "ICMP" } else { "ICMPv6" };
+        let name = if icmp.family == Family::V4 { "ICMP" } else { "ICMPv6" };
         line.push(Inline::text(format!(", {name} type {} code {} from ", icmp.kind, icmp.code)));
         line.push(Inline::code(icmp.sender.to_string()));
     }

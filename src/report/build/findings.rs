@@ -117,8 +117,13 @@ fn led(lead: &str, sentence: Line) -> Line {
 
 fn details(source: Source<'_>, finding: &Finding) -> Vec<[Line; 2]> {
     let text = source.catalogue.text(&finding.check);
-    let gates: Vec<Phase> =
-        source.run.phases.iter().filter(|w| w.gate.is_closed_by(finding)).map(|w| w.phase).collect();
+    let gates: Vec<Phase> = source
+        .run
+        .phases
+        .iter()
+        .filter(|w| w.gate.is_closed_by(finding))
+        .map(|w| w.phase)
+        .collect();
     let references = text.map_or(&[][..], |text| text.references);
     let mut check = code(&finding.check);
     check.push(Inline::text(format!(" {}", text.map_or("", |text| text.title))));

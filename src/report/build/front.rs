@@ -121,16 +121,16 @@ fn summary_of_all(page: &mut Page, source: Source<'_>) {
         Inline::foreign(&run.testbed.title),
         Inline::text(format!(
             "\u{201d} with {} was brought through {} of an IPv6 migration, and the same questions \
-             were asked in each. {} were made: {}. {} explain what is wrong; {} of the phases walked \
-             closed. (Generated from the run.)",
+             were asked in each. {} were made: {}. {} explain what is wrong; {} closed. (Generated from the run.)",
             count(run.testbed.nodes.len(), "node"),
             count(run.phases.len(), "phase"),
             count(all.total(), "judgement"),
             all.parts(),
             count(run.findings.len(), "finding"),
             match closed {
-                0 => "no gate".to_owned(),
-                n => format!("the gates of {}", of(n, run.phases.len())),
+                0 => "no gate is".to_owned(),
+                1 => format!("{} gates is", of(1, run.phases.len())),
+                n => format!("{} gates are", of(n, run.phases.len())),
             },
         )),
     ]);
@@ -173,11 +173,12 @@ fn how_to_read(page: &mut Page) {
          Annex A shows it, and the file evidence.jsonl holds all of it.",
     );
     page.words(
-        "Each phase ends with a gate. A finding closes the gate of a phase in which it was observed \
-         if it is critical or major, or if it does not hurt yet but will in the very next phase. \
-         Without such a finding, questions that stayed open, or a lab whose state could not be \
-         verified, make the gate not decidable. Otherwise it is open. Times are UTC or seconds from \
-         the start of the run.",
+        "Each phase ends with a gate, and a rule says how bad a finding may stay open there and which \
+         checks must pass; section 3 gives the rules. A finding closes the gate of a phase in which it \
+         was observed if it is worse than the rule allows, if it spoils a check that the rule requires, \
+         or if it does not hurt yet but will in the very next phase. Without such a finding, an open \
+         question of a required check, or a lab whose state could not be verified, makes the gate not \
+         decidable. Otherwise it is open. Times are UTC or seconds from the start of the run.",
     );
 }
 
@@ -193,7 +194,7 @@ fn executive_summary(page: &mut Page, source: Source<'_>) {
                 Inline::text(format!("{}: gate ", walked.phase)),
                 gate(&walked.gate),
                 Inline::text(format!(
-                    "; {} judgements passed, {} failed or degraded, {} stayed open, {} did not apply.",
+                    "; {} judgements passed, {} failed or degraded, {} stayed open, {} not applicable or for information.",
                     of(tally.of(Verdict::Pass), tally.total()),
                     tally.bad(),
                     tally.open(),
@@ -236,12 +237,10 @@ fn executive_summary(page: &mut Page, source: Source<'_>) {
     let latent = run.findings.iter().filter(|f| super::closing::is_latent(f)).count();
     if latent > 0 {
         page.words(&format!(
-            "{} not hurt in the phase in which they were seen, but will in a later one: they are \
-             the ones to mend before going on.",
-            if latent == 1 {
-                format!("1 of {} does", count(run.findings.len(), "finding"))
-            } else {
-                format!("{latent} of {} do", count(run.findings.len(), "finding"))
+            "{} yet, but will in a later phase: what to mend before going on.",
+            match latent {
+                1 => format!("{} does not hurt", of(1, run.findings.len()) + " findings"),
+                n => format!("{} do not hurt", of(n, run.findings.len()) + " findings"),
             }
         ));
     }

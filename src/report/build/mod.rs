@@ -93,7 +93,15 @@ impl Page {
             caption: caption.to_owned(),
             columns: columns.map(str::to_owned).to_vec(),
             rows: rows.into_iter().map(Vec::from).collect(),
+            register: false,
         }));
+    }
+
+    /// Lets the rows of the last table be referred to by the words in their first column.
+    fn register(&mut self) {
+        if let Some(Block::Table(table)) = self.0.last_mut() {
+            table.register = true;
+        }
     }
 
     fn figure(&mut self, label: impl Into<String>, caption: &str, alternative: &str, svg: String) {

@@ -1,5 +1,7 @@
 //! Turns of phrase that several sections use.
 
+use std::fmt::Display;
+
 use crate::{
     model::{evidence::EvidenceId, phase::Phase, verdict::Verdict},
     report::{
@@ -14,8 +16,8 @@ pub(super) fn words(text: impl Into<String>) -> Line {
 }
 
 /// A cell of a number.
-pub(super) fn number(n: impl ToString) -> Line {
-    words(n.to_string())
+pub(super) fn number(n: impl Display) -> Line {
+    words(format!("{n}"))
 }
 
 /// A cell of foreign words.

@@ -39,11 +39,12 @@ fn totals(page: &mut Page, source: Source<'_>) {
              many of its subjects have it; other verdicts than pass follow.",
         ),
     ]);
-    let row = |name: String, tally: Tally| {
-        let mut row = vec![words(name)];
-        row.extend(Verdict::ALL.iter().map(|verdict| number(tally.of(*verdict))));
-        row.push(number(tally.total()));
-        <[Line; 10]>::try_from(row).expect("a name, eight verdicts and a sum")
+    let row = |name: String, tally: Tally| -> [Line; 10] {
+        std::array::from_fn(|column| match column {
+            0 => words(&name),
+            9 => number(tally.total()),
+            verdict => number(tally.of(Verdict::ALL[verdict - 1])),
+        })
     };
     let tallies: Vec<(String, Tally)> = source
         .run
@@ -54,11 +55,14 @@ fn totals(page: &mut Page, source: Source<'_>) {
     let sum = tallies.iter().map(|(_, tally)| *tally).sum();
     let mut rows: Vec<_> = tallies.into_iter().map(|(name, tally)| row(name, tally)).collect();
     rows.push(row("All phases".to_owned(), sum));
-    let [a, b, c, d, e, f, g, h] = Verdict::ALL.map(Verdict::word);
     page.table(
         "totals",
         "Judgements of each phase by verdict",
-        ["Phase", a, b, c, d, e, f, g, h, "Sum"],
+        std::array::from_fn(|column| match column {
+            0 => "Phase",
+            9 => "Sum",
+            verdict => Verdict::ALL[verdict - 1].word(),
+        }),
         rows,
     );
 }

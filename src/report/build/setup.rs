@@ -9,7 +9,7 @@ use super::{
 use crate::{
     model::{
         family::Family,
-        flow::{Flow, Intent},
+        flow::{Flow, Intent, Traffic},
         phase::Phase,
         policy::{Hook, Rule},
         segment::Plane,
@@ -89,7 +89,7 @@ fn executed(page: &mut Page, run: &Run) {
 }
 
 fn walk_row(walked: &PhaseRun) -> [Line; 11] {
-    let waits = walked.waits.iter().map(|wait| {
+    let waits = walked.waits.iter().filter(|wait| wait.us > 0).map(|wait| {
         vec![
             Inline::foreign(&wait.reason),
             Inline::text(format!(" {}", timeline::seconds(wait.us))),
@@ -125,7 +125,7 @@ fn scenarios(page: &mut Page, testbed: &Testbed) {
         ),
     ]);
     let rows = testbed.flows.iter().map(|flow: &Flow| {
-        let traffic: Vec<_> = flow.traffic.iter().map(ToString::to_string).collect();
+        let traffic: Vec<_> = flow.traffic.iter().map(carried).collect();
         let intent = match flow.intent {
             Intent::Allow => "must pass",
             Intent::Deny => "must not pass",
@@ -144,6 +144,14 @@ fn scenarios(page: &mut Page, testbed: &Testbed) {
         ["Flow", "From", "To", "Traffic", "Intent"],
         rows.collect(),
     );
+}
+
+/// `https (tcp/443)`, `ping`, `any`.
+fn carried(traffic: &Traffic) -> String {
+    match traffic {
+        Traffic::Port { word, port } if *word != port.to_string() => format!("{word} ({port})"),
+        other => other.to_string(),
+    }
 }
 
 fn management(page: &mut Page, testbed: &Testbed) {

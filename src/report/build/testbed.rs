@@ -8,9 +8,10 @@ use super::{
 use crate::{
     check::UseCase,
     model::{
+        family::Families,
         node::{Node, Origin},
         phase::Phase,
-        segment::{Segment, SegmentKind},
+        segment::{Plane, Segment, SegmentKind},
         testbed::Testbed,
     },
     report::{
@@ -73,7 +74,7 @@ fn node_row(testbed: &Testbed, node: &Node) -> [Line; 6] {
         .into_iter()
         .map(|phase| {
             let live = node.interfaces.iter().map(|i| *i.families.in_phase(phase));
-            topology::state(live.fold(crate::model::family::Families::NONE, |all, f| all.or(f)))
+            topology::state(live.fold(Families::NONE, Families::or))
         })
         .collect();
     let services = node.services.iter().map(|service| service.name.to_string());
@@ -96,8 +97,8 @@ fn segment_row(segment: &Segment) -> [Line; 8] {
         SegmentKind::Transit => "transit",
     };
     let plane = match segment.plane {
-        crate::model::segment::Plane::Data => "",
-        crate::model::segment::Plane::Management => ", management",
+        Plane::Data => "",
+        Plane::Management => ", management",
     };
     let carries = |phase| words(topology::state(*segment.families.in_phase(phase)));
     let [a, b, c, d] = Phase::ALL.map(carries);

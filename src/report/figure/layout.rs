@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
     family::Families,
-    name::{NodeName, SegmentName, SiteName},
+    name::{SegmentName, SiteName},
     node::{Node, Role},
-    phase::Phase,
-    segment::{Plane, Segment, SegmentKind},
+    phase::{PerPhase, Phase},
+    segment::{Plane, Segment},
     testbed::Testbed,
 };
 
@@ -56,65 +56,67 @@ impl<'t> Layout<'t> {
 /// The families that are live on the interfaces of a node in a plane; over all phases where no phase is given.
 pub(super) fn live(testbed: &Testbed, node: &Node, plane: Plane, phase: Option<Phase>) -> Families {
     let interfaces = node.interfaces.iter().filter(|i| testbed.plane(i) == plane);
-    interfaces.fold(Families::NONE, |all, i| all.or(in_phase(&i.families, phase)))
+    interfaces.fold(Families::NONE, |all, i| all.or(in_phase(i.families, phase)))
 }
 
 /// A value per phase in one phase, or over all.
-pub(super) fn in_phase(
-    families: &crate::model::phase::PerPhase<Families>,
-    phase: Option<Phase>,
-) -> Families {
+pub(super) fn in_phase(families: PerPhase<Families>, phase: Option<Phase>) -> Families {
     match phase {
         Some(phase) => *families.in_phase(phase),
         None => Phase::ALL.iter().fold(Families::NONE, |all, p| all.or(*families.in_phase(*p))),
     }
 }
 
-/// The segments in the order drawn: the first half of the sites with what is farthest from the transit on top, the
-/// transit, the other sites with what is nearest on top, management.
+/// The segments in the order drawn: the first half of the sites, what lies between the sites, the other sites,
+/// management. Within each, a segment stands the nearer to the next part the fewer nodes are between.
 fn rows(testbed: &Testbed) -> Vec<&Segment> {
-    let distance = distances(testbed);
     let sites: Vec<&SiteName> = testbed.sites.keys().collect();
     let above = sites.len().div_ceil(2);
+    let number = |segment: &Segment| {
+        segment.site.as_ref().and_then(|s| sites.iter().position(|name| *name == s))
+    };
+    let from_between = distances(testbed, |segment| segment.site.is_none());
+    let from_above = distances(testbed, |segment| number(segment).is_some_and(|n| n < above));
+    let far = |distances: &Distances<'_>, segment: &Segment| {
+        distances.get(&segment.name).copied().unwrap_or(testbed.segments.len())
+    };
     let mut rows: Vec<_> = testbed.segments.values().collect();
     rows.sort_by_key(|segment| {
-        let site = segment.site.as_ref().and_then(|s| sites.iter().position(|name| *name == s));
-        let far = distance.get(&segment.name).copied().unwrap_or(usize::MAX / 2);
-        let (half, site, rank) = match site {
-            Some(site) if site < above => (0, site, usize::MAX - far),
-            Some(site) => (2, site, far),
-            None => (1, 0, 0),
+        let place = match number(segment) {
+            Some(site) if site < above => {
+                (0, site, testbed.segments.len() - far(&from_between, segment))
+            }
+            Some(site) => (2, site, far(&from_between, segment)),
+            None => (1, 0, far(&from_above, segment)),
         };
-        (segment.plane == Plane::Management, half, site, rank, &segment.name)
+        (segment.plane == Plane::Management, place, &segment.name)
     });
     rows
 }
 
-/// How many nodes stand between each segment of the data plane and a transit network.
-fn distances(testbed: &Testbed) -> BTreeMap<&SegmentName, usize> {
-    let transit = testbed.segments.values().filter(|s| s.kind == SegmentKind::Transit);
-    let mut distance: BTreeMap<_, _> = transit.map(|segment| (&segment.name, 0)).collect();
+/// How many forwarding nodes stand between some segments and each other one.
+type Distances<'t> = BTreeMap<&'t SegmentName, usize>;
+
+/// The distance of each segment of the data plane from the nearest of those that `from` picks.
+fn distances(testbed: &Testbed, from: impl Fn(&Segment) -> bool) -> Distances<'_> {
+    let data = |segment: &&Segment| segment.plane == Plane::Data;
+    let near = testbed.segments.values().filter(data).filter(|segment| from(segment));
+    let mut distances: Distances<'_> = near.map(|segment| (&segment.name, 0)).collect();
     for step in 1..=testbed.segments.len() {
-        let near: BTreeSet<&NodeName> = testbed
-            .nodes
-            .values()
-            .filter(|n| n.role.forwards())
-            .filter(|n| n.interfaces.iter().any(|i| distance.contains_key(&i.segment)))
-            .map(|node| &node.name)
-            .collect();
         let reached: Vec<_> = testbed
             .nodes
             .values()
-            .filter(|node| near.contains(&node.name))
+            .filter(|node| node.role.forwards())
+            .filter(|node| node.interfaces.iter().any(|i| distances.contains_key(&i.segment)))
             .flat_map(|node| &node.interfaces)
-            .filter(|i| testbed.plane(i) == Plane::Data)
+            .filter(|interface| testbed.plane(interface) == Plane::Data)
             .map(|interface| &interface.segment)
             .collect();
         for segment in reached {
-            distance.entry(segment).or_insert(step);
+            distances.entry(segment).or_insert(step);
         }
     }
-    distance
+    distances
 }
 
 /// The boxes without columns: nodes that join segments first, since they need their column over several rows.
@@ -157,9 +159,34 @@ fn place(boxes: &mut [Boxed<'_>]) -> usize {
         let first = boxed.rows.first().copied().unwrap_or(0);
         let last = boxed.rows.last().copied().unwrap_or(0).max(first + 1);
         let free = |column: &usize| (first..last).all(|row| !taken.contains(&(row, *column)));
-        boxed.column = (0..).find(free).expect("there are always more columns");
+        boxed.column = (0..=columns).find(free).unwrap_or(columns);
         taken.extend((first..last).map(|row| (row, boxed.column)));
         columns = columns.max(boxed.column + 1);
     }
     columns
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn boxed(rows: &[usize]) -> Boxed<'static> {
+        Boxed { nodes: Vec::new(), rows: rows.to_vec(), column: usize::MAX }
+    }
+
+    #[test]
+    fn no_two_boxes_or_links_share_a_place() {
+        let mut boxes: Vec<_> =
+            [&[0, 3][..], &[1, 2], &[0], &[0], &[2], &[1], &[3], &[]].map(boxed).into();
+        let columns = place(&mut boxes);
+        let mut taken = BTreeSet::new();
+        for boxed in &boxes {
+            assert!(boxed.column < columns);
+            let first = boxed.rows.first().copied().unwrap_or(0);
+            let last = boxed.rows.last().copied().unwrap_or(0).max(first + 1);
+            for row in first..last {
+                assert!(taken.insert((row, boxed.column)), "row {row} column {}", boxed.column);
+            }
+        }
+    }
 }

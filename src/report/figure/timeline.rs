@@ -1,5 +1,7 @@
 //! The timeline of a walk: one lane per phase, its steps, its waits, and the time in which it was asked.
 
+use std::fmt::Write;
+
 use super::svg::{Svg, Type, ink};
 use crate::report::run::{PhaseRun, Run};
 
@@ -40,7 +42,8 @@ pub fn svg(run: &Run) -> String {
 pub fn description(run: &Run) -> String {
     let mut words = format!("The lab was built in {}.", seconds(run.timings.build_us));
     for walked in &run.phases {
-        words.push_str(&format!(
+        let _ = write!(
+            words,
             " {} began at {}: steps {}, waits {}, questions {}; gate {}.",
             walked.phase,
             seconds(walked.started_us),
@@ -48,7 +51,7 @@ pub fn description(run: &Run) -> String {
             seconds(walked.waits.iter().map(|wait| wait.us).sum()),
             seconds(asking_us(walked)),
             walked.gate.word(),
-        ));
+        );
     }
     words
 }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::model::{
     family::{Families, Family},
+    name::SiteName,
     node::{Node, Role},
     phase::Phase,
     segment::{Plane, Segment, SegmentKind},
@@ -22,12 +23,28 @@ const ROW: u32 = 124;
 const DROP: u32 = 30;
 const MARGIN: u32 = 16;
 /// Above the first segment of a site: its title.
-const HEAD: u32 = 34;
+const HEAD: u32 = 40;
 const LEGEND: u32 = 62;
+/// Above everything: the title.
+const TITLE: u32 = 26;
 
 /// The picture of a testbed in a phase; `None` shows what is live in any phase. Places are the same in every phase.
 pub fn svg(testbed: &Testbed, phase: Option<Phase>) -> String {
     Picture::new(testbed, phase).draw()
+}
+
+/// The picture in each phase, two by two, in the order of the walk.
+pub fn multiples(testbed: &Testbed) -> String {
+    let pictures = Phase::ALL.map(|phase| Picture::new(testbed, Some(phase)));
+    let (width, height) = (pictures[0].width + MARGIN, pictures[0].height() + MARGIN);
+    let description = "Four pictures of the same testbed, one for each phase.";
+    let title = format!("{}: the four phases", testbed.title);
+    let mut svg = Svg::new("topology", 2 * width, 2 * height, &title, description);
+    let places = [(0, 0), (width, 0), (0, height), (width, height)];
+    for (place, picture) in places.into_iter().zip(&pictures) {
+        svg.inset(place, &picture.draw());
+    }
+    svg.finish()
 }
 
 /// What the picture says, in words.
@@ -37,10 +54,10 @@ pub fn description(testbed: &Testbed, phase: Option<Phase>) -> String {
         let nodes: Vec<_> = testbed
             .on_segment(&segment.name)
             .map(|(node, interface)| {
-                format!("{} ({})", node.name, state(in_phase(&interface.families, phase)))
+                format!("{} ({})", node.name, state(in_phase(interface.families, phase)))
             })
             .collect();
-        let families = in_phase(&segment.families, phase);
+        let families = in_phase(segment.families, phase);
         let _ = write!(words, "{} carries {families}", segment.name);
         let _ = match nodes.len() {
             0 => write!(words, "; nothing is on it. "),
@@ -64,7 +81,7 @@ impl<'t> Picture<'t> {
     fn new(testbed: &'t Testbed, phase: Option<Phase>) -> Self {
         let layout = Layout::new(testbed);
         let mut heights = Vec::new();
-        let mut y = MARGIN;
+        let mut y = TITLE;
         for (row, segment) in layout.rows.iter().enumerate() {
             if row == 0 || lane(layout.rows[row - 1]) != lane(segment) {
                 y += HEAD + if row == 0 { 0 } else { 10 };
@@ -84,9 +101,9 @@ impl<'t> Picture<'t> {
             Some(phase) => format!("{}: {phase}", self.testbed.title),
             None => format!("{}: all phases", self.testbed.title),
         };
-        let foot = self.heights.last().copied().unwrap_or(MARGIN);
         let description = description(self.testbed, self.phase);
-        let mut svg = Svg::new(&id, self.width, foot + LEGEND, &title, &description);
+        let mut svg = Svg::new(&id, self.width, self.height(), &title, &description);
+        svg.words((MARGIN, 18), Type::bold(14), ink::WORDS, &title);
         self.lanes(&mut svg);
         for row in 0..self.layout.rows.len() {
             self.row(&mut svg, row);
@@ -97,8 +114,12 @@ impl<'t> Picture<'t> {
         for boxed in &self.layout.boxes {
             self.boxed(&mut svg, boxed);
         }
-        self.legend(&mut svg, foot);
+        self.legend(&mut svg, self.height() - LEGEND);
         svg.finish()
+    }
+
+    fn height(&self) -> u32 {
+        self.heights.last().copied().unwrap_or(MARGIN) + LEGEND
     }
 
     /// The grounds of the sites.
@@ -142,7 +163,7 @@ impl<'t> Picture<'t> {
     /// A segment: its words on the left, its line over the columns that it reaches.
     fn row(&self, svg: &mut Svg, row: usize) {
         let segment = self.layout.rows[row];
-        let (y, families) = (self.heights[row], in_phase(&segment.families, self.phase));
+        let (y, families) = (self.heights[row], in_phase(segment.families, self.phase));
         let kind = match segment.kind {
             SegmentKind::Lan => "",
             SegmentKind::PointToPoint => ", point to point",
@@ -168,7 +189,7 @@ impl<'t> Picture<'t> {
             svg.words((MARGIN, line), Type::plain(11), colour, &prefix.to_string());
         }
         let (first, last) = self.layout.span(row).unwrap_or((0, 0));
-        let (from, to) = (self.middle(first) - BOX.0 / 2, self.middle(last) + BOX.0 / 2);
+        let (from, to) = (middle(first) - BOX.0 / 2, middle(last) + BOX.0 / 2);
         let wide = match segment.plane {
             Plane::Data => to,
             Plane::Management => to.max(from + COLUMN),
@@ -184,7 +205,7 @@ impl<'t> Picture<'t> {
         let down = boxed.rows.len().saturating_sub(1);
         for (at, row) in boxed.rows.iter().enumerate() {
             let families = self.on_row(boxed, *row);
-            let x = if at == 0 { self.middle(boxed.column) } else { self.foot_x(boxed, at, down) };
+            let x = if at == 0 { middle(boxed.column) } else { Self::foot_x(boxed, at, down) };
             let from = if at == 0 { top } else { top + BOX.1 };
             let y = self.heights[*row];
             svg.line((x, from), (x, y), &stroke(families, 3));
@@ -196,8 +217,8 @@ impl<'t> Picture<'t> {
     }
 
     /// Where a link leaves a box at its foot.
-    fn foot_x(&self, boxed: &Boxed<'_>, at: usize, down: usize) -> u32 {
-        let left = self.middle(boxed.column) - BOX.0 / 2;
+    fn foot_x(boxed: &Boxed<'_>, at: usize, down: usize) -> u32 {
+        let left = middle(boxed.column) - BOX.0 / 2;
         let part = BOX.0 / (u32::try_from(down).unwrap_or(1) + 1);
         left + part * u32::try_from(at).unwrap_or(1)
     }
@@ -206,11 +227,11 @@ impl<'t> Picture<'t> {
     fn on_row(&self, boxed: &Boxed<'_>, row: usize) -> Families {
         let segment = &self.layout.rows[row].name;
         let interfaces = boxed.nodes.iter().filter_map(|node| node.interface_on(segment));
-        interfaces.fold(Families::NONE, |all, i| all.or(in_phase(&i.families, self.phase)))
+        interfaces.fold(Families::NONE, |all, i| all.or(in_phase(i.families, self.phase)))
     }
 
     fn boxed(&self, svg: &mut Svg, boxed: &Boxed<'_>) {
-        let (left, top) = (self.middle(boxed.column) - BOX.0 / 2, self.top(boxed));
+        let (left, top) = (middle(boxed.column) - BOX.0 / 2, self.top(boxed));
         let (node, many) = (boxed.nodes[0], boxed.nodes.len());
         svg.open(&self.tooltip(boxed));
         let edge = if node.role.forwards() { 2.5 } else { 1.2 };
@@ -256,7 +277,7 @@ impl<'t> Picture<'t> {
                 .interfaces
                 .iter()
                 .flat_map(|i| i.addresses.iter().map(move |address| (i, address)))
-                .filter(|(i, address)| in_phase(&i.families, self.phase).has(address.family()))
+                .filter(|(i, address)| in_phase(i.families, self.phase).has(address.family()))
                 .map(|(_, address)| address.net.to_string())
                 .collect();
             format!("{}: {}", node.name, addresses.join(", "))
@@ -296,20 +317,21 @@ impl<'t> Picture<'t> {
         }
     }
 
-    fn middle(&self, column: usize) -> u32 {
-        GUTTER + COLUMN * u32::try_from(column).unwrap_or(0) + COLUMN / 2
-    }
-
     fn top(&self, boxed: &Boxed<'_>) -> u32 {
         self.heights[boxed.rows.first().copied().unwrap_or(0)] + DROP
     }
+}
+
+/// The middle of a column.
+fn middle(column: usize) -> u32 {
+    GUTTER + COLUMN * u32::try_from(column).unwrap_or(0) + COLUMN / 2
 }
 
 /// What is drawn on one ground: a site, what is between the sites, or the management plane.
 fn lane(segment: &Segment) -> (bool, Option<&str>) {
     match segment.plane {
         Plane::Management => (true, None),
-        Plane::Data => (false, segment.site.as_ref().map(crate::model::name::SiteName::as_str)),
+        Plane::Data => (false, segment.site.as_ref().map(SiteName::as_str)),
     }
 }
 

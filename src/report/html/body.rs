@@ -9,7 +9,11 @@ use std::{
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
 use super::escaped;
-use crate::report::{Document, document::Figure, slug::Slugs};
+use crate::report::{
+    Document,
+    document::{Figure, Table},
+    slug::Slugs,
+};
 
 /// The body in the making.
 pub(super) struct Body<'d> {
@@ -298,10 +302,6 @@ fn is_table(block: &[Event<'_>]) -> bool {
 fn anchors(document: &Document) -> BTreeSet<String> {
     let tables = document.tables().map(|table| format!("table-{}", table.number));
     let figures = document.figures().map(|figure| format!("figure-{}", figure.number));
-    let rows = document.tables().flat_map(|table| &table.rows).filter_map(|row| row.first());
-    let ids = rows
-        .filter_map(|cell| cell.first())
-        .map(|head| head.plain().to_lowercase())
-        .filter(|id| id.strip_prefix("e-").is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit())));
-    tables.chain(figures).chain(ids).collect()
+    let rows = document.tables().flat_map(Table::row_labels).map(str::to_lowercase);
+    tables.chain(figures).chain(rows).collect()
 }
