@@ -110,6 +110,7 @@ fn end_on_sigterm() {
 }
 
 /// Holds a lab and a daemon in a session of its own, and waits to be killed.
+#[allow(clippy::zombie_processes)] // everything here is killed together
 fn hold_a_lab() {
     let lab =
         NetnsLab::build(&stage(&leaves(20), Phase::DualStack), Path::new(FOLDERS)).expect("a lab");
