@@ -62,7 +62,9 @@ fn sequence(stage: &Stage) -> Round {
     let mut places = Vec::new();
     for (node, index) in stage.nodes.values().zip(3..) {
         let mut place = enter_new();
-        BEGINNING.iter().for_each(|(name, value)| write(name, value));
+        for (name, value) in BEGINNING {
+            write(name, value);
+        }
         let interface = &node.interfaces[0];
         ask(&hub.netlink, NEWLINK, CREATE, &cable(index, interface, place.namespace.as_raw_fd()));
         for index in [1, 2] {
