@@ -183,9 +183,11 @@ fn packets(
     }
     let Some(port) = port else { return program };
     let (load, destination_port) = upper(family, ETHERNET, 2, LOAD_HALF_INDEXED, LOAD_HALF);
-    program
-        .require_protocol(family, ETHERNET, &[u32::from(port.transport.number())])
-        .require(load, destination_port, &[u32::from(port.number)])
+    program.require_protocol(family, ETHERNET, &[u32::from(port.transport.number())]).require(
+        load,
+        destination_port,
+        &[u32::from(port.number)],
+    )
 }
 
 /// For a packet socket without link header: TCP segments that come from this end.
