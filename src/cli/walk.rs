@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::{fmt::Write as _, path::PathBuf};
 
 use super::{Failure, Verdict, lab, print, source};
 use crate::{model::phase::Phase, report::run::Run};
@@ -65,9 +65,11 @@ impl Args {
 
     /// The command that tests one check again in one phase, without its own `--phases` and `--only`.
     fn retest(&self) -> String {
-        let faults: String =
-            self.fault.iter().map(|path| format!(" --fault {}", path.display())).collect();
-        format!("sixwalk walk{}{faults}", self.testbed.word())
+        let mut command = format!("sixwalk walk{}", self.testbed.word());
+        for path in &self.fault {
+            let _ = write!(command, " --fault {}", path.display());
+        }
+        command
     }
 }
 
@@ -94,13 +96,14 @@ fn as_text(done: &lab::Done) -> String {
     let mut text = String::new();
     for walked in &done.run.phases {
         let phase: Phase = walked.phase;
-        text += &format!("{:<12} gate {}\n", phase.to_string(), walked.gate.word());
+        let _ = writeln!(text, "{:<12} gate {}", phase.to_string(), walked.gate.word());
     }
     for finding in &done.run.findings {
-        text += &format!(
-            "{}  {:<8} {}: {}\n",
+        let severity = finding.severity.word();
+        let _ = writeln!(
+            text,
+            "{}  {severity:<8} {}: {}",
             finding.id,
-            finding.severity.word(),
             finding.culprit,
             sentence(finding)
         );
@@ -108,7 +111,7 @@ fn as_text(done: &lab::Done) -> String {
     if let crate::report::run::Ending::RolledBack { reason, .. }
     | crate::report::run::Ending::Interrupted { reason } = &done.run.outcome
     {
-        text += &format!("incomplete: {reason}\n");
+        let _ = writeln!(text, "incomplete: {reason}");
     }
     text + &format!("{}\n", done.path.display())
 }

@@ -259,8 +259,8 @@ pub struct Finding {
 mod tests {
     use super::*;
 
-    fn https() -> Option<Port> {
-        Some(Port { transport: crate::model::service::Transport::Tcp, number: 443 })
+    fn https() -> Port {
+        Port { transport: crate::model::service::Transport::Tcp, number: 443 }
     }
 
     #[test]
@@ -270,13 +270,13 @@ mod tests {
         let listener = Scope {
             family: Some(Family::V6),
             to: Some(portal.clone()),
-            port: https(),
+            port: Some(https()),
             ..Scope::default()
         };
         let mut page = Scope {
             family: Some(Family::V6),
             to: Some(portal.clone()),
-            port: https(),
+            port: Some(https()),
             from: Some(visitor.clone()),
             nodes: vec![visitor, portal],
             ..Scope::default()
