@@ -9,11 +9,17 @@ use std::{
 };
 
 use futures_util::{StreamExt, future::join_all, stream};
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::Semaphore,
+    time::{Duration, Instant, timeout},
+};
+
+use super::pulse::Pulse;
 
 use crate::{
     lab::{Driver, OpenTap},
     model::{
+        answer::{Answer, Outcome},
         evidence::{About, Evidence, EvidenceId},
         experiment::Experiment,
         phase::Phase,
@@ -26,12 +32,21 @@ use crate::{
 /// Experiments that have the lab to themselves are carried out one after another; of the others so many at once.
 const EXPERIMENTS_AT_ONCE: usize = 1024;
 
+/// How many questions may be fresh at once, and how long a question is fresh that is not answered sooner.
+const FRESH_AT_ONCE: usize = 16;
+const FRESH: Duration = Duration::from_millis(20);
+
+/// How often a question is put again that got no answer while the harness itself stood still.
+const SECOND_CHANCES: usize = 2;
+
 /// Carries out experiments in one phase.
 pub(super) struct Asking<'a> {
     driver: &'a dyn Driver,
     phase: Phase,
     clock: Clock,
     places: Semaphore,
+    fresh: Semaphore,
+    pulse: Pulse,
     asked: HashSet<Probe>,
     tapped: HashSet<Tap>,
     next: AtomicUsize,
@@ -63,6 +78,8 @@ impl<'a> Asking<'a> {
             phase,
             clock,
             places: Semaphore::new(at_once),
+            fresh: Semaphore::new(FRESH_AT_ONCE),
+            pulse: Pulse::start(),
             asked: HashSet::new(),
             tapped: HashSet::new(),
             next: AtomicUsize::new(first as usize + 1),
@@ -133,12 +150,34 @@ impl<'a> Asking<'a> {
 
     async fn ask(&self, probe: Probe) -> Evidence {
         let place = self.places.acquire().await.expect("never closed");
-        let at_us = self.clock.us();
-        let answer = self.driver.ask(&probe).await;
+        let mut at_us = self.clock.us();
+        let mut began = Instant::now();
+        let mut answer = self.put(&probe).await;
+        for _ in 0..SECOND_CHANCES {
+            if !(is_silence(&answer) && self.pulse.faltered_since(began)) {
+                break;
+            }
+            (at_us, began) = (self.clock.us(), Instant::now());
+            answer = self.put(&probe).await;
+        }
         drop(place);
         let answered = self.answered.fetch_add(1, Ordering::Relaxed) + 1;
         (self.tell)(answered, self.total.load(Ordering::Relaxed));
         self.evidence(at_us, About::Probe { probe, answer })
+    }
+
+    /// Puts a question. Questions begin a few at a time, so that a thousand at once are not late through each other; one
+    /// that has got no answer yet only waits, and lets the next begin.
+    async fn put(&self, probe: &Probe) -> Answer {
+        let fresh = self.fresh.acquire().await.expect("never closed");
+        let mut asking = self.driver.ask(probe);
+        match timeout(FRESH, &mut asking).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                drop(fresh);
+                asking.await
+            }
+        }
     }
 
     async fn open(&self, tap: Tap) -> Watching {
@@ -163,10 +202,18 @@ impl<'a> Asking<'a> {
     }
 }
 
+/// Whether nothing came back: what a late harness looks like.
+fn is_silence(answer: &Answer) -> bool {
+    let silent = |outcome: &Outcome| matches!(outcome, Outcome::TimedOut | Outcome::Stalled);
+    match answer {
+        Answer::Journey { page, .. } => page.is_none(),
+        other => other.attempt().is_some_and(|attempt| silent(&attempt.outcome)),
+    }
+}
+
 /// The longest wait for an answer that never came, in microseconds, among evidence gathered at the same time: what time
 /// limits force on a round of questions.
 pub(super) fn forced_wait_us(evidence: &[Evidence]) -> u64 {
-    use crate::model::answer::Outcome;
     let waited = evidence.iter().filter(|piece| match &piece.about {
         About::Probe { answer, .. } => answer
             .attempt()

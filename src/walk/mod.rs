@@ -3,6 +3,7 @@
 mod asking;
 mod event;
 mod phase;
+mod pulse;
 
 use std::{collections::BTreeMap, sync::Arc};
 
