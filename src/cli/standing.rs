@@ -219,6 +219,7 @@ impl Standing<'_> {
             checks,
             gates: &task.gates,
             faults: &task.faults,
+            capture: false,
             at_once: self.at_once,
             retest,
         }

@@ -57,6 +57,7 @@ impl Args {
             checks: source::checks(&[])?,
             faults,
             gates,
+            capture: false,
             runs: self.runs.clone(),
             retest: format!("sixwalk walk{}", self.testbed.word()),
         };

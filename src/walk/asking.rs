@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    path::Path,
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -22,9 +23,10 @@ use crate::{
         answer::{Answer, Outcome},
         evidence::{About, Evidence, EvidenceId},
         experiment::Experiment,
+        name::SegmentName,
         phase::Phase,
         probe::Probe,
-        tap::{Reading, Tap},
+        tap::{Reading, Tap, Watch},
     },
     record::Clock,
 };
@@ -89,12 +91,32 @@ impl<'a> Asking<'a> {
         }
     }
 
+    /// Opens a tap on every given link that writes each frame to a file of its own in a folder.
+    pub(super) async fn capture(
+        &mut self,
+        segments: impl Iterator<Item = &SegmentName>,
+        folder: &Path,
+    ) -> Vec<Watching> {
+        let (phase, this) = (self.phase.word(), &*self);
+        let everything = |segment: &SegmentName| Tap {
+            segment: segment.clone(),
+            watch: Watch::Ethertypes(vec![0x0800, 0x0806, 0x86dd]),
+            label: format!("capture of the {phase} phase"),
+        };
+        let files = segments.map(|segment| {
+            let path = folder.join(format!("{phase}-{segment}.pcapng"));
+            let tap = everything(segment);
+            async move { this.open(tap, Some(&path)).await }
+        });
+        join_all(files).await
+    }
+
     /// Opens the taps that stay open for the whole phase.
     pub(super) async fn watch(&mut self, experiments: &[Experiment]) -> Vec<Watching> {
         let whole = experiments.iter().filter(|experiment| experiment.whole_phase);
         let taps = whole.flat_map(|experiment| &experiment.taps);
         let taps: Vec<_> = taps.filter(|tap| self.tapped.insert((*tap).clone())).cloned().collect();
-        join_all(taps.into_iter().map(|tap| self.open(tap))).await
+        join_all(taps.into_iter().map(|tap| self.open(tap, None))).await
     }
 
     /// Carries out what has not been carried out before.
@@ -135,7 +157,7 @@ impl<'a> Asking<'a> {
     }
 
     async fn one(&self, experiment: Experiment) -> Vec<Evidence> {
-        let watching = join_all(experiment.taps.into_iter().map(|tap| self.open(tap))).await;
+        let watching = join_all(experiment.taps.into_iter().map(|tap| self.open(tap, None))).await;
         let mut evidence = Vec::new();
         if experiment.in_order {
             for probe in experiment.probes {
@@ -180,9 +202,9 @@ impl<'a> Asking<'a> {
         }
     }
 
-    async fn open(&self, tap: Tap) -> Watching {
+    async fn open(&self, tap: Tap, capture: Option<&Path>) -> Watching {
         let at_us = self.clock.us();
-        let open = self.driver.tap(&tap).await;
+        let open = self.driver.tap(&tap, capture).await;
         Watching { tap, at_us, open }
     }
 
