@@ -60,19 +60,12 @@ impl Args {
             gates,
             capture: self.capture,
             runs: self.runs.clone(),
-            retest: self.retest(),
+            retest: source::command(&self.testbed, &self.fault, self.gates.as_deref()),
         };
         let done = lab::walk(task)?;
         let summary = if self.json { as_json(&done) } else { as_text(&done) };
         print(&summary)?;
         Ok(verdict(&done.run))
-    }
-
-    /// The command that tests one check again in one phase, without its own `--phases` and `--only`.
-    fn retest(&self) -> String {
-        let faults: String =
-            self.fault.iter().map(|path| format!(" --fault {}", path.display())).collect();
-        format!("sixwalk walk{}{faults}", self.testbed.word())
     }
 }
 

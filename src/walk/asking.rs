@@ -3,10 +3,8 @@
 use std::{
     collections::HashSet,
     path::Path,
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    pin::pin,
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use futures_util::{StreamExt, future::join_all, stream};
@@ -28,7 +26,7 @@ use crate::{
         probe::Probe,
         tap::{Reading, Tap, Watch},
     },
-    record::Clock,
+    record::{Clock, RecordError},
 };
 
 /// Experiments that have the lab to themselves are carried out one after another; of the others so many at once.
@@ -119,26 +117,28 @@ impl<'a> Asking<'a> {
         join_all(taps.into_iter().map(|tap| self.open(tap, None))).await
     }
 
-    /// Carries out what has not been carried out before.
-    pub(super) async fn carry_out(&mut self, experiments: Vec<Experiment>) -> Vec<Evidence> {
+    /// Carries out what has not been carried out before. The evidence of each experiment is handed to `keep` as soon as
+    /// there is some, so that none is lost when the walk is stopped.
+    pub(super) async fn carry_out(
+        &mut self,
+        experiments: Vec<Experiment>,
+        mut keep: impl FnMut(&[Evidence]) -> Result<(), RecordError>,
+    ) -> Result<Vec<Evidence>, RecordError> {
         let experiments: Vec<_> =
             experiments.into_iter().filter_map(|e| self.only_new(e)).collect();
         let probes: usize = experiments.iter().map(|experiment| experiment.probes.len()).sum();
         self.total.fetch_add(probes, Ordering::Relaxed);
         let (alone, together): (Vec<_>, Vec<_>) = experiments.into_iter().partition(|e| e.alone);
-        let evidence = Mutex::new(Vec::new());
         let this = &*self;
-        stream::iter(together)
-            .for_each_concurrent(EXPERIMENTS_AT_ONCE, |experiment| async {
-                let found = this.one(experiment).await;
-                evidence.lock().expect("no holder panics").extend(found);
-            })
-            .await;
-        let mut evidence = evidence.into_inner().expect("no holder panics");
-        for experiment in alone {
-            evidence.extend(self.one(experiment).await);
+        let together = stream::iter(together).map(|experiment| this.one(experiment));
+        let alone = stream::iter(alone).then(|experiment| this.one(experiment));
+        let mut all = pin!(together.buffer_unordered(EXPERIMENTS_AT_ONCE).chain(alone));
+        let mut evidence = Vec::new();
+        while let Some(found) = all.next().await {
+            keep(&found)?;
+            evidence.extend(found);
         }
-        evidence
+        Ok(evidence)
     }
 
     /// Closes the taps that were open for the whole phase.

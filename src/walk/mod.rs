@@ -68,7 +68,10 @@ pub async fn walk(
         };
         let result = tokio::select! {
             result = visit.walk(before.as_ref(), directory) => result,
-            () = asked_to_stop(&mut stop) => Err(phase::Stopped::ByRequest),
+            () = asked_to_stop(&mut stop) => {
+                tell(Event::Stopping);
+                Err(phase::Stopped::ByRequest)
+            }
         };
         match result {
             Ok(walked) => {
@@ -77,7 +80,7 @@ pub async fn walk(
             }
             Err(phase::Stopped::Record(error)) => return Err(error),
             Err(stopped) => {
-                run.outcome = stopped.ending(*phase);
+                run.outcome = visit.ending(&stopped, before.as_ref()).await;
                 break;
             }
         }
