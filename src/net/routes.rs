@@ -7,7 +7,7 @@ use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     route::{
         RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric,
-        RouteProtocol, RouteType,
+        RouteProtocol, RouteScope, RouteType,
     },
 };
 use rtnetlink::RouteMessageBuilder;
@@ -29,6 +29,19 @@ pub fn add(to: IpNet, via: IpAddr) -> Request {
 /// Removes a route by a next hop.
 pub fn remove(to: IpNet, via: IpAddr) -> Request {
     Request::change(RouteNetlinkMessage::DelRoute(route(to, via)))
+}
+
+/// Removes a route whoever made it: by its next hop, where it has one, and its interface.
+pub fn remove_any(to: IpNet, via: Option<IpAddr>, index: u32) -> Request {
+    let mut message = RouteMessage::default();
+    message.header.address_family = address_family(Family::of_net(to));
+    message.header.table = RouteHeader::RT_TABLE_MAIN;
+    message.header.scope = RouteScope::NoWhere;
+    message.header.destination_prefix_length = to.prefix_len();
+    message.attributes.push(RouteAttribute::Destination(to.trunc().addr().into()));
+    message.attributes.extend(via.map(|via| RouteAttribute::Gateway(via.into())));
+    message.attributes.push(RouteAttribute::Oif(index));
+    Request::change(RouteNetlinkMessage::DelRoute(message))
 }
 
 fn route(to: IpNet, via: IpAddr) -> RouteMessage {

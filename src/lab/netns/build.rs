@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, io, sync::Arc, thread};
 
 use super::{
     node::Node,
-    wire::{BRIDGE, Port, Wire},
+    wire::{BRIDGE, BRIDGE_INDEX, Port, Wire},
 };
 use crate::{
     model::{
@@ -63,8 +63,6 @@ pub enum BuildError {
 
 /// Interfaces that one link can join: the kernel's bridge numbers its ports with ten bits, from 1.
 const MOST_PORTS: usize = 1023;
-/// The index of the bridge; its ports follow.
-const BRIDGE_INDEX: u32 = links::LOOPBACK + 1;
 
 /// How every node begins. Both families are off and nothing is taken from Router Advertisements until a step says so. Some
 /// values would be inherited from the machine, and some slow down or hide what is asked: ICMP errors are not rationed, and

@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use super::{BuildError, NetnsLab, PATIENCE, folder, node::Node};
+use super::{BuildError, NetnsLab, PATIENCE, folder, node::Node, sabotage::Planted};
 use crate::{
     lab::{ChangeError, Driver, OpenTap, Settled, Soon},
     model::{
@@ -18,6 +18,7 @@ use crate::{
         service::Transport,
         step::Change,
         tap::{Reading, Tap},
+        testbed::Testbed,
     },
     net::nftables,
     probe::{Asker, Host, Vantage, tap},
@@ -28,16 +29,18 @@ use crate::{
 
 /// A lab of namespaces with everything that runs in it.
 pub struct Netns {
-    lab: NetnsLab,
-    occupants: BTreeMap<NodeName, Arc<Occupant>>,
+    pub(super) lab: NetnsLab,
+    pub(super) occupants: BTreeMap<NodeName, Arc<Occupant>>,
+    pub(super) testbed: Arc<Testbed>,
+    pub(super) planted: Planted,
     asker: Asker,
     origin: Instant,
 }
 
 /// A node with its services: what a probe may ask about it.
-struct Occupant {
-    node: Arc<Node>,
-    services: ServiceHost,
+pub(super) struct Occupant {
+    pub(super) node: Arc<Node>,
+    pub(super) services: ServiceHost,
     resolvers: Mutex<Vec<IpAddr>>,
 }
 
@@ -69,7 +72,8 @@ impl Netns {
             (node.name.clone(), Arc::new(occupant))
         };
         let occupants = lab.nodes().map(occupant).collect();
-        Ok(Self { lab, occupants, asker, origin })
+        let testbed = Arc::clone(&stage.testbed);
+        Ok(Self { lab, occupants, testbed, planted: Planted::default(), asker, origin })
     }
 
     /// The lab of namespaces alone.
@@ -201,7 +205,7 @@ impl Driver for Netns {
     }
 
     fn mend<'a>(&'a self, stage: &'a Stage) -> Soon<'a, Result<(), String>> {
-        Box::pin(self.restore(stage))
+        Box::pin(self.heal(stage))
     }
 }
 
@@ -259,25 +263,5 @@ impl Host for Occupant {
         Box::pin(
             async move { self.look(aspect).unwrap_or_else(|reason| Answer::NotAsked { reason }) },
         )
-    }
-}
-
-impl Netns {
-    /// Plants a fault: with the services of its node, or in the kernel.
-    async fn plant(&self, fault: &Sabotage) -> Result<(), String> {
-        let Some(node) = fault.service_node() else {
-            return Err("no fault of the kernel can be planted yet".to_owned());
-        };
-        let occupant =
-            self.occupants.get(node).ok_or_else(|| format!("the lab has no node `{node}`"))?;
-        occupant.services.sabotage(fault).await.map_err(|error| error.to_string())
-    }
-
-    /// Takes every planted fault out again.
-    async fn restore(&self, _stage: &Stage) -> Result<(), String> {
-        for occupant in self.occupants.values() {
-            occupant.services.clear_sabotage().await.map_err(|error| error.to_string())?;
-        }
-        Ok(())
     }
 }

@@ -9,7 +9,12 @@ mod build;
 mod change;
 mod verify;
 mod settle;
+mod solicit;
+mod bend;
+mod stranger;
 mod driver;
+mod sabotage;
+mod mend;
 
 use std::{
     collections::BTreeMap,

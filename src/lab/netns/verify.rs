@@ -1,6 +1,6 @@
 //! Verifying: what the kernel holds, against what the stage says. A family that is off must be really off.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, net::IpAddr};
 
 use ipnet::IpNet;
 
@@ -14,8 +14,14 @@ use crate::{
         family::{Families, Family},
         name::NodeName,
         node::{Address, Origin, Route},
+        policy::{Filter, Hook},
     },
-    net::{links::is_link_local, netlink::NetlinkError, switch::SwitchError},
+    net::{
+        links::is_link_local,
+        netlink::NetlinkError,
+        nftables::{self, NftError},
+        switch::SwitchError,
+    },
     stage::{StagedInterface, StagedNode},
 };
 
@@ -71,8 +77,10 @@ pub enum Difference {
     ExtraRoute {
         /// Where to.
         to: IpNet,
-        /// Next hop or interface.
-        via: String,
+        /// Next hop, where it has one.
+        next_hop: Option<IpAddr>,
+        /// Interface.
+        interface: String,
         /// Who made it.
         origin: String,
     },
@@ -85,6 +93,8 @@ pub enum Difference {
         /// What it is.
         found: String,
     },
+    /// The filter is another than planned.
+    Filter(String),
     /// The state could not be read.
     Unread(String),
 }
@@ -113,7 +123,8 @@ impl fmt::Display for Difference {
             Self::NoRoute(route) => {
                 write!(f, "the route to {} via {} is missing", route.to, route.via)
             }
-            Self::ExtraRoute { to, via, origin } => {
+            Self::ExtraRoute { to, next_hop, interface, origin } => {
+                let via = next_hop.map_or_else(|| format!("`{interface}`"), |via| via.to_string());
                 write!(
                     f,
                     "there is a route to {to} via {via} (made by `{origin}`), which is not planned"
@@ -122,6 +133,7 @@ impl fmt::Display for Difference {
             Self::Switch { name, planned, found } => {
                 write!(f, "the switch {name} is {found}, planned is {planned}")
             }
+            Self::Filter(what) => write!(f, "its filter is not as planned: {what}"),
             Self::Unread(error) => write!(f, "its state cannot be read: {error}"),
         }
     }
@@ -134,6 +146,8 @@ pub(super) enum ReadError {
     Netlink(#[from] NetlinkError),
     #[error(transparent)]
     Switch(#[from] SwitchError),
+    #[error(transparent)]
+    Filter(#[from] NftError),
 }
 
 /// Everything in which a node differs from its stage; what it listens on is left to the checks.
@@ -161,7 +175,31 @@ fn differences(node: &Node, stage: &StagedNode) -> Result<Vec<Difference>, ReadE
             found.push(Difference::Switch { name, planned, found: value });
         }
     }
+    found.extend(filter(node, &stage.filter)?);
     Ok(found)
+}
+
+/// Our rules must be there, and nobody else's.
+fn filter(node: &Node, planned: &Filter) -> Result<Option<Difference>, NftError> {
+    let (held, unread) = nftables::read(&node.namespace)?;
+    let strange = unread.into_iter().next();
+    let differs = || (held != *planned).then(|| first_difference(&held, planned));
+    Ok(strange.or_else(differs).map(Difference::Filter))
+}
+
+fn first_difference(held: &Filter, planned: &Filter) -> String {
+    for hook in [Hook::Input, Hook::Forward, Hook::Output] {
+        let rules =
+            |filter: &Filter| filter.chain(hook).map(|c| c.rules.clone()).unwrap_or_default();
+        let (held, planned) = (rules(held), rules(planned));
+        if let Some(missing) = planned.iter().find(|rule| !held.contains(rule)) {
+            return format!("`{missing}` is missing in {hook:?}");
+        }
+        if let Some(extra) = held.iter().find(|rule| !planned.contains(rule)) {
+            return format!("`{extra}` in {hook:?} is not planned");
+        }
+    }
+    "a policy, or the order of the rules".to_owned()
 }
 
 /// The families that are live on some interface.
@@ -227,8 +265,8 @@ fn routes(there: &[RouteState], stage: &StagedNode) -> Vec<Difference> {
     let missing = stage.routes.iter().filter(|planned| !holds(planned)).copied();
     let missing = missing.map(Difference::NoRoute);
     let extra = there.iter().filter(|route| !is_planned(route, stage)).map(|route| {
-        let via = route.via.map_or_else(|| route.interface.clone(), |via| via.to_string());
-        Difference::ExtraRoute { to: route.to, via, origin: route.origin.clone() }
+        let (next_hop, interface) = (route.via, route.interface.clone());
+        Difference::ExtraRoute { to: route.to, next_hop, interface, origin: route.origin.clone() }
     });
     missing.chain(extra).collect()
 }

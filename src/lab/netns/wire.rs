@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::{
     model::name::{InterfaceName, NodeName, SegmentName},
-    net::{namespace::Namespace, netlink::Netlink},
+    net::{links, namespace::Namespace, netlink::Netlink},
 };
 
 /// The name of the bridge in the namespace of every segment.
 pub const BRIDGE: &str = "bridge";
+
+/// The index of the bridge; its ports follow.
+pub const BRIDGE_INDEX: u32 = links::LOOPBACK + 1;
 
 /// The link of a segment.
 #[derive(Debug)]

@@ -1,0 +1,138 @@
+//! Planted faults: what is done to the kernel behind the program's back, and what is remembered to take it back.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{
+    bend, change,
+    driver::{Netns, Occupant},
+    node::Node,
+    stranger::{self, Stranger},
+};
+use crate::{
+    model::{fault::Sabotage, name::NodeName, step::Change},
+    net::{links, nftables, routes},
+};
+
+/// What faults have left behind that the stage cannot tell.
+#[derive(Default)]
+pub(super) struct Planted(Mutex<Traces>);
+
+#[derive(Default)]
+pub(super) struct Traces {
+    /// Switches with their values before.
+    pub(super) switches: Vec<(Arc<Node>, String, String)>,
+    pub(super) talkers: Vec<tokio::task::AbortHandle>,
+    pub(super) strangers: Vec<Stranger>,
+    /// Strangers that ever came, so that the ports of two never have the same name.
+    pub(super) arrived: u32,
+}
+
+impl Planted {
+    pub(super) fn traces(&self) -> MutexGuard<'_, Traces> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Netns {
+    /// Plants a fault. An error is a sentence.
+    pub(super) async fn plant(&self, fault: &Sabotage) -> Result<(), String> {
+        match fault {
+            Sabotage::ListenOnly { node, .. }
+            | Sabotage::StopService { node, .. }
+            | Sabotage::ExtraListener { node, .. }
+            | Sabotage::SetRecord { node, .. }
+            | Sabotage::RemoveRecord { node, .. }
+            | Sabotage::AnswerWrongly { node, .. }
+            | Sabotage::AdvertiseWrongly { node, .. }
+            | Sabotage::ServeDifferently { node, .. }
+            | Sabotage::Delay { node, .. } => {
+                let planted = self.victim(node)?.services.sabotage(fault).await;
+                planted.map_err(|error| error.to_string())
+            }
+            Sabotage::AddRule { node, .. }
+            | Sabotage::RemoveRule { node, .. }
+            | Sabotage::OpenPolicy { node, .. } => self.bend_filter(node, fault),
+            Sabotage::AddRoute { node, to, via } => {
+                self.tamper(node, &Change::AddRoute { to: *to, via: *via })
+            }
+            Sabotage::RemoveRoute { node, to } => self.lose_route(node, *to),
+            Sabotage::AddAddress { node, interface, net } => {
+                let interface = interface.clone();
+                self.tamper(node, &Change::AddAddress { interface, net: *net })
+            }
+            Sabotage::RemoveAddress { node, interface, net } => {
+                let interface = interface.clone();
+                self.tamper(node, &Change::RemoveAddress { interface, net: *net })
+            }
+            Sabotage::SetMtu { node, interface, mtu } => {
+                let node = &self.victim(node)?.node;
+                let index = index(node, interface.as_str())?;
+                let done = node.netlink.ask(&links::set_mtu(index, *mtu));
+                done.map_err(|error| format!("cannot set the MTU of `{interface}`: {error}"))
+            }
+            Sabotage::SetSwitch { node, name, value } => self.set_switch(node, name, value),
+            Sabotage::RogueRouter { segment, mac, prefix, lifetime_s } => {
+                let wire =
+                    self.lab.wire(segment).ok_or(format!("there is no segment `{segment}`"))?;
+                let mut traces = self.planted.traces();
+                traces.arrived += 1;
+                let mtu = self.testbed.segments[segment].mtu;
+                let came = Stranger::arrive(wire, mtu, traces.arrived, *mac, *prefix, *lifetime_s);
+                traces.strangers.push(came.map_err(|error| error.to_string())?);
+                Ok(())
+            }
+            Sabotage::Talk { node: name, interface, family, to } => {
+                let occupant = self.victim(name)?;
+                let planned = self.testbed.nodes[name].interfaces.iter();
+                let planned = planned.into_iter().find(|planned| planned.name == *interface);
+                let mac = planned.ok_or(format!("`{name}` has no interface `{interface}`"))?.mac;
+                let talker = stranger::talk(&occupant.node, interface.as_str(), mac, *family, *to);
+                self.planted.traces().talkers.push(talker.map_err(|error| error.to_string())?);
+                Ok(())
+            }
+        }
+    }
+
+    fn victim(&self, name: &NodeName) -> Result<&Arc<Occupant>, String> {
+        self.occupants.get(name).ok_or_else(|| format!("the lab has no node `{name}`"))
+    }
+
+    fn tamper(&self, name: &NodeName, change: &Change) -> Result<(), String> {
+        change::make(&self.victim(name)?.node, std::slice::from_ref(change))
+            .map_err(|(_, said)| format!("cannot {change} on node `{name}`: {said}"))
+    }
+
+    fn bend_filter(&self, name: &NodeName, fault: &Sabotage) -> Result<(), String> {
+        let node = &self.victim(name)?.node;
+        let (held, _) = nftables::read(&node.namespace).map_err(|error| error.to_string())?;
+        let bent = bend::filter(held, fault).expect("only called with faults of a filter");
+        let bent = bent.map_err(|error| format!("node `{name}`: {error}"))?;
+        nftables::replace(&node.namespace, &bent).map_err(|error| error.to_string())
+    }
+
+    /// Whoever made the route: the plan or a Router Advertisement.
+    fn lose_route(&self, name: &NodeName, to: ipnet::IpNet) -> Result<(), String> {
+        let node = &self.victim(name)?.node;
+        let there = node.routes().map_err(|error| error.to_string())?;
+        let mut lost =
+            there.iter().filter(|route| route.to == to.trunc() && route.learned_mtu.is_none());
+        let missing = || format!("node `{name}` has no route to {to}");
+        let route = lost.next().ok_or_else(missing)?;
+        let index = index(node, &route.interface)?;
+        let done = node.netlink.ask(&routes::remove_any(route.to, route.via, index));
+        done.map_err(|error| format!("cannot remove the route to {to} on node `{name}`: {error}"))
+    }
+
+    fn set_switch(&self, name: &NodeName, switch: &str, value: &str) -> Result<(), String> {
+        let node = &self.victim(name)?.node;
+        let before = node.switches.read(switch).map_err(|error| error.to_string())?;
+        node.switches.set(switch, value).map_err(|error| error.to_string())?;
+        self.planted.traces().switches.push((Arc::clone(node), switch.to_owned(), before));
+        Ok(())
+    }
+}
+
+fn index(node: &Node, interface: &str) -> Result<u32, String> {
+    node.index(interface)
+        .ok_or_else(|| format!("node `{}` has no interface `{interface}`", node.name))
+}
