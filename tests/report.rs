@@ -5,15 +5,16 @@ mod catalogue;
 #[path = "report/hostile.rs"]
 mod hostile;
 
-use std::{collections::BTreeSet, env, fs, path::Path};
+use std::{collections::BTreeSet, env, fs, path::Path, sync::LazyLock};
 
 use proptest::prelude::*;
 use sixwalk::{
-    model::evidence::Evidence,
+    model::{evidence::Evidence, finding::Finding},
     report::{
         Document, FORMATS, Run,
         document::{Block, Inline, Table},
         gate::Gate,
+        run::PhaseRun,
     },
 };
 
@@ -151,7 +152,6 @@ fn every_link_leads_somewhere() {
         assert!(ids.contains(link), "#{link} leads nowhere");
     }
     assert!(ids.contains("e-0012"), "evidence that a finding cites has an anchor of its own");
-    assert!(!html.contains("http:") || html.matches("http://www.w3.org/2000/svg").count() > 0);
     for outside in ["src=", "<script", "<link", "@import", "url(http"] {
         assert!(!html.contains(outside), "the page needs something else: {outside}");
     }
@@ -173,19 +173,20 @@ fn counts_add_up() {
     assert_eq!(use_cases.rows.iter().map(|row| number(&row[2])).sum::<usize>(), all);
 }
 
+fn decided(walked: &PhaseRun, findings: &[Finding]) -> Gate {
+    Gate::decide(walked.phase, &walked.rule, &walked.judgements, 0, findings)
+}
+
 #[test]
 fn a_gate_follows_from_the_findings_and_the_questions_that_stayed_open() {
     let (mut run, _) = stored();
     for walked in &run.phases {
-        let gate = Gate::decide(walked.phase, &walked.judgements, 0, &run.findings);
+        let gate = decided(walked, &run.findings);
         assert_eq!(gate, walked.gate, "{}", walked.phase);
     }
     run.findings.clear();
-    let words: Vec<&str> = run
-        .phases
-        .iter()
-        .map(|walked| Gate::decide(walked.phase, &walked.judgements, 0, &run.findings).word())
-        .collect();
+    let words: Vec<&str> =
+        run.phases.iter().map(|walked| decided(walked, &run.findings).word()).collect();
     assert_eq!(words, ["open", "open", "open", "not decidable"]);
 }
 
@@ -220,24 +221,25 @@ fn structure(markdown: &str) -> Vec<String> {
     found
 }
 
-fn means_nothing_but_itself(text: &str) -> Result<(), TestCaseError> {
+/// Structure of the Markdown and number of elements of the page, with a text in every foreign place.
+fn shape_with(text: &str) -> (Vec<String>, usize) {
     let (run, evidence) = stored();
-    let with = |text: &str| {
-        let (run, evidence) = hostile::everywhere(&run, &evidence, text);
-        document(&run, &evidence)
-    };
-    let (harmless, hostile) = (with("x"), with(text));
-    let structures = [&harmless, &hostile].map(|document| structure(&rendered(document, "md")));
-    for (a, b) in structures[0].iter().zip(&structures[1]) {
-        prop_assert_eq!(a, b, "{:?} became markup", text);
+    let (run, evidence) = hostile::everywhere(&run, &evidence, text);
+    let document = document(&run, &evidence);
+    let html = rendered(&document, "html");
+    // A cell shows letters with a bar in them as words.
+    let codes = html.matches("<code>").count() + html.matches("</code>").count();
+    (structure(&rendered(&document, "md")), html.matches('<').count() - codes)
+}
+
+fn means_nothing_but_itself(text: &str) -> Result<(), TestCaseError> {
+    static HARMLESS: LazyLock<(Vec<String>, usize)> = LazyLock::new(|| shape_with("x"));
+    let (structure, elements) = shape_with(text);
+    for (expected, found) in HARMLESS.0.iter().zip(&structure) {
+        prop_assert_eq!(expected, found, "{:?} became markup", text);
     }
-    prop_assert_eq!(structures[0].len(), structures[1].len());
-    let tags = |document: &Document| {
-        let html = rendered(document, "html");
-        // A cell shows letters with a bar in them as words.
-        html.matches('<').count() - html.matches("<code>").count() - html.matches("</code>").count()
-    };
-    prop_assert_eq!(tags(&harmless), tags(&hostile), "{:?} became an element", text);
+    prop_assert_eq!(HARMLESS.0.len(), structure.len());
+    prop_assert_eq!(HARMLESS.1, elements, "{:?} became an element", text);
     Ok(())
 }
 
@@ -246,7 +248,7 @@ fn known_hostile_text_stays_text() {
     for text in hostile::KNOWN {
         means_nothing_but_itself(text).unwrap();
     }
-    means_nothing_but_itself(&"<b>*long*</b> ".repeat(80_000)).unwrap();
+    means_nothing_but_itself(&"<b>*long*</b> ".repeat(2_000)).unwrap();
 }
 
 proptest! {

@@ -20,6 +20,7 @@ use crate::{
         flow::Traffic,
         name::{DomainName, NodeName},
         node::Node,
+        phase::Phase,
         probe::Probe,
         service::{Port, Service, ServiceKind},
         verdict::Judgement,
@@ -227,7 +228,10 @@ impl Offer<'_> {
             ("observed", observed),
         ];
         Complaint {
-            severity: Severity::Major,
+            severity: match stage.phase {
+                Phase::Ipv6Only => Severity::Critical,
+                _ => Severity::Major,
+            },
             confidence: Confidence::High,
             depth: Depth::Read,
             ..reading::complaint(
@@ -250,10 +254,7 @@ mod tests {
             cause,
             fixture::{self, Network, domain},
         },
-        model::{
-            phase::Phase,
-            record::{Record, RecordData},
-        },
+        model::record::{Record, RecordData},
     };
 
     fn with_another_aaaa(text: &str, keep: bool) -> Network {

@@ -151,19 +151,13 @@ fn of_resolver(
         let reason = "no name server of the zone was heard either";
         return judge.blocked(asked.subject(), reason, evidence);
     }
-    match replies.iter().find(|(_, addresses)| addresses != planned) {
-        Some((id, _)) => {
-            let reason = "it passes on what the name server of the zone answers";
-            judge.blocked(asked.subject(), reason, [evidence, vec![*id]].concat())
-        }
-        None => {
-            let complaint = Complaint {
-                culprit: asked.answers(),
-                ..complaint(stage, asked, case, planned, found)
-            };
-            judge.fail(asked.subject(), evidence, complaint)
-        }
+    if let Some((id, _)) = replies.iter().find(|(_, addresses)| addresses != planned) {
+        let reason = "it passes on what the name server of the zone answers";
+        return judge.blocked(asked.subject(), reason, [evidence, vec![*id]].concat());
     }
+    let complaint =
+        Complaint { culprit: asked.answers(), ..complaint(stage, asked, case, planned, found) };
+    judge.fail(asked.subject(), evidence, complaint)
 }
 
 fn complaint(

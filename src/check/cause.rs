@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::model::{
-    finding::{Complaint, Finding, Symptom},
+    finding::{Complaint, Depth, Finding, Symptom},
     phase::Phase,
     verdict::Judgement,
 };
@@ -92,6 +92,17 @@ fn blames_the_same(cause: &Complaint, other: &Complaint) -> bool {
     cause.culprit == other.culprit && same_family
 }
 
+/// Whether a node that was found to stop one way to a port stands on another way to it: users of both meet the same
+/// trouble there, wherever they come from.
+fn stops_also(mine: &Complaint, other: &Complaint) -> bool {
+    let (a, b) = (&mine.scope, &other.scope);
+    mine.depth == Depth::Located
+        && other.depth <= Depth::Located
+        && a.packets == b.packets
+        && (a.family, &a.to, a.port) == (b.family, &b.to, b.port)
+        && mine.culprit.node.as_ref().is_some_and(|node| b.nodes.contains(node))
+}
+
 fn is_same(finding: &Finding, cause: &Cause<'_>) -> bool {
     finding.check == cause.judgement.check
         && finding.case == cause.complaint.case
@@ -101,7 +112,9 @@ fn is_same(finding: &Finding, cause: &Cause<'_>) -> bool {
 impl<'j> Cause<'j> {
     /// A deeper complaint explains what its scope covers; one of the same depth only if it blames the same.
     fn explains(&self, other: &Complaint) -> bool {
-        let covers = |mine: &Complaint| mine.depth > other.depth && mine.scope.covers(&other.scope);
+        let covers = |mine: &Complaint| {
+            mine.depth > other.depth && mine.scope.covers(&other.scope) || stops_also(mine, other)
+        };
         blames_the_same(self.complaint, other)
             || covers(self.complaint)
             || self.same_culprit.iter().any(|mine| covers(mine))
@@ -161,7 +174,7 @@ mod tests {
     use super::*;
     use crate::model::{
         family::Family,
-        finding::{Confidence, Culprit, Depth, Scope, Severity},
+        finding::{Confidence, Culprit, Scope, Severity},
         name::NodeName,
         verdict::Verdict,
     };

@@ -127,7 +127,7 @@ fn of_service(
             let complaint = complaint(stage, node, service, port, "early", early, held);
             let scope = sockets::scope(&node.name, port, Some(family));
             let severity = Severity::Minor;
-            judge.fail(subject(family), [id], Complaint { scope, severity, ..complaint })
+            judge.fail(subject(family), [id], Complaint { severity, scope, ..complaint })
         })
     });
     let judged: Vec<_> = judged.collect();

@@ -154,9 +154,10 @@ fn may_ask(stage: &Stage, from: &NodeName, address: IpAddr, number: u16) -> bool
 
 /// The zones of the plan without reverse zones.
 pub fn forward_zones(stage: &Stage) -> Vec<&Zone> {
+    let arpa: DomainName = "arpa".parse().expect("a constant that is a name");
     let mut zones = BTreeMap::new();
     for (_, staged) in stage.nodes.values().filter_map(|node| node.zones.as_ref()) {
-        for zone in staged.iter().filter(|zone| !zone.origin.as_str().ends_with(".arpa")) {
+        for zone in staged.iter().filter(|zone| !zone.origin.is_within(&arpa)) {
             zones.entry(zone.origin.clone()).or_insert(zone);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{ask, legs, service_reach::is_outside};
+use super::{ask, legs};
 use crate::{
     model::{
         evidence::Seen,
@@ -62,6 +62,11 @@ pub(super) fn sites(stage: &Stage) -> Vec<Site<'_>> {
         }
     }
     legs::sample(sites, MOST)
+}
+
+/// Whether a node looks at the sites from outside.
+pub(super) fn is_outside(node: &Node) -> bool {
+    node.role == Role::OutsideClient || node.site.is_none() && !node.role.serves()
 }
 
 /// Whether someone sits before the node and uses services.

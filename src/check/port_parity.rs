@@ -4,9 +4,9 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use super::{
     Case, Check, Text, UseCase, ask, legs,
+    pages::is_outside,
     reach::Leg,
     reading::{self, Judge},
-    service_reach::is_outside,
     sockets,
 };
 use crate::{

@@ -1,14 +1,8 @@
 //! `out.service-reach`: services are reached from the outside, at every address, in every planned family.
 
-use super::{Case, Check, Text, UseCase, legs, legs::Named, reading::Judge};
+use super::{Case, Check, Text, UseCase, legs, legs::Named, pages::is_outside, reading::Judge};
 use crate::{
-    model::{
-        evidence::Seen,
-        experiment::Experiment,
-        finding::Severity,
-        node::{Node, Role},
-        verdict::Judgement,
-    },
+    model::{evidence::Seen, experiment::Experiment, finding::Severity, verdict::Judgement},
     stage::Stage,
 };
 
@@ -66,12 +60,6 @@ impl Check for ServiceReach {
 
 fn subjects(stage: &Stage) -> Vec<Named> {
     legs::of_exchanges(stage, Severity::Critical, |from, to| is_outside(from) && to.site.is_some())
-}
-
-/// Whether a node looks at the sites from outside.
-pub(super) fn is_outside(node: &Node) -> bool {
-    node.site.is_none() && (node.role == Role::OutsideClient || !node.role.serves())
-        || node.role == Role::OutsideClient
 }
 
 #[cfg(test)]

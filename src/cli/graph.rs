@@ -23,7 +23,10 @@ impl Args {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
         let (_, testbed) = self.testbed.load()?;
         let phase = self.phase.as_deref().map(source::phase).transpose()?;
-        let svg = figure::topology::svg(&testbed, phase);
+        let svg = match phase {
+            Some(phase) => figure::topology::svg(&testbed, Some(phase)),
+            None => figure::topology::multiples(&testbed),
+        };
         match &self.output {
             None => print(&svg),
             Some(path) => {

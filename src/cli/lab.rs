@@ -102,6 +102,7 @@ async fn walk_in(
         checks: &task.checks,
         gates: &task.gates,
         faults: &task.faults,
+        at_once: at_once(inside, &task.testbed),
         retest: &retest,
     };
     let tell = |event: walk::Event<'_>| progress.tell(&event);
@@ -112,6 +113,16 @@ async fn walk_in(
     report::write(directory.path(), &stored.run, &stored.evidence)?;
     report::write_sums(directory.path())?;
     Ok(run)
+}
+
+/// How many questions the limit of open files bears. A question holds a socket or two, a tap three, a node four, and
+/// services theirs; half of what is left stays in reserve.
+pub(super) fn at_once(inside: Inside, testbed: &Testbed) -> usize {
+    const LEAST: usize = 32;
+    const MOST: usize = 1024;
+    let limit = usize::try_from(inside.open_files).unwrap_or(usize::MAX);
+    let standing = 4 * testbed.nodes.len() + 40 * testbed.segments.len() + 100;
+    (limit.saturating_sub(standing) / 4).clamp(LEAST, MOST)
 }
 
 /// Makes the run directory and keeps the inputs in it.

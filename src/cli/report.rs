@@ -35,13 +35,20 @@ impl Args {
     }
 }
 
-/// Writes the report in every format and says where.
+/// Writes the report in every format, and the figures that the Markdown refers to, and says where.
 pub(super) fn write(
     folder: &Path,
     run: &Run,
     evidence: &[Evidence],
 ) -> Result<Vec<PathBuf>, RecordError> {
     let document = report::document(run, evidence, &Catalogue::of_this_program());
+    for figure in document.figures() {
+        let path = folder.join(&figure.file);
+        let below = path.parent().unwrap_or(folder);
+        std::fs::create_dir_all(below)
+            .map_err(|source| RecordError::Write { path: below.to_owned(), source })?;
+        record::write_whole(&path, figure.svg.as_bytes())?;
+    }
     let written = FORMATS.iter().map(|format| {
         let path = folder.join("report").with_extension(format.extension());
         record::write_whole(&path, format.render(&document).as_bytes())?;

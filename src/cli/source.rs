@@ -98,9 +98,13 @@ impl TestbedArgs {
 }
 
 /// Diagnostics as people read them: with colour on a terminal unless `NO_COLOR` is set.
-pub(super) fn shown(errors: &Diagnostics) -> Failure {
+fn drawn(found: &Diagnostics) -> String {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    Failure::Diagnostics(if colour { errors.styled() } else { errors.to_string() })
+    if colour { found.styled() } else { found.to_string() }
+}
+
+fn shown(errors: &Diagnostics) -> Failure {
+    Failure::Diagnostics(drawn(errors))
 }
 
 /// Reads fault files.

@@ -32,7 +32,8 @@ pub(super) fn stand(task: &Task, detached: bool) -> Result<(), Failure> {
         let stage = Stage::new(&task.testbed, task.phases[0]);
         let driver = Netns::build(&stage, clock.origin())?;
         driver.lab().publish()?;
-        let mut standing = Standing { task, clock, driver, stage: None, evidence: 0 };
+        let at_once = lab::at_once(inside, &task.testbed);
+        let mut standing = Standing { task, at_once, clock, driver, stage: None, evidence: 0 };
         let say = |line: String| drop(writeln!(std::io::stderr(), "{line}"));
         standing.go_to(task.phases[0], &mut directory, &say).await.map_err(Failure::Sentence)?;
         let socket = short_path(directory.path())?.join(SOCKET);
@@ -61,6 +62,7 @@ fn leave_terminal(directory: &RunDirectory) -> Result<(), Failure> {
 
 struct Standing<'t> {
     task: &'t Task,
+    at_once: usize,
     clock: Clock,
     driver: Netns,
     stage: Option<Stage>,
@@ -170,7 +172,7 @@ impl Standing<'_> {
             self.driver.mend(stage).await?;
         }
         let stage = Stage::new(&self.task.testbed, phase);
-        let tell = |event: Event<'_>| drop(line(&event).map(say));
+        let tell = |event: Event<'_>| line(&event).into_iter().for_each(say);
         let retest = retest(self.task);
         let order = self.order(&[], &retest);
         let visit = self.visit(&order, &stage, &tell);
@@ -193,7 +195,7 @@ impl Standing<'_> {
         let checks = source::checks(only)
             .map_err(|_| "one of the checks is not known to the lab".to_owned())?;
         let stage = self.stage()?;
-        let tell = |event: Event<'_>| drop(line(&event).map(say));
+        let tell = |event: Event<'_>| line(&event).into_iter().for_each(say);
         let retest = retest(self.task);
         let order = self.order(&checks, &retest);
         let examined = self.visit(&order, stage, &tell).examine(directory).await.map_err(said)?;
@@ -217,6 +219,7 @@ impl Standing<'_> {
             checks,
             gates: &task.gates,
             faults: &task.faults,
+            at_once: self.at_once,
             retest,
         }
     }

@@ -52,7 +52,7 @@ fn page(status: &control::Status) -> String {
         [] => page.push_str("The kernel's state is as planned.\n"),
         differences => {
             let _ = writeln!(page, "{} differences to the plan:", differences.len());
-            differences.iter().for_each(|difference| drop(writeln!(page, "  {difference}")));
+            page.extend(differences.iter().map(|difference| format!("  {difference}\n")));
         }
     }
     page

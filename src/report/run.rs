@@ -93,6 +93,9 @@ pub struct PhaseRun {
     pub evidence: u32,
     /// Every check's verdict on every subject.
     pub judgements: Vec<Judgement>,
+    /// What must hold to leave the phase.
+    #[serde(default)]
+    pub rule: Rule,
     /// Whether the phase may be left for the next one.
     pub gate: Gate,
 }
@@ -100,6 +103,7 @@ pub struct PhaseRun {
 impl PhaseRun {
     /// Decides whether the phase may be left, by the rule of the phase and the findings of the whole run.
     pub fn decide_gate(&mut self, rule: &Rule, findings: &[Finding]) {
+        self.rule = rule.clone();
         self.gate =
             Gate::decide(self.phase, rule, &self.judgements, self.deviations.len(), findings);
     }

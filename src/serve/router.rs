@@ -1,10 +1,11 @@
 //! A router that announces itself on a link (RFC 4861 section 6.2): unasked from time to time, and to whoever solicits.
 
 use std::{
-    collections::hash_map::RandomState,
+    collections::{BTreeSet, hash_map::RandomState},
     fs::File,
     hash::{BuildHasher, Hasher},
     io::{self, IoSlice, IoSliceMut, Read, Seek},
+    mem,
     net::{Ipv6Addr, SocketAddrV6},
     ops::RangeInclusive,
     os::fd::{AsRawFd, RawFd},
@@ -87,48 +88,93 @@ impl Drop for Router {
 }
 
 async fn announce(link: Link, mut said: watch::Receiver<Announcement>) {
-    let mut sent = 0;
-    let mut last: Option<Instant> = None;
-    let mut next = Instant::now();
+    let mut schedule = Schedule::begin(Instant::now());
     loop {
         tokio::select! {
             changed = said.changed() => {
                 if changed.is_err() {
-                    let farewell = Announcement { lifetime_s: 0, ..said.borrow().clone() };
-                    // Without an address there is nobody who could have heard of this router.
-                    let _ = link.send(&farewell, ALL_NODES).await;
-                    return;
+                    let announcement = said.borrow().clone();
+                    return farewell(&link, announcement).await;
                 }
-                sent = 0;
-                next = earliest(last);
+                schedule.begin_anew(Instant::now());
             }
-            () = sleep_until(next) => {
-                let octets = said.borrow().clone();
-                if link.send(&octets, ALL_NODES).await.is_ok() {
-                    sent += 1;
-                    last = Some(Instant::now());
-                    next = Instant::now() + interval(sent);
-                } else {
-                    next = Instant::now() + LOOK;
+            () = sleep_until(schedule.next) => {
+                let announcement = said.borrow().clone();
+                let sent = link.send(&announcement, ALL_NODES).await.is_ok();
+                schedule.note(Instant::now(), sent);
+            }
+            () = sleep_until(schedule.reply), if !schedule.asked.is_empty() => {
+                let announcement = said.borrow().clone();
+                for host in mem::take(&mut schedule.asked) {
+                    // A host that cannot be answered will ask again (RFC 4861 section 6.3.7).
+                    let _ = link.send(&announcement, host).await;
                 }
             }
             host = link.solicited() => match host {
-                Ok(host) if host.is_unspecified() => next = next.min(earliest(last)),
-                Ok(host) => {
-                    sleep(random_up_to(LONGEST_PAUSE)).await;
-                    let octets = said.borrow().clone();
-                    // A host that cannot be answered will ask again (RFC 4861 section 6.3.7).
-                    let _ = link.send(&octets, host).await;
-                }
+                Ok(host) => schedule.take(Instant::now(), host),
                 Err(_) => sleep(LOOK).await,
             }
         }
     }
 }
 
-/// When the next advertisement to all nodes may be sent.
-fn earliest(last: Option<Instant>) -> Instant {
-    last.map_or_else(Instant::now, |last| (last + LEAST_DELAY).max(Instant::now()))
+/// Says that this is no default router any more. Without an address there is nobody who could have heard of it.
+async fn farewell(link: &Link, announcement: Announcement) {
+    let last = Announcement { lifetime_s: 0, ..announcement };
+    let _ = link.send(&last, ALL_NODES).await;
+}
+
+/// When something is to be sent, and to whom.
+struct Schedule {
+    /// Advertisements to all nodes since the announcement last changed.
+    sent: u32,
+    /// When the last of them was sent.
+    last: Option<Instant>,
+    /// When the next one is due.
+    next: Instant,
+    /// Hosts that have solicited and wait for their answer.
+    asked: BTreeSet<Ipv6Addr>,
+    /// When they get it.
+    reply: Instant,
+}
+
+impl Schedule {
+    fn begin(now: Instant) -> Self {
+        Self { sent: 0, last: None, next: now, asked: BTreeSet::new(), reply: now }
+    }
+
+    fn begin_anew(&mut self, now: Instant) {
+        self.sent = 0;
+        self.next = self.earliest(now);
+    }
+
+    /// When the next advertisement to all nodes may be sent.
+    fn earliest(&self, now: Instant) -> Instant {
+        self.last.map_or(now, |last| now.max(last + LEAST_DELAY))
+    }
+
+    /// An advertisement was due, and was sent or could not be.
+    fn note(&mut self, now: Instant, sent: bool) {
+        if sent {
+            self.sent += 1;
+            self.last = Some(now);
+            self.next = now + interval(self.sent);
+        } else {
+            self.next = now + LOOK;
+        }
+    }
+
+    /// A host has solicited. One without an address can only be answered together with all others.
+    fn take(&mut self, now: Instant, host: Ipv6Addr) {
+        if host.is_unspecified() {
+            self.next = self.next.min(self.earliest(now));
+            return;
+        }
+        if self.asked.is_empty() {
+            self.reply = now + random_up_to(LONGEST_PAUSE);
+        }
+        self.asked.insert(host);
+    }
 }
 
 fn interval(sent: u32) -> Duration {
@@ -274,6 +320,24 @@ mod tests {
         assert_eq!(usable_link_local(text, "eth0"), None);
         assert_eq!(usable_link_local(text, "eth1"), Some("fe80::2".parse().unwrap()));
         assert_eq!(usable_link_local(text, "eth2"), None);
+    }
+
+    #[test]
+    fn all_nodes_are_told_no_more_than_every_three_seconds() {
+        let began = Instant::now();
+        let mut schedule = Schedule::begin(began);
+        schedule.note(began, false);
+        assert_eq!(schedule.next, began + LOOK, "not yet possible: soon again");
+        schedule.note(began, true);
+        schedule.take(began, Ipv6Addr::UNSPECIFIED);
+        assert_eq!(schedule.next, began + LEAST_DELAY);
+        schedule.begin_anew(began + LOOK);
+        assert_eq!(schedule.next, began + LEAST_DELAY);
+        for host in 1..=1_000_u128 {
+            schedule.take(began, Ipv6Addr::from(host));
+        }
+        assert!(schedule.reply <= began + LONGEST_PAUSE, "hosts together wait no longer than one");
+        assert_eq!(schedule.asked.len(), 1_000);
     }
 
     #[test]

@@ -23,12 +23,8 @@ use crate::{
     record::Clock,
 };
 
-/// How many questions are under way at once: enough that the waits overlap, few enough for the limit of open files of
-/// an ordinary user (1024).
-const AT_ONCE: usize = 192;
-
-/// Experiments that have the lab to themselves are carried out one after another; of the others this many at once.
-const EXPERIMENTS_AT_ONCE: usize = 256;
+/// Experiments that have the lab to themselves are carried out one after another; of the others so many at once.
+const EXPERIMENTS_AT_ONCE: usize = 1024;
 
 /// Carries out experiments in one phase.
 pub(super) struct Asking<'a> {
@@ -55,6 +51,7 @@ impl<'a> Asking<'a> {
     /// `first` is the number of pieces of evidence that the run holds already; `tell` is called with the number of
     /// probes answered and asked.
     pub(super) fn new(
+        at_once: usize,
         driver: &'a dyn Driver,
         phase: Phase,
         clock: Clock,
@@ -65,7 +62,7 @@ impl<'a> Asking<'a> {
             driver,
             phase,
             clock,
-            places: Semaphore::new(AT_ONCE),
+            places: Semaphore::new(at_once),
             asked: HashSet::new(),
             tapped: HashSet::new(),
             next: AtomicUsize::new(first as usize + 1),

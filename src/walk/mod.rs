@@ -32,6 +32,8 @@ pub struct Order<'o> {
     pub gates: &'o BTreeMap<Phase, Gate>,
     /// The faults that are planted.
     pub faults: &'o [Fault],
+    /// How many questions may be under way at once: as many as the limit of open files bears.
+    pub at_once: usize,
     /// The command that tests a check again in a phase.
     pub retest: &'o (dyn Fn(&str, Phase) -> String + Sync),
 }

@@ -8,6 +8,7 @@ use crate::{
         evidence::{Evidence, Seen},
         experiment::Experiment,
         fault::Fault,
+        gate::Gate as Rule,
         phase::Phase,
         verdict::Judgement,
     },
@@ -120,6 +121,7 @@ impl Visit<'_> {
             taps: count(examined.taps),
             evidence: count(examined.probes + examined.taps),
             judgements: examined.judgements,
+            rule: Rule::default(),
             gate: Gate::unfinished(),
         })
     }
@@ -180,7 +182,14 @@ impl Visit<'_> {
     ) -> Result<Vec<Evidence>, Stopped> {
         let tell = |answered, of| (self.tell)(Event::Asking { answered, of });
         let (phase, clock) = (self.stage.phase, self.clock);
-        let mut asking = asking::Asking::new(self.driver, phase, clock, self.first_evidence, &tell);
+        let mut asking = asking::Asking::new(
+            self.order.at_once,
+            self.driver,
+            phase,
+            clock,
+            self.first_evidence,
+            &tell,
+        );
         let mut experiments = self.experiments();
         let watching = asking.watch(&experiments).await;
         let mut evidence = Vec::new();

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Deviation, Difference, PATIENCE, change,
-    driver::Netns, node::Node, sabotage::Traces,
+    Deviation, Difference, PATIENCE, change, driver::Netns, node::Node, sabotage::Traces,
     solicit::solicit, stranger::Stranger,
 };
 use crate::{

@@ -9,6 +9,7 @@ use crate::{
     check::UseCase,
     model::{
         finding::{Finding, Severity},
+        gate::Gate as Rule,
         phase::Phase,
         verdict::Verdict,
     },
@@ -115,17 +116,39 @@ fn conclusions(page: &mut Page, source: Source<'_>) {
         ),
     ]);
     let rows = Phase::ALL.into_iter().map(|phase| match source.run.walked(phase) {
-        None => [words(phase.to_string()), words("not walked"), words("Nothing is known of it.")],
-        Some(walked) => {
-            [words(phase.to_string()), vec![phrase::gate(&walked.gate)], why(&walked.gate)]
-        }
+        None => [
+            words(phase.to_string()),
+            words("not walked"),
+            words("not stated"),
+            words("Nothing is known of it."),
+        ],
+        Some(walked) => [
+            words(phase.to_string()),
+            vec![phrase::gate(&walked.gate)],
+            rule(&walked.rule),
+            why(&walked.gate),
+        ],
     });
-    page.table("gates", "Gates", ["Phase", "Gate", "Decided by"], rows.collect());
+    page.table("gates", "Gates", ["Phase", "Gate", "Rule", "Decided by"], rows.collect());
+}
+
+/// What must hold to leave a phase.
+fn rule(rule: &Rule) -> Line {
+    let mut line = words(match rule.at_most {
+        None => "No finding may stay open".to_owned(),
+        Some(worst) => format!("Findings up to {worst} may stay open"),
+    });
+    if !rule.require.is_empty() {
+        line.push(Inline::text("; must pass: "));
+        line.extend(phrase::joined(rule.require.iter().map(phrase::code)));
+    }
+    line.push(Inline::text("."));
+    line
 }
 
 fn why(gate: &Gate) -> Line {
     match gate {
-        Gate::Open => words("No finding stands against it, and no question stayed open."),
+        Gate::Open => words("No finding stands against it, and no required question stayed open."),
         Gate::Closed { findings } => {
             let mut line = words("Findings against it: ");
             line.extend(phrase::findings(findings));

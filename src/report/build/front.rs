@@ -173,11 +173,12 @@ fn how_to_read(page: &mut Page) {
          Annex A shows it, and the file evidence.jsonl holds all of it.",
     );
     page.words(
-        "Each phase ends with a gate. A finding closes the gate of a phase in which it was observed \
-         if it is critical or major, or if it does not hurt yet but will in the very next phase. \
-         Without such a finding, questions that stayed open, or a lab whose state could not be \
-         verified, make the gate not decidable. Otherwise it is open. Times are UTC or seconds from \
-         the start of the run.",
+        "Each phase ends with a gate, and a rule says how bad a finding may stay open there and which \
+         checks must pass; section 3 gives the rules. A finding closes the gate of a phase in which it \
+         was observed if it is worse than the rule allows, if it spoils a check that the rule requires, \
+         or if it does not hurt yet but will in the very next phase. Without such a finding, an open \
+         question of a required check, or a lab whose state could not be verified, makes the gate not \
+         decidable. Otherwise it is open. Times are UTC or seconds from the start of the run.",
     );
 }
 

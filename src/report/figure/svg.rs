@@ -132,6 +132,11 @@ impl Svg {
         self.0.push_str("</g>\n");
     }
 
+    /// Another picture, at a place in this one.
+    pub(super) fn inset(&mut self, (x, y): (u32, u32), picture: &str) {
+        let _ = write!(self.0, "<g transform=\"translate({x} {y})\">\n{picture}</g>\n");
+    }
+
     /// A pattern to fill with.
     pub(super) fn hatching(&mut self, id: &str, colour: &str) {
         let _ = writeln!(

@@ -33,6 +33,20 @@ pub fn svg(testbed: &Testbed, phase: Option<Phase>) -> String {
     Picture::new(testbed, phase).draw()
 }
 
+/// The picture in each phase, two by two, in the order of the walk.
+pub fn multiples(testbed: &Testbed) -> String {
+    let pictures = Phase::ALL.map(|phase| Picture::new(testbed, Some(phase)));
+    let (width, height) = (pictures[0].width + MARGIN, pictures[0].height() + MARGIN);
+    let description = "Four pictures of the same testbed, one for each phase.";
+    let title = format!("{}: the four phases", testbed.title);
+    let mut svg = Svg::new("topology", 2 * width, 2 * height, &title, description);
+    let places = [(0, 0), (width, 0), (0, height), (width, height)];
+    for (place, picture) in places.into_iter().zip(&pictures) {
+        svg.inset(place, &picture.draw());
+    }
+    svg.finish()
+}
+
 /// What the picture says, in words.
 pub fn description(testbed: &Testbed, phase: Option<Phase>) -> String {
     let mut words = String::new();
@@ -87,9 +101,8 @@ impl<'t> Picture<'t> {
             Some(phase) => format!("{}: {phase}", self.testbed.title),
             None => format!("{}: all phases", self.testbed.title),
         };
-        let foot = self.heights.last().copied().unwrap_or(MARGIN);
         let description = description(self.testbed, self.phase);
-        let mut svg = Svg::new(&id, self.width, foot + LEGEND, &title, &description);
+        let mut svg = Svg::new(&id, self.width, self.height(), &title, &description);
         svg.words((MARGIN, 18), Type::bold(14), ink::WORDS, &title);
         self.lanes(&mut svg);
         for row in 0..self.layout.rows.len() {
@@ -101,8 +114,12 @@ impl<'t> Picture<'t> {
         for boxed in &self.layout.boxes {
             self.boxed(&mut svg, boxed);
         }
-        self.legend(&mut svg, foot);
+        self.legend(&mut svg, self.height() - LEGEND);
         svg.finish()
+    }
+
+    fn height(&self) -> u32 {
+        self.heights.last().copied().unwrap_or(MARGIN) + LEGEND
     }
 
     /// The grounds of the sites.
