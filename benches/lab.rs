@@ -86,7 +86,9 @@ fn our_round(stage: &Stage) -> Round {
         let begin = Instant::now();
         let done = runtime.block_on(join_all(changes.iter().map(|(name, c)| lab.apply(name, c))));
         let took = begin.elapsed().as_secs_f64();
-        done.into_iter().for_each(|done| done.expect("what the stage says can be done"));
+        for one in done {
+            one.expect("what the stage says can be done");
+        }
         took
     };
     let on = all(go_live);

@@ -6,17 +6,29 @@ mod support;
 use std::{
     net::{IpAddr, UdpSocket},
     path::Path,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use sixwalk::{
-    lab::netns::{Deviation, Difference, NetnsLab, PATIENCE, Reason},
-    model::{family::Family, name::NodeName, phase::Phase, step::Change},
+    lab::{
+        Driver,
+        netns::{Deviation, Difference, Netns, NetnsLab, PATIENCE, Reason},
+    },
+    model::{
+        family::Family,
+        fault::Sabotage,
+        mac::Mac,
+        name::NodeName,
+        phase::Phase,
+        policy::{Action, Hook, Rule},
+        step::Change,
+        tap::{Tap, Watch},
+    },
     stage::Stage,
 };
 use support::{
     inside_sandbox,
-    testbeds::{drop_family, go_live, leaves, name, stage, two_routers},
+    testbeds::{drop_family, go_live, leaves, name, stage, two_routers, with_slaac},
 };
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -227,5 +239,128 @@ fn the_time_is_over_for_who_never_settles() {
         let words: Vec<_> = settled.unsettled.iter().map(ToString::to_string).collect();
         assert_eq!(words.len(), 3, "{words:?}");
         assert!(words[0].starts_with("node `hub`: fe80::"), "{words:?}");
+    });
+}
+
+/// Every fault of the kernel on a lab where `alice` listens to routers. Each shows as these differences, and is gone after
+/// mending.
+#[test]
+fn planted_faults_show_and_are_mended() {
+    if !inside_sandbox("planted_faults_show_and_are_mended") {
+        return;
+    }
+    let alice = || name("alice");
+    let eth0 = || name("eth0");
+    let net = |text: &str| text.parse().expect("a prefix");
+    let drop_all = Rule { label: "planted".to_owned(), matches: Vec::new(), action: Action::Drop };
+    let cases: Vec<(Sabotage, &[&str])> = vec![
+        (
+            Sabotage::AddAddress { node: alice(), interface: eth0(), net: net("192.0.2.9/24") },
+            &["`eth0` has 192.0.2.9/24"],
+        ),
+        (
+            Sabotage::RemoveAddress {
+                node: name("ra"),
+                interface: eth0(),
+                net: net("2001:db8:1::1/64"),
+            },
+            &["2001:db8:1::1/64 is missing"],
+        ),
+        (
+            Sabotage::RemoveRoute { node: name("rb"), to: net("2001:db8:1::/64") },
+            &["the route to 2001:db8:1::/64 via 2001:db8:9::1 is missing"],
+        ),
+        (
+            Sabotage::AddRoute {
+                node: name("ra"),
+                to: net("198.51.100.0/24"),
+                via: "10.9.0.2".parse().expect("an address"),
+            },
+            &["there is a route to 198.51.100.0/24 via 10.9.0.2"],
+        ),
+        (
+            Sabotage::SetMtu { node: name("srv"), interface: eth0(), mtu: 1200 },
+            &["has MTU 1200", "2001:db8:2::50/64 is missing", "fe80::"],
+        ),
+        (
+            Sabotage::SetSwitch {
+                node: alice(),
+                name: "net.ipv6.conf.eth0.disable_ipv6".to_owned(),
+                value: "1".to_owned(),
+            },
+            &["disable_ipv6 is 1", "2001:db8:1:0:51:ff:fe00:0/64 is missing"],
+        ),
+        (
+            Sabotage::AddRule { node: name("ra"), hook: Hook::Forward, rule: drop_all },
+            &["its filter is not as planned"],
+        ),
+        (
+            Sabotage::RogueRouter {
+                segment: name("left"),
+                mac: Mac([2, 0xbad_u16.to_be_bytes()[0], 0xbad_u16.to_be_bytes()[1], 0, 0, 1]),
+                prefix: net("2001:db8:bad::/64"),
+                lifetime_s: 1800,
+            },
+            &["`eth0` has 2001:db8:bad:0:51"],
+        ),
+    ];
+    runtime().block_on(async {
+        let testbed = with_slaac();
+        let dual = stage(&testbed, Phase::DualStack);
+        let lab = Netns::build(&dual, Instant::now()).expect("a lab");
+        for (node, staged) in &dual.nodes {
+            lab.change(node, &go_live(staged)).await.expect("what the stage says can be done");
+        }
+        let settled = lab.settle(&dual).await;
+        assert_eq!(settled.unsettled, [""; 0]);
+        assert_eq!(lab.verify(&dual).await, [""; 0]);
+        for (fault, signs) in cases {
+            lab.sabotage(&fault).await.expect("planted");
+            for sign in signs {
+                let deadline = Instant::now() + Duration::from_secs(5);
+                loop {
+                    let said = lab.verify(&dual).await;
+                    if said.iter().any(|line| line.contains(sign)) {
+                        break;
+                    }
+                    assert!(Instant::now() < deadline, "{fault:?}: no `{sign}` in {said:#?}");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+            let mended = lab.mend(&dual).await;
+            assert_eq!(mended, Ok(()), "{fault:?}");
+            assert_eq!(lab.verify(&dual).await, [""; 0], "after {fault:?}");
+        }
+    });
+}
+
+/// A forgotten device is heard on the link, and no more after mending; a router that was never asked is not.
+#[test]
+fn a_bridge_is_silent_and_a_talker_is_heard() {
+    if !inside_sandbox("a_bridge_is_silent_and_a_talker_is_heard") {
+        return;
+    }
+    runtime().block_on(async {
+        let testbed = two_routers();
+        let v6 = stage(&testbed, Phase::Ipv6Only);
+        let lab = Netns::build(&v6, Instant::now()).expect("a lab");
+        let watch = Watch::Ethertypes(vec![0x0800, 0x0806, 0x86dd]);
+        let tap = Tap { segment: name("left"), watch, label: String::new() };
+        let open = lab.tap(&tap).await.expect("a tap");
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let silent = open.close().await;
+        assert!(silent.is_trustworthy(), "{silent:?}");
+        assert_eq!(silent.frames, 0, "a lab with nothing live says nothing: {silent:?}");
+        let talk = Sabotage::Talk {
+            node: name("bob"),
+            interface: name("eth0"),
+            family: Family::V4,
+            to: "10.1.0.1".parse().expect("an address"),
+        };
+        let open = lab.tap(&tap).await.expect("a tap");
+        lab.sabotage(&talk).await.expect("planted");
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let heard = open.close().await;
+        assert!(heard.by_ethertype["0800"] >= 2 && heard.by_ethertype["0806"] >= 2, "{heard:?}");
     });
 }

@@ -115,8 +115,8 @@ impl Netns {
             if let (Change::UseResolvers { servers }, Some(occupant)) =
                 (change, self.occupants.get(node))
             {
-                *occupant.resolvers.lock().unwrap_or_else(PoisonError::into_inner) =
-                    servers.clone();
+                let mut known = occupant.resolvers.lock().unwrap_or_else(PoisonError::into_inner);
+                known.clone_from(servers);
             }
         }
     }
