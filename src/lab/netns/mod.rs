@@ -57,7 +57,8 @@ pub struct NetnsLab {
     nodes: BTreeMap<NodeName, Arc<Node>>,
     wires: BTreeMap<SegmentName, Wire>,
     folders: PathBuf,
-    /// The kernel makes changes to links and addresses under one lock: more threads than two would only wait for it.
+    /// The kernel makes changes to links and addresses under one lock, and the switch of IPv6 spins while another thread has
+    /// it: so one node is changed at a time.
     at_once: Semaphore,
 }
 
@@ -66,7 +67,7 @@ impl NetnsLab {
     /// comes by changes. `folders` is where the folders of nodes go, usually `folder::FOLDERS`.
     pub fn build(stage: &Stage, folders: &Path) -> Result<Self, BuildError> {
         let build::Built { nodes, wires } = build::build(&stage.testbed)?;
-        Ok(Self { nodes, wires, folders: folders.to_owned(), at_once: Semaphore::new(2) })
+        Ok(Self { nodes, wires, folders: folders.to_owned(), at_once: Semaphore::new(1) })
     }
 
     /// A node.
