@@ -33,7 +33,8 @@ impl Args {
         if let Some(node) = &self.node
             && !testbed.nodes.contains_key(node.as_str())
         {
-            return Err(Failure::Sentence(format!("the testbed has no node `{node}`")));
+            let known = testbed.nodes.keys().map(|name| name.as_str());
+            return Err(Failure::Sentence(source::unknown_node(node, known)));
         }
         let mut before = None;
         let mut plans = Vec::new();

@@ -25,7 +25,7 @@ use crate::{
 
 /// Builds the lab, says on stdout where it is, and answers until it is told to end.
 pub(super) fn stand(task: &Task, detached: bool) -> Result<(), Failure> {
-    lab::inside(|inside| async move {
+    lab::inside(|inside, mut stop| async move {
         let clock = Clock::start();
         let mut directory = lab::begin(task, clock)?;
         directory.write_run(&lab::blank(task, inside, clock))?;
@@ -38,17 +38,26 @@ pub(super) fn stand(task: &Task, detached: bool) -> Result<(), Failure> {
         standing.go_to(task.phases[0], &mut directory, &say).await.map_err(Failure::Sentence)?;
         let socket = short_path(directory.path())?.join(SOCKET);
         let listener = UnixListener::bind(&socket)?;
-        super::print(&format!("{}\n", directory.path().display()))?;
+        say_where(&directory)?;
         if detached {
             leave_terminal(&directory)?;
         }
-        let mut stop = lab::stop_on_signal()?;
         let result = tokio::select! {
             result = standing.answer_all(&listener, &mut directory) => result,
             _ = stop.wait_for(|stop| *stop) => Ok(()),
         };
-        std::fs::remove_file(&socket)?;
+        // It has no use any more; if the run directory is gone, it went with it.
+        let _ = std::fs::remove_file(&socket);
         result
+    })
+}
+
+/// Says on stdout where the lab is. Nobody could find a lab whose starter has gone away meanwhile, so that is an error.
+fn say_where(directory: &RunDirectory) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let said = writeln!(out, "{}", directory.path().display()).and_then(|()| out.flush());
+    said.map_err(|error| {
+        Failure::Sentence(format!("nobody waits for the lab any more ({error}), so it has ended"))
     })
 }
 
@@ -223,6 +232,7 @@ impl Standing<'_> {
             checks,
             gates: &task.gates,
             faults: &task.faults,
+            capture: false,
             at_once: self.at_once,
             retest,
         }
@@ -267,6 +277,8 @@ fn line(event: &Event<'_>) -> Option<String> {
         Event::Verified { deviations } => {
             Some(format!("{} differences to the plan", deviations.len()))
         }
-        Event::Entering { .. } | Event::Asking { .. } | Event::Left { .. } => None,
+        Event::Entering { .. } | Event::Stopping | Event::Asking { .. } | Event::Left { .. } => {
+            None
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 pub mod netns;
 
-use std::{fmt, future::Future, pin::Pin};
+use std::{fmt, future::Future, path::Path, pin::Pin};
 
 use crate::{
     model::{
@@ -76,8 +76,13 @@ pub trait Driver: Send + Sync {
     /// Puts a question. Never fails: what cannot be asked is an answer that says so.
     fn ask<'a>(&'a self, probe: &'a Probe) -> Soon<'a, Answer>;
 
-    /// Opens a tap and proves it alive with a canary; an error is a sentence.
-    fn tap<'a>(&'a self, tap: &'a Tap) -> Soon<'a, Result<Box<dyn OpenTap>, String>>;
+    /// Opens a tap and proves it alive with a canary; an error is a sentence. With a path, the frames that count are also
+    /// written there as pcapng.
+    fn tap<'a>(
+        &'a self,
+        tap: &'a Tap,
+        capture: Option<&'a Path>,
+    ) -> Soon<'a, Result<Box<dyn OpenTap>, String>>;
 
     /// Waits until nothing in the kernel is under way that the stage asks for: duplicate address detection, addresses
     /// and default routes from Router Advertisements.

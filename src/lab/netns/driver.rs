@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
@@ -128,7 +129,7 @@ impl Netns {
         self.asker.ask(&occupant.vantage(), &probe.question).await
     }
 
-    async fn listen(&self, tap: &Tap) -> Result<Box<dyn OpenTap>, String> {
+    async fn listen(&self, tap: &Tap, capture: Option<&Path>) -> Result<Box<dyn OpenTap>, String> {
         let wire = self
             .lab
             .wire(&tap.segment)
@@ -139,7 +140,7 @@ impl Netns {
             namespace: self.occupants[node].node.namespace.clone(),
             interface: interface.to_string(),
         };
-        let live = tap::open_tap(&wire.namespace, tap, self.origin, &canary, None).await?;
+        let live = tap::open_tap(&wire.namespace, tap, self.origin, &canary, capture).await?;
         Ok(Box::new(LiveTap(live)))
     }
 
@@ -188,8 +189,12 @@ impl Driver for Netns {
         Box::pin(self.put(probe))
     }
 
-    fn tap<'a>(&'a self, tap: &'a Tap) -> Soon<'a, Result<Box<dyn OpenTap>, String>> {
-        Box::pin(self.listen(tap))
+    fn tap<'a>(
+        &'a self,
+        tap: &'a Tap,
+        capture: Option<&'a Path>,
+    ) -> Soon<'a, Result<Box<dyn OpenTap>, String>> {
+        Box::pin(self.listen(tap, capture))
     }
 
     fn settle<'a>(&'a self, stage: &'a Stage) -> Soon<'a, Settled> {
