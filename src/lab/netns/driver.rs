@@ -330,9 +330,7 @@ impl Host for Occupant {
     }
 
     fn service_at(&self, transport: Transport, local: SocketAddr) -> Option<ServiceName> {
-        let sockets = self.services.sockets();
-        let found = sockets.into_iter().find(|(t, at, _)| *t == transport && *at == local);
-        found.map(|(_, _, service)| service)
+        self.services.service_at(transport, local)
     }
 
     fn inspect(&self, aspect: Aspect) -> Soon<'_, Answer> {
