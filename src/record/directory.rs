@@ -145,7 +145,14 @@ pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), RecordError> {
         file.as_file().sync_data()?;
         file.persist(path).map_err(|error| error.error)
     });
-    written.map(drop).map_err(|source| RecordError::write(path, source))
+    written.map(drop).map_err(|error| RecordError::write(path, bare(error)))
+}
+
+/// What the kernel said, without the name of the file that was to take the place of the real one.
+fn bare(error: io::Error) -> io::Error {
+    let inner = error.get_ref().and_then(std::error::Error::source);
+    let inner = inner.and_then(|source| source.downcast_ref::<io::Error>());
+    inner.and_then(io::Error::raw_os_error).map_or(error, io::Error::from_raw_os_error)
 }
 
 fn unused(parent: &Path, stamp: &str) -> Result<PathBuf, RecordError> {
