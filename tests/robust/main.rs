@@ -6,7 +6,9 @@
 mod support;
 
 mod dice;
+#[path = "../support/machine.rs"]
 mod machine;
+#[path = "../support/program.rs"]
 mod program;
 
 mod backwards;
