@@ -8,13 +8,12 @@ use std::{
     sync::Arc,
 };
 
-use sha2::{Digest, Sha256};
-
 use super::Failure;
 use crate::{
     check::{CHECKS, Check},
     input::{self, Diagnostics},
     model::{fault::Fault, gate::Gate, phase::Phase, testbed::Testbed},
+    record,
     report::run::Input,
 };
 
@@ -66,8 +65,7 @@ impl Source {
 
     /// Its line in `run.json`.
     pub(super) fn as_input(&self) -> Input {
-        let digest = Sha256::digest(self.text.as_bytes());
-        let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = record::sha256(self.text.as_bytes());
         Input { role: self.role.to_owned(), file: self.file.clone(), sha256 }
     }
 

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::{fmt::Write as _, path::PathBuf};
 
 use super::{Failure, Verdict, lab, print, source};
 use crate::{model::phase::Phase, report::run::Run};
@@ -92,13 +92,14 @@ fn as_text(done: &lab::Done) -> String {
     let mut text = String::new();
     for walked in &done.run.phases {
         let phase: Phase = walked.phase;
-        text += &format!("{:<12} gate {}\n", phase.to_string(), walked.gate.word());
+        let _ = writeln!(text, "{:<12} gate {}", phase.to_string(), walked.gate.word());
     }
     for finding in &done.run.findings {
-        text += &format!(
-            "{}  {:<8} {}: {}\n",
+        let severity = finding.severity.word();
+        let _ = writeln!(
+            text,
+            "{}  {severity:<8} {}: {}",
             finding.id,
-            finding.severity.word(),
             finding.culprit,
             sentence(finding)
         );
@@ -106,7 +107,7 @@ fn as_text(done: &lab::Done) -> String {
     if let crate::report::run::Ending::RolledBack { reason, .. }
     | crate::report::run::Ending::Interrupted { reason } = &done.run.outcome
     {
-        text += &format!("incomplete: {reason}\n");
+        let _ = writeln!(text, "incomplete: {reason}");
     }
     text + &format!("{}\n", done.path.display())
 }
