@@ -127,7 +127,10 @@ fn off_by_plan(stage: &Stage, seen: &Seen<'_>, node: &NodeName) -> Judgement {
         ]
     };
     if value.is_some_and(|value| value != "0") {
-        let complaint = blame("forwards", SWITCH, Severity::Critical, args(""));
+        // The same words for the culprit as `meta.plan-vs-topology` has: it is the same fault, and this says why it matters.
+        let culprit = format!("switch {SWITCH}");
+        let complaint = blame("forwards", &culprit, Severity::Critical, args(""));
+        let complaint = Complaint { depth: Depth::Foundation, ..complaint };
         return judge.fail(subject, [s], complaint);
     }
     if !stage.testbed.nodes[node].role.filters() {

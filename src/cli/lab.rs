@@ -13,7 +13,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{Failure, progress::Progress, report, source::Source};
+use super::{Failure, progress::Progress, report, source::Source, tell};
 use crate::{
     check::Check,
     lab::netns::Netns,
@@ -95,11 +95,11 @@ pub(super) fn walk(task: Task) -> Result<Done, Failure> {
     })
 }
 
-/// Says where what was measured is, if it is anywhere.
+/// Says where the record is, if it is anywhere.
 fn kept(failure: Failure, path: &Path) -> Failure {
     match failure {
         Failure::Sentence(said) if path.exists() => {
-            Failure::Sentence(format!("{said}\nwhat was measured so far is in {}", path.display()))
+            Failure::Sentence(format!("{said}\nthe record so far is in {}", path.display()))
         }
         other => other,
     }
@@ -125,6 +125,7 @@ async fn walk_in(
     stop: Stop,
     directory: &mut RunDirectory,
 ) -> Result<Run, Failure> {
+    warn_of_limit(inside, &task.testbed);
     let mut run = blank(task, inside, clock);
     directory.write_run(&run)?;
     let building = clock.us();
@@ -150,14 +151,34 @@ async fn walk_in(
     Ok(run?)
 }
 
-/// How many questions the limit of open files bears. A question holds a socket or two, a tap three, a node four, and
-/// services theirs; half of what is left stays in reserve.
+/// The least number of questions that are under way at once.
+const FEWEST: usize = 32;
+/// Files that a question may need: it holds a socket or two, a tap three.
+const PER_QUESTION: usize = 4;
+
+/// How many questions the limit of open files bears.
 pub(super) fn at_once(inside: Inside, testbed: &Testbed) -> usize {
-    const LEAST: usize = 32;
     const MOST: usize = 1024;
     let limit = usize::try_from(inside.open_files).unwrap_or(usize::MAX);
-    let standing = 4 * testbed.nodes.len() + 40 * testbed.segments.len() + 100;
-    (limit.saturating_sub(standing) / 4).clamp(LEAST, MOST)
+    (limit.saturating_sub(standing(testbed)) / PER_QUESTION).clamp(FEWEST, MOST)
+}
+
+/// About how many files the lab holds open while nothing is asked: a node four, and services theirs; half of what is left
+/// stays in reserve.
+fn standing(testbed: &Testbed) -> usize {
+    4 * testbed.nodes.len() + 40 * testbed.segments.len() + 100
+}
+
+/// Says when the limit of open files may leave questions unasked.
+pub(super) fn warn_of_limit(inside: Inside, testbed: &Testbed) {
+    let wanted = standing(testbed) + PER_QUESTION * FEWEST;
+    if inside.open_files < wanted as u64 {
+        tell(&format!(
+            "note: at most {} files may be open, and this testbed may need {wanted}; where they do not suffice, a \
+             question is not asked; raise the limit with `ulimit -n {wanted}`\n",
+            inside.open_files
+        ));
+    }
 }
 
 /// Makes the run directory and keeps the inputs in it.

@@ -28,6 +28,7 @@ pub(super) fn stand(task: &Task, detached: bool) -> Result<(), Failure> {
     lab::inside(|inside, mut stop| async move {
         let clock = Clock::start();
         let mut directory = lab::begin(task, clock)?;
+        lab::warn_of_limit(inside, &task.testbed);
         directory.write_run(&lab::blank(task, inside, clock))?;
         let stage = Stage::new(&task.testbed, task.phases[0]);
         let driver = Netns::build(&stage, clock.origin())?;

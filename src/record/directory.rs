@@ -3,7 +3,6 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufRead, BufReader, Write},
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -141,17 +140,20 @@ impl RunDirectory {
     }
 }
 
-/// Writes a file whole or not at all. Who may read it is for the umask to say, as with every other file.
+/// Writes a file whole or not at all: what is new stands beside it until all of it is on disk.
 pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), RecordError> {
-    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-    let permissions = fs::Permissions::from_mode(0o666);
-    let new = tempfile::Builder::new().permissions(permissions).tempfile_in(folder);
-    let written = new.and_then(|mut file| {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let new = path.with_file_name(name);
+    let written = File::create(&new).and_then(|mut file| {
         file.write_all(content)?;
-        file.as_file().sync_data()?;
-        file.persist(path).map_err(|error| error.error)
+        file.sync_data()?;
+        fs::rename(&new, path)
     });
-    written.map(drop).map_err(|source| RecordError::write(path, source))
+    written.map_err(|source| {
+        let _ = fs::remove_file(&new);
+        RecordError::write(path, source)
+    })
 }
 
 fn unused(parent: &Path, stamp: &str) -> Result<PathBuf, RecordError> {
