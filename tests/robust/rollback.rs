@@ -12,7 +12,7 @@ use std::{
 
 use sixwalk::{
     input,
-    lab::{ChangeError, Driver, OpenTap, Settled, Soon, netns::Netns},
+    lab::{ChangeError, Driver, Errand, OpenTap, Settled, Soon, netns::Netns},
     model::{
         answer::Answer, fault::Sabotage, name::NodeName, phase::Phase, probe::Probe, step::Change,
         tap::Tap, testbed::Testbed,
@@ -58,10 +58,15 @@ impl Faulty {
         let first = self.seen.fetch_add(changes.len(), Ordering::SeqCst);
         let index = self.fails.checked_sub(first).filter(|index| *index < changes.len());
         let Some(index) = index.filter(|_| !self.failed.swap(true, Ordering::SeqCst)) else {
-            return self.lab.change(node, changes).await;
+            return self.really(node, changes).await;
         };
-        self.lab.change(node, &changes[..index]).await?;
+        self.really(node, &changes[..index]).await?;
         Err(refuse(index))
+    }
+
+    async fn really(&self, node: &NodeName, changes: &[Change]) -> Result<(), ChangeError> {
+        let errand = Errand { node: node.clone(), changes: changes.to_vec() };
+        self.lab.change(vec![errand]).await.remove(0)
     }
 
     /// A step and its undo are on disk before anything is done.
@@ -80,20 +85,26 @@ impl Faulty {
 }
 
 impl Driver for Faulty {
-    fn change<'a>(
-        &'a self,
-        node: &'a NodeName,
-        changes: &'a [Change],
-    ) -> Soon<'a, Result<(), ChangeError>> {
-        Box::pin(self.make(node, changes))
+    fn change(&self, errands: Vec<Errand>) -> Soon<'_, Vec<Result<(), ChangeError>>> {
+        Box::pin(async move {
+            let mut results = Vec::new();
+            for errand in errands {
+                results.push(self.make(&errand.node, &errand.changes).await);
+            }
+            results
+        })
     }
 
     fn ask<'a>(&'a self, probe: &'a Probe) -> Soon<'a, Answer> {
         self.lab.ask(probe)
     }
 
-    fn tap<'a>(&'a self, tap: &'a Tap) -> Soon<'a, Result<Box<dyn OpenTap>, String>> {
-        self.lab.tap(tap)
+    fn tap<'a>(
+        &'a self,
+        tap: &'a Tap,
+        capture: Option<&'a Path>,
+    ) -> Soon<'a, Result<Box<dyn OpenTap>, String>> {
+        self.lab.tap(tap, capture)
     }
 
     fn settle<'a>(&'a self, stage: &'a Stage) -> Soon<'a, Settled> {
@@ -219,6 +230,7 @@ fn walk(phases: &[Phase], fails: usize, sticks: bool) -> Run {
             checks: &[],
             gates: &BTreeMap::new(),
             faults: &[],
+            capture: false,
             at_once: 32,
             retest: &|_, _| String::new(),
         };
