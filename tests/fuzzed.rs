@@ -162,7 +162,7 @@ fn files(folder: &str) -> Vec<String> {
 
 #[test]
 fn testbeds() {
-    texts(targets::input_testbed, 400, &files("tests/input"));
+    texts(targets::input_testbed, 1_500, &files("tests/input"));
 }
 
 #[test]

@@ -221,9 +221,9 @@ fn figures_completions_and_manual_pages_are_made() {
     assert_eq!(std::fs::read_to_string(file).expect("a figure"), svg);
     for shell in ["bash", "zsh", "fish"] {
         let script = printed(&["completions", shell]);
-        subcommands()
-            .iter()
-            .for_each(|command| assert!(script.contains(command.as_str()), "{shell}: {command}"));
+        for command in subcommands() {
+            assert!(script.contains(&command), "{shell}: {command}");
+        }
     }
     assert!(printed(&["man"]).contains(".TH sixwalk 1"));
     for command in subcommands() {

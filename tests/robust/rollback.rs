@@ -43,7 +43,9 @@ struct Faulty {
 
 impl Faulty {
     async fn make(&self, node: &NodeName, changes: &[Change]) -> Result<(), ChangeError> {
-        changes.iter().for_each(|change| self.demand_in_journal(node, change));
+        for change in changes {
+            self.demand_in_journal(node, change);
+        }
         let refuse = |index: usize| ChangeError {
             node: node.clone(),
             index,
