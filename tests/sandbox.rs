@@ -111,6 +111,7 @@ fn end_on_sigterm() {
 }
 
 /// Holds a lab and a daemon in a session of its own, and waits to be killed.
+#[allow(clippy::zombie_processes)] // everything here is killed together
 fn hold_a_lab() {
     let lab =
         NetnsLab::build(&stage(&leaves(20), Phase::DualStack), Path::new(FOLDERS)).expect("a lab");
@@ -236,8 +237,7 @@ impl Trial {
             .filter_map(|line| line.strip_prefix("namespace ").map(str::to_owned))
             .collect();
         assert_eq!(namespaces.len(), 20);
-        let family = descendants(pid(&child));
-        assert!(family.len() >= 4, "PID 1, a shell and two sleepers: {family:?}");
+        let family = self.family(&child);
         child.kill().expect("it lives");
         wait(&mut child);
         let deadline = Instant::now() + Duration::from_secs(5);
@@ -291,6 +291,19 @@ impl Trial {
         child.stdout.take().expect("a pipe").read_to_string(&mut said).expect("text");
         assert!(status.success(), "{said}");
         assert!(said.ends_with("own 3\nreaped\n"), "{said}");
+    }
+
+    /// PID 1, a shell and two sleepers, once they are there.
+    fn family(&self, child: &Child) -> Vec<String> {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            let family = descendants(pid(child));
+            if family.len() >= 4 {
+                return family;
+            }
+            assert!(Instant::now() < deadline, "{family:?} as {:?}", self.user);
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Starts a scene and waits until it is ready.

@@ -62,7 +62,9 @@ fn sequence(stage: &Stage) -> Round {
     let mut places = Vec::new();
     for (node, index) in stage.nodes.values().zip(3..) {
         let mut place = enter_new();
-        BEGINNING.iter().for_each(|(name, value)| write(name, value));
+        for (name, value) in BEGINNING {
+            write(name, value);
+        }
         let interface = &node.interfaces[0];
         ask(&hub.netlink, NEWLINK, CREATE, &cable(index, interface, place.namespace.as_raw_fd()));
         for index in [1, 2] {
@@ -75,7 +77,9 @@ fn sequence(stage: &Stage) -> Round {
     let build = begin.elapsed().as_secs_f64();
     let begin = Instant::now();
     for (place, node) in places.iter_mut().zip(stage.nodes.values()) {
-        place.switches.iter_mut().for_each(|file| file.write_all(b"0").expect("switched on"));
+        for file in &mut place.switches {
+            file.write_all(b"0").expect("switched on");
+        }
         ask(&place.netlink, NEWADDR, CREATE, &address(1, [127, 0, 0, 1].into(), 8));
         for one in &node.interfaces[0].addresses {
             ask(&place.netlink, NEWADDR, CREATE, &address(2, one.ip(), one.net.prefix_len()));

@@ -240,7 +240,7 @@ fn concern(rule: &Rule, hook: Hook) -> Concern {
     }
     if any(&[1, 2, 3, 4]) {
         Concern::Errors
-    } else if any(&[128, 129]) {
+    } else if any(&ECHO) {
         Concern::Echo
     } else if hook != Hook::Forward && any(&ON_LINK) {
         Concern::OnLink
@@ -249,6 +249,8 @@ fn concern(rule: &Rule, hook: Hook) -> Concern {
     }
 }
 
+/// Echo Request and Echo Reply.
+const ECHO: [u8; 2] = [128, 129];
 /// MLD, neighbour and router discovery (RFC 4890 section 4.4.1).
 const ON_LINK: [u8; 12] = [130, 131, 132, 133, 134, 135, 136, 137, 141, 142, 143, 148];
 
@@ -298,6 +300,7 @@ impl Difference {
             },
             nodes: vec![self.node.clone()],
             packets: match self.concern {
+                Concern::Errors if self.rules.iter().any(stops_echo) => Some(Packets::Icmp),
                 Concern::Errors => Some(Packets::IcmpErrors),
                 Concern::Echo => Some(Packets::Echo),
                 Concern::OnLink => None,
@@ -341,6 +344,12 @@ fn common<T: PartialEq>(values: impl IntoIterator<Item = Option<T>>) -> Option<T
     let mut values = values.into_iter();
     let first = values.next()??;
     values.all(|value| value.as_ref() == Some(&first)).then_some(first)
+}
+
+/// Whether a rule for ICMPv6 is for echo too: it names the types or none at all.
+fn stops_echo(rule: &Rule) -> bool {
+    let concerned = |types: &[u8]| types.is_empty() || types.iter().any(|kind| ECHO.contains(kind));
+    rule.matches.iter().any(|m| matches!(m, Match::Icmp { types, .. } if concerned(types)))
 }
 
 fn large(rule: &Rule) -> Option<Packets> {

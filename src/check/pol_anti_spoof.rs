@@ -14,6 +14,7 @@ use crate::{
         family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
         flow::Traffic,
+        name::NodeName,
         node::Address,
         probe::{Probe, Question},
         service::Transport,
@@ -157,7 +158,12 @@ impl Forgery {
     fn probe(&self) -> Probe {
         let to = std::net::SocketAddr::new(self.way.path.destination, self.port);
         let question = Question::Spoof { source: self.source, to, token: self.token() };
-        ask::probe(self.way.from(), question)
+        ask::probe(self.sender(), question)
+    }
+
+    /// The node just before the filter: from farther away, another filter might stop the packet first.
+    fn sender(&self) -> &NodeName {
+        &self.way.path.nodes[self.way.at - 1]
     }
 
     fn tap(&self, link: usize) -> Tap {
@@ -203,7 +209,7 @@ impl Forgery {
             to: Some(self.way.to().clone()),
             address: Some(path.destination),
             port: None,
-            from: Some(self.way.from().clone()),
+            from: Some(self.sender().clone()),
             nodes: path.nodes.clone(),
             segments: path.segments.clone(),
             ..Scope::default()
@@ -215,7 +221,7 @@ impl Forgery {
             ("source", self.source.to_string()),
             ("before", self.side.before.to_string()),
             ("after", self.side.after.to_string()),
-            ("from", self.way.from().to_string()),
+            ("from", self.sender().to_string()),
             ("to", path.destination.to_string()),
             ("frames", frames.to_string()),
         ];

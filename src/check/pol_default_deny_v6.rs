@@ -127,7 +127,10 @@ fn off_by_plan(stage: &Stage, seen: &Seen<'_>, node: &NodeName) -> Judgement {
         ]
     };
     if value.is_some_and(|value| value != "0") {
-        let complaint = blame("forwards", SWITCH, Severity::Critical, args(""));
+        // The same words for the culprit as `meta.plan-vs-topology` has: it is the same fault, and this says why it matters.
+        let culprit = format!("switch {SWITCH}");
+        let complaint = blame("forwards", &culprit, Severity::Critical, args(""));
+        let complaint = Complaint { depth: Depth::Foundation, ..complaint };
         return judge.fail(subject, [s], complaint);
     }
     if !stage.testbed.nodes[node].role.filters() {
@@ -192,9 +195,12 @@ fn of_side(stage: &Stage, side: &Side, ways: &[Crossing]) -> Vec<Knock> {
             found.push(knock(format!("{port} at an unused address"), nobody, false));
         }
     }
-    let way = ways.iter().find(|w| !stage.is_allowed(w.from(), w.to(), &Traffic::Any));
-    // Any traffic between the two is one flow's word; a port's flow does not let other protocols pass.
-    if let Some(way) = way {
+    // Any traffic between the two is one flow's word; a port's flow does not let other protocols pass. A target that
+    // answers pings is better, because no tap can tell this protocol from other traffic.
+    let allows = |w: &Crossing, traffic| stage.is_allowed(w.from(), w.to(), traffic);
+    let mut closed = ways.iter().filter(|w| !allows(w, &Traffic::Any)).peekable();
+    let first = closed.peek().copied();
+    if let Some(way) = closed.find(|w| allows(w, &Traffic::Ping)).or(first) {
         let to = way.path.destination;
         let question = Question::Provoke { to, how: Provocation::UnknownNextHeader };
         found.push(Knock {

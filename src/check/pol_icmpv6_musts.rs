@@ -289,7 +289,7 @@ impl Must {
         let judge = Judge(&TEXT);
         let subject = format!("{}/{}", self.side, self.what.words());
         let Some(sent) = &self.sent else {
-            return judge.not_testable(subject, self.what.why_not(), []);
+            return judge.not_applicable(subject, self.what.why_not());
         };
         let rounds: Vec<_> =
             (0..=REPETITIONS).filter_map(|round| seen.answer(&sent.probe(round))).collect();

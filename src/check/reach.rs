@@ -185,7 +185,10 @@ impl Leg {
                 Some(self.located(&self.probe.from, how))
             }
             Outcome::Refused => self.by_hop_limit(attempt.hop_limit?),
-            Outcome::TimedOut | Outcome::Stalled => self.by_taps(seen, evidence),
+            // Where a round was answered, its packets are among those that the taps have seen.
+            Outcome::TimedOut | Outcome::Stalled if rounds.answered == 0 => {
+                self.by_taps(seen, evidence)
+            }
             _ => None,
         }
     }
@@ -234,7 +237,7 @@ impl Leg {
                 self.path.segments[links - 1]
             )
         } else if back == links {
-            "the answers came back to its own link".to_owned()
+            "the answers came back to its own link, and it took none".to_owned()
         } else {
             format!(
                 "answers were seen on {} and not on {}",
@@ -285,7 +288,12 @@ impl LegReading<'_> {
                 Culprit::node(node, format!("{port} over {family}"))
             }
             Some(Located { node, .. }) if *node == leg.probe.from => {
-                Culprit::node(node, format!("route for {family}"))
+                let outcome = self.telling.and_then(Answer::attempt).map(|a| &a.outcome);
+                let part = match outcome {
+                    Some(Outcome::NoRoute) => format!("route for {family}"),
+                    _ => format!("traffic of its own over {family}"),
+                };
+                Culprit::node(node, part)
             }
             Some(Located { node, .. }) => Culprit::node(node, format!("forwarding of {family}")),
             None => Culprit {

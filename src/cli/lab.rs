@@ -36,6 +36,8 @@ pub(super) struct Task {
     pub(super) checks: Vec<&'static dyn Check>,
     pub(super) faults: Vec<Fault>,
     pub(super) gates: BTreeMap<Phase, Gate>,
+    /// Whether every frame of every link is written to a file as well.
+    pub(super) capture: bool,
     pub(super) runs: PathBuf,
     /// The command line that a retest begins with.
     pub(super) retest: String,
@@ -139,6 +141,7 @@ async fn walk_in(
         checks: &task.checks,
         gates: &task.gates,
         faults: &task.faults,
+        capture: task.capture,
         at_once: at_once(inside, &task.testbed),
         retest: &retest,
     };

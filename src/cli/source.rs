@@ -8,13 +8,12 @@ use std::{
     sync::Arc,
 };
 
-use sha2::{Digest, Sha256};
-
 use super::Failure;
 use crate::{
     check::{CHECKS, Check},
     input::{self, Diagnostics},
     model::{fault::Fault, gate::Gate, phase::Phase, testbed::Testbed},
+    record,
     report::run::Input,
 };
 
@@ -66,8 +65,7 @@ impl Source {
 
     /// Its line in `run.json`.
     pub(super) fn as_input(&self) -> Input {
-        let digest = Sha256::digest(self.text.as_bytes());
-        let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = record::sha256(self.text.as_bytes());
         Input { role: self.role.to_owned(), file: self.file.clone(), sha256 }
     }
 
@@ -109,9 +107,13 @@ fn quoted(path: &Path) -> String {
 }
 
 /// Diagnostics as people read them: with colour on a terminal unless `NO_COLOR` is set.
-pub(super) fn shown(errors: &Diagnostics) -> Failure {
+fn drawn(found: &Diagnostics) -> String {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    Failure::Diagnostics(if colour { errors.styled() } else { errors.to_string() })
+    if colour { found.styled() } else { found.to_string() }
+}
+
+fn shown(errors: &Diagnostics) -> Failure {
+    Failure::Diagnostics(drawn(errors))
 }
 
 /// Reads fault files.

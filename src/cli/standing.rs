@@ -186,8 +186,8 @@ impl Standing<'_> {
         let retest = retest(self.task);
         let order = self.order(&[], &retest);
         let visit = self.visit(&order, &stage, &tell);
-        visit.enter(self.stage.as_ref(), directory).await.map_err(said)?;
-        visit.plant(directory).await.map_err(said)?;
+        visit.enter(self.stage.as_ref(), directory).await.map_err(|stopped| said(&stopped))?;
+        visit.plant(directory).await.map_err(|stopped| said(&stopped))?;
         self.driver
             .lab()
             .name_nodes(&stage)
@@ -208,7 +208,11 @@ impl Standing<'_> {
         let tell = |event: Event<'_>| line(&event).into_iter().for_each(say);
         let retest = retest(self.task);
         let order = self.order(&checks, &retest);
-        let examined = self.visit(&order, stage, &tell).examine(directory).await.map_err(said)?;
+        let examined = self
+            .visit(&order, stage, &tell)
+            .examine(directory)
+            .await
+            .map_err(|stopped| said(&stopped))?;
         let judged = [(stage.phase, examined.judgements)];
         let findings = cause::findings(&judged, &retest);
         let [(phase, judgements)] = judged;
@@ -229,6 +233,7 @@ impl Standing<'_> {
             checks,
             gates: &task.gates,
             faults: &task.faults,
+            capture: false,
             at_once: self.at_once,
             retest,
         }
@@ -256,7 +261,7 @@ fn retest(task: &Task) -> impl Fn(&str, Phase) -> String + Sync + use<> {
     move |check, phase| format!("{start} --phases {} --only {check}", phase.word())
 }
 
-fn said(stopped: Stopped) -> String {
+fn said(stopped: &Stopped) -> String {
     stopped.to_string()
 }
 

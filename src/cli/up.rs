@@ -53,6 +53,7 @@ impl Args {
             checks: source::checks(&[])?,
             faults,
             gates: BTreeMap::new(),
+            capture: false,
             runs: self.runs.clone(),
             retest: source::command(&self.testbed, &self.fault, None),
         };

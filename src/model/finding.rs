@@ -156,6 +156,8 @@ pub enum Packets {
     Echo,
     /// ICMP or ICMPv6 errors.
     IcmpErrors,
+    /// ICMP or ICMPv6 of every kind that is forwarded: errors and echo.
+    Icmp,
     /// Router Advertisements and Solicitations, and what hosts derive from them.
     RouterDiscovery,
     /// Neighbour discovery or ARP.
@@ -170,7 +172,9 @@ impl Packets {
     /// Whether trouble with packets of this kind explains trouble with packets of that kind: without ICMP errors, nobody
     /// learns that packets are too large (RFC 8201 section 1).
     fn explains(self, other: Self) -> bool {
-        self == other || (self, other) == (Self::IcmpErrors, Self::Large)
+        self == other
+            || (self, other) == (Self::IcmpErrors, Self::Large)
+            || self == Self::Icmp && matches!(other, Self::Echo | Self::IcmpErrors | Self::Large)
     }
 }
 
@@ -259,8 +263,8 @@ pub struct Finding {
 mod tests {
     use super::*;
 
-    fn https() -> Option<Port> {
-        Some(Port { transport: crate::model::service::Transport::Tcp, number: 443 })
+    fn https() -> Port {
+        Port { transport: crate::model::service::Transport::Tcp, number: 443 }
     }
 
     #[test]
@@ -270,13 +274,13 @@ mod tests {
         let listener = Scope {
             family: Some(Family::V6),
             to: Some(portal.clone()),
-            port: https(),
+            port: Some(https()),
             ..Scope::default()
         };
         let mut page = Scope {
             family: Some(Family::V6),
             to: Some(portal.clone()),
-            port: https(),
+            port: Some(https()),
             from: Some(visitor.clone()),
             nodes: vec![visitor, portal],
             ..Scope::default()

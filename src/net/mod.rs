@@ -16,3 +16,4 @@ pub mod packet;
 pub mod interface;
 pub mod dump;
 pub mod trial;
+pub mod patience;

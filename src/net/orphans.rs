@@ -66,9 +66,8 @@ pub async fn reap() -> io::Result<()> {
 pub fn reap_once() -> usize {
     let known = own();
     let orphans = children().filter(|pid| !known.contains(&pid.as_raw()));
-    let reaped =
-        orphans.filter(|pid| has_ended(*pid)).map(|pid| waitpid(pid, Some(WaitPidFlag::WNOHANG)));
-    reaped.filter(Result::is_ok).count()
+    let ended = orphans.filter(|pid| has_ended(*pid));
+    ended.filter_map(|pid| waitpid(pid, Some(WaitPidFlag::WNOHANG)).ok()).count()
 }
 
 /// The children of every thread of this process.

@@ -74,6 +74,16 @@ impl Switches {
         Ok(text.trim_end().to_owned())
     }
 
+    /// Reads a switch that may be absent: an interface with an MTU below 1280 has none of IPv6.
+    pub fn read_if_there(&self, name: &str) -> Result<Option<String>, SwitchError> {
+        match self.read(name) {
+            Err(SwitchError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Ok(None)
+            }
+            read => read.map(Some),
+        }
+    }
+
     /// Sets a switch.
     pub fn set(&self, name: &str, value: &str) -> Result<(), SwitchError> {
         self.file(name, OFlag::O_WRONLY, "set")?

@@ -6,9 +6,8 @@ use std::{
 };
 
 use socket2::Socket;
-use tokio::time::{Instant, timeout_at};
 
-use super::{Vantage, attempt::Course};
+use super::{Deadline, Vantage, attempt::Course, within};
 use crate::{
     model::{
         answer::{Attempt, Outcome},
@@ -73,14 +72,14 @@ impl Call {
     /// whether it is about what was sent here.
     pub(super) async fn wait<T>(
         &mut self,
-        deadline: Instant,
+        deadline: Deadline,
         mut is_answer: impl FnMut(&[u8]) -> Option<T>,
         is_about: impl Fn(&[u8]) -> bool,
     ) -> Result<T, Box<Attempt>> {
         // The longest that UDP can carry.
         let mut buffer = vec![0; 65_535];
         loop {
-            match timeout_at(deadline, self.endpoint.hear(&mut buffer)).await {
+            match within(deadline, self.endpoint.hear(&mut buffer)).await {
                 Err(_) => return Err(Box::new(self.course.end(Outcome::TimedOut))),
                 Ok(Err(error)) => return Err(Box::new(self.failed(&error, None))),
                 Ok(Ok(Heard::Error(queued))) if is_about(&buffer[..queued.quoted]) => {

@@ -5,13 +5,11 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use tokio::time::{Instant, timeout_at};
-
 use super::{
-    Asker, Vantage,
+    Asker, Deadline, Vantage,
     attempt::{Course, errno},
     dial::{Line, dial},
-    hello,
+    hello, within,
 };
 use crate::model::{
     answer::{Answer, Attempt, Outcome},
@@ -25,7 +23,7 @@ pub(super) async fn ask(
     source: Option<IpAddr>,
     hello: &Hello,
     watch: bool,
-    deadline: Instant,
+    deadline: Deadline,
 ) -> Answer {
     let Line { stream, course } = match dial(at, to, source, watch, deadline).await {
         Ok(line) => line,
@@ -33,7 +31,7 @@ pub(super) async fn ask(
             return Answer::Connection { attempt: *attempt, greeting: None, key: None };
         }
     };
-    match timeout_at(deadline, hello::greet(&asker.roots, stream, hello)).await {
+    match within(deadline, hello::greet(&asker.roots, stream, hello)).await {
         Ok(Ok(greeting)) => Answer::Connection {
             attempt: course.end(Outcome::Answered),
             greeting: greeting.text,

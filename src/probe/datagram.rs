@@ -2,10 +2,8 @@
 
 use std::net::SocketAddr;
 
-use tokio::time::Instant;
-
 use super::{
-    Vantage,
+    Deadline, Vantage,
     call::{Call, always, fresh},
 };
 use crate::{
@@ -13,7 +11,7 @@ use crate::{
     net::socket::Speech,
 };
 
-pub(super) async fn ask(at: &Vantage, to: SocketAddr, size: u16, deadline: Instant) -> Answer {
+pub(super) async fn ask(at: &Vantage, to: SocketAddr, size: u16, deadline: Deadline) -> Answer {
     Answer::Echo { attempt: exchange(at, to, size, deadline).await.unwrap_or_else(|a| *a) }
 }
 
@@ -21,7 +19,7 @@ async fn exchange(
     at: &Vantage,
     to: SocketAddr,
     size: u16,
-    deadline: Instant,
+    deadline: Deadline,
 ) -> Result<Attempt, Box<Attempt>> {
     let mut call = Call::open(at, Speech::Datagram, to, None, |_| Ok(()))?;
     let sent = payload(size);

@@ -6,12 +6,9 @@ use std::{
 };
 
 use socket2::Socket;
-use tokio::{
-    net::TcpStream,
-    time::{Instant, timeout_at},
-};
+use tokio::net::TcpStream;
 
-use super::{Vantage, attempt::Course};
+use super::{Deadline, Vantage, attempt::Course, within};
 use crate::{
     model::{
         answer::{Attempt, Outcome},
@@ -39,14 +36,14 @@ pub(super) async fn dial(
     to: SocketAddr,
     source: Option<IpAddr>,
     watch: bool,
-    deadline: Instant,
+    deadline: Deadline,
 ) -> Result<Line, Box<Attempt>> {
     let (mut course, begun) = begin(at, to, source, watch);
     let Begun { socket, said, ear } = begun.map_err(|error| course.unprepared(&error))?;
     course.source = socket::local(&socket);
     said.map_err(|error| course.unsent(&error))?;
     let stream = TcpStream::from_std(socket.into()).map_err(|error| course.unprepared(&error))?;
-    let waited = timeout_at(deadline, stream.writable()).await;
+    let waited = within(deadline, stream.writable()).await;
     let local = stream.local_addr().ok();
     course.hop_limit = ear.zip(local).and_then(|(ear, local)| hop_limit(&ear, local.port()));
     match waited {

@@ -2,12 +2,10 @@
 
 use std::{io, net::IpAddr};
 
-use tokio::time::{Instant, timeout_at};
-
 use super::{
-    Vantage,
+    Deadline, Vantage,
     call::{Call, fresh_short},
-    ping,
+    ping, within,
 };
 use crate::{
     model::{
@@ -68,10 +66,10 @@ impl Echoes {
     }
 
     /// The next thing that comes back, or nothing by the deadline.
-    pub(super) async fn hear(&mut self, deadline: Instant) -> Option<Echo> {
+    pub(super) async fn hear(&mut self, deadline: Deadline) -> Option<Echo> {
         loop {
             let heard = self.call.endpoint.hear(&mut self.buffer);
-            match timeout_at(deadline, heard).await.ok()? {
+            match within(deadline, heard).await.ok()? {
                 Ok(Heard::Data { length, .. }) => {
                     let id = ping::reply_id(self.family, &self.buffer[..length]);
                     if let Some(id) = id.filter(|id| id.identifier == self.identifier) {

@@ -3,17 +3,15 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use rustls::RootCertStore;
-use tokio::{
-    net::TcpStream,
-    time::{Instant, timeout_at},
-};
+use tokio::net::TcpStream;
 
 use super::{
-    Asker, Vantage,
+    Asker, Deadline, Vantage,
     connect::garbled,
     dial::{Line, dial},
     page,
     tls::{self, Handshake},
+    within,
 };
 use crate::model::answer::{Answer, Outcome, Page};
 
@@ -24,13 +22,13 @@ pub(super) async fn ask(
     tls: Option<&str>,
     host: &str,
     path: &str,
-    deadline: Instant,
+    deadline: Deadline,
 ) -> Answer {
     let Line { stream, course } = match dial(at, to, None, false, deadline).await {
         Ok(line) => line,
         Err(attempt) => return Answer::Page { attempt: *attempt, page: None },
     };
-    match timeout_at(deadline, get(&asker.roots, stream, tls, host, path)).await {
+    match within(deadline, get(&asker.roots, stream, tls, host, path)).await {
         Ok(Ok(page)) => Answer::Page { attempt: course.end(Outcome::Answered), page: Some(page) },
         Ok(Err(error)) => Answer::Page { attempt: garbled(course, &error), page: None },
         Err(_) => Answer::Page { attempt: course.end(Outcome::Stalled), page: None },

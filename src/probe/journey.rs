@@ -9,17 +9,15 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep_until, timeout_at},
-};
+use tokio::{task::JoinSet, time::Instant};
 
 use super::{
-    Asker, Vantage,
+    Asker, Deadline, Vantage,
     attempt::{Course, micros},
     dial::{Line, dial},
     fetch, lookup, order,
     source_for::sources,
+    within,
 };
 use crate::model::{
     answer::{Answer, Attempt, Outcome},
@@ -52,14 +50,14 @@ pub(super) async fn ask(
     asker: &Asker,
     at: &Vantage,
     errand: Errand<'_>,
-    deadline: Instant,
+    deadline: Deadline,
 ) -> Answer {
     let begun = Instant::now();
     let mut trip = Trip::new(at, errand.port, deadline);
     let won = trip.race(errand, begun).await;
     let (page, failure) = match won {
         None => (None, Some(trip.why_not())),
-        Some(line) => match timeout_at(deadline, errand.fetch(asker, line)).await {
+        Some(line) => match within(deadline, errand.fetch(asker, line)).await {
             Ok(Ok(page)) => (Some(page), None),
             Ok(Err(error)) => (None, Some(error.to_string())),
             Err(_) => (None, Some("the page did not come to its end".to_owned())),
@@ -99,7 +97,7 @@ type Ended = (usize, Result<Line, Box<Attempt>>);
 struct Trip<'a> {
     at: &'a Vantage,
     port: u16,
-    deadline: Instant,
+    deadline: Deadline,
     resolved: Vec<IpAddr>,
     resolve_time: Option<Duration>,
     /// Addresses still to be tried.
@@ -112,7 +110,7 @@ struct Trip<'a> {
 }
 
 impl<'a> Trip<'a> {
-    fn new(at: &'a Vantage, port: u16, deadline: Instant) -> Self {
+    fn new(at: &'a Vantage, port: u16, deadline: Deadline) -> Self {
         Self {
             at,
             port,
@@ -134,7 +132,7 @@ impl<'a> Trip<'a> {
         let mut v4 = pin!(resolve(at, errand.name, Family::V4, deadline));
         let mut v6 = pin!(resolve(at, errand.name, Family::V6, deadline));
         // When the next attempt may begin: as soon as the AAAA answer is there, or a little after the A answer.
-        let mut start: Option<Instant> = None;
+        let mut start: Option<Deadline> = None;
         loop {
             let nothing_open = self.running.is_empty() && self.waiting.is_empty();
             if nothing_open && names == [false; 2] {
@@ -146,18 +144,18 @@ impl<'a> Trip<'a> {
                     names[0] = false;
                     self.learn(said, started);
                     let delay = if names[1] { RESOLUTION_DELAY } else { Duration::ZERO };
-                    start.get_or_insert_with(|| Instant::now() + delay);
+                    start.get_or_insert_with(|| Deadline::after(delay));
                 }
                 said = &mut v6, if names[1] => {
                     names[1] = false;
                     self.learn(said, started);
                     if self.begun.is_empty() {
-                        start = Some(Instant::now());
+                        start = Some(Deadline::after(Duration::ZERO));
                     }
                 }
                 () = wait_until(next) => {
                     self.begin();
-                    start = Some(Instant::now() + ATTEMPT_DELAY);
+                    start = Some(Deadline::after(ATTEMPT_DELAY));
                 }
                 Some(Ok((index, ended))) = self.running.join_next() => match ended {
                     Ok(line) => {
@@ -167,10 +165,10 @@ impl<'a> Trip<'a> {
                     Err(attempt) => {
                         self.begun[index].1 = Some(*attempt);
                         // A failure lets the next begin at once.
-                        start = Some(Instant::now());
+                        start = Some(Deadline::after(Duration::ZERO));
                     }
                 },
-                () = sleep_until(deadline) => return None,
+                () = deadline.passed() => return None,
             }
         }
     }
@@ -198,7 +196,7 @@ impl<'a> Trip<'a> {
         let index = self.begun.len();
         self.begun.push((Course::start(to), None));
         let at = self.at.clone();
-        let deadline = self.deadline.min(Instant::now() + ATTEMPT_PATIENCE);
+        let deadline = self.deadline.or_after(ATTEMPT_PATIENCE);
         self.running.spawn(async move { (index, dial(&at, to, None, false, deadline).await) });
     }
 
@@ -221,21 +219,21 @@ impl<'a> Trip<'a> {
     }
 }
 
-async fn wait_until(moment: Option<Instant>) {
+async fn wait_until(moment: Option<Deadline>) {
     match moment {
-        Some(moment) => sleep_until(moment).await,
+        Some(moment) => moment.passed().await,
         None => pending().await,
     }
 }
 
 /// Asks the node's resolvers in order for the addresses of a family, as a stub does: the next one if one is silent,
 /// unreachable or fails; over TCP if the answer is truncated.
-async fn resolve(at: &Vantage, name: &DomainName, family: Family, deadline: Instant) -> Resolved {
+async fn resolve(at: &Vantage, name: &DomainName, family: Family, deadline: Deadline) -> Resolved {
     let rtype = RecordType::of(family);
     let mut complaint = format!("node `{}` has no resolver", at.node);
     for resolver in &at.resolvers {
         let server = SocketAddr::new(*resolver, 53);
-        let until = deadline.min(Instant::now() + RESOLVER_PATIENCE);
+        let until = deadline.or_after(RESOLVER_PATIENCE);
         let query = lookup::query(name, rtype, None, true);
         let mut answer = lookup::ask(at, server, Transport::Udp, &query, until).await;
         if matches!(&answer, Answer::Dns { reply: Some(reply), .. } if reply.truncated) {

@@ -5,14 +5,14 @@ use std::{io, net::SocketAddr};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::{Instant, timeout_at},
 };
 
 use super::{
-    Vantage,
+    Deadline, Vantage,
     call::{Call, always, fresh_short},
     connect::garbled,
     dial::{Line, dial},
+    within,
 };
 use crate::{
     model::{
@@ -40,7 +40,7 @@ pub(super) async fn ask(
     server: SocketAddr,
     transport: Transport,
     query: &Query,
-    deadline: Instant,
+    deadline: Deadline,
 ) -> Answer {
     let asked = match transport {
         Transport::Udp => over_udp(at, server, query, deadline).await,
@@ -57,7 +57,7 @@ pub(super) async fn over_udp(
     at: &Vantage,
     server: SocketAddr,
     query: &Query,
-    deadline: Instant,
+    deadline: Deadline,
 ) -> Result<(Attempt, DnsReply), Box<Attempt>> {
     let mut call = Call::open(at, Speech::Datagram, server, None, |_| Ok(()))?;
     call.send(&query.encode())?;
@@ -75,10 +75,10 @@ async fn over_tcp(
     at: &Vantage,
     server: SocketAddr,
     query: &Query,
-    deadline: Instant,
+    deadline: Deadline,
 ) -> Result<(Attempt, DnsReply), Box<Attempt>> {
     let Line { stream, course } = dial(at, server, None, false, deadline).await?;
-    match timeout_at(deadline, exchange(stream, &query.encode())).await {
+    match within(deadline, exchange(stream, &query.encode())).await {
         Err(_) => Err(Box::new(course.end(Outcome::Stalled))),
         Ok(Err(error)) => Err(Box::new(garbled(course, &error))),
         Ok(Ok(message)) => match query.read(&message) {

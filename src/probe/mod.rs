@@ -39,7 +39,6 @@ use std::{
 };
 
 use rustls::{RootCertStore, pki_types::CertificateDer};
-use tokio::time::{Instant, timeout};
 
 use crate::{
     model::{
@@ -48,7 +47,10 @@ use crate::{
         probe::{Aspect, Question},
         service::Transport,
     },
-    net::namespace::Namespace,
+    net::{
+        namespace::Namespace,
+        patience::{Deadline, within},
+    },
 };
 
 /// How much later than its patience a question may end: waits end on time, and then the answer is put together.
@@ -101,14 +103,14 @@ impl Asker {
     /// Puts a question from a node. Always ends, within the patience of the question.
     pub async fn ask(&self, at: &Vantage, question: &Question) -> Answer {
         let patience = Duration::from_millis(question.patience_ms());
-        let deadline = Instant::now() + patience;
-        match timeout(patience + SLACK, self.put(at, question, deadline)).await {
+        let deadline = Deadline::after(patience);
+        match within(Deadline::after(patience + SLACK), self.put(at, question, deadline)).await {
             Ok(answer) => answer,
             Err(_) => not_asked(format!("the probe did not end within {patience:?}")),
         }
     }
 
-    async fn put(&self, at: &Vantage, question: &Question, deadline: Instant) -> Answer {
+    async fn put(&self, at: &Vantage, question: &Question, deadline: Deadline) -> Answer {
         match question {
             Question::Connect { to, source, hello, watch } => {
                 connect::ask(self, at, *to, *source, hello, *watch, deadline).await

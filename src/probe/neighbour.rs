@@ -3,9 +3,9 @@
 
 use std::{io, net::IpAddr, time::Duration};
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
-use super::{Vantage, attempt::micros, by_hand::Hand, not_asked};
+use super::{Deadline, Vantage, attempt::micros, by_hand::Hand, not_asked, within};
 use crate::{
     model::{answer::Answer, family::Family, mac::Mac, name::InterfaceName},
     wire::{filter, neighbour},
@@ -20,7 +20,7 @@ pub(super) async fn ask(
     at: &Vantage,
     interface: &InterfaceName,
     target: IpAddr,
-    deadline: Instant,
+    deadline: Deadline,
 ) -> Answer {
     match solicit(at, interface, target, deadline).await {
         Ok((macs, took)) => Answer::Neighbour { macs, took_us: micros(took) },
@@ -35,7 +35,7 @@ async fn solicit(
     at: &Vantage,
     interface: &InterfaceName,
     target: IpAddr,
-    deadline: Instant,
+    deadline: Deadline,
 ) -> io::Result<(Vec<Mac>, Duration)> {
     let family = Family::of(target);
     let program = match family {
@@ -48,14 +48,14 @@ async fn solicit(
     let mut took = Duration::ZERO;
     let mut macs: Vec<Mac> = Vec::new();
     let mut buffer = vec![0; 65_550];
-    while macs.is_empty() && Instant::now() < deadline {
+    while macs.is_empty() && !deadline.has_passed() {
         hand.send(&question)?;
-        let mut until = deadline.min(Instant::now() + REPEAT);
-        while let Ok(length) = timeout_at(until, hand.hear(&mut buffer)).await {
+        let mut until = deadline.or_after(REPEAT);
+        while let Ok(length) = within(until, hand.hear(&mut buffer)).await {
             let Some(mac) = neighbour::answer(&buffer[..length?], target) else { continue };
             if macs.is_empty() {
                 took = begun.elapsed();
-                until = deadline.min(Instant::now() + AFTER_FIRST);
+                until = deadline.or_after(AFTER_FIRST);
             }
             if !macs.contains(&mac) {
                 macs.push(mac);

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, io, net::IpAddr, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    Vantage,
+    Deadline, Vantage,
     echoes::{Echo, Echoes},
 };
 use crate::{
@@ -29,7 +29,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(1_500);
 const LEAST_WAIT: Duration = Duration::from_millis(250);
 const ROUND_TRIPS: u32 = 4;
 
-pub(super) async fn ask(at: &Vantage, to: IpAddr, ceiling: u16, deadline: Instant) -> Answer {
+pub(super) async fn ask(at: &Vantage, to: IpAddr, ceiling: u16, deadline: Deadline) -> Answer {
     let opened = Echoes::open(at, to).map_err(|attempt| attempt.outcome);
     let prepared = opened.and_then(|echoes| match echoes.probe_mtu() {
         Ok(()) => Ok(echoes),
@@ -57,7 +57,7 @@ struct Search {
     overhead: u16,
     /// The largest size that the node can send at all.
     bound: u16,
-    deadline: Instant,
+    deadline: Deadline,
     wait: Duration,
     /// The size behind each sequence number.
     sent: Vec<u16>,
@@ -66,7 +66,7 @@ struct Search {
 }
 
 impl Search {
-    fn new(echoes: Echoes, to: IpAddr, ceiling: u16, deadline: Instant) -> Self {
+    fn new(echoes: Echoes, to: IpAddr, ceiling: u16, deadline: Deadline) -> Self {
         let overhead = packet::overhead(Family::of(to)) + ECHO_HEADER;
         Self {
             sweep: nothing_known(echoes.source(), to),
@@ -89,7 +89,7 @@ impl Search {
         self.wait = (begun.elapsed() * ROUND_TRIPS).clamp(LEAST_WAIT, FIRST_WAIT);
         loop {
             let sizes = self.candidates();
-            if sizes.is_empty() || Instant::now() >= self.deadline {
+            if sizes.is_empty() || self.deadline.has_passed() {
                 return;
             }
             self.round(&sizes).await;
@@ -156,7 +156,7 @@ impl Search {
 
     /// Waits until every open size has passed or met an error, or the time is over.
     async fn collect(&mut self, open: &mut BTreeSet<u16>, lost: &mut BTreeSet<u16>) {
-        let until = self.deadline.min(Instant::now() + self.wait);
+        let until = self.deadline.or_after(self.wait);
         while !open.is_empty() {
             match self.echoes.hear(until).await {
                 None => return,

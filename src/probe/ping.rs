@@ -2,10 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use tokio::time::Instant;
-
 use super::{
-    Vantage,
+    Deadline, Vantage,
     call::{Call, fresh_short},
 };
 use crate::{
@@ -26,7 +24,7 @@ pub(super) async fn ask(
     source: Option<IpAddr>,
     size: u16,
     hop_limit: Option<u8>,
-    deadline: Instant,
+    deadline: Deadline,
 ) -> Answer {
     let id = EchoId { identifier: fresh_short(), sequence: 1 };
     let attempt = match open(at, to, source, id.identifier, hop_limit) {
@@ -57,7 +55,7 @@ pub(super) async fn echo(
     to: IpAddr,
     id: EchoId,
     size: u16,
-    deadline: Instant,
+    deadline: Deadline,
 ) -> Attempt {
     let family = Family::of(to);
     if let Err(attempt) = call.send(&icmp::echo_request(family, id, usize::from(size))) {

@@ -8,10 +8,9 @@ use std::{
 };
 
 use socket2::Socket;
-use tokio::time::Instant;
 
 use super::{
-    Vantage,
+    Deadline, Vantage,
     call::{Call, always, fresh_short},
     not_asked,
     ping::reply_id,
@@ -45,7 +44,7 @@ const PAYLOAD: &[u8] = b"sixwalk asks";
 /// Octets of payload of an echo request whose size does not matter.
 const SIZE: usize = 8;
 
-pub(super) async fn ask(at: &Vantage, to: IpAddr, how: Provocation, deadline: Instant) -> Answer {
+pub(super) async fn ask(at: &Vantage, to: IpAddr, how: Provocation, deadline: Deadline) -> Answer {
     let to = to.to_canonical();
     let family = Family::of(to);
     if how == Provocation::UnknownOption && family == Family::V4 {
@@ -102,7 +101,7 @@ async fn provoke_by_echo(
     family: Family,
     id: EchoId,
     size: usize,
-    deadline: Instant,
+    deadline: Deadline,
 ) -> Result<Attempt, Box<Attempt>> {
     let message = icmp::echo_request(family, id, size);
     let is_about = |quote: &[u8]| icmp::read_echo_request(family, quote) == Some(id);
@@ -116,15 +115,15 @@ async fn provoke(
     message: &[u8],
     is_about: impl Fn(&[u8]) -> bool,
     is_answer: impl Fn(&[u8]) -> Option<()>,
-    deadline: Instant,
+    deadline: Deadline,
 ) -> Result<Attempt, Box<Attempt>> {
     let mut call = call?;
     loop {
         call.send(message)?;
-        let until = deadline.min(Instant::now() + PATIENCE);
+        let until = deadline.or_after(PATIENCE);
         match call.wait(until, &is_answer, &is_about).await {
             Ok(()) => return Ok(call.course.end(Outcome::Answered)),
-            Err(attempt) if attempt.outcome == Outcome::TimedOut && until < deadline => {}
+            Err(attempt) if attempt.outcome == Outcome::TimedOut && !deadline.has_passed() => {}
             Err(attempt) => return Err(attempt),
         }
     }

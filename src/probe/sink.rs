@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, interval, timeout_at};
+use tokio::time::interval;
 
-use super::{Vantage, not_asked};
+use super::{Deadline, Vantage, not_asked, within};
 use crate::model::answer::Answer;
 
 /// How often the service is asked, until the deadline.
 const PERIOD: Duration = Duration::from_millis(10);
 
-pub(super) async fn ask(at: &Vantage, token: &str, deadline: Instant) -> Answer {
+pub(super) async fn ask(at: &Vantage, token: &str, deadline: Deadline) -> Answer {
     let mut beat = interval(PERIOD);
-    let seen = timeout_at(deadline, async {
+    let seen = within(deadline, async {
         loop {
             beat.tick().await;
             match at.host.logged(token) {

@@ -7,9 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, timeout_at};
-
-use super::{Vantage, by_hand::Hand, not_asked};
+use super::{Deadline, Vantage, by_hand::Hand, not_asked, within};
 use crate::{
     model::{
         answer::{Answer, HeardAdvertisement},
@@ -28,7 +26,7 @@ const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 /// How long others are waited for after the first: routers answer within half a second (RFC 4861 section 10).
 const AFTER_FIRST: Duration = Duration::from_secs(1);
 
-pub(super) async fn ask(at: &Vantage, interface: &InterfaceName, deadline: Instant) -> Answer {
+pub(super) async fn ask(at: &Vantage, interface: &InterfaceName, deadline: Deadline) -> Answer {
     match solicit(at, interface, deadline).await {
         Ok(heard) => Answer::Advertisements { heard },
         Err(error) => {
@@ -40,16 +38,16 @@ pub(super) async fn ask(at: &Vantage, interface: &InterfaceName, deadline: Insta
 async fn solicit(
     at: &Vantage,
     interface: &InterfaceName,
-    mut deadline: Instant,
+    mut deadline: Deadline,
 ) -> io::Result<Vec<HeardAdvertisement>> {
     let hand = Hand::open(at, interface, &filter::icmpv6(ra::ROUTER_ADVERTISEMENT))?;
     hand.send(&question(&hand)?)?;
     let mut heard: Vec<HeardAdvertisement> = Vec::new();
     let mut buffer = vec![0; 65_550];
-    while let Ok(length) = timeout_at(deadline, hand.hear(&mut buffer)).await {
+    while let Ok(length) = within(deadline, hand.hear(&mut buffer)).await {
         let Some(advertisement) = read(&buffer[..length?]) else { continue };
         if heard.is_empty() {
-            deadline = deadline.min(Instant::now() + AFTER_FIRST);
+            deadline = deadline.or_after(AFTER_FIRST);
         }
         if !heard.contains(&advertisement) {
             heard.push(advertisement);

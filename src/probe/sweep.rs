@@ -234,7 +234,7 @@ impl Volley {
         for control in message.cmsgs().ok()? {
             match control {
                 ControlMessageOwned::Ipv6HopLimit(hops) => {
-                    reply.hop_limit = u8::try_from(hops).ok()
+                    reply.hop_limit = u8::try_from(hops).ok();
                 }
                 ControlMessageOwned::Ipv6PacketInfo(info) => {
                     reply.source = Some(IpAddr::from(info.ipi6_addr.s6_addr));
@@ -335,17 +335,16 @@ struct Connecting {
 impl Rush {
     fn begin(&mut self, index: usize, to: SocketAddr) {
         let mut course = Course::start(to);
-        match open(to) {
-            Err(error) => self.done[index] = Some(course.unprepared(&error)),
-            Ok(socket) => match socket::begin_connect(&socket, to) {
-                Err(error) => self.done[index] = Some(course.unsent(&error)),
-                Ok(()) => {
-                    course.source = socket::local(&socket);
-                    let until = Instant::now() + self.patience;
-                    self.open.push(Connecting { index, socket, course, until });
-                }
-            },
+        let socket = match open(to) {
+            Ok(socket) => socket,
+            Err(error) => return self.done[index] = Some(course.unprepared(&error)),
+        };
+        if let Err(error) = socket::begin_connect(&socket, to) {
+            return self.done[index] = Some(course.unsent(&error));
         }
+        course.source = socket::local(&socket);
+        let until = Instant::now() + self.patience;
+        self.open.push(Connecting { index, socket, course, until });
     }
 
     /// Waits until some connection has ended, and notes all that have.
@@ -405,6 +404,5 @@ fn open(to: SocketAddr) -> io::Result<Socket> {
 
 /// Rounded up, so that a wait does not end just before its time and spin.
 fn timeout(left: Duration) -> PollTimeout {
-    let millis = left.as_millis() + u128::from(left.subsec_nanos() % 1_000_000 != 0);
-    PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)
+    PollTimeout::try_from(left.as_micros().div_ceil(1_000)).unwrap_or(PollTimeout::MAX)
 }

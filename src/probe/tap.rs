@@ -11,13 +11,9 @@ use std::{
 
 use nix::sys::socket::{MsgFlags, send};
 use socket2::Socket;
-use tokio::{
-    sync::oneshot,
-    task::JoinHandle,
-    time::{Instant as Deadline, timeout_at},
-};
+use tokio::{sync::oneshot, task::JoinHandle};
 
-use super::{attempt::micros, call::fresh};
+use super::{Deadline, attempt::micros, call::fresh, within};
 use crate::{
     model::{
         mac::Mac,
@@ -162,11 +158,11 @@ impl Meter {
     /// Sends a canary and reads until it is seen.
     async fn await_canary(&mut self, caller: &Caller) -> bool {
         let number = fresh();
-        let deadline = Deadline::now() + CANARY_PATIENCE;
+        let deadline = Deadline::after(CANARY_PATIENCE);
         if caller.call(number).is_err() {
             return false;
         }
-        while let Ok(Ok(length)) = timeout_at(deadline, self.ear.hear(&mut self.buffer)).await {
+        while let Ok(Ok(length)) = within(deadline, self.ear.hear(&mut self.buffer)).await {
             if self.count(length) == Some(number) {
                 return true;
             }

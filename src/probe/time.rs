@@ -2,10 +2,8 @@
 
 use std::net::SocketAddr;
 
-use tokio::time::Instant;
-
 use super::{
-    Vantage,
+    Deadline, Vantage,
     call::{Call, always, fresh},
 };
 use crate::{
@@ -14,7 +12,7 @@ use crate::{
     wire::sntp::{self, BadTime},
 };
 
-pub(super) async fn ask(at: &Vantage, to: SocketAddr, deadline: Instant) -> Answer {
+pub(super) async fn ask(at: &Vantage, to: SocketAddr, deadline: Deadline) -> Answer {
     match exchange(at, to, deadline).await {
         Ok((attempt, stratum)) => Answer::Time { attempt, stratum },
         Err(attempt) => Answer::Time { attempt: *attempt, stratum: None },
@@ -25,7 +23,7 @@ pub(super) async fn ask(at: &Vantage, to: SocketAddr, deadline: Instant) -> Answ
 async fn exchange(
     at: &Vantage,
     to: SocketAddr,
-    deadline: Instant,
+    deadline: Deadline,
 ) -> Result<(Attempt, Option<u8>), Box<Attempt>> {
     let nonce = fresh();
     let mut call = Call::open(at, Speech::Datagram, to, None, |_| Ok(()))?;

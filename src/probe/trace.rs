@@ -3,10 +3,8 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use tokio::time::Instant;
-
 use super::{
-    Vantage,
+    Deadline, Vantage,
     echoes::{Echo, Echoes},
 };
 use crate::model::{
@@ -20,7 +18,7 @@ const ROUNDS: u16 = 3;
 /// Octets of payload.
 const SIZE: usize = 32;
 
-pub(super) async fn ask(at: &Vantage, to: IpAddr, most: u8, deadline: Instant) -> Answer {
+pub(super) async fn ask(at: &Vantage, to: IpAddr, most: u8, deadline: Deadline) -> Answer {
     let mut echoes = match Echoes::open(at, to) {
         Ok(echoes) => echoes,
         Err(attempt) => return without_socket(&attempt.outcome),
@@ -33,7 +31,7 @@ pub(super) async fn ask(at: &Vantage, to: IpAddr, most: u8, deadline: Instant) -
                 .set_hop_limit(hop)
                 .and_then(|()| echoes.send(round * 256 + u16::from(hop), SIZE));
         }
-        let until = deadline.min(Instant::now() + ROUND);
+        let until = deadline.or_after(ROUND);
         while !way.is_complete() {
             let Some(echo) = echoes.hear(until).await else { break };
             way.note(echo);

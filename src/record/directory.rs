@@ -103,10 +103,16 @@ impl RunDirectory {
         &self.path
     }
 
+    /// A folder in it, made if it is not there.
+    pub fn folder(&self, name: &str) -> Result<PathBuf, RecordError> {
+        let folder = self.path.join(name);
+        fs::create_dir_all(&folder).map_err(|source| RecordError::write(&folder, source))?;
+        Ok(folder)
+    }
+
     /// Keeps a byte copy of an input under `inputs/`.
     pub fn keep_input(&self, name: &str, text: &str) -> Result<(), RecordError> {
-        let folder = self.path.join("inputs");
-        fs::create_dir_all(&folder).map_err(|source| RecordError::write(&folder, source))?;
+        self.folder("inputs")?;
         self.write(&format!("inputs/{name}"), text.as_bytes())
     }
 

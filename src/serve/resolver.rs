@@ -18,7 +18,6 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, UdpSocket},
-    time::timeout,
 };
 
 use super::{
@@ -26,7 +25,13 @@ use super::{
     question::{MOST_OCTETS, Question},
     zone::MOST_ALIASES,
 };
-use crate::{model::family::Family, net::namespace::Namespace};
+use crate::{
+    model::family::Family,
+    net::{
+        namespace::Namespace,
+        patience::{Deadline, within},
+    },
+};
 
 /// How long one server may take. A resolver that waits longer than its users do helps nobody: they give it two seconds,
 /// in which a dead server and a live one must both find their place.
@@ -135,9 +140,11 @@ async fn ask(
     let server = SocketAddr::new(server, 53);
     let query = query(name, rtype);
     let octets = query.to_vec().map_err(io::Error::other)?;
-    let heard = timeout(PATIENCE, over_udp(namespace, server, &octets, &query)).await??;
+    let heard =
+        within(Deadline::after(PATIENCE), over_udp(namespace, server, &octets, &query)).await??;
     if heard.metadata.truncation {
-        return timeout(PATIENCE, over_tcp(namespace, server, &octets, &query)).await?;
+        return within(Deadline::after(PATIENCE), over_tcp(namespace, server, &octets, &query))
+            .await?;
     }
     Ok(heard)
 }

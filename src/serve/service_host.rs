@@ -91,6 +91,14 @@ impl ServiceHost {
         self.open().keys().map(place).collect()
     }
 
+    /// The planned service that holds a listening socket; `None` for one that nobody planned.
+    pub fn service_at(&self, transport: Transport, local: SocketAddr) -> Option<ServiceName> {
+        let open = self.open();
+        let at = |place: &&Place| place.transport == transport && place.address == local;
+        let holder = &open.keys().find(at)?.service;
+        self.premises.node.service(holder.as_str()).map(|service| service.name.clone())
+    }
+
     /// Who sent syslog messages that hold a token, in the order in which they came.
     pub fn sink(&self, token: &str) -> Vec<SocketAddr> {
         self.premises.sink.lock().unwrap_or_else(PoisonError::into_inner).senders(token)

@@ -3,6 +3,7 @@
 mod asking;
 mod event;
 mod phase;
+mod pulse;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -32,6 +33,8 @@ pub struct Order<'o> {
     pub gates: &'o BTreeMap<Phase, Gate>,
     /// The faults that are planted.
     pub faults: &'o [Fault],
+    /// Whether every frame of every link is written to a file as well.
+    pub capture: bool,
     /// How many questions may be under way at once: as many as the limit of open files bears.
     pub at_once: usize,
     /// The command that tests a check again in a phase.

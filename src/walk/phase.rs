@@ -200,7 +200,11 @@ impl Visit<'_> {
             &tell,
         );
         let mut experiments = self.experiments();
-        let watching = asking.watch(&experiments).await;
+        let mut watching = asking.watch(&experiments).await;
+        if self.order.capture {
+            let folder = directory.folder("captures")?;
+            watching.extend(asking.capture(self.stage.testbed.segments.keys(), &folder).await);
+        }
         let mut evidence = Vec::new();
         for round in 0..=FOLLOW_UPS {
             let found = asking.carry_out(experiments, |new| directory.append_evidence(new)).await?;

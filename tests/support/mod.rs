@@ -1,6 +1,5 @@
 //! Tests that need namespaces run again inside a sandbox, so that they also run for an ordinary user and leave nothing.
 
-#[allow(dead_code)] // not every test program builds a testbed by hand
 pub mod testbeds;
 
 use std::{

@@ -142,6 +142,11 @@ fn address(net: IpNet, host: u16) -> Address {
     Address { net: IpNet::new(ip, net.prefix_len()).expect("in range"), origin: Origin::Static }
 }
 
+/// The same, with `alice` listening to the router of her LAN.
+pub fn with_slaac() -> Arc<Testbed> {
+    Draft(Arc::unwrap_or_clone(two_routers())).advertised_by("left", "ra").by_slaac("alice").done()
+}
+
 /// `alice` and `bob` on one LAN, a router, a transit network, a router, and `srv` on another LAN.
 pub fn two_routers() -> Arc<Testbed> {
     Draft::new()
@@ -191,6 +196,15 @@ pub fn go_live(node: &StagedNode) -> Vec<Change> {
     }
     changes.extend(node.routes.iter().map(|r| Change::AddRoute { to: r.to, via: r.via }));
     changes.extend(node.forwarding.iter().map(|family| Change::Forward { family, on: true }));
+    for interface in &node.interfaces {
+        changes.extend(interface.advertises.iter().cloned().map(|announced| Change::Advertise {
+            interface: interface.name.clone(),
+            plan: announced.plan,
+            prefix: announced.prefix,
+            mtu: announced.mtu,
+            dns: announced.dns,
+        }));
+    }
     changes
 }
 

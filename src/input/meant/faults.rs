@@ -24,7 +24,7 @@ use crate::{
         node::Node,
         phase::Phase,
         policy::{Match, Rule, label},
-        record::RecordData,
+        record::{RecordData, Zone},
         service::ServiceKind,
         testbed::Testbed,
     },
@@ -414,12 +414,18 @@ impl Place<'_> {
             return;
         }
         let Some(name) = self.table.one::<DomainName>("name") else { return };
-        let zones = self.testbed.zones.iter();
-        let mut asked =
-            zones.filter(|z| has(ServiceKind::Resolver) || z.servers.contains(&node.name));
-        if !asked.any(|zone| name.is.is_within(&zone.origin)) {
+        let answers = |zone: &Zone| has(ServiceKind::Resolver) || zone.servers.contains(&node.name);
+        let zones = &self.testbed.zones;
+        // The servers of the first zone serve the reverse zones too.
+        let reverse = is_reverse(&name.is) && zones.first().is_some_and(answers);
+        if !reverse && !zones.iter().any(|zone| answers(zone) && name.is.is_within(&zone.origin)) {
             let message = format!("`{}` is in no zone that `{}` answers for", name.is, node.name);
             self.found.push(Diagnostic::error(&name.at, message));
         }
     }
+}
+
+/// Whether a name stands for an address (RFC 1035 section 3.5, RFC 3596 section 2.5).
+fn is_reverse(name: &DomainName) -> bool {
+    [".in-addr.arpa", ".ip6.arpa"].iter().any(|suffix| name.as_str().ends_with(suffix))
 }

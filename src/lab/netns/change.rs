@@ -71,9 +71,10 @@ pub(super) fn means(node: &Node, change: &Change) -> Result<Means, String> {
 
 fn address(index: u32, net: IpNet, on: bool) -> Means {
     let (add, remove) = (links::add_address(index, net), links::remove_address(index, net));
-    match on {
-        true => Means::Netlink { request: add, undo: remove },
-        false => Means::Netlink { request: remove, undo: add },
+    if on {
+        Means::Netlink { request: add, undo: remove }
+    } else {
+        Means::Netlink { request: remove, undo: add }
     }
 }
 

@@ -90,7 +90,9 @@ impl Netns {
             let mut cures: Vec<_> = own.iter().flat_map(|what| cures(node, staged, what)).collect();
             cures.sort_by_key(Cure::turn);
             // What a cure cannot do shows as a difference afterwards.
-            cures.iter().for_each(|cure| cure.carry_out(node, staged));
+            for cure in &cures {
+                cure.carry_out(node, staged);
+            }
             for interface in staged.interfaces.iter().filter(|i| i.accepts_advertisements) {
                 let _ = solicit(node, interface.name.as_str(), interface.mac);
             }

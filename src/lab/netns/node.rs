@@ -74,9 +74,12 @@ impl Node {
     pub fn family_switches(&self) -> Result<Vec<(String, String)>, SwitchError> {
         let of_node = switch::OF_NODE.into_iter().map(str::to_owned);
         let of_interfaces = self.indices.keys().flat_map(|name| switch::of_interface(name));
-        of_node
-            .chain(of_interfaces)
-            .map(|name| Ok((name.clone(), self.switches.read(&name)?)))
-            .collect()
+        let mut found = Vec::new();
+        for name in of_node.chain(of_interfaces) {
+            if let Some(value) = self.switches.read_if_there(&name)? {
+                found.push((name, value));
+            }
+        }
+        Ok(found)
     }
 }

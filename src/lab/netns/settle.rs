@@ -156,9 +156,12 @@ fn of_interface(
     let Pending { tentative, missing } = verify::pending(there, planned);
     let tentative = tentative.into_iter().map(|net| (Reason::DuplicateDetection, net));
     // The kernel makes the link-local address by itself, as the first step of duplicate address detection.
-    let missing = missing.into_iter().map(|net| match links::is_link_local(net.addr()) {
-        true => (Reason::DuplicateDetection, net),
-        false => (Reason::RouterAdvertisement, net),
+    let missing = missing.into_iter().map(|net| {
+        if links::is_link_local(net.addr()) {
+            (Reason::DuplicateDetection, net)
+        } else {
+            (Reason::RouterAdvertisement, net)
+        }
     });
     let waits = tentative.chain(missing);
     waits.map(|(reason, net)| unsettled(node, &planned.name, reason, net.to_string())).collect()

@@ -169,9 +169,9 @@ fn differences(node: &Node, stage: &StagedNode) -> Result<Vec<Difference>, ReadE
     }
     found.extend(routes(&node.routes()?, stage));
     for (name, planned) in switches(stage) {
-        let value = node.switches.read(&name)?;
-        if value != planned {
-            let planned = planned.to_owned();
+        let value = node.switches.read_if_there(&name)?;
+        if value.as_deref() != Some(planned) {
+            let (planned, value) = (planned.to_owned(), value.unwrap_or("absent".to_owned()));
             found.push(Difference::Switch { name, planned, found: value });
         }
     }
