@@ -12,7 +12,7 @@ use std::{
 
 use sixwalk::{
     input,
-    lab::{ChangeError, Driver, OpenTap, Settled, Soon, netns::Netns},
+    lab::{ChangeError, Driver, Errand, OpenTap, Settled, Soon, netns::Netns},
     model::{
         answer::Answer, fault::Sabotage, name::NodeName, phase::Phase, probe::Probe, step::Change,
         tap::Tap, testbed::Testbed,
@@ -42,26 +42,28 @@ struct Faulty {
 }
 
 impl Faulty {
-    async fn make(&self, node: &NodeName, changes: &[Change]) -> Result<(), ChangeError> {
+    async fn make(&self, mut errands: Vec<Errand>) -> Vec<Result<(), ChangeError>> {
+        let refusals: Vec<_> = errands.iter_mut().map(|errand| self.cut(errand)).collect();
+        let results = self.lab.change(errands).await;
+        results.into_iter().zip(refusals).map(|(made, refusal)| refusal.map_or(made, Err)).collect()
+    }
+
+    /// Takes from an errand the change that is to fail, and everything after it.
+    fn cut(&self, errand: &mut Errand) -> Option<ChangeError> {
+        let Errand { node, changes } = errand;
         changes.iter().for_each(|change| self.demand_in_journal(node, change));
-        let refuse = |index: usize| ChangeError {
-            node: node.clone(),
-            index,
-            change: changes[index].to_string(),
-            said: "the test forbids it".to_owned(),
-        };
-        let undoes = self.failed.load(Ordering::SeqCst);
         let removes = matches!(changes[0], Change::RemoveAddress { .. });
-        if undoes && removes && self.sticks.swap(false, Ordering::SeqCst) {
-            return Err(refuse(0));
-        }
+        let sticks = removes
+            && self.failed.load(Ordering::SeqCst)
+            && self.sticks.swap(false, Ordering::SeqCst);
         let first = self.seen.fetch_add(changes.len(), Ordering::SeqCst);
         let index = self.fails.checked_sub(first).filter(|index| *index < changes.len());
-        let Some(index) = index.filter(|_| !self.failed.swap(true, Ordering::SeqCst)) else {
-            return self.lab.change(node, changes).await;
-        };
-        self.lab.change(node, &changes[..index]).await?;
-        Err(refuse(index))
+        let index = index.filter(|_| !self.failed.swap(true, Ordering::SeqCst));
+        let index = if sticks { 0 } else { index? };
+        let said = "the test forbids it".to_owned();
+        let change = changes[index].to_string();
+        changes.truncate(index);
+        Some(ChangeError { node: node.clone(), index, change, said })
     }
 
     /// A step and its undo are on disk before anything is done.
@@ -80,20 +82,20 @@ impl Faulty {
 }
 
 impl Driver for Faulty {
-    fn change<'a>(
-        &'a self,
-        node: &'a NodeName,
-        changes: &'a [Change],
-    ) -> Soon<'a, Result<(), ChangeError>> {
-        Box::pin(self.make(node, changes))
+    fn change(&self, errands: Vec<Errand>) -> Soon<'_, Vec<Result<(), ChangeError>>> {
+        Box::pin(self.make(errands))
     }
 
     fn ask<'a>(&'a self, probe: &'a Probe) -> Soon<'a, Answer> {
         self.lab.ask(probe)
     }
 
-    fn tap<'a>(&'a self, tap: &'a Tap) -> Soon<'a, Result<Box<dyn OpenTap>, String>> {
-        self.lab.tap(tap)
+    fn tap<'a>(
+        &'a self,
+        tap: &'a Tap,
+        capture: Option<&'a Path>,
+    ) -> Soon<'a, Result<Box<dyn OpenTap>, String>> {
+        self.lab.tap(tap, capture)
     }
 
     fn settle<'a>(&'a self, stage: &'a Stage) -> Soon<'a, Settled> {
@@ -219,6 +221,7 @@ fn walk(phases: &[Phase], fails: usize, sticks: bool) -> Run {
             checks: &[],
             gates: &BTreeMap::new(),
             faults: &[],
+            capture: false,
             at_once: 32,
             retest: &|_, _| String::new(),
         };
