@@ -2,6 +2,7 @@ use std::fmt::Write;
 
 use super::{Failure, Verdict, print, source};
 use crate::{
+    model::name::NodeName,
     plan::{Wave, plan},
     stage::Stage,
 };
@@ -33,7 +34,7 @@ impl Args {
         if let Some(node) = &self.node
             && !testbed.nodes.contains_key(node.as_str())
         {
-            let known = testbed.nodes.keys().map(|name| name.as_str());
+            let known = testbed.nodes.keys().map(NodeName::as_str);
             return Err(Failure::Sentence(source::unknown_node(node, known)));
         }
         let mut before = None;

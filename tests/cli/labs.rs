@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::{fd::AsRawFd, unix::net::UnixStream},
     path::Path,
     process::{Output, Stdio},
     time::Duration,
@@ -108,6 +109,11 @@ fn a_session(lab: &Lab) {
         .expect("it reads");
     let shell = shell.wait_with_output().expect("it ends");
     assert_eq!((shell.status.code(), shell.stdout.as_slice()), (Some(7), &b"desk\n"[..]));
+
+    // Somebody who connects and asks nothing keeps nobody waiting.
+    let folder = fs::File::open(&run).expect("the run directory");
+    let socket = format!("/proc/self/fd/{}/control.sock", folder.as_raw_fd());
+    let _silent = UnixStream::connect(socket).expect("the lab listens");
 
     // Forwards, with questions, and back.
     let status = lab.told(&["phase", "dual-stack"]);

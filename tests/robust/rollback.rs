@@ -51,7 +51,9 @@ impl Faulty {
     /// Takes from an errand the change that is to fail, and everything after it.
     fn cut(&self, errand: &mut Errand) -> Option<ChangeError> {
         let Errand { node, changes } = errand;
-        changes.iter().for_each(|change| self.demand_in_journal(node, change));
+        for change in &*changes {
+            self.demand_in_journal(node, change);
+        }
         let removes = matches!(changes[0], Change::RemoveAddress { .. });
         let sticks = removes
             && self.failed.load(Ordering::SeqCst)
