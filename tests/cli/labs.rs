@@ -57,7 +57,7 @@ fn a_lab_stays_until_it_is_taken_down() {
         return;
     }
     furnish();
-    for user in User::ALL {
+    for &user in User::lasting() {
         // The path of a control socket may have 107 octets; that of a run directory may have more.
         let deep = format!("/tmp/home/{}/runs", "a-long-name/".repeat(12));
         crate::machine::shell(&format!("mkdir -p {deep} && chmod -R a+rwX /tmp/home"));
@@ -184,23 +184,20 @@ fn two_labs_stand_side_by_side_and_one_may_die() {
     before.demand_again();
 }
 
-/// The process that stands outside of a lab.
+/// The process that stands outside of a lab: the one whose child writes the journal.
 fn outer_process_of(run: &str) -> Pid {
-    let newest = crate::machine::shell("pgrep -f -- --detached")
-        .lines()
-        .filter_map(|pid| pid.parse().ok())
-        .map(Pid::from_raw)
-        .collect::<Vec<_>>();
-    let of_run = |pid: &&Pid| {
-        let children =
-            fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        children.split_whitespace().any(|child| {
-            let fds = fs::read_dir(format!("/proc/{child}/fd")).into_iter().flatten().flatten();
-            fds.filter_map(|fd| fs::read_link(fd.path()).ok())
-                .any(|path| path.ends_with(Path::new(run).join("journal.jsonl")))
-        })
+    let journal = Path::new(run).join("journal.jsonl");
+    let writes = |child: &str| {
+        let fds = fs::read_dir(format!("/proc/{child}/fd")).into_iter().flatten().flatten();
+        fds.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|path| path.ends_with(&journal))
     };
-    *newest.iter().find(of_run).expect("the lab's outer process")
+    let is_outer = |pid: &i32| {
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        children.unwrap_or_default().split_whitespace().any(writes)
+    };
+    let processes = fs::read_dir("/proc").expect("/proc is mounted").flatten();
+    let mut numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    Pid::from_raw(numbers.find(is_outer).expect("the lab's outer process"))
 }
 
 #[test]

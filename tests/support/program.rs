@@ -32,6 +32,11 @@ impl User {
     /// Both.
     pub(crate) const ALL: [Self; 2] = [Self::Root, Self::Ordinary];
 
+    /// Those who can enter each other's labs: without real root, the ordinary user is in a user namespace anew each time.
+    pub(crate) fn lasting() -> &'static [Self] {
+        if is_really_root() { &Self::ALL } else { &[Self::Root] }
+    }
+
     /// The program, in a session of its own, with a home to work in.
     pub(crate) fn program(self) -> Command {
         self.command(PROGRAM)
