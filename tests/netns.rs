@@ -350,7 +350,7 @@ fn a_bridge_is_silent_and_a_talker_is_heard() {
         let lab = Netns::build(&v6, Instant::now()).expect("a lab");
         let watch = Watch::Ethertypes(vec![0x0800, 0x0806, 0x86dd]);
         let tap = Tap { segment: name("left"), watch, label: String::new() };
-        let open = lab.tap(&tap).await.expect("a tap");
+        let open = lab.tap(&tap, None).await.expect("a tap");
         tokio::time::sleep(Duration::from_millis(700)).await;
         let silent = open.close().await;
         assert!(silent.is_trustworthy(), "{silent:?}");
@@ -361,7 +361,7 @@ fn a_bridge_is_silent_and_a_talker_is_heard() {
             family: Family::V4,
             to: "10.1.0.1".parse().expect("an address"),
         };
-        let open = lab.tap(&tap).await.expect("a tap");
+        let open = lab.tap(&tap, None).await.expect("a tap");
         lab.sabotage(&talk).await.expect("planted");
         tokio::time::sleep(Duration::from_millis(700)).await;
         let heard = open.close().await;
