@@ -32,11 +32,6 @@ impl User {
     /// Both.
     pub(crate) const ALL: [Self; 2] = [Self::Root, Self::Ordinary];
 
-    /// Those who can enter each other's labs: without real root, the ordinary user is in a user namespace anew each time.
-    pub(crate) fn lasting() -> &'static [Self] {
-        if is_really_root() { &Self::ALL } else { &[Self::Root] }
-    }
-
     /// The program, in a session of its own, with a home to work in.
     pub(crate) fn program(self) -> Command {
         self.command(PROGRAM)
@@ -69,7 +64,8 @@ impl User {
     }
 }
 
-fn is_really_root() -> bool {
+/// Whether root here is root of the machine as well, and not of a user namespace.
+pub(crate) fn is_really_root() -> bool {
     let map = fs::read_to_string("/proc/self/uid_map").expect("/proc is mounted");
     map.split_whitespace().last() == Some("4294967295")
 }
