@@ -104,8 +104,7 @@ fn of_interface(
     if let Some((id, switch, value)) = switched_off(seen, node, interface) {
         let args = [("switch", switch.clone()), ("value", value)];
         let complaint = Complaint {
-            severity: Severity::Major,
-            depth: Depth::Read,
+            depth: Depth::Foundation,
             culprit: Culprit::node(node, switch.clone()),
             ..blame(stage, "off", node, interface, "", args)
         };
@@ -131,9 +130,10 @@ fn of_interface(
             || Culprit::segment(&asked.segment, format!("stranger {stranger}")),
             |other| Culprit::node(other, format!("address {address}")),
         );
-        let mut complaint =
-            Complaint { culprit, ..blame(stage, "duplicate", node, interface, &address, args) };
-        complaint.scope.nodes.extend(other.cloned());
+        // Whatever comes to its owner or goes from it can end at the other.
+        let complaint = blame(stage, "duplicate", node, interface, &address, args);
+        let scope = Scope { address: None, ..complaint.scope.clone() };
+        let complaint = Complaint { culprit, scope, ..complaint };
         found.push(judge.fail(format!("{subject}/{address}"), heard.evidence, complaint));
     }
     if found.is_empty() { vec![judge.pass(subject, evidence)] } else { found }
@@ -158,7 +158,8 @@ fn blame<const N: usize>(
     let mut complaint = Complaint {
         severity: Severity::Major,
         confidence: Confidence::High,
-        depth: Depth::Read,
+        // Deeper than the address beyond the plan that it mostly comes from: this is why that one hurts.
+        depth: Depth::Announced,
         ..complaint(stage, case, culprit, scope, args)
     };
     for (name, value) in [
