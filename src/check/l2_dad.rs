@@ -116,9 +116,15 @@ fn of_interface(
         }
         let Some(heard) = asked.read(seen) else { continue };
         evidence.extend(&heard.evidence);
-        let stranger = heard.macs.iter().find(|mac| **mac != asked.mac);
-        let (Some(stranger), true) = (stranger, heard.macs.len() > 1) else { continue };
-        let macs: Vec<_> = heard.macs.iter().map(ToString::to_string).collect();
+        let others = holders(stage, seen, &asked);
+        let mut macs = heard.macs.clone();
+        macs.extend(others.iter().map(|(_, mac)| *mac).filter(|mac| !heard.macs.contains(mac)));
+        let stranger = macs.iter().find(|mac| **mac != asked.mac);
+        let (Some(stranger), true) = (stranger, macs.len() > 1) else { continue };
+        evidence.extend(others.iter().map(|(id, _)| *id));
+        let read = others.iter().map(|(id, _)| *id).chain(heard.evidence.iter().copied());
+        let read: Vec<_> = read.collect();
+        let macs: Vec<_> = macs.iter().map(ToString::to_string).collect();
         let address = asked.address.to_string();
         let args = [
             ("address", address.clone()),
@@ -134,9 +140,29 @@ fn of_interface(
         let complaint = blame(stage, "duplicate", node, interface, &address, args);
         let scope = Scope { address: None, ..complaint.scope.clone() };
         let complaint = Complaint { culprit, scope, ..complaint };
-        found.push(judge.fail(format!("{subject}/{address}"), heard.evidence, complaint));
+        found.push(judge.fail(format!("{subject}/{address}"), read, complaint));
     }
     if found.is_empty() { vec![judge.pass(subject, evidence)] } else { found }
+}
+
+/// Other planned nodes on the link that hold an address and use it: who asks may be one of them, and hears only the owner.
+fn holders(stage: &Stage, seen: &Seen<'_>, asked: &neighbour::Asked) -> Vec<(EvidenceId, Mac)> {
+    let others = stage.nodes.iter().filter(|(name, _)| **name != asked.owner);
+    let plugged = others.flat_map(|(name, node)| {
+        let there = node.interfaces.iter().filter(|i| i.segment == asked.segment);
+        there.map(move |interface| (name, interface))
+    });
+    let holds = |(name, interface): (&NodeName, &StagedInterface)| {
+        let (id, answer) = seen.answer(&ask::inspect(name, Aspect::Addresses))?;
+        let Answer::Addresses(links) = answer else { return None };
+        let mut mine = links.iter().filter(|link| link.name == interface.name.as_str());
+        let held = mine.any(|link| {
+            let same = |a: &AddressState| a.net.addr() == asked.address && !a.dad_failed;
+            link.addresses.iter().any(same)
+        });
+        held.then_some((id, interface.mac))
+    };
+    plugged.filter_map(holds).collect()
 }
 
 fn blame<const N: usize>(
