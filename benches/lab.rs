@@ -10,19 +10,17 @@ mod bare;
 
 use std::{
     env, fs,
-    path::Path,
     process::ExitCode,
     thread,
     time::{Duration, Instant},
 };
 
-use futures_util::future::join_all;
 use nix::sched::{CloneFlags, unshare};
 use sixwalk::{
-    lab::netns::NetnsLab,
-    model::{family::Family, phase::Phase, step::Change},
+    lab::{Driver, Errand, netns::Netns},
+    model::{family::Family, name::NodeName, phase::Phase, step::Change},
     net::{namespace::Namespace, sandbox},
-    stage::Stage,
+    stage::{Stage, StagedNode},
 };
 use testbeds::{drop_family, go_live, leaves, stage};
 
@@ -78,13 +76,16 @@ fn measure(count: u16) {
 fn our_round(stage: &Stage) -> Round {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let begin = Instant::now();
-    let lab = NetnsLab::build(stage, Path::new("/run/lab")).expect("a lab");
+    let lab = Netns::build(stage, begin).expect("a lab");
     let build = begin.elapsed().as_secs_f64();
-    let all = |changes: fn(&sixwalk::stage::StagedNode) -> Vec<Change>| {
-        let changes: Vec<_> =
-            stage.nodes.iter().map(|(name, node)| (name, changes(node))).collect();
+    let all = |changes: fn(&StagedNode) -> Vec<Change>| {
+        let errand = |(node, staged): (&NodeName, &StagedNode)| Errand {
+            node: node.clone(),
+            changes: changes(staged),
+        };
+        let errands = stage.nodes.iter().map(errand).collect();
         let begin = Instant::now();
-        let done = runtime.block_on(join_all(changes.iter().map(|(name, c)| lab.apply(name, c))));
+        let done = runtime.block_on(lab.change(errands));
         let took = begin.elapsed().as_secs_f64();
         for one in done {
             one.expect("what the stage says can be done");
@@ -93,7 +94,7 @@ fn our_round(stage: &Stage) -> Round {
     };
     let on = all(go_live);
     let off = all(|node| drop_family(node, Family::V4));
-    assert!(lab.nodes().all(|node| has_no_ipv4(&node.netlink)), "IPv4 is off");
+    assert!(lab.lab().nodes().all(|node| has_no_ipv4(&node.netlink)), "IPv4 is off");
     drop(lab);
     drop(runtime);
     wait_until_gone();
@@ -109,8 +110,7 @@ fn has_no_ipv4(netlink: &sixwalk::net::netlink::Netlink) -> bool {
 const LIMIT: &str = "/proc/sys/user/max_net_namespaces";
 
 /// The kernel takes namespaces down in the background. Waits until only that of the sandbox is left: then, with a limit
-/// of two, one can be
-/// made.
+/// of two, one can be made.
 fn wait_until_gone() {
     let deadline = Instant::now() + Duration::from_secs(60);
     fs::write(LIMIT, "2").expect("the limit is our user namespace's");

@@ -7,7 +7,7 @@
 //! ```
 
 use std::{
-    env,
+    env, fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -19,6 +19,7 @@ use sixwalk::{
     net::namespace::Namespace,
     probe::sweep,
 };
+use socket2::{Domain, Socket, Type};
 
 /// What this process is to be: nothing said, the one outside; then the bench itself; then its server.
 const ROLE: &str = "SIXWALK_BENCH_ROLE";
@@ -26,6 +27,8 @@ const ROUNDS: usize = 5;
 const ECHOES: u16 = 20_000;
 const CONNECTIONS: usize = 20_000;
 const PORT: u16 = 80;
+/// Connections that may wait to be accepted.
+const QUEUE: i32 = 4096;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 fn main() {
@@ -50,8 +53,16 @@ fn enter() {
 
 /// Accepts and closes, in a process of its own, so that its time is not counted.
 fn serve() {
-    let listener = TcpListener::bind(("::", PORT)).expect("the port is free in a new namespace");
-    listener.incoming().for_each(drop);
+    // More than are under way at a time: what counts here is not how a full queue is dealt with.
+    fs::write("/proc/sys/net/core/somaxconn", QUEUE.to_string())
+        .expect("a switch of the namespace");
+    let open = || {
+        let socket = Socket::new(Domain::IPV6, Type::STREAM, None)?;
+        socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, PORT)).into())?;
+        socket.listen(QUEUE)?;
+        std::io::Result::Ok(TcpListener::from(socket))
+    };
+    open().expect("the port is free in a new namespace").incoming().for_each(drop);
 }
 
 fn bench() {

@@ -2,14 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::future::join_all;
-
 use crate::{
-    lab::{ChangeError, Driver},
-    model::{
-        name::NodeName,
-        step::{Change, Step},
-    },
+    lab::{ChangeError, Driver, Errand},
+    model::{name::NodeName, step::Step},
     plan::Wave,
     record::{Entry, Journal, RecordError},
 };
@@ -69,18 +64,17 @@ async fn carry_out(driver: &dyn Driver, wave: &Wave) -> (Vec<Step>, Option<Chang
     for step in &wave.steps {
         by_node.entry(&step.node).or_default().push(step);
     }
-    let nodes = by_node.into_iter().map(|(node, steps)| async move {
-        let changes: Vec<Change> = steps.iter().map(|step| step.change.clone()).collect();
-        let result = driver.change(node, &changes).await;
-        let made = result.as_ref().map_or_else(|error| error.index, |()| steps.len());
-        let made: Vec<Step> = steps[..made].iter().map(|step| (*step).clone()).collect();
-        (made, result.err())
-    });
+    let errand = |(node, steps): (&&NodeName, &Vec<&Step>)| Errand {
+        node: (*node).clone(),
+        changes: steps.iter().map(|step| step.change.clone()).collect(),
+    };
+    let results = driver.change(by_node.iter().map(errand).collect()).await;
     let mut done = Vec::new();
     let mut failure = None;
-    for (made, error) in join_all(nodes).await {
-        done.extend(made);
-        failure = failure.or(error);
+    for (steps, result) in by_node.into_values().zip(results) {
+        let made = result.as_ref().map_or_else(|error| error.index, |()| steps.len());
+        done.extend(steps[..made].iter().map(|step| (*step).clone()));
+        failure = failure.or(result.err());
     }
     (done, failure)
 }
@@ -93,8 +87,9 @@ async fn undo(
 ) -> Result<Vec<String>, RecordError> {
     let mut stuck = Vec::new();
     for step in done.iter().rev() {
-        let result = driver.change(&step.node, std::slice::from_ref(&step.undo)).await;
-        let error = result.err().map(|error| error.to_string());
+        let errand = Errand { node: step.node.clone(), changes: vec![step.undo.clone()] };
+        let results = driver.change(vec![errand]).await;
+        let error = results.into_iter().find_map(Result::err).map(|error| error.to_string());
         journal.append(&[Entry::Undone { step: step.clone(), error: error.clone() }])?;
         stuck.extend(error);
     }

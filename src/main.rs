@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         }
     };
     std::panic::catch_unwind(|| cli::run(cli)).unwrap_or_else(|_| {
-        eprintln!("error: this is a mistake of sixwalk itself, not of its input; please report it with the lines above");
+        cli::tell("error: this is a mistake of sixwalk itself, not of its input; please report it with the lines above\n");
         ExitCode::from(3)
     })
 }

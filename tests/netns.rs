@@ -11,7 +11,7 @@ use std::{
 
 use sixwalk::{
     lab::{
-        Driver,
+        Driver, Errand,
         netns::{Deviation, Difference, Netns, NetnsLab, PATIENCE, Reason},
     },
     model::{
@@ -24,7 +24,7 @@ use sixwalk::{
         step::Change,
         tap::{Tap, Watch},
     },
-    stage::Stage,
+    stage::{Stage, StagedNode},
 };
 use support::{
     inside_sandbox,
@@ -35,9 +35,9 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Runtime::new().expect("a runtime")
 }
 
-async fn bring_live(lab: &NetnsLab, stage: &Stage) {
+fn bring_live(lab: &NetnsLab, stage: &Stage) {
     for (node, staged) in &stage.nodes {
-        lab.apply(node, &go_live(staged)).await.expect("what the stage says can be done");
+        lab.apply(node, &go_live(staged)).expect("what the stage says can be done");
     }
 }
 
@@ -74,7 +74,7 @@ fn a_new_lab_is_silent_and_a_stage_makes_it_live() {
             assert!(links.iter().all(|link| link.addresses.is_empty()), "{links:?}");
             assert_eq!(node.routes().expect("routes"), [], "node {}", node.name);
         }
-        bring_live(&lab, &dual).await;
+        bring_live(&lab, &dual);
         let settled = lab.settle(&dual, PATIENCE).await.expect("asked");
         assert_eq!(settled.unsettled, [], "{settled:?}");
         assert!(settled.waited.contains_key(&Reason::DuplicateDetection), "{settled:?}");
@@ -94,10 +94,10 @@ fn a_family_that_is_off_is_really_off_and_comes_back() {
         let testbed = two_routers();
         let dual = stage(&testbed, Phase::DualStack);
         let lab = NetnsLab::build(&dual, Path::new("/nonexistent")).expect("a lab");
-        bring_live(&lab, &dual).await;
+        bring_live(&lab, &dual);
         for (family, left) in [(Family::V6, Phase::Ipv4Only), (Family::V4, Phase::Ipv6Only)] {
             for (node, staged) in &dual.nodes {
-                lab.apply(node, &drop_family(staged, family)).await.expect("dropped");
+                lab.apply(node, &drop_family(staged, family)).expect("dropped");
             }
             let left = stage(&testbed, left);
             let settled = lab.settle(&left, PATIENCE).await.expect("asked");
@@ -108,10 +108,10 @@ fn a_family_that_is_off_is_really_off_and_comes_back() {
             assert!(missing > 10, "only {missing} deviations without {family}");
             for (node, staged) in &left.nodes {
                 for change in drop_family(staged, family.other()) {
-                    lab.apply(node, &[change]).await.expect("the rest dropped");
+                    lab.apply(node, &[change]).expect("the rest dropped");
                 }
             }
-            bring_live(&lab, &dual).await;
+            bring_live(&lab, &dual);
             lab.settle(&dual, PATIENCE).await.expect("asked");
             assert_eq!(in_words(&lab.verify(&dual)), [""; 0], "both families back");
         }
@@ -127,7 +127,7 @@ fn the_failing_change_is_named_and_nothing_after_it_remains() {
         let testbed = two_routers();
         let v4 = stage(&testbed, Phase::Ipv4Only);
         let lab = NetnsLab::build(&v4, Path::new("/nonexistent")).expect("a lab");
-        bring_live(&lab, &v4).await;
+        bring_live(&lab, &v4);
         let alice: NodeName = name("alice");
         let add = |net: &str| Change::AddAddress {
             interface: name("eth0"),
@@ -138,7 +138,7 @@ fn the_failing_change_is_named_and_nothing_after_it_remains() {
             via: via.parse().expect("an address"),
         };
         let changes = [add("10.1.0.20/24"), route("203.0.113.1"), add("10.1.0.21/24")];
-        let error = lab.apply(&alice, &changes).await.expect_err("an unreachable next hop");
+        let error = lab.apply(&alice, &changes).expect_err("an unreachable next hop");
         assert_eq!(error.index, 1, "{error}");
         assert_eq!(
             error.to_string(),
@@ -155,7 +155,7 @@ fn the_failing_change_is_named_and_nothing_after_it_remains() {
             interface: name("eth7"),
             net: "10.1.0.30/24".parse().expect("an address"),
         }];
-        let error = lab.apply(&alice, &nowhere).await.expect_err("no such interface");
+        let error = lab.apply(&alice, &nowhere).expect_err("no such interface");
         assert!(error.to_string().ends_with("it has no interface `eth7`"), "{error}");
     });
 }
@@ -169,7 +169,7 @@ fn verify_names_what_someone_else_has_changed() {
         let testbed = two_routers();
         let dual = stage(&testbed, Phase::DualStack);
         let lab = NetnsLab::build(&dual, Path::new("/nonexistent")).expect("a lab");
-        bring_live(&lab, &dual).await;
+        bring_live(&lab, &dual);
         lab.settle(&dual, PATIENCE).await.expect("asked");
         let ra = lab.node(&name("ra")).expect("a node");
         let ip = |args: &'static str| {
@@ -202,7 +202,7 @@ fn residue_is_forgotten() {
         let testbed = two_routers();
         let dual = stage(&testbed, Phase::DualStack);
         let lab = NetnsLab::build(&dual, Path::new("/nonexistent")).expect("a lab");
-        bring_live(&lab, &dual).await;
+        bring_live(&lab, &dual);
         lab.settle(&dual, PATIENCE).await.expect("asked");
         // A narrow link behind the first router teaches alice a path MTU in both families.
         let ra = lab.node(&name("ra")).expect("a node");
@@ -220,7 +220,7 @@ fn residue_is_forgotten() {
         };
         assert_eq!(learned(&lab), [1300, 1300]);
         assert!(!alice.neighbours().expect("neighbours").is_empty());
-        lab.apply(&name("alice"), &[Change::ForgetResidue]).await.expect("forgotten");
+        lab.apply(&name("alice"), &[Change::ForgetResidue]).expect("forgotten");
         assert_eq!(learned(&lab), [] as [u32; 0]);
         assert_eq!(alice.neighbours().expect("neighbours"), []);
     });
@@ -308,8 +308,12 @@ fn planted_faults_show_and_are_mended() {
         let testbed = with_slaac();
         let dual = stage(&testbed, Phase::DualStack);
         let lab = Netns::build(&dual, Instant::now()).expect("a lab");
-        for (node, staged) in &dual.nodes {
-            lab.change(node, &go_live(staged)).await.expect("what the stage says can be done");
+        let live = |(node, staged): (&NodeName, &StagedNode)| Errand {
+            node: node.clone(),
+            changes: go_live(staged),
+        };
+        for made in lab.change(dual.nodes.iter().map(live).collect()).await {
+            made.expect("what the stage says can be done");
         }
         let settled = lab.settle(&dual).await;
         assert_eq!(settled.unsettled, [""; 0]);
@@ -346,7 +350,7 @@ fn a_bridge_is_silent_and_a_talker_is_heard() {
         let lab = Netns::build(&v6, Instant::now()).expect("a lab");
         let watch = Watch::Ethertypes(vec![0x0800, 0x0806, 0x86dd]);
         let tap = Tap { segment: name("left"), watch, label: String::new() };
-        let open = lab.tap(&tap).await.expect("a tap");
+        let open = lab.tap(&tap, None).await.expect("a tap");
         tokio::time::sleep(Duration::from_millis(700)).await;
         let silent = open.close().await;
         assert!(silent.is_trustworthy(), "{silent:?}");
@@ -357,7 +361,7 @@ fn a_bridge_is_silent_and_a_talker_is_heard() {
             family: Family::V4,
             to: "10.1.0.1".parse().expect("an address"),
         };
-        let open = lab.tap(&tap).await.expect("a tap");
+        let open = lab.tap(&tap, None).await.expect("a tap");
         lab.sabotage(&talk).await.expect("planted");
         tokio::time::sleep(Duration::from_millis(700)).await;
         let heard = open.close().await;

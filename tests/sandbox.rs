@@ -103,6 +103,7 @@ fn end_on_sigterm() {
     use tokio::signal::unix::{SignalKind, signal};
     tokio::runtime::Runtime::new().expect("a runtime").block_on(async {
         let mut term = signal(SignalKind::terminate()).expect("a handler");
+        sandbox::let_signals_through().expect("our own signals");
         println!("ready");
         term.recv().await;
     });
@@ -139,6 +140,7 @@ fn reap_an_orphan() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         tokio::spawn(orphans::reap());
+        sandbox::let_signals_through().expect("our own signals");
         let mut own = tokio::process::Command::new("sh");
         // The grandchild outlives its parent and so becomes a child of PID 1.
         own.args(["-c", "sleep 0.2 & exit 3"]);

@@ -6,11 +6,12 @@ use super::{
 };
 use crate::{
     model::{
-        answer::Answer,
+        answer::{AddressState, Answer},
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
         family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
+        mac::Mac,
         name::NodeName,
         probe::Aspect,
         verdict::Judgement,

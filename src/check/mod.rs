@@ -15,32 +15,32 @@ pub mod neighbour;
 mod pages;
 pub mod sockets;
 
-mod harness;
-mod plan_vs_topology;
-mod aaaa_parity;
-mod aaaa_dead;
-mod aaaa_bogus;
-mod wrong_answers;
-mod server_listens;
-mod large_answer;
-mod ptr;
-mod egress_parity;
-mod no_ipv4_left;
-mod source_address;
-mod v4_literal;
-mod service_reach;
-mod port_parity;
-mod content_parity;
-mod literal_url;
-mod listen_families;
-mod ntp;
-mod syslog;
-mod mgmt_reach;
+mod meta;
+mod meta_plan_vs_topology;
+mod dns_aaaa_parity;
+mod dns_aaaa_dead;
+mod dns_aaaa_bogus;
+mod dns_wrong_answers;
+mod dns_server_listens;
+mod dns_large_answer_v6;
+mod dns_ptr_v6;
+mod in_egress_parity;
+mod in_no_ipv4_left;
+mod in_source_address;
+mod in_v4_literal;
+mod out_service_reach;
+mod out_port_parity;
+mod out_content_parity;
+mod out_literal_url;
+mod svc_listen_families;
+mod svc_ntp_v6;
+mod svc_syslog_v6;
+mod mgmt_reach_both;
 mod pol_rule_parity_static;
 mod pol_rule_parity_dynamic;
 mod pol_default_deny_v6;
 mod pol_icmpv6_musts;
-mod pol_icmpv6_on_link;
+mod pol_nd_and_mld_not_filtered_on_link;
 mod pol_anti_spoof;
 mod l2_ra_plan;
 mod l2_rogue_ra;
@@ -50,8 +50,8 @@ mod l2_server_address_stability;
 mod l2_neighbour_path;
 mod path_pmtu;
 mod path_trace_parity;
-mod family_truth;
-mod response_time;
+mod ux_family_truth;
+mod ux_response_time_parity;
 
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -161,38 +161,38 @@ impl UseCase {
 
 /// Every check, in the order of the report.
 pub static CHECKS: &[&dyn Check] = &[
-    &harness::Settled,
-    &harness::NoResidue,
-    &harness::ControlProbe,
-    &harness::FamilyProof,
-    &plan_vs_topology::PlanVsTopology,
-    &harness::Repeatable,
-    &aaaa_parity::AaaaParity,
-    &aaaa_dead::AaaaDead,
-    &aaaa_bogus::AaaaBogus,
-    &wrong_answers::AaaaRcode,
-    &wrong_answers::AaaaSilent,
-    &wrong_answers::ABreaksV6,
-    &server_listens::ServerListens,
-    &large_answer::LargeAnswer,
-    &ptr::Ptr,
-    &egress_parity::EgressParity,
-    &no_ipv4_left::NoIpv4Left,
-    &source_address::SourceAddress,
-    &v4_literal::V4Literal,
-    &service_reach::ServiceReach,
-    &port_parity::PortParity,
-    &content_parity::ContentParity,
-    &literal_url::LiteralUrl,
-    &listen_families::ListenFamilies,
-    &ntp::Ntp,
-    &syslog::Syslog,
-    &mgmt_reach::MgmtReach,
+    &meta::Settled,
+    &meta::NoResidue,
+    &meta::ControlProbe,
+    &meta::FamilyProof,
+    &meta_plan_vs_topology::PlanVsTopology,
+    &meta::Repeatable,
+    &dns_aaaa_parity::AaaaParity,
+    &dns_aaaa_dead::AaaaDead,
+    &dns_aaaa_bogus::AaaaBogus,
+    &dns_wrong_answers::AaaaRcode,
+    &dns_wrong_answers::AaaaSilent,
+    &dns_wrong_answers::ABreaksV6,
+    &dns_server_listens::ServerListens,
+    &dns_large_answer_v6::LargeAnswer,
+    &dns_ptr_v6::Ptr,
+    &in_egress_parity::EgressParity,
+    &in_no_ipv4_left::NoIpv4Left,
+    &in_source_address::SourceAddress,
+    &in_v4_literal::V4Literal,
+    &out_service_reach::ServiceReach,
+    &out_port_parity::PortParity,
+    &out_content_parity::ContentParity,
+    &out_literal_url::LiteralUrl,
+    &svc_listen_families::ListenFamilies,
+    &svc_ntp_v6::Ntp,
+    &svc_syslog_v6::Syslog,
+    &mgmt_reach_both::MgmtReach,
     &pol_rule_parity_static::RuleParityStatic,
     &pol_rule_parity_dynamic::RuleParityDynamic,
     &pol_default_deny_v6::DefaultDenyV6,
     &pol_icmpv6_musts::Icmpv6Musts,
-    &pol_icmpv6_on_link::NotFilteredOnLink,
+    &pol_nd_and_mld_not_filtered_on_link::NotFilteredOnLink,
     &pol_anti_spoof::AntiSpoof,
     &l2_ra_plan::RaPlan,
     &l2_rogue_ra::RogueRa,
@@ -203,8 +203,8 @@ pub static CHECKS: &[&dyn Check] = &[
     &path_pmtu::Pmtu,
     &path_pmtu::Blackhole,
     &path_trace_parity::TraceParity,
-    &family_truth::FamilyTruth,
-    &response_time::ResponseTime,
+    &ux_family_truth::FamilyTruth,
+    &ux_response_time_parity::ResponseTime,
 ];
 
 /// The words of a check.

@@ -26,9 +26,7 @@ impl Args {
         source::checks(&self.only)?;
         let request = control::Request::Check { only: self.only.clone() };
         let control::Reply::Checked(checked) = self.lab.connect()?.ask(&request)? else {
-            return Err(Failure::Sentence(
-                "the lab gave an answer of another version of sixwalk".to_owned(),
-            ));
+            return Err(Failure::Sentence(control::OTHER_VERSION.to_owned()));
         };
         if self.json {
             print(

@@ -9,11 +9,14 @@ use std::{
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::Failure;
+use super::{Failure, tell};
 use crate::model::{finding::Finding, phase::Phase, verdict::Verdict};
 
 /// The socket in the run directory.
 pub(super) const SOCKET: &str = "control.sock";
+
+/// What to say of an answer that does not belong to the question.
+pub(super) const OTHER_VERSION: &str = "the lab gave an answer of another version of sixwalk";
 
 /// Which lab.
 #[derive(Debug, clap::Args)]
@@ -150,12 +153,20 @@ impl Control {
         u32::try_from(credentials.pid()).ok().filter(|pid| *pid > 0).ok_or_else(hidden)
     }
 
+    /// How the lab stands.
+    pub(super) fn status(&mut self) -> Result<Status, Failure> {
+        match self.ask(&Request::Status)? {
+            Reply::Status(status) => Ok(status),
+            _ => Err(Failure::Sentence(OTHER_VERSION.to_owned())),
+        }
+    }
+
     /// Asks; what is going on is shown on stderr.
     pub(super) fn ask(&mut self, request: &Request) -> Result<Reply, Failure> {
         send(self.stream.get_mut(), request)?;
         loop {
             match receive(&mut self.stream)? {
-                Some(Reply::Progress { line }) => eprintln!("{line}"),
+                Some(Reply::Progress { line }) => tell(&format!("{line}\n")),
                 Some(Reply::Refused { why }) => return Err(Failure::Sentence(why)),
                 Some(reply) => return Ok(reply),
                 None => {

@@ -1,4 +1,4 @@
-use super::{Failure, Verdict, control};
+use super::{Failure, Verdict, control, tell};
 
 /// End a lab. Nothing of it is left but its run directory.
 #[derive(Debug, clap::Args)]
@@ -14,7 +14,7 @@ impl Args {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
         let mut control = self.lab.connect()?;
         control.ask(&control::Request::Down)?;
-        eprintln!("the lab in {} is down", control.run.display());
+        tell(&format!("the lab in {} is down\n", control.run.display()));
         Ok(Verdict::Open)
     }
 }

@@ -1,8 +1,16 @@
-use std::process::ExitStatus;
+use std::{
+    ffi::{OsStr, OsString},
+    process::{Command, ExitStatus},
+};
 
-use super::{Failure, Verdict, control};
+use nix::sys::signal::{SigSet, Signal};
+
+use super::{Failure, Verdict, control, source};
 use crate::{
-    lab::netns::{enter, folder::FOLDERS},
+    lab::netns::{
+        enter::{self, EnterError},
+        folder::FOLDERS,
+    },
     model::name::NodeName,
 };
 
@@ -21,28 +29,40 @@ pub(super) struct Args {
     lab: control::LabArgs,
     /// The program and its arguments.
     #[arg(last = true, required = true)]
-    command: Vec<String>,
+    command: Vec<OsString>,
 }
 
 impl Args {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
-        let control = self.lab.connect()?;
-        run_in(&control, &self.node, &self.command)
+        let (program, arguments) = self.command.split_first().expect("clap asks for a program");
+        let command = inside(&self.lab, &self.node, program)?;
+        run(command, arguments)
     }
 }
 
-/// Runs a program in a node and passes on its exit code.
-pub(super) fn run_in(
-    control: &control::Control,
+/// A command that runs in a node. The connection to the lab is closed again: others want to speak to it meanwhile.
+pub(super) fn inside(
+    lab: &control::LabArgs,
     node: &str,
-    words: &[String],
-) -> Result<Verdict, Failure> {
-    let node: NodeName = node.parse()?;
-    let (program, arguments) = words.split_first().expect("clap asks for a program");
-    let mut command =
-        enter::command(control.lab_pid()?, FOLDERS.as_ref(), &node, program.as_ref())?;
-    let failed =
-        |error| Failure::Sentence(format!("cannot run `{program}` in node `{node}`: {error}"));
+    program: &OsStr,
+) -> Result<Command, Failure> {
+    let mut control = lab.connect()?;
+    let name = node.parse::<NodeName>()?;
+    match enter::command(control.lab_pid()?, FOLDERS.as_ref(), &name, program) {
+        Err(EnterError::Node { .. }) => {
+            let nodes = control.status()?.nodes;
+            let known = nodes.iter().map(|(name, _)| name.as_str());
+            Err(Failure::Sentence(source::unknown_node(node, known)))
+        }
+        command => Ok(command?),
+    }
+}
+
+/// Runs a program and passes on its exit code. Ctrl-C is for the program: we wait until it ends.
+pub(super) fn run(mut command: Command, arguments: &[OsString]) -> Result<Verdict, Failure> {
+    [Signal::SIGINT, Signal::SIGQUIT].into_iter().collect::<SigSet>().thread_block()?;
+    let program = command.get_program().display().to_string();
+    let failed = |error| Failure::Sentence(format!("cannot run `{program}` in the node: {error}"));
     let status = command.args(arguments).status().map_err(failed)?;
     match code(status) {
         0 => Ok(Verdict::Open),

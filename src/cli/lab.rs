@@ -1,13 +1,19 @@
 //! A lab and a run of its own, for the commands that need them.
 
-use std::{collections::BTreeMap, future::Future, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
 
-use super::{Failure, progress::Progress, report, source::Source};
+use super::{Failure, progress::Progress, report, source::Source, tell};
 use crate::{
     check::Check,
     lab::netns::Netns,
@@ -16,7 +22,7 @@ use crate::{
         orphans,
         sandbox::{self, Inside},
     },
-    record::{Clock, RunDirectory, StoredRun},
+    record::{Clock, RecordError, RunDirectory, StoredRun},
     report::run::{Ending, FORMAT_VERSION, Run, Timings, Tool},
     stage::Stage,
     walk::{self, Order},
@@ -30,6 +36,8 @@ pub(super) struct Task {
     pub(super) checks: Vec<&'static dyn Check>,
     pub(super) faults: Vec<Fault>,
     pub(super) gates: BTreeMap<Phase, Gate>,
+    /// Whether every frame of every link is written to a file as well.
+    pub(super) capture: bool,
     pub(super) runs: PathBuf,
     /// The command line that a retest begins with.
     pub(super) retest: String,
@@ -44,8 +52,11 @@ pub(super) struct Done {
 /// Threads of the runtime: the waits are on the network, not on processors.
 const THREADS: usize = 2;
 
+/// Turns true when somebody asks the program to stop.
+pub(super) type Stop = watch::Receiver<bool>;
+
 /// Enters the lab's own namespaces and runs something there. Must be called before any thread exists.
-pub(super) fn inside<T, F>(work: impl FnOnce(Inside) -> F) -> Result<T, Failure>
+pub(super) fn inside<T, F>(work: impl FnOnce(Inside, Stop) -> F) -> Result<T, Failure>
 where
     F: Future<Output = Result<T, Failure>>,
 {
@@ -55,38 +66,66 @@ where
     let runtime = runtime.map_err(|error| {
         Failure::Sentence(format!("cannot start the threads of the lab: {error}"))
     })?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         // This process is PID 1 of the lab: whoever loses its parent there becomes our child.
         tokio::spawn(orphans::reap());
-        work(inside).await
+        let stop = stop_on_signal()?;
+        sandbox::let_signals_through()?;
+        work(inside, stop).await
+    });
+    // A question that still waits for its answer must not hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+/// Builds the lab, walks, and writes the report; also when the walk fails, of what was done until then.
+pub(super) fn walk(task: Task) -> Result<Done, Failure> {
+    inside(|inside, stop| async move {
+        let clock = Clock::start();
+        let mut directory = begin(&task, clock)?;
+        let walked = walk_in(&task, inside, clock, stop, &mut directory).await;
+        if let Err(Failure::Sentence(said)) = &walked {
+            // Why it failed is told below; that the record cannot be ended, often for the same reason, adds nothing.
+            let _ = end_early(&directory, said);
+        }
+        let reported = write_report(&directory);
+        let path = directory.path().to_owned();
+        let run = walked.and_then(|run| reported.map(|()| run));
+        Ok(Done { run: run.map_err(|failure| kept(failure, &path))?, path })
     })
 }
 
-/// Builds the lab, walks, and writes the report.
-pub(super) fn walk(task: Task) -> Result<Done, Failure> {
-    inside(|inside| async move {
-        let clock = Clock::start();
-        let mut directory = begin(&task, clock)?;
-        let path = directory.path().to_owned();
-        let walked = walk_in(&task, inside, clock, &mut directory).await;
-        let kept = |error: Failure| match error {
-            Failure::Sentence(said) => Failure::Sentence(format!(
-                "{said}\nwhat was measured so far is in {}",
-                path.display()
-            )),
-            other => other,
-        };
-        let run = walked.map_err(kept)?;
-        Ok(Done { run, path })
-    })
+/// Says where the record is, if it is anywhere.
+fn kept(failure: Failure, path: &Path) -> Failure {
+    match failure {
+        Failure::Sentence(said) if path.exists() => {
+            Failure::Sentence(format!("{said}\nthe record so far is in {}", path.display()))
+        }
+        other => other,
+    }
+}
+
+/// Writes into `run.json` why the run has ended early.
+fn end_early(directory: &RunDirectory, said: &str) -> Result<(), RecordError> {
+    let mut run = StoredRun::load(directory.path())?.run;
+    run.outcome = Ending::Interrupted { reason: said.to_owned() };
+    directory.write_run(&run)
+}
+
+fn write_report(directory: &RunDirectory) -> Result<(), Failure> {
+    let stored = StoredRun::load(directory.path())?;
+    report::write(directory.path(), &stored.run, &stored.evidence)?;
+    Ok(report::write_sums(directory.path())?)
 }
 
 async fn walk_in(
     task: &Task,
     inside: Inside,
     clock: Clock,
+    stop: Stop,
     directory: &mut RunDirectory,
 ) -> Result<Run, Failure> {
+    warn_of_limit(inside, &task.testbed);
     let mut run = blank(task, inside, clock);
     directory.write_run(&run)?;
     let building = clock.us();
@@ -102,27 +141,44 @@ async fn walk_in(
         checks: &task.checks,
         gates: &task.gates,
         faults: &task.faults,
+        capture: task.capture,
         at_once: at_once(inside, &task.testbed),
         retest: &retest,
     };
     let tell = |event: walk::Event<'_>| progress.tell(&event);
-    let stop = stop_on_signal()?;
-    let run = walk::walk(&order, &lab, directory, clock, stop, run, &tell).await?;
+    let run = walk::walk(&order, &lab, directory, clock, stop, run, &tell).await;
     progress.done();
-    let stored = StoredRun::load(directory.path())?;
-    report::write(directory.path(), &stored.run, &stored.evidence)?;
-    report::write_sums(directory.path())?;
-    Ok(run)
+    Ok(run?)
 }
 
-/// How many questions the limit of open files bears. A question holds a socket or two, a tap three, a node four, and
-/// services theirs; half of what is left stays in reserve.
+/// The least number of questions that are under way at once.
+const FEWEST: usize = 32;
+/// Files that a question may need: it holds a socket or two, a tap three.
+const PER_QUESTION: usize = 4;
+
+/// How many questions the limit of open files bears.
 pub(super) fn at_once(inside: Inside, testbed: &Testbed) -> usize {
-    const LEAST: usize = 32;
     const MOST: usize = 1024;
     let limit = usize::try_from(inside.open_files).unwrap_or(usize::MAX);
-    let standing = 4 * testbed.nodes.len() + 40 * testbed.segments.len() + 100;
-    (limit.saturating_sub(standing) / 4).clamp(LEAST, MOST)
+    (limit.saturating_sub(standing(testbed)) / PER_QUESTION).clamp(FEWEST, MOST)
+}
+
+/// About how many files the lab holds open while nothing is asked: a node four, and services theirs; half of what is left
+/// stays in reserve.
+fn standing(testbed: &Testbed) -> usize {
+    4 * testbed.nodes.len() + 40 * testbed.segments.len() + 100
+}
+
+/// Says when the limit of open files may leave questions unasked.
+pub(super) fn warn_of_limit(inside: Inside, testbed: &Testbed) {
+    let wanted = standing(testbed) + PER_QUESTION * FEWEST;
+    if inside.open_files < wanted as u64 {
+        tell(&format!(
+            "note: at most {} files may be open, and this testbed may need {wanted}; where they do not suffice, a \
+             question is not asked; raise the limit with `ulimit -n {wanted}`\n",
+            inside.open_files
+        ));
+    }
 }
 
 /// Makes the run directory and keeps the inputs in it.
@@ -142,7 +198,7 @@ pub(super) fn blank(task: &Task, inside: Inside, clock: Clock) -> Run {
     Run {
         format_version: FORMAT_VERSION,
         tool: Tool { name: "sixwalk".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
-        command: std::env::args().collect(),
+        command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
         started: clock.started(),
         inputs: task.sources.iter().map(Source::as_input).collect(),
         testbed: (*task.testbed).clone(),
@@ -167,21 +223,41 @@ fn environment(inside: Inside) -> BTreeMap<String, String> {
     facts
 }
 
-/// Turns true at the first interrupt or termination signal. A second one ends the process at once.
-pub(super) fn stop_on_signal() -> Result<watch::Receiver<bool>, Failure> {
+/// What comes this soon after a first signal is the same request: a terminal and programs like `timeout` signal a whole
+/// group of processes, and the outer process of the sandbox hands its own on to us.
+const SAME_REQUEST: Duration = Duration::from_millis(300);
+
+/// Turns true at the first signal that asks the program to end. A second one ends the process at once.
+fn stop_on_signal() -> Result<Stop, Failure> {
     let (ask, stop) = watch::channel(false);
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut quit = signal(SignalKind::quit())?;
+    let mut hangup = (!hangup_is_ignored()).then(|| signal(SignalKind::hangup())).transpose()?;
     tokio::spawn(async move {
+        let mut asked = None::<Instant>;
         loop {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
+                Some(_) = async { hangup.as_mut()?.recv().await } => {}
+                _ = quit.recv() => std::process::exit(131),
             }
-            if ask.send_replace(true) {
-                std::process::exit(130);
+            match asked {
+                None => drop(ask.send_replace(true)),
+                Some(first) if first.elapsed() < SAME_REQUEST => {}
+                Some(_) => std::process::exit(130),
             }
+            asked = asked.or(Some(Instant::now()));
         }
     });
     Ok(stop)
+}
+
+/// Whether we were started to outlive the terminal, as by `nohup`.
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.unwrap_or(0) & 1 << (SignalKind::hangup().as_raw_value() - 1) != 0
 }

@@ -135,11 +135,11 @@ pub fn run(cli: Cli) -> ExitCode {
     match result {
         Ok(verdict) => verdict.into(),
         Err(Failure::Diagnostics(text)) => {
-            eprint!("{text}");
+            tell(&text);
             Verdict::Incomplete.into()
         }
         Err(Failure::Sentence(sentence)) => {
-            eprintln!("error: {sentence}");
+            tell(&format!("error: {sentence}\n"));
             Verdict::Incomplete.into()
         }
         Err(Failure::Code(code)) => ExitCode::from(code),
@@ -151,7 +151,15 @@ fn print(text: &str) -> Result<Verdict, Failure> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::Sentence(format!("cannot write to standard output: {error}")))
+        }
         _ => Ok(Verdict::Open),
     }
+}
+
+/// Tells people something on stderr. That nobody can hear it is no reason to stop.
+pub fn tell(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }

@@ -33,7 +33,8 @@ impl Args {
         if let Some(node) = &self.node
             && !testbed.nodes.contains_key(node.as_str())
         {
-            return Err(Failure::Sentence(format!("the testbed has no node `{node}`")));
+            let known = testbed.nodes.keys().map(|name| name.as_str());
+            return Err(Failure::Sentence(source::unknown_node(node, known)));
         }
         let mut before = None;
         let mut plans = Vec::new();
@@ -41,9 +42,9 @@ impl Args {
             let stage = Stage::new(&testbed, phase);
             let mut waves = plan(before.as_ref(), &stage);
             if let Some(node) = &self.node {
-                waves
-                    .iter_mut()
-                    .for_each(|wave| wave.steps.retain(|step| step.node.as_str() == node));
+                for wave in &mut waves {
+                    wave.steps.retain(|step| step.node.as_str() == node);
+                }
                 waves.retain(|wave| !wave.steps.is_empty());
             }
             plans.push((phase, waves));

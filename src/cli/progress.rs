@@ -48,6 +48,12 @@ impl Progress {
                 state.phase = Some((*phase, *at, *of));
                 self.line(&mut state, "entering");
             }
+            // Elsewhere than on a terminal one line for all waves is enough.
+            Event::Made { done, of, .. } if !self.live => {
+                if done == of {
+                    self.line(&mut state, &format!("{of} steps made"));
+                }
+            }
             Event::Made { wave, done, of } => {
                 self.line(&mut state, &format!("{done} of {of} steps: {}", wave.purpose.title()));
             }
@@ -59,6 +65,9 @@ impl Progress {
                 let text =
                     format!("{} differences to the plan: {}", deviations.len(), deviations[0]);
                 self.line(&mut state, &text);
+            }
+            Event::Stopping => {
+                self.line(&mut state, "stopping; interrupt it again to end it at once");
             }
             Event::Asking { answered, of } => {
                 let interval = if self.live { LIVE } else { PLAIN };
@@ -82,8 +91,12 @@ impl Progress {
             .map_or_else(String::new, |(phase, at, of)| format!("[{at}/{of}] {phase}: "));
         let line = format!("{seconds:6.1} s  {phase}{text}");
         let mut err = std::io::stderr().lock();
-        // A closed stderr must not end a walk.
-        let _ = if self.live { write!(err, "\r\x1b[K{line}") } else { writeln!(err, "{line}") };
+        // A closed stderr must not end a walk. A line longer than the terminal is cut, not wrapped.
+        let _ = if self.live {
+            write!(err, "\r\x1b[K\x1b[?7l{line}\x1b[?7h")
+        } else {
+            writeln!(err, "{line}")
+        };
         let _ = err.flush();
     }
 

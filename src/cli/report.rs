@@ -1,6 +1,7 @@
-use std::path::{Path, PathBuf};
-
-use sha2::{Digest, Sha256};
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
 
 use super::{Failure, Verdict};
 use crate::{
@@ -30,7 +31,10 @@ impl Args {
         if self.output.is_none() {
             write_sums(folder)?;
         }
-        let lines: String = paths.iter().map(|path| format!("{}\n", path.display())).collect();
+        let mut lines = String::new();
+        for path in paths {
+            let _ = writeln!(lines, "{}", path.display());
+        }
         super::print(&lines)
     }
 }
@@ -63,9 +67,7 @@ pub(super) fn write_sums(folder: &Path) -> Result<(), RecordError> {
     for name in files(folder, Path::new(""))? {
         let path = folder.join(&name);
         let content = std::fs::read(&path).map_err(|source| RecordError::Read { path, source })?;
-        let digest: String =
-            Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
-        lines += &format!("{digest}  {}\n", name.display());
+        let _ = writeln!(lines, "{}  {}", record::sha256(&content), name.display());
     }
     record::write_whole(&folder.join("SHA256SUMS"), lines.as_bytes())
 }

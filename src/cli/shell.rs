@@ -14,8 +14,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
-        let control = self.lab.connect()?;
-        let shell = std::env::var("SHELL").unwrap_or_else(|_| "/bin/sh".to_owned());
-        exec::run_in(&control, &self.node, &[shell])
+        let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
+        exec::run(exec::inside(&self.lab, &self.node, &shell)?, &[])
     }
 }

@@ -8,13 +8,12 @@ use std::{
     sync::Arc,
 };
 
-use sha2::{Digest, Sha256};
-
 use super::Failure;
 use crate::{
     check::{CHECKS, Check},
     input::{self, Diagnostics},
     model::{fault::Fault, gate::Gate, phase::Phase, testbed::Testbed},
+    record,
     report::run::Input,
 };
 
@@ -66,8 +65,7 @@ impl Source {
 
     /// Its line in `run.json`.
     pub(super) fn as_input(&self) -> Input {
-        let digest = Sha256::digest(self.text.as_bytes());
-        let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = record::sha256(self.text.as_bytes());
         Input { role: self.role.to_owned(), file: self.file.clone(), sha256 }
     }
 
@@ -90,11 +88,22 @@ impl TestbedArgs {
             input::testbed(&source.file, &source.text).map_err(|errors| shown(&errors))?;
         Ok((source, Arc::new(testbed)))
     }
+}
 
-    /// How the testbed is named on a command line; empty for the built-in one.
-    pub(super) fn word(&self) -> String {
-        self.path.as_ref().map_or_else(String::new, |path| format!(" {}", path.display()))
-    }
+/// The command line that walks the same testbed with the same faults and gates, for the shell.
+pub(super) fn command(testbed: &TestbedArgs, faults: &[PathBuf], gates: Option<&Path>) -> String {
+    let testbed = testbed.path.iter().map(|path| format!(" {}", quoted(path)));
+    let faults = faults.iter().map(|path| format!(" --fault {}", quoted(path)));
+    let gates = gates.iter().map(|path| format!(" --gates {}", quoted(path)));
+    "sixwalk walk".to_owned() + &testbed.chain(faults).chain(gates).collect::<String>()
+}
+
+/// A path as one word for the shell, never to be taken for an option.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let text = if text.starts_with('-') { format!("./{text}") } else { text };
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 /// Diagnostics as people read them: with colour on a terminal unless `NO_COLOR` is set.
@@ -209,12 +218,52 @@ pub(super) fn checks(only: &[String]) -> Result<Vec<&'static dyn Check>, Failure
 
 /// What to say of a check that there is not.
 pub(super) fn unknown_check(id: &str) -> String {
-    let near = CHECKS
-        .iter()
-        .map(|check| check.text().id)
-        .map(|known| (strsim::damerau_levenshtein(id, known), known))
-        .min()
-        .filter(|(distance, _)| *distance <= 4);
-    let hint = near.map_or_else(String::new, |(_, known)| format!("; did you mean `{known}`?"));
-    format!("there is no check `{id}`{hint} (`sixwalk checks` lists them all)")
+    let hint = did_you_mean(id, CHECKS.iter().map(|check| check.text().id));
+    format!("there is no check `{id}`{hint}; `sixwalk checks` lists them all")
+}
+
+/// What to say of a node that there is not.
+pub(super) fn unknown_node<'n>(
+    node: &str,
+    known: impl IntoIterator<Item = &'n str> + Clone,
+) -> String {
+    let hint = did_you_mean(node, known.clone());
+    let known: Vec<_> = known.into_iter().collect();
+    format!("there is no node `{node}`{hint}; the nodes are {}", known.join(", "))
+}
+
+/// A question after the known word that is nearest, if one is near enough.
+fn did_you_mean<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> String {
+    let distances =
+        known.into_iter().map(|known| (strsim::damerau_levenshtein(word, known), known));
+    let near = distances.min().filter(|(distance, _)| *distance <= 1 + word.chars().count() / 3);
+    near.map_or_else(String::new, |(_, known)| format!(" (did you mean `{known}`?)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_one_word_for_the_shell() {
+        for (path, word) in [
+            ("testbed/fokus.toml", "testbed/fokus.toml"),
+            ("my testbed.toml", "'my testbed.toml'"),
+            ("it's.toml", "'it'\\''s.toml'"),
+            ("-x.toml", "./-x.toml"),
+            ("~/x", "'~/x'"),
+            ("$(id)", "'$(id)'"),
+        ] {
+            assert_eq!(quoted(Path::new(path)), word);
+        }
+    }
+
+    #[test]
+    fn what_is_near_is_suggested_and_what_is_far_is_not() {
+        assert_eq!(
+            did_you_mean("dualstack", ["dual-stack", "partial"]),
+            " (did you mean `dual-stack`?)"
+        );
+        assert_eq!(did_you_mean("xyz", ["dual-stack", "partial"]), "");
+    }
 }

@@ -25,9 +25,10 @@ use crate::{
 
 /// Builds the lab, says on stdout where it is, and answers until it is told to end.
 pub(super) fn stand(task: &Task, detached: bool) -> Result<(), Failure> {
-    lab::inside(|inside| async move {
+    lab::inside(|inside, mut stop| async move {
         let clock = Clock::start();
         let mut directory = lab::begin(task, clock)?;
+        lab::warn_of_limit(inside, &task.testbed);
         directory.write_run(&lab::blank(task, inside, clock))?;
         let stage = Stage::new(&task.testbed, task.phases[0]);
         let driver = Netns::build(&stage, clock.origin())?;
@@ -38,17 +39,26 @@ pub(super) fn stand(task: &Task, detached: bool) -> Result<(), Failure> {
         standing.go_to(task.phases[0], &mut directory, &say).await.map_err(Failure::Sentence)?;
         let socket = short_path(directory.path())?.join(SOCKET);
         let listener = UnixListener::bind(&socket)?;
-        super::print(&format!("{}\n", directory.path().display()))?;
+        say_where(&directory)?;
         if detached {
             leave_terminal(&directory)?;
         }
-        let mut stop = lab::stop_on_signal()?;
         let result = tokio::select! {
             result = standing.answer_all(&listener, &mut directory) => result,
             _ = stop.wait_for(|stop| *stop) => Ok(()),
         };
-        std::fs::remove_file(&socket)?;
+        // It has no use any more; if the run directory is gone, it went with it.
+        let _ = std::fs::remove_file(&socket);
         result
+    })
+}
+
+/// Says on stdout where the lab is. Nobody could find a lab whose starter has gone away meanwhile, so that is an error.
+fn say_where(directory: &RunDirectory) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let said = writeln!(out, "{}", directory.path().display()).and_then(|()| out.flush());
+    said.map_err(|error| {
+        Failure::Sentence(format!("nobody waits for the lab any more ({error}), so it has ended"))
     })
 }
 
@@ -176,8 +186,8 @@ impl Standing<'_> {
         let retest = retest(self.task);
         let order = self.order(&[], &retest);
         let visit = self.visit(&order, &stage, &tell);
-        visit.enter(self.stage.as_ref(), directory).await.map_err(said)?;
-        visit.plant(directory).await.map_err(said)?;
+        visit.enter(self.stage.as_ref(), directory).await.map_err(|stopped| said(&stopped))?;
+        visit.plant(directory).await.map_err(|stopped| said(&stopped))?;
         self.driver
             .lab()
             .name_nodes(&stage)
@@ -198,7 +208,11 @@ impl Standing<'_> {
         let tell = |event: Event<'_>| line(&event).into_iter().for_each(say);
         let retest = retest(self.task);
         let order = self.order(&checks, &retest);
-        let examined = self.visit(&order, stage, &tell).examine(directory).await.map_err(said)?;
+        let examined = self
+            .visit(&order, stage, &tell)
+            .examine(directory)
+            .await
+            .map_err(|stopped| said(&stopped))?;
         let judged = [(stage.phase, examined.judgements)];
         let findings = cause::findings(&judged, &retest);
         let [(phase, judgements)] = judged;
@@ -219,6 +233,7 @@ impl Standing<'_> {
             checks,
             gates: &task.gates,
             faults: &task.faults,
+            capture: false,
             at_once: self.at_once,
             retest,
         }
@@ -246,7 +261,7 @@ fn retest(task: &Task) -> impl Fn(&str, Phase) -> String + Sync + use<> {
     move |check, phase| format!("{start} --phases {} --only {check}", phase.word())
 }
 
-fn said(stopped: Stopped) -> String {
+fn said(stopped: &Stopped) -> String {
     stopped.to_string()
 }
 
@@ -263,6 +278,8 @@ fn line(event: &Event<'_>) -> Option<String> {
         Event::Verified { deviations } => {
             Some(format!("{} differences to the plan", deviations.len()))
         }
-        Event::Entering { .. } | Event::Asking { .. } | Event::Left { .. } => None,
+        Event::Entering { .. } | Event::Stopping | Event::Asking { .. } | Event::Left { .. } => {
+            None
+        }
     }
 }

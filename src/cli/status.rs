@@ -25,9 +25,7 @@ impl Args {
 /// Prints a status; differences to the plan make the exit code 2.
 pub(super) fn show(reply: control::Reply, json: bool) -> Result<Verdict, Failure> {
     let control::Reply::Status(status) = reply else {
-        return Err(Failure::Sentence(
-            "the lab gave an answer of another version of sixwalk".to_owned(),
-        ));
+        return Err(Failure::Sentence(control::OTHER_VERSION.to_owned()));
     };
     if json {
         print(&(serde_json::to_string_pretty(&status).expect("a status is plain data") + "\n"))?;
@@ -52,7 +50,9 @@ fn page(status: &control::Status) -> String {
         [] => page.push_str("The kernel's state is as planned.\n"),
         differences => {
             let _ = writeln!(page, "{} differences to the plan:", differences.len());
-            page.extend(differences.iter().map(|difference| format!("  {difference}\n")));
+            for difference in differences {
+                let _ = writeln!(page, "  {difference}");
+            }
         }
     }
     page

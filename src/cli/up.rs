@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeMap,
     io::{BufRead, BufReader, Write},
     os::unix::process::CommandExt,
     path::PathBuf,
@@ -41,24 +42,20 @@ impl Args {
         // Mistakes in the input are told before anything is started.
         let (testbed_source, testbed) = self.testbed.load()?;
         let (fault_sources, faults) = source::faults(&self.fault, &testbed)?;
-        let (gate_sources, gates) = source::gates(None)?;
         let phase = source::phase(&self.phase)?;
         if !self.foreground && !self.detached {
             return start_in_background();
         }
         let task = lab::Task {
             testbed,
-            sources: [testbed_source]
-                .into_iter()
-                .chain(fault_sources)
-                .chain(gate_sources)
-                .collect(),
+            sources: [testbed_source].into_iter().chain(fault_sources).collect(),
             phases: vec![phase],
             checks: source::checks(&[])?,
             faults,
-            gates,
+            gates: BTreeMap::new(),
+            capture: false,
             runs: self.runs.clone(),
-            retest: format!("sixwalk walk{}", self.testbed.word()),
+            retest: source::command(&self.testbed, &self.fault, None),
         };
         standing::stand(&task, self.detached)?;
         Ok(Verdict::Open)

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::{fmt::Write as _, path::PathBuf};
 
 use super::{Failure, Verdict, lab, print, source};
 use crate::{model::phase::Phase, report::run::Run};
@@ -13,6 +13,7 @@ use crate::{model::phase::Phase, report::run::Run};
   sixwalk walk --phases ipv6-only,dual-stack            backwards
   sixwalk walk --only 'dns.*' --only out.service-reach  only these checks
   sixwalk walk --fault testbed/faults/stale-content.toml
+  sixwalk walk --capture                                every frame of every link, for wireshark
   sixwalk walk --json | jq '.findings[].culprit'
 
 Exit codes: 0 all gates are open; 1 findings close a gate; 2 the run is incomplete, a gate is not
@@ -35,6 +36,9 @@ pub(super) struct Args {
     /// Make the run directory in this folder.
     #[arg(long, value_name = "DIR", default_value = "runs")]
     runs: PathBuf,
+    /// Write every frame of every link to captures/PHASE-SEGMENT.pcapng in the run directory.
+    #[arg(long)]
+    capture: bool,
     /// Print a summary as JSON instead of text.
     #[arg(long)]
     json: bool,
@@ -54,20 +58,14 @@ impl Args {
             checks: source::checks(&self.only)?,
             faults,
             gates,
+            capture: self.capture,
             runs: self.runs.clone(),
-            retest: self.retest(),
+            retest: source::command(&self.testbed, &self.fault, self.gates.as_deref()),
         };
         let done = lab::walk(task)?;
         let summary = if self.json { as_json(&done) } else { as_text(&done) };
         print(&summary)?;
         Ok(verdict(&done.run))
-    }
-
-    /// The command that tests one check again in one phase, without its own `--phases` and `--only`.
-    fn retest(&self) -> String {
-        let faults: String =
-            self.fault.iter().map(|path| format!(" --fault {}", path.display())).collect();
-        format!("sixwalk walk{}{faults}", self.testbed.word())
     }
 }
 
@@ -94,13 +92,14 @@ fn as_text(done: &lab::Done) -> String {
     let mut text = String::new();
     for walked in &done.run.phases {
         let phase: Phase = walked.phase;
-        text += &format!("{:<12} gate {}\n", phase.to_string(), walked.gate.word());
+        let _ = writeln!(text, "{:<12} gate {}", phase.to_string(), walked.gate.word());
     }
     for finding in &done.run.findings {
-        text += &format!(
-            "{}  {:<8} {}: {}\n",
+        let severity = finding.severity.word();
+        let _ = writeln!(
+            text,
+            "{}  {severity:<8} {}: {}",
             finding.id,
-            finding.severity.word(),
             finding.culprit,
             sentence(finding)
         );
@@ -108,7 +107,7 @@ fn as_text(done: &lab::Done) -> String {
     if let crate::report::run::Ending::RolledBack { reason, .. }
     | crate::report::run::Ending::Interrupted { reason } = &done.run.outcome
     {
-        text += &format!("incomplete: {reason}\n");
+        let _ = writeln!(text, "incomplete: {reason}");
     }
     text + &format!("{}\n", done.path.display())
 }

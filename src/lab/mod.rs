@@ -2,7 +2,7 @@
 
 pub mod netns;
 
-use std::{fmt, future::Future, pin::Pin};
+use std::{fmt, future::Future, path::Path, pin::Pin};
 
 use crate::{
     model::{
@@ -19,6 +19,15 @@ use crate::{
 
 /// A boxed future, so that drivers can stand behind `dyn`.
 pub type Soon<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What is to be changed on one node, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Errand {
+    /// The node.
+    pub node: NodeName,
+    /// The changes.
+    pub changes: Vec<Change>,
+}
 
 /// Why a change could not be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,18 +75,20 @@ pub trait OpenTap: Send {
 
 /// How nodes are reached and changed, and questions put from them.
 pub trait Driver: Send + Sync {
-    /// Makes changes on one node, in order, and stops at the first that fails.
-    fn change<'a>(
-        &'a self,
-        node: &'a NodeName,
-        changes: &'a [Change],
-    ) -> Soon<'a, Result<(), ChangeError>>;
+    /// Makes changes on nodes: on each in order, up to the first that fails there. One result for each errand. All nodes
+    /// of a wave come together, because to switch a thousand of them one by one costs more than the switching.
+    fn change(&self, errands: Vec<Errand>) -> Soon<'_, Vec<Result<(), ChangeError>>>;
 
     /// Puts a question. Never fails: what cannot be asked is an answer that says so.
     fn ask<'a>(&'a self, probe: &'a Probe) -> Soon<'a, Answer>;
 
-    /// Opens a tap and proves it alive with a canary; an error is a sentence.
-    fn tap<'a>(&'a self, tap: &'a Tap) -> Soon<'a, Result<Box<dyn OpenTap>, String>>;
+    /// Opens a tap and proves it alive with a canary; an error is a sentence. With a path, the frames that count are also
+    /// written there as pcapng.
+    fn tap<'a>(
+        &'a self,
+        tap: &'a Tap,
+        capture: Option<&'a Path>,
+    ) -> Soon<'a, Result<Box<dyn OpenTap>, String>>;
 
     /// Waits until nothing in the kernel is under way that the stage asks for: duplicate address detection, addresses
     /// and default routes from Router Advertisements.

@@ -263,8 +263,8 @@ pub struct Finding {
 mod tests {
     use super::*;
 
-    fn https() -> Option<Port> {
-        Some(Port { transport: crate::model::service::Transport::Tcp, number: 443 })
+    fn https() -> Port {
+        Port { transport: crate::model::service::Transport::Tcp, number: 443 }
     }
 
     #[test]
@@ -274,13 +274,13 @@ mod tests {
         let listener = Scope {
             family: Some(Family::V6),
             to: Some(portal.clone()),
-            port: https(),
+            port: Some(https()),
             ..Scope::default()
         };
         let mut page = Scope {
             family: Some(Family::V6),
             to: Some(portal.clone()),
-            port: https(),
+            port: Some(https()),
             from: Some(visitor.clone()),
             nodes: vec![visitor, portal],
             ..Scope::default()

@@ -10,7 +10,10 @@ use std::{
 };
 
 use nix::{
-    sys::wait::{WaitPidFlag, waitpid},
+    sys::{
+        signal::{SigSet, SigmaskHow, sigprocmask},
+        wait::{WaitPidFlag, waitpid},
+    },
     unistd::Pid,
 };
 
@@ -35,7 +38,12 @@ impl Drop for Own {
 
 /// Starts a child so that it is never taken for an orphan. No orphan is reaped between its start and the moment when it
 /// is known.
+///
+/// It begins with no signal held back, other than the thread that starts it.
 pub fn spawn(command: &mut tokio::process::Command) -> io::Result<(tokio::process::Child, Own)> {
+    let unmask = || Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?);
+    // SAFETY: between fork and exec the closure makes one system call and nothing else.
+    unsafe { command.pre_exec(unmask) };
     let mut known = own();
     let child = command.spawn()?;
     let pid =

@@ -112,6 +112,7 @@ const SWITCHES: [(&str, &str, &str); 3] = [
 /// Enters the sandbox. Returns in the process inside only: the outer one waits for it and exits as it does.
 ///
 /// PID 1 gets no signal for which it has no handler, so the program must handle SIGINT and SIGTERM to be stopped by them.
+/// Until it calls [`let_signals_through`] they are held back, so that none is lost before the handlers are there.
 pub fn enter() -> Result<Inside, SandboxError> {
     let threads = fs::read_dir("/proc/self/task").map(Iterator::count);
     if threads.is_ok_and(|count| count != 1) {
@@ -121,7 +122,7 @@ pub fn enter() -> Result<Inside, SandboxError> {
     new_pid_namespace(rootless)?;
     let open_files = raise_limit_of_open_files();
     let (lifeline, outer_end) = pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(step("make a pipe"))?;
-    let before = hold_signals().map_err(step("hold signals back"))?;
+    hold_signals().map_err(step("hold signals back"))?;
     // SAFETY: there is one thread (checked above), so the child may do whatever this process may.
     match unsafe { fork() }.map_err(step("fork"))? {
         ForkResult::Parent { child } => {
@@ -132,8 +133,6 @@ pub fn enter() -> Result<Inside, SandboxError> {
         }
         ForkResult::Child => {
             drop(outer_end);
-            sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)
-                .map_err(step("let signals through"))?;
             die_with_parent(&lifeline)
                 .map_err(step("tie our life to that of the outer process"))?;
             let own_sysfs = furnish()?;
@@ -207,11 +206,15 @@ const HELD: [Signal; 7] = [
     Signal::SIGCHLD,
 ];
 
-fn hold_signals() -> nix::Result<SigSet> {
-    let mut before = SigSet::empty();
+fn hold_signals() -> nix::Result<()> {
     let held: SigSet = HELD.into_iter().collect();
-    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&held), Some(&mut before))?;
-    Ok(before)
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&held), None)
+}
+
+/// Lets the signals through to this thread that [`enter`] has held back: to be called once their handlers are there.
+pub fn let_signals_through() -> io::Result<()> {
+    let held: SigSet = HELD.into_iter().collect();
+    Ok(sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&held), None)?)
 }
 
 /// The life of the outer process: hands signals on until the inner one has ended, and says with which code to exit.

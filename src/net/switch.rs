@@ -10,6 +10,7 @@ use std::{
 };
 
 use nix::{
+    errno::Errno,
     fcntl::{OFlag, openat},
     sys::stat::Mode,
 };
@@ -57,7 +58,11 @@ impl Switches {
             let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
             nix::fcntl::open(root(family), flags, Mode::empty())
         };
-        Ok(Self { ipv4: folder(Family::V4)?, ipv6: folder(Family::V6).ok() })
+        let ipv6 = match folder(Family::V6) {
+            Err(Errno::ENOENT) => None,
+            folder => Some(folder?),
+        };
+        Ok(Self { ipv4: folder(Family::V4)?, ipv6 })
     }
 
     /// Reads a switch by its name with dots, for example `net.ipv6.conf.eth0.disable_ipv6`.

@@ -10,6 +10,8 @@ use netlink_packet_route::{
     link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage},
 };
 
+use rtnetlink::{LinkVxlan, LinkWireguard};
+
 use super::{
     links::{self, End},
     namespace::Namespace,
@@ -39,16 +41,20 @@ pub static ALL: &[Trial] = &[
     Trial { what: "reverse path filter (nft fib)", needed: true, trial: load_reverse_path },
     Trial { what: "taps (AF_PACKET)", needed: true, trial: |ns| tap(ns).map_err(said) },
     Trial { what: "raw sockets (ICMPv6)", needed: true, trial: |ns| raw(ns).map_err(said) },
-    Trial { what: "VXLAN", needed: false, trial: |ns| link(ns, InfoKind::Vxlan) },
+    Trial {
+        what: "VXLAN",
+        needed: false,
+        trial: |ns| link(ns, LinkVxlan::new("trial", 1).port(4789).build()),
+    },
     Trial {
         what: "WireGuard in the kernel",
         needed: false,
-        trial: |ns| link(ns, InfoKind::Wireguard),
+        trial: |ns| link(ns, LinkWireguard::new("trial").build()),
     },
     Trial {
         what: "6in4 tunnels in the kernel (sit)",
         needed: false,
-        trial: |ns| link(ns, InfoKind::SitTun),
+        trial: |ns| link(ns, of_kind(InfoKind::SitTun)),
     },
 ];
 
@@ -96,10 +102,15 @@ fn raw(namespace: &Namespace) -> io::Result<()> {
     namespace.run(|| socket::open(Speech::Icmp, IpAddr::V6(Ipv6Addr::LOCALHOST))).map(drop)
 }
 
-fn link(namespace: &Namespace, kind: InfoKind) -> Result<(), String> {
+fn link(namespace: &Namespace, message: LinkMessage) -> Result<(), String> {
     let netlink = Netlink::open(namespace).map_err(said)?;
+    netlink.ask(&Request::create(RouteNetlinkMessage::NewLink(message))).map_err(said)
+}
+
+/// A link of a kind that needs to be told nothing but its name.
+fn of_kind(kind: InfoKind) -> LinkMessage {
     let mut message = LinkMessage::default();
     message.attributes.push(LinkAttribute::IfName("trial".to_owned()));
     message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]));
-    netlink.ask(&Request::create(RouteNetlinkMessage::NewLink(message))).map_err(said)
+    message
 }

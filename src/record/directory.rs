@@ -53,6 +53,7 @@ fn remedy(error: &io::Error) -> &'static str {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "; make room and walk again, or choose another place with --runs DIR"
         }
+        io::ErrorKind::NotFound => "; has somebody removed the run directory?",
         _ => "",
     }
 }
@@ -102,10 +103,16 @@ impl RunDirectory {
         &self.path
     }
 
+    /// A folder in it, made if it is not there.
+    pub fn folder(&self, name: &str) -> Result<PathBuf, RecordError> {
+        let folder = self.path.join(name);
+        fs::create_dir_all(&folder).map_err(|source| RecordError::write(&folder, source))?;
+        Ok(folder)
+    }
+
     /// Keeps a byte copy of an input under `inputs/`.
     pub fn keep_input(&self, name: &str, text: &str) -> Result<(), RecordError> {
-        let folder = self.path.join("inputs");
-        fs::create_dir_all(&folder).map_err(|source| RecordError::write(&folder, source))?;
+        self.folder("inputs")?;
         self.write(&format!("inputs/{name}"), text.as_bytes())
     }
 
@@ -133,15 +140,20 @@ impl RunDirectory {
     }
 }
 
-/// Writes a file whole or not at all.
+/// Writes a file whole or not at all: what is new stands beside it until all of it is on disk.
 pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), RecordError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let new = path.with_file_name(name);
+    let written = File::create(&new).and_then(|mut file| {
         file.write_all(content)?;
-        file.as_file().sync_data()?;
-        file.persist(path).map_err(|error| error.error)
+        file.sync_data()?;
+        fs::rename(&new, path)
     });
-    written.map(drop).map_err(|source| RecordError::write(path, source))
+    written.map_err(|source| {
+        let _ = fs::remove_file(&new);
+        RecordError::write(path, source)
+    })
 }
 
 fn unused(parent: &Path, stamp: &str) -> Result<PathBuf, RecordError> {
@@ -170,16 +182,21 @@ impl StoredRun {
             what: error.to_string(),
         })?;
         let file = path.join("evidence.jsonl");
-        let lines = File::open(&file).map_err(|source| read(&file, source))?;
+        let mut lines = BufReader::new(File::open(&file).map_err(|source| read(&file, source))?);
         let mut evidence = Vec::new();
-        for (at, line) in BufReader::new(lines).lines().enumerate() {
-            let line = line.map_err(|source| read(&file, source))?;
-            let piece = serde_json::from_str(&line).map_err(|error| RecordError::Content {
+        let mut line = Vec::new();
+        while lines.read_until(b'\n', &mut line).map_err(|source| read(&file, source))? > 0 {
+            if line.last() != Some(&b'\n') {
+                // The run ended, by force or for want of room, while it wrote this line.
+                break;
+            }
+            let piece = serde_json::from_slice(&line).map_err(|error| RecordError::Content {
                 path: file.clone(),
-                line: at + 1,
+                line: evidence.len() + 1,
                 what: error.to_string(),
             })?;
             evidence.push(piece);
+            line.clear();
         }
         Ok(Self { path: path.to_owned(), run, evidence })
     }

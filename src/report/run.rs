@@ -140,12 +140,23 @@ pub enum Ending {
         phase: Phase,
         /// Why.
         reason: String,
+        /// How the lab stood after that; nothing if there was no phase before.
+        back: Option<Back>,
     },
     /// The run was stopped before its end.
     Interrupted {
         /// Why.
         reason: String,
     },
+}
+
+/// A lab that was taken back to the phase before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Back {
+    /// The phase before.
+    pub phase: Phase,
+    /// Where the kernel's state was not as in that phase, in words. Empty when it was verified.
+    pub deviations: Vec<String>,
 }
 
 impl Ending {

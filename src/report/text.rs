@@ -41,10 +41,23 @@ impl FromIterator<&'static Text> for Catalogue {
     }
 }
 
-/// A sentence with its values filled in. A placeholder without a value is shown as such, never left out.
+/// A sentence with its values filled in. A placeholder without a value is shown as such, never left out. What stands
+/// between backticks is set as code, values included.
 pub fn fill(sentence: &str, values: &BTreeMap<String, String>) -> Vec<Inline> {
+    let parts = sentence.split('`').enumerate();
+    let filled = parts.flat_map(|(at, part)| {
+        let pieces = fill_part(part, values);
+        if at % 2 == 0 {
+            return pieces;
+        }
+        vec![Inline::code(pieces.iter().map(Inline::plain).collect::<String>())]
+    });
+    filled.filter(|inline| *inline != Inline::text("")).collect()
+}
+
+fn fill_part(part: &str, values: &BTreeMap<String, String>) -> Vec<Inline> {
     let mut filled = Vec::new();
-    let mut rest = sentence;
+    let mut rest = part;
     while let Some((before, after)) = rest.split_once('{') {
         let Some((name, after)) = after.split_once('}') else { break };
         filled.push(Inline::text(before));
@@ -55,7 +68,6 @@ pub fn fill(sentence: &str, values: &BTreeMap<String, String>) -> Vec<Inline> {
         rest = after;
     }
     filled.push(Inline::text(rest));
-    filled.retain(|inline| *inline != Inline::text(""));
     filled
 }
 
@@ -83,5 +95,9 @@ mod tests {
             ]
         );
         assert_eq!(fill("an open { brace", &values), [Inline::text("an open { brace")]);
+        assert_eq!(
+            fill("run `ping {node}` there", &values),
+            [Inline::text("run "), Inline::code("ping portal"), Inline::text(" there")]
+        );
     }
 }

@@ -2,29 +2,42 @@
 
 use std::{
     collections::HashSet,
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    path::Path,
+    pin::pin,
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use futures_util::{StreamExt, future::join_all, stream};
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::Semaphore,
+    time::{Duration, Instant, timeout},
+};
+
+use super::pulse::Pulse;
 
 use crate::{
     lab::{Driver, OpenTap},
     model::{
+        answer::{Answer, Outcome},
         evidence::{About, Evidence, EvidenceId},
         experiment::Experiment,
+        name::SegmentName,
         phase::Phase,
         probe::Probe,
-        tap::{Reading, Tap},
+        tap::{Reading, Tap, Watch},
     },
-    record::Clock,
+    record::{Clock, RecordError},
 };
 
 /// Experiments that have the lab to themselves are carried out one after another; of the others so many at once.
 const EXPERIMENTS_AT_ONCE: usize = 1024;
+
+/// How many questions may be fresh at once, and how long a question is fresh that is not answered sooner.
+const FRESH_AT_ONCE: usize = 16;
+const FRESH: Duration = Duration::from_millis(20);
+
+/// How often a question is put again that got no answer while the harness itself stood still.
+const SECOND_CHANCES: usize = 2;
 
 /// Carries out experiments in one phase.
 pub(super) struct Asking<'a> {
@@ -32,6 +45,8 @@ pub(super) struct Asking<'a> {
     phase: Phase,
     clock: Clock,
     places: Semaphore,
+    fresh: Semaphore,
+    pulse: Pulse,
     asked: HashSet<Probe>,
     tapped: HashSet<Tap>,
     next: AtomicUsize,
@@ -63,6 +78,8 @@ impl<'a> Asking<'a> {
             phase,
             clock,
             places: Semaphore::new(at_once),
+            fresh: Semaphore::new(FRESH_AT_ONCE),
+            pulse: Pulse::start(),
             asked: HashSet::new(),
             tapped: HashSet::new(),
             next: AtomicUsize::new(first as usize + 1),
@@ -72,34 +89,56 @@ impl<'a> Asking<'a> {
         }
     }
 
+    /// Opens a tap on every given link that writes each frame to a file of its own in a folder.
+    pub(super) async fn capture(
+        &mut self,
+        segments: impl Iterator<Item = &SegmentName>,
+        folder: &Path,
+    ) -> Vec<Watching> {
+        let (phase, this) = (self.phase.word(), &*self);
+        let everything = |segment: &SegmentName| Tap {
+            segment: segment.clone(),
+            watch: Watch::Ethertypes(vec![0x0800, 0x0806, 0x86dd]),
+            label: format!("capture of the {phase} phase"),
+        };
+        let files = segments.map(|segment| {
+            let path = folder.join(format!("{phase}-{segment}.pcapng"));
+            let tap = everything(segment);
+            async move { this.open(tap, Some(&path)).await }
+        });
+        join_all(files).await
+    }
+
     /// Opens the taps that stay open for the whole phase.
     pub(super) async fn watch(&mut self, experiments: &[Experiment]) -> Vec<Watching> {
         let whole = experiments.iter().filter(|experiment| experiment.whole_phase);
         let taps = whole.flat_map(|experiment| &experiment.taps);
         let taps: Vec<_> = taps.filter(|tap| self.tapped.insert((*tap).clone())).cloned().collect();
-        join_all(taps.into_iter().map(|tap| self.open(tap))).await
+        join_all(taps.into_iter().map(|tap| self.open(tap, None))).await
     }
 
-    /// Carries out what has not been carried out before.
-    pub(super) async fn carry_out(&mut self, experiments: Vec<Experiment>) -> Vec<Evidence> {
+    /// Carries out what has not been carried out before. The evidence of each experiment is handed to `keep` as soon as
+    /// there is some, so that none is lost when the walk is stopped.
+    pub(super) async fn carry_out(
+        &mut self,
+        experiments: Vec<Experiment>,
+        mut keep: impl FnMut(&[Evidence]) -> Result<(), RecordError>,
+    ) -> Result<Vec<Evidence>, RecordError> {
         let experiments: Vec<_> =
             experiments.into_iter().filter_map(|e| self.only_new(e)).collect();
         let probes: usize = experiments.iter().map(|experiment| experiment.probes.len()).sum();
         self.total.fetch_add(probes, Ordering::Relaxed);
         let (alone, together): (Vec<_>, Vec<_>) = experiments.into_iter().partition(|e| e.alone);
-        let evidence = Mutex::new(Vec::new());
         let this = &*self;
-        stream::iter(together)
-            .for_each_concurrent(EXPERIMENTS_AT_ONCE, |experiment| async {
-                let found = this.one(experiment).await;
-                evidence.lock().expect("no holder panics").extend(found);
-            })
-            .await;
-        let mut evidence = evidence.into_inner().expect("no holder panics");
-        for experiment in alone {
-            evidence.extend(self.one(experiment).await);
+        let together = stream::iter(together).map(|experiment| this.one(experiment));
+        let alone = stream::iter(alone).then(|experiment| this.one(experiment));
+        let mut all = pin!(together.buffer_unordered(EXPERIMENTS_AT_ONCE).chain(alone));
+        let mut evidence = Vec::new();
+        while let Some(found) = all.next().await {
+            keep(&found)?;
+            evidence.extend(found);
         }
-        evidence
+        Ok(evidence)
     }
 
     /// Closes the taps that were open for the whole phase.
@@ -118,7 +157,7 @@ impl<'a> Asking<'a> {
     }
 
     async fn one(&self, experiment: Experiment) -> Vec<Evidence> {
-        let watching = join_all(experiment.taps.into_iter().map(|tap| self.open(tap))).await;
+        let watching = join_all(experiment.taps.into_iter().map(|tap| self.open(tap, None))).await;
         let mut evidence = Vec::new();
         if experiment.in_order {
             for probe in experiment.probes {
@@ -133,17 +172,39 @@ impl<'a> Asking<'a> {
 
     async fn ask(&self, probe: Probe) -> Evidence {
         let place = self.places.acquire().await.expect("never closed");
-        let at_us = self.clock.us();
-        let answer = self.driver.ask(&probe).await;
+        let mut at_us = self.clock.us();
+        let mut began = Instant::now();
+        let mut answer = self.put(&probe).await;
+        for _ in 0..SECOND_CHANCES {
+            if !(is_silence(&answer) && self.pulse.faltered_since(began)) {
+                break;
+            }
+            (at_us, began) = (self.clock.us(), Instant::now());
+            answer = self.put(&probe).await;
+        }
         drop(place);
         let answered = self.answered.fetch_add(1, Ordering::Relaxed) + 1;
         (self.tell)(answered, self.total.load(Ordering::Relaxed));
         self.evidence(at_us, About::Probe { probe, answer })
     }
 
-    async fn open(&self, tap: Tap) -> Watching {
+    /// Puts a question. Questions begin a few at a time, so that a thousand at once are not late through each other; one
+    /// that has got no answer yet only waits, and lets the next begin.
+    async fn put(&self, probe: &Probe) -> Answer {
+        let fresh = self.fresh.acquire().await.expect("never closed");
+        let mut asking = self.driver.ask(probe);
+        match timeout(FRESH, &mut asking).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                drop(fresh);
+                asking.await
+            }
+        }
+    }
+
+    async fn open(&self, tap: Tap, capture: Option<&Path>) -> Watching {
         let at_us = self.clock.us();
-        let open = self.driver.tap(&tap).await;
+        let open = self.driver.tap(&tap, capture).await;
         Watching { tap, at_us, open }
     }
 
@@ -163,10 +224,18 @@ impl<'a> Asking<'a> {
     }
 }
 
+/// Whether nothing came back: what a late harness looks like.
+fn is_silence(answer: &Answer) -> bool {
+    let silent = |outcome: &Outcome| matches!(outcome, Outcome::TimedOut | Outcome::Stalled);
+    match answer {
+        Answer::Journey { page, .. } => page.is_none(),
+        other => other.attempt().is_some_and(|attempt| silent(&attempt.outcome)),
+    }
+}
+
 /// The longest wait for an answer that never came, in microseconds, among evidence gathered at the same time: what time
 /// limits force on a round of questions.
 pub(super) fn forced_wait_us(evidence: &[Evidence]) -> u64 {
-    use crate::model::answer::Outcome;
     let waited = evidence.iter().filter(|piece| match &piece.about {
         About::Probe { answer, .. } => answer
             .attempt()

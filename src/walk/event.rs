@@ -34,6 +34,8 @@ pub enum Event<'e> {
         /// In words.
         deviations: &'e [String],
     },
+    /// Somebody asked the walk to stop: what was done so far is being written down.
+    Stopping,
     /// Questions are being asked.
     Asking {
         /// Answered so far in this phase.

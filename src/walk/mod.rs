@@ -3,6 +3,7 @@
 mod asking;
 mod event;
 mod phase;
+mod pulse;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -32,6 +33,8 @@ pub struct Order<'o> {
     pub gates: &'o BTreeMap<Phase, Gate>,
     /// The faults that are planted.
     pub faults: &'o [Fault],
+    /// Whether every frame of every link is written to a file as well.
+    pub capture: bool,
     /// How many questions may be under way at once: as many as the limit of open files bears.
     pub at_once: usize,
     /// The command that tests a check again in a phase.
@@ -65,7 +68,10 @@ pub async fn walk(
         };
         let result = tokio::select! {
             result = visit.walk(before.as_ref(), directory) => result,
-            () = asked_to_stop(&mut stop) => Err(phase::Stopped::ByRequest),
+            () = asked_to_stop(&mut stop) => {
+                tell(Event::Stopping);
+                Err(phase::Stopped::ByRequest)
+            }
         };
         match result {
             Ok(walked) => {
@@ -74,7 +80,7 @@ pub async fn walk(
             }
             Err(phase::Stopped::Record(error)) => return Err(error),
             Err(stopped) => {
-                run.outcome = stopped.ending(*phase);
+                run.outcome = visit.ending(&stopped, before.as_ref()).await;
                 break;
             }
         }

@@ -11,14 +11,13 @@ use crate::{
         experiment::Experiment,
         fault::Fault,
         gate::Gate as Rule,
-        phase::Phase,
         verdict::Judgement,
     },
     plan::plan,
     record::{Clock, Entry, RecordError, RunDirectory},
     report::{
         gate::Gate,
-        run::{Ending, PhaseRun, Wait},
+        run::{Back, Ending, PhaseRun, Wait},
     },
     stage::Stage,
 };
@@ -44,17 +43,6 @@ pub enum Stopped {
     /// The record can no longer be written.
     #[error(transparent)]
     Record(#[from] RecordError),
-}
-
-impl Stopped {
-    /// How a run ended that was stopped in this phase.
-    pub fn ending(self, phase: Phase) -> Ending {
-        let reason = self.to_string();
-        match self {
-            Self::Step(_) => Ending::RolledBack { phase, reason },
-            Self::ByRequest | Self::Fault(_) | Self::Record(_) => Ending::Interrupted { reason },
-        }
-    }
 }
 
 /// A phase that is being walked, or a lab that stays in one.
@@ -151,11 +139,32 @@ impl Visit<'_> {
         })?;
         let steps_us = self.clock.us() - started;
         (self.tell)(Event::Settling);
-        let settled = self.driver.settle(self.stage).await;
-        let mut deviations = settled.unsettled;
-        deviations.extend(self.driver.verify(self.stage).await);
+        let (deviations, waits) = self.deviations(self.stage).await;
         (self.tell)(Event::Verified { deviations: &deviations });
-        Ok(Entered { steps: of, steps_us, waits: settled.waits, deviations })
+        Ok(Entered { steps: of, steps_us, waits, deviations })
+    }
+
+    /// How a run ended that was stopped in this phase. After a step that failed, the lab must stand as it did before.
+    pub(super) async fn ending(&self, stopped: &Stopped, before: Option<&Stage>) -> Ending {
+        let phase = self.stage.phase;
+        let reason = stopped.to_string();
+        match (stopped, before) {
+            (Stopped::Step(_), None) => Ending::RolledBack { phase, reason, back: None },
+            (Stopped::Step(_), Some(before)) => {
+                let deviations = self.deviations(before).await.0;
+                let back = Some(Back { phase: before.phase, deviations });
+                Ending::RolledBack { phase, reason, back }
+            }
+            _ => Ending::Interrupted { reason: format!("{reason}, in the {phase} phase") },
+        }
+    }
+
+    /// Waits until the kernel has settled, and says where its state is not as in a stage, and what was waited for.
+    async fn deviations(&self, stage: &Stage) -> (Vec<String>, Vec<Wait>) {
+        let settled = self.driver.settle(stage).await;
+        let mut deviations = settled.unsettled;
+        deviations.extend(self.driver.verify(stage).await);
+        (deviations, settled.waits)
     }
 
     /// Asks every check and judges.
@@ -196,12 +205,15 @@ impl Visit<'_> {
             &tell,
         );
         let mut experiments = self.experiments();
-        let watching = asking.watch(&experiments).await;
+        let mut watching = asking.watch(&experiments).await;
+        if self.order.capture {
+            let folder = directory.folder("captures")?;
+            watching.extend(asking.capture(self.stage.testbed.segments.keys(), &folder).await);
+        }
         let began = tokio::time::Instant::now();
         let mut evidence = Vec::new();
         for round in 0..=FOLLOW_UPS {
-            let found = asking.carry_out(experiments).await;
-            directory.append_evidence(&found)?;
+            let found = asking.carry_out(experiments, |new| directory.append_evidence(new)).await?;
             if found.is_empty() {
                 break;
             }

@@ -3,13 +3,17 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
+    ops::Range,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
 
+use futures_util::future::join_all;
+
 use super::{BuildError, NetnsLab, PATIENCE, folder, node::Node, sabotage::Planted};
 use crate::{
-    lab::{ChangeError, Driver, OpenTap, Settled, Soon},
+    lab::{ChangeError, Driver, Errand, OpenTap, Settled, Soon},
     model::{
         answer::Answer,
         fault::Sabotage,
@@ -29,7 +33,7 @@ use crate::{
 
 /// A lab of namespaces with everything that runs in it.
 pub struct Netns {
-    pub(super) lab: NetnsLab,
+    pub(super) lab: Arc<NetnsLab>,
     pub(super) occupants: BTreeMap<NodeName, Arc<Occupant>>,
     pub(super) testbed: Arc<Testbed>,
     pub(super) planted: Planted,
@@ -42,6 +46,40 @@ pub(super) struct Occupant {
     pub(super) node: Arc<Node>,
     pub(super) services: ServiceHost,
     resolvers: Mutex<Vec<IpAddr>>,
+}
+
+/// An errand, and how far it has come.
+struct UnderWay {
+    errand: Errand,
+    made: usize,
+    failed: Option<ChangeError>,
+}
+
+impl UnderWay {
+    fn new(errand: Errand) -> Self {
+        Self { errand, made: 0, failed: None }
+    }
+
+    fn goes_on(&self) -> bool {
+        self.failed.is_none() && self.made < self.errand.changes.len()
+    }
+
+    /// The next changes that are of a kind.
+    fn run(&self, of_kind: impl Fn(&Change) -> bool) -> Range<usize> {
+        let left = self.goes_on().then_some(&self.errand.changes[self.made..]).unwrap_or_default();
+        self.made..self.made + left.iter().take_while(|change| of_kind(change)).count()
+    }
+
+    /// Notes what came of a run; the error counts from the beginning of the run.
+    fn note(&mut self, result: Result<(), ChangeError>, run: Range<usize>) {
+        match result {
+            Ok(()) => self.made = run.end,
+            Err(error) => {
+                self.made = run.start + error.index;
+                self.failed = Some(error.after(run.start));
+            }
+        }
+    }
 }
 
 /// Why a lab could not be made.
@@ -73,7 +111,14 @@ impl Netns {
         };
         let occupants = lab.nodes().map(occupant).collect();
         let testbed = Arc::clone(&stage.testbed);
-        Ok(Self { lab, occupants, testbed, planted: Planted::default(), asker, origin })
+        Ok(Self {
+            lab: Arc::new(lab),
+            occupants,
+            testbed,
+            planted: Planted::default(),
+            asker,
+            origin,
+        })
     }
 
     /// The lab of namespaces alone.
@@ -81,23 +126,54 @@ impl Netns {
         &self.lab
     }
 
-    async fn make(&self, node: &NodeName, changes: &[Change]) -> Result<(), ChangeError> {
-        let mut done = 0;
-        while done < changes.len() {
-            let kernel = changes[done..].iter().take_while(|change| !is_services(change)).count();
-            if kernel > 0 {
-                let run = &changes[done..done + kernel];
-                self.lab.apply(node, run).await.map_err(|error| error.after(done))?;
-                self.note_resolvers(node, run);
-                done += kernel;
-                continue;
-            }
-            let occupant = self.occupant(node, &changes[done], done)?;
-            let made = occupant.services.apply(&changes[done]).await;
-            made.map_err(|error| failed(node, &changes[done], done, error.to_string()))?;
-            done += 1;
+    /// In turns: what the kernel makes of all nodes is one piece of work on one thread, then their services act, and so
+    /// on. A wave takes one turn or two.
+    async fn make(&self, errands: Vec<Errand>) -> Vec<Result<(), ChangeError>> {
+        let mut under_way: Vec<_> = errands.into_iter().map(UnderWay::new).collect();
+        while under_way.iter().any(UnderWay::goes_on) {
+            under_way = self.kernels_turn(under_way).await;
+            join_all(under_way.iter_mut().map(|one| self.services_turn(one))).await;
         }
-        Ok(())
+        under_way.into_iter().map(|one| one.failed.map_or(Ok(()), Err)).collect()
+    }
+
+    async fn kernels_turn(&self, mut under_way: Vec<UnderWay>) -> Vec<UnderWay> {
+        let lab = Arc::clone(&self.lab);
+        let done = tokio::task::spawn_blocking(move || {
+            for one in &mut under_way {
+                let run = one.run(|change| !is_services(change));
+                one.note(lab.apply(&one.errand.node, &one.errand.changes[run.clone()]), run);
+            }
+            under_way
+        });
+        let under_way = done.await.expect("making changes does not panic");
+        for one in &under_way {
+            self.note_resolvers(&one.errand.node, &one.errand.changes[..one.made]);
+        }
+        under_way
+    }
+
+    async fn services_turn(&self, one: &mut UnderWay) {
+        let run = one.run(is_services);
+        let mut result = Ok(());
+        for (index, change) in one.errand.changes[run.clone()].iter().enumerate() {
+            result = self.serve(&one.errand.node, change, index).await;
+            if result.is_err() {
+                break;
+            }
+        }
+        one.note(result, run);
+    }
+
+    async fn serve(
+        &self,
+        node: &NodeName,
+        change: &Change,
+        index: usize,
+    ) -> Result<(), ChangeError> {
+        let occupant = self.occupant(node, change, index)?;
+        let made = occupant.services.apply(change).await;
+        made.map_err(|error| failed(node, change, index, error.to_string()))
     }
 
     fn occupant(
@@ -128,7 +204,7 @@ impl Netns {
         self.asker.ask(&occupant.vantage(), &probe.question).await
     }
 
-    async fn listen(&self, tap: &Tap) -> Result<Box<dyn OpenTap>, String> {
+    async fn listen(&self, tap: &Tap, capture: Option<&Path>) -> Result<Box<dyn OpenTap>, String> {
         let wire = self
             .lab
             .wire(&tap.segment)
@@ -139,7 +215,7 @@ impl Netns {
             namespace: self.occupants[node].node.namespace.clone(),
             interface: interface.to_string(),
         };
-        let live = tap::open_tap(&wire.namespace, tap, self.origin, &canary, None).await?;
+        let live = tap::open_tap(&wire.namespace, tap, self.origin, &canary, capture).await?;
         Ok(Box::new(LiveTap(live)))
     }
 
@@ -176,20 +252,20 @@ fn is_services(change: &Change) -> bool {
 }
 
 impl Driver for Netns {
-    fn change<'a>(
-        &'a self,
-        node: &'a NodeName,
-        changes: &'a [Change],
-    ) -> Soon<'a, Result<(), ChangeError>> {
-        Box::pin(self.make(node, changes))
+    fn change(&self, errands: Vec<Errand>) -> Soon<'_, Vec<Result<(), ChangeError>>> {
+        Box::pin(self.make(errands))
     }
 
     fn ask<'a>(&'a self, probe: &'a Probe) -> Soon<'a, Answer> {
         Box::pin(self.put(probe))
     }
 
-    fn tap<'a>(&'a self, tap: &'a Tap) -> Soon<'a, Result<Box<dyn OpenTap>, String>> {
-        Box::pin(self.listen(tap))
+    fn tap<'a>(
+        &'a self,
+        tap: &'a Tap,
+        capture: Option<&'a Path>,
+    ) -> Soon<'a, Result<Box<dyn OpenTap>, String>> {
+        Box::pin(self.listen(tap, capture))
     }
 
     fn settle<'a>(&'a self, stage: &'a Stage) -> Soon<'a, Settled> {

@@ -164,7 +164,8 @@ fn become_a_child() -> nix::Result<()> {
     match unsafe { fork() }? {
         ForkResult::Child => {
             prctl::set_pdeathsig(Signal::SIGKILL)?;
-            Ok(())
+            // Whatever signals our caller holds back, the program begins with none.
+            sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
         }
         ForkResult::Parent { child } => {
             let _ = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&SigSet::all()), None);

@@ -20,11 +20,9 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-
-use tokio::sync::Semaphore;
 
 use folder::Folder;
 use node::Node;
@@ -59,7 +57,7 @@ pub struct NetnsLab {
     folders: PathBuf,
     /// The kernel makes changes to links and addresses under one lock, and the switch of IPv6 spins while another thread has
     /// it: so one node is changed at a time.
-    at_once: Semaphore,
+    turn: Mutex<()>,
 }
 
 impl NetnsLab {
@@ -67,7 +65,7 @@ impl NetnsLab {
     /// comes by changes. `folders` is where the folders of nodes go, usually `folder::FOLDERS`.
     pub fn build(stage: &Stage, folders: &Path) -> Result<Self, BuildError> {
         let build::Built { nodes, wires } = build::build(&stage.testbed)?;
-        Ok(Self { nodes, wires, folders: folders.to_owned(), at_once: Semaphore::new(1) })
+        Ok(Self { nodes, wires, folders: folders.to_owned(), turn: Mutex::default() })
     }
 
     /// A node.
@@ -124,8 +122,9 @@ impl NetnsLab {
         settle::settle(awaited.collect(), patience).await
     }
 
-    /// Makes changes on a node, in order, and stops at the first that fails.
-    pub async fn apply(&self, name: &NodeName, changes: &[Change]) -> Result<(), ChangeError> {
+    /// Makes changes on a node, in order, and stops at the first that fails. Returns when the kernel has made them: a
+    /// millisecond for a few of them, so a runtime is better off with a thread for it.
+    pub fn apply(&self, name: &NodeName, changes: &[Change]) -> Result<(), ChangeError> {
         let failed = |(index, said): (usize, String)| ChangeError {
             node: name.clone(),
             index,
@@ -140,20 +139,16 @@ impl NetnsLab {
         };
         let mut done = 0;
         while done < changes.len() {
-            let kernels: Vec<_> =
-                changes[done..].iter().take_while(|c| change::is_kernels(c)).cloned().collect();
+            let kernels = changes[done..].iter().take_while(|c| change::is_kernels(c)).count();
+            let kernels = &changes[done..done + kernels];
             if kernels.is_empty() {
                 self.elsewhere(node, &changes[done]).map_err(|said| failed((done, said)))?;
                 done += 1;
                 continue;
             }
-            let count = kernels.len();
-            let node = Arc::clone(node);
-            let _turn = self.at_once.acquire().await.expect("the semaphore is never closed");
-            let made = tokio::task::spawn_blocking(move || change::make(&node, &kernels)).await;
-            made.expect("making changes does not panic")
-                .map_err(|(index, said)| failed((done + index, said)))?;
-            done += count;
+            let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            change::make(node, kernels).map_err(|(index, said)| failed((done + index, said)))?;
+            done += kernels.len();
         }
         Ok(())
     }

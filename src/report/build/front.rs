@@ -10,7 +10,7 @@ use crate::{
     model::{finding::Severity, phase::Phase, verdict::Verdict},
     report::{
         document::{Inline, Line, clean},
-        run::{Ending, Run},
+        run::{Back, Ending, Run},
     },
 };
 
@@ -50,11 +50,11 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
 fn warnings(page: &mut Page, run: &Run) {
     match &run.outcome {
         Ending::Complete => {}
-        Ending::RolledBack { phase, reason } => page.note([
+        Ending::RolledBack { phase, reason, back } => page.note([
             Inline::strong("This run is incomplete."),
             Inline::text(format!(
-                " A step towards the {phase} phase failed, and the lab was taken back to the phase \
-                 before. The reason: "
+                " A step towards the {phase} phase failed, and the lab was taken back{}. The reason: ",
+                taken_back(back.as_ref())
             )),
             Inline::foreign(reason),
         ]),
@@ -76,6 +76,22 @@ fn warnings(page: &mut Page, run: &Run) {
             Inline::see("walk"),
             Inline::text(" names them."),
         ]);
+    }
+}
+
+/// Where to, and whether the kernel's state was found to be so.
+fn taken_back(back: Option<&Back>) -> String {
+    let Some(Back { phase, deviations }) = back else {
+        return " to the state before the first phase, with nothing live".to_owned();
+    };
+    match deviations.as_slice() {
+        [] => format!(" to the {phase} phase; the kernel\u{2019}s state was verified against it"),
+        [first, ..] => format!(
+            " towards the {phase} phase, but the kernel\u{2019}s state is not as planned there: {}, the \
+             first being: {}",
+            count(deviations.len(), "difference"),
+            clean(first)
+        ),
     }
 }
 

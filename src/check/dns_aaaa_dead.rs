@@ -3,9 +3,8 @@
 use std::net::IpAddr;
 
 use super::{
-    Case, Check, Text, UseCase,
-    aaaa_bogus::bogus,
-    ask,
+    Case, Check, Text, UseCase, ask,
+    dns_aaaa_bogus::bogus,
     legs::{self, Named},
     names::{self, Asked, Heard},
     reach::Leg,
@@ -250,8 +249,8 @@ mod tests {
     use super::*;
     use crate::{
         check::{
-            aaaa_parity::AaaaParity,
             cause,
+            dns_aaaa_parity::AaaaParity,
             fixture::{self, Network, domain},
         },
         model::record::{Record, RecordData},

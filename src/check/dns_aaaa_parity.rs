@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use super::{
     Case, Check, Text, UseCase,
-    aaaa_bogus::bogus,
+    dns_aaaa_bogus::bogus,
     names::{self, Asked, Heard},
     reading::{self, Judge},
 };

@@ -281,8 +281,8 @@ mod tests {
         check::{
             cause,
             fixture::{self, Network},
-            listen_families::ListenFamilies,
-            service_reach::ServiceReach,
+            out_service_reach::ServiceReach,
+            svc_listen_families::ListenFamilies,
         },
         model::{
             phase::Phase,

@@ -383,7 +383,7 @@ mod tests {
     use crate::{
         check::{
             fixture::{self, Network},
-            service_reach::ServiceReach,
+            out_service_reach::ServiceReach,
         },
         model::phase::Phase,
     };

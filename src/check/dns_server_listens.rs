@@ -228,7 +228,7 @@ mod tests {
     use crate::check::{
         cause,
         fixture::{self, Network},
-        listen_families::ListenFamilies,
+        svc_listen_families::ListenFamilies,
     };
 
     #[test]

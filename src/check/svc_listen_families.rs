@@ -235,7 +235,7 @@ mod tests {
         check::{
             cause,
             fixture::{self, Network},
-            service_reach::ServiceReach,
+            out_service_reach::ServiceReach,
         },
         model::{answer::Answer, phase::Phase, service::Transport},
     };

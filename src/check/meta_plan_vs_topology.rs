@@ -327,9 +327,9 @@ mod tests {
     use crate::{
         check::{
             cause,
-            egress_parity::EgressParity,
             fixture::{self, Network, node},
-            service_reach::ServiceReach,
+            in_egress_parity::EgressParity,
+            out_service_reach::ServiceReach,
         },
         model::{family::Families, phase::Phase},
     };

@@ -260,11 +260,11 @@ mod tests {
     use super::*;
     use crate::{
         check::{
-            aaaa_dead::AaaaDead,
             cause,
+            dns_aaaa_dead::AaaaDead,
             fixture::{self, Network},
-            listen_families::ListenFamilies,
-            service_reach::ServiceReach,
+            out_service_reach::ServiceReach,
+            svc_listen_families::ListenFamilies,
         },
         model::phase::Phase,
     };

@@ -1,0 +1,261 @@
+//! A step that fails: what was made is taken back, in a real lab, and the run says how the lab stood afterwards.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use sixwalk::{
+    input,
+    lab::{ChangeError, Driver, Errand, OpenTap, Settled, Soon, netns::Netns},
+    model::{
+        answer::Answer, fault::Sabotage, name::NodeName, phase::Phase, probe::Probe, step::Change,
+        tap::Tap, testbed::Testbed,
+    },
+    plan::plan,
+    record::{Clock, RunDirectory},
+    report::run::{Back, Ending, FORMAT_VERSION, Run, Timings, Tool},
+    stage::Stage,
+    walk::{self, Order},
+};
+
+use crate::{
+    machine::{TESTBED, furnish},
+    support,
+};
+
+/// A lab in which one change fails.
+struct Faulty {
+    lab: Netns,
+    journal: PathBuf,
+    /// Which change fails, counted from the first of the walk.
+    fails: usize,
+    seen: AtomicUsize,
+    failed: AtomicBool,
+    /// Whether the first address that is to be removed again stays.
+    sticks: AtomicBool,
+}
+
+impl Faulty {
+    async fn make(&self, node: &NodeName, changes: &[Change]) -> Result<(), ChangeError> {
+        changes.iter().for_each(|change| self.demand_in_journal(node, change));
+        let refuse = |index: usize| ChangeError {
+            node: node.clone(),
+            index,
+            change: changes[index].to_string(),
+            said: "the test forbids it".to_owned(),
+        };
+        let undoes = self.failed.load(Ordering::SeqCst);
+        let removes = matches!(changes[0], Change::RemoveAddress { .. });
+        if undoes && removes && self.sticks.swap(false, Ordering::SeqCst) {
+            return Err(refuse(0));
+        }
+        let first = self.seen.fetch_add(changes.len(), Ordering::SeqCst);
+        let index = self.fails.checked_sub(first).filter(|index| *index < changes.len());
+        let Some(index) = index.filter(|_| !self.failed.swap(true, Ordering::SeqCst)) else {
+            return self.really(node, changes).await;
+        };
+        self.really(node, &changes[..index]).await?;
+        Err(refuse(index))
+    }
+
+    async fn really(&self, node: &NodeName, changes: &[Change]) -> Result<(), ChangeError> {
+        let errand = Errand { node: node.clone(), changes: changes.to_vec() };
+        self.lab.change(vec![errand]).await.remove(0)
+    }
+
+    /// A step and its undo are on disk before anything is done.
+    fn demand_in_journal(&self, node: &NodeName, change: &Change) {
+        let journal = fs::read_to_string(&self.journal).expect("the journal");
+        let [node, change] = [serde_json::json!(node), serde_json::json!(change)];
+        let lines = journal
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+        let intends = |line: serde_json::Value| {
+            let step = &line["intend"]["step"];
+            step["node"] == node && (step["change"] == change || step["undo"] == change)
+        };
+        assert!(lines.into_iter().any(intends), "not announced: {change} on {node}");
+    }
+}
+
+impl Driver for Faulty {
+    fn change(&self, errands: Vec<Errand>) -> Soon<'_, Vec<Result<(), ChangeError>>> {
+        Box::pin(async move {
+            let mut results = Vec::new();
+            for errand in errands {
+                results.push(self.make(&errand.node, &errand.changes).await);
+            }
+            results
+        })
+    }
+
+    fn ask<'a>(&'a self, probe: &'a Probe) -> Soon<'a, Answer> {
+        self.lab.ask(probe)
+    }
+
+    fn tap<'a>(
+        &'a self,
+        tap: &'a Tap,
+        capture: Option<&'a Path>,
+    ) -> Soon<'a, Result<Box<dyn OpenTap>, String>> {
+        self.lab.tap(tap, capture)
+    }
+
+    fn settle<'a>(&'a self, stage: &'a Stage) -> Soon<'a, Settled> {
+        self.lab.settle(stage)
+    }
+
+    fn verify<'a>(&'a self, stage: &'a Stage) -> Soon<'a, Vec<String>> {
+        self.lab.verify(stage)
+    }
+
+    fn sabotage<'a>(&'a self, fault: &'a Sabotage) -> Soon<'a, Result<(), String>> {
+        self.lab.sabotage(fault)
+    }
+
+    fn mend<'a>(&'a self, stage: &'a Stage) -> Soon<'a, Result<(), String>> {
+        self.lab.mend(stage)
+    }
+}
+
+#[test]
+fn a_failing_step_takes_the_lab_back_to_the_phase_before() {
+    if !support::inside_sandbox("rollback::a_failing_step_takes_the_lab_back_to_the_phase_before") {
+        return;
+    }
+    furnish();
+    for phases in [
+        [Phase::Ipv4Only, Phase::DualStack],
+        [Phase::DualStack, Phase::Ipv6Only],
+        [Phase::DualStack, Phase::Ipv4Only],
+    ] {
+        let (before, steps) = steps(&testbed(), phases);
+        // The first step, the last, and some between.
+        for at in [0, steps / 3, 2 * steps / 3, steps - 1] {
+            let run = walk(&phases, before + at, false);
+            let Ending::RolledBack { phase, reason, back } = &run.outcome else {
+                panic!("{:?}", run.outcome)
+            };
+            assert_eq!(*phase, phases[1]);
+            assert!(
+                reason.contains("the test forbids it; every step of this phase was taken back"),
+                "{reason}"
+            );
+            let back = back.as_ref().expect("there is a phase before");
+            let none = Vec::<String>::new();
+            assert_eq!(
+                *back,
+                Back { phase: phases[0], deviations: none },
+                "step {at} of {steps} to {}",
+                phases[1]
+            );
+            assert_eq!(
+                run.phases.iter().map(|walked| walked.phase).collect::<Vec<_>>(),
+                [phases[0]]
+            );
+        }
+    }
+}
+
+#[test]
+fn a_step_that_cannot_be_taken_back_is_told() {
+    if !support::inside_sandbox("rollback::a_step_that_cannot_be_taken_back_is_told") {
+        return;
+    }
+    furnish();
+    // An IPv6 address would go with the switch of its family.
+    let phases = [Phase::Ipv6Only, Phase::DualStack];
+    let (before, steps) = steps(&testbed(), phases);
+    let run = walk(&phases, before + steps / 2, true);
+    let Ending::RolledBack { reason, back, .. } = &run.outcome else { panic!("{:?}", run.outcome) };
+    assert!(reason.contains("and these could not be taken back: cannot "), "{reason}");
+    let deviations = &back.as_ref().expect("there is a phase before").deviations;
+    assert!(!deviations.is_empty(), "the kernel still has what could not be taken back");
+}
+
+#[test]
+fn a_first_phase_that_fails_leaves_nothing_live() {
+    if !support::inside_sandbox("rollback::a_first_phase_that_fails_leaves_nothing_live") {
+        return;
+    }
+    furnish();
+    let run = walk(&[Phase::DualStack, Phase::Ipv6Only], 20, false);
+    assert!(
+        matches!(run.outcome, Ending::RolledBack { phase: Phase::DualStack, back: None, .. }),
+        "{:?}",
+        run.outcome
+    );
+    assert!(run.phases.is_empty());
+}
+
+fn testbed() -> Arc<Testbed> {
+    let text = fs::read_to_string(TESTBED).expect("a shipped testbed");
+    Arc::new(input::testbed(TESTBED, &text).expect("it has no mistakes"))
+}
+
+/// How many steps lead to the first phase, and how many from it to the second.
+fn steps(testbed: &Arc<Testbed>, [first, second]: [Phase; 2]) -> (usize, usize) {
+    let [first, second] = [first, second].map(|phase| Stage::new(testbed, phase));
+    let count = |before, after| plan(before, after).iter().map(|wave| wave.steps.len()).sum();
+    (count(None, &first), count(Some(&first), &second))
+}
+
+/// Walks, asking nothing, while one change fails; gives back the run as it was stored.
+fn walk(phases: &[Phase], fails: usize, sticks: bool) -> Run {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let clock = Clock::start();
+        let mut directory =
+            RunDirectory::create(Path::new("/tmp/home/runs"), clock).expect("a run directory");
+        let testbed = testbed();
+        let lab = Netns::build(&Stage::new(&testbed, phases[0]), clock.origin()).expect("a lab");
+        let faulty = Faulty {
+            lab,
+            journal: directory.path().join("journal.jsonl"),
+            fails,
+            seen: AtomicUsize::new(0),
+            failed: AtomicBool::new(false),
+            sticks: AtomicBool::new(sticks),
+        };
+        let order = Order {
+            testbed: &testbed,
+            phases,
+            checks: &[],
+            gates: &BTreeMap::new(),
+            faults: &[],
+            capture: false,
+            at_once: 32,
+            retest: &|_, _| String::new(),
+        };
+        let (_keep, stop) = tokio::sync::watch::channel(false);
+        let blank = blank(&testbed);
+        let run = walk::walk(&order, &faulty, &mut directory, clock, stop, blank, &|_| {}).await;
+        let run = run.expect("it can be recorded");
+        let text = fs::read_to_string(directory.path().join("run.json")).expect("run.json");
+        assert_eq!(serde_json::from_str::<Run>(&text).expect("a run"), run);
+        run
+    })
+}
+
+fn blank(testbed: &Testbed) -> Run {
+    Run {
+        format_version: FORMAT_VERSION,
+        tool: Tool { name: "test".to_owned(), version: "0".to_owned() },
+        command: Vec::new(),
+        started: "2026-11-20T09:10:00Z".to_owned(),
+        inputs: Vec::new(),
+        testbed: testbed.clone(),
+        environment: BTreeMap::new(),
+        phases: Vec::new(),
+        findings: Vec::new(),
+        outcome: Ending::Interrupted { reason: "the run has not ended".to_owned() },
+        timings: Timings::default(),
+    }
+}
