@@ -193,11 +193,10 @@ pub(super) fn phases(words: &[String]) -> Result<Vec<Phase>, Failure> {
 /// One phase by its word.
 pub(super) fn phase(word: &str) -> Result<Phase, Failure> {
     Phase::from_word(word).ok_or_else(|| {
-        let words: Vec<_> = Phase::ALL.iter().map(|phase| phase.word()).collect();
-        Failure::Sentence(format!(
-            "there is no phase `{word}`; the phases are {}",
-            words.join(", ")
-        ))
+        let words = Phase::ALL.map(Phase::word);
+        let hint = did_you_mean(word, words);
+        let words = words.join(", ");
+        Failure::Sentence(format!("there is no phase `{word}`{hint}; the phases are {words}"))
     })
 }
 

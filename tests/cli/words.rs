@@ -203,7 +203,9 @@ fn the_catalogue_is_what_is_asked() {
         assert!(list.contains(&format!("  {} ", text.id)), "{}", text.id);
         let full = printed(&["checks", text.id]);
         assert!(full.starts_with(text.id) && full.contains(text.question), "{full}");
-        text.cases.iter().for_each(|case| assert!(full.contains(case.remedy), "{full}"));
+        for case in text.cases {
+            assert!(full.contains(case.remedy), "{full}");
+        }
     }
     let json: serde_json::Value =
         serde_json::from_str(&printed(&["checks", "--json"])).expect("JSON");
@@ -253,4 +255,28 @@ fn the_schema_of_every_input_accepts_what_is_shipped() {
     let wrong =
         crate::schema::mistakes(&schema, &serde_json::json!({"titel": "a key that nobody knows"}));
     assert!(!wrong.is_empty(), "a schema that refuses nothing is none");
+}
+
+#[test]
+fn doctor_says_what_the_machine_can_do_and_touches_nothing() {
+    if !support::inside_sandbox("words::doctor_says_what_the_machine_can_do_and_touches_nothing") {
+        return;
+    }
+    furnish();
+    let before = Machine::look();
+    for user in User::ALL {
+        let output = user.program().arg("doctor").output().expect("it runs");
+        let (page, talk) = said(&output);
+        assert_eq!((output.status.code(), talk.as_str()), (Some(0), ""), "{page}");
+        assert!(page.ends_with("\nThe default walk can run here.\n"), "{page}");
+        let output = user.program().args(["doctor", "--json"]).output().expect("it runs");
+        let abilities: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let abilities = abilities.as_array().expect("a list");
+        assert!(abilities.len() > 20);
+        for ability in abilities {
+            assert!(ability["can"].is_boolean() && ability["needed"].is_boolean());
+            assert!(!ability["what"].as_str().expect("what").is_empty());
+        }
+    }
+    before.demand_again();
 }
