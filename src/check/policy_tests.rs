@@ -190,8 +190,8 @@ fn ipv6_that_would_be_forwarded_is_found_while_it_is_off() {
     };
     nothing(&switch("0"));
     let part = "firewall (switch net.ipv6.conf.all.forwarding)";
-    let found = exactly(&switch("1"), "meta.plan-vs-topology", "switch", part);
-    assert!(found.symptoms.iter().any(|s| s.check == "pol.default-deny-v6"), "{found:#?}");
+    let found = exactly(&switch("1"), "pol.default-deny-v6", "forwards", part);
+    assert!(found.symptoms.iter().any(|s| s.check == "meta.plan-vs-topology"), "{found:#?}");
 }
 
 #[test]
