@@ -76,6 +76,9 @@ fn the_examples_of_the_help_are_commands() {
             let parsed =
                 Cli::command().try_get_matches_from(std::iter::once("sixwalk").chain(words));
             parsed.unwrap_or_else(|error| panic!("{example}: {error}"));
+            for shipped in example.split_whitespace().filter(|word| word.starts_with("testbed/")) {
+                assert!(Path::new(CRATE).join(shipped).exists(), "{example}");
+            }
         }
     }
 }
@@ -92,9 +95,9 @@ fn a_word_that_nobody_knows_is_answered_with_one_that_is_near() {
         (&["wlak"][..], "a similar subcommand exists: 'walk'"),
         (&["walk", "--phase", "partial"], "a similar argument exists: '--phases'"),
         (
-            &["walk", "--phases", "dualstack"],
-            "error: there is no phase `dualstack` (did you mean `dual-stack`?); the phases are ipv4-only, partial, \
-             dual-stack, ipv6-only\n",
+            &["walk", "--phases", "ipv4-only,dualstack"],
+            "error: invalid value 'dualstack' for '--phases <PHASE>'\n  [possible values: ipv4-only, partial, \
+             dual-stack, ipv6-only]\n\n  tip: a similar value exists: 'dual-stack'\n",
         ),
         (
             &["walk", "--phases", "partial,partial"],
@@ -112,7 +115,10 @@ fn a_word_that_nobody_knows_is_answered_with_one_that_is_near() {
             &["plan", "testbed/small.toml", "--node", "dessk"],
             "error: there is no node `dessk` (did you mean `desk`?); the nodes are desk, fw, names, web\n",
         ),
-        (&["up", "--phase", "ipv5"], "error: there is no phase `ipv5`"),
+        (
+            &["up", "--phase", "ipv5"],
+            "[possible values: ipv4-only, partial, dual-stack, ipv6-only]",
+        ),
         (&["man", "wlak"], "error: there is no subcommand `wlak`"),
         (
             &["walk", "none.toml"],
