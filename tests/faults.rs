@@ -56,7 +56,8 @@ fn here() -> &'static Path {
 fn cases(file: &str) -> Vec<Case> {
     let path = here().join("tests/faults").join(file).with_extension("toml");
     let text = fs::read_to_string(&path).expect("the file of cases");
-    let file: File = toml::from_str(&text).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+    let file: File =
+        toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     file.case
 }
 
