@@ -100,7 +100,7 @@ impl Check for Pmtu {
     }
 
     fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
-        vec![sweep_again(stage, seen)]
+        sweep_again(stage, seen)
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
@@ -121,7 +121,7 @@ impl Check for Blackhole {
     }
 
     fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
-        let mut all = vec![sweep_again(stage, seen)];
+        let mut all = sweep_again(stage, seen);
         let holes = ways(stage).into_iter().filter_map(|way| {
             let (_, sweep) = way.read(seen)?;
             way.is_hole(&sweep).then(|| way.trace_large(&sweep))
@@ -220,13 +220,16 @@ fn sweep_all(stage: &Stage) -> Experiment {
     Experiment::of_probes(ways(stage).iter().map(|way| way.probe(0)))
 }
 
-/// Once more where less passed than planned: a packet can get lost on a busy machine.
-fn sweep_again(stage: &Stage, seen: &Seen<'_>) -> Experiment {
+/// Twice more where less passed than planned, one sweep of a way after the other: a packet can get lost on a busy machine.
+fn sweep_again(stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
     let short = ways(stage).into_iter().filter(|way| {
         way.read(seen).is_some_and(|(_, sweep)| sweep.passed.is_some_and(|p| p < way.planned()))
     });
-    let again = |way: Way| (1..=REPETITIONS).map(move |round| way.probe(round));
-    Experiment { in_order: true, ..Experiment::of_probes(short.flat_map(again)) }
+    let again = |way: Way| Experiment {
+        in_order: true,
+        ..Experiment::of_probes((1..=REPETITIONS).map(|round| way.probe(round)))
+    };
+    short.map(again).collect()
 }
 
 impl Way {
