@@ -9,6 +9,7 @@ mod testbeds;
 mod bare;
 
 use std::{
+    collections::BTreeMap,
     env, fs,
     process::ExitCode,
     thread,
@@ -20,9 +21,10 @@ use sixwalk::{
     lab::{Driver, Errand, netns::Netns},
     model::{family::Family, name::NodeName, phase::Phase, step::Change},
     net::{namespace::Namespace, sandbox},
-    stage::{Stage, StagedNode},
+    plan::{Purpose, Wave, plan},
+    stage::Stage,
 };
-use testbeds::{drop_family, go_live, leaves, stage};
+use testbeds::{leaves, stage};
 
 /// Times of one round, in seconds.
 struct Round {
@@ -51,17 +53,17 @@ fn main() -> ExitCode {
 }
 
 fn measure(count: u16) {
-    let dual = stage(&leaves(count), Phase::DualStack);
+    let [dual, v6] = [Phase::DualStack, Phase::Ipv6Only].map(|phase| stage(&leaves(count), phase));
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
     let rounds = if count >= 500 { 5 } else { 9 };
     for round in 0..rounds {
         // Who is first changes, because what the first leaves to the kernel slows the second.
         if round % 2 == 0 {
-            ours.push(our_round(&dual));
+            ours.push(our_round(&dual, &v6));
             bare.push(bare::round(&dual));
         } else {
             bare.push(bare::round(&dual));
-            ours.push(our_round(&dual));
+            ours.push(our_round(&dual, &v6));
         }
     }
     print!("{count:6} |");
@@ -73,17 +75,14 @@ fn measure(count: u16) {
     println!(" {:5.0}", peak_megabytes());
 }
 
-fn our_round(stage: &Stage) -> Round {
+fn our_round(stage: &Stage, without_ipv4: &Stage) -> Round {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let begin = Instant::now();
     let lab = Netns::build(stage, begin).expect("a lab");
     let build = begin.elapsed().as_secs_f64();
-    let all = |changes: fn(&StagedNode) -> Vec<Change>| {
-        let errand = |(node, staged): (&NodeName, &StagedNode)| Errand {
-            node: node.clone(),
-            changes: changes(staged),
-        };
-        let errands = stage.nodes.iter().map(errand).collect();
+    let all = |waves: Vec<Wave>, purpose: Purpose| {
+        let wave = waves.into_iter().find(|wave| wave.purpose == purpose).expect("planned");
+        let errands = errands(wave);
         let begin = Instant::now();
         let done = runtime.block_on(lab.change(errands));
         let took = begin.elapsed().as_secs_f64();
@@ -92,13 +91,22 @@ fn our_round(stage: &Stage) -> Round {
         }
         took
     };
-    let on = all(go_live);
-    let off = all(|node| drop_family(node, Family::V4));
+    let on = all(plan(None, stage), Purpose::Links);
+    let off = all(plan(Some(stage), without_ipv4), Purpose::Withdrawal);
     assert!(lab.lab().nodes().all(|node| has_no_ipv4(&node.netlink)), "IPv4 is off");
     drop(lab);
     drop(runtime);
     wait_until_gone();
     Round { build, on, off }
+}
+
+/// What a walk does in a wave, node by node.
+fn errands(wave: Wave) -> Vec<Errand> {
+    let mut by_node = BTreeMap::<NodeName, Vec<Change>>::new();
+    for step in wave.steps {
+        by_node.entry(step.node).or_default().push(step.change);
+    }
+    by_node.into_iter().map(|(node, changes)| Errand { node, changes }).collect()
 }
 
 fn has_no_ipv4(netlink: &sixwalk::net::netlink::Netlink) -> bool {

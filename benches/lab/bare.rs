@@ -77,10 +77,10 @@ fn sequence(stage: &Stage) -> Round {
     let build = begin.elapsed().as_secs_f64();
     let begin = Instant::now();
     for (place, node) in places.iter_mut().zip(stage.nodes.values()) {
+        ask(&place.netlink, NEWADDR, CREATE, &address(1, [127, 0, 0, 1].into(), 8));
         for file in &mut place.switches {
             file.write_all(b"0").expect("switched on");
         }
-        ask(&place.netlink, NEWADDR, CREATE, &address(1, [127, 0, 0, 1].into(), 8));
         for one in &node.interfaces[0].addresses {
             ask(&place.netlink, NEWADDR, CREATE, &address(2, one.ip(), one.net.prefix_len()));
         }

@@ -220,14 +220,15 @@ fn sweep_all(stage: &Stage) -> Experiment {
     Experiment::of_probes(ways(stage).iter().map(|way| way.probe(0)))
 }
 
-/// Twice more where less passed than planned, one sweep of a way after the other: a packet can get lost on a busy machine.
+/// Once more where less passed than planned: a packet can get lost on a busy machine. The sweeps of a way follow one
+/// another; those of different ways do not disturb each other.
 fn sweep_again(stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
     let short = ways(stage).into_iter().filter(|way| {
         way.read(seen).is_some_and(|(_, sweep)| sweep.passed.is_some_and(|p| p < way.planned()))
     });
-    let again = |way: Way| Experiment {
-        in_order: true,
-        ..Experiment::of_probes((1..=REPETITIONS).map(|round| way.probe(round)))
+    let again = |way: Way| {
+        let rounds = (1..=REPETITIONS).map(|round| way.probe(round));
+        Experiment { in_order: true, ..Experiment::of_probes(rounds) }
     };
     short.map(again).collect()
 }

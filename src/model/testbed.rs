@@ -63,21 +63,21 @@ impl Testbed {
     /// The nodes that an end of a flow stands for: of the data plane, unless a node is named. A segment and a site stand
     /// for their hosts: a router there has addresses elsewhere too, and filters know segments by their prefixes.
     pub fn members(&self, end: &End) -> Vec<&Node> {
-        let in_data = |node: &&Node| {
-            node.interfaces.iter().any(|interface| self.plane(interface) == Plane::Data)
-        };
-        let is_host = |node: &&Node| !node.role.forwards();
         match end {
             End::Node(name) => self.nodes.get(name).into_iter().collect(),
-            End::Segment(segment) => {
-                let on = |n: &&Node| n.interface_on(segment).is_some();
-                self.nodes.values().filter(on).filter(is_host).collect()
-            }
-            End::Site(site) => {
-                let of_site = |n: &&Node| n.site.as_ref() == Some(site);
-                self.nodes.values().filter(of_site).filter(is_host).filter(in_data).collect()
-            }
-            End::Everywhere => self.nodes.values().filter(in_data).collect(),
+            _ => self.nodes.values().filter(|node| self.is_member(end, node)).collect(),
+        }
+    }
+
+    /// Whether an end of a flow stands for a node.
+    pub fn is_member(&self, end: &End, node: &Node) -> bool {
+        let is_host = !node.role.forwards();
+        let in_data = || node.interfaces.iter().any(|i| self.plane(i) == Plane::Data);
+        match end {
+            End::Node(name) => node.name == *name,
+            End::Segment(segment) => is_host && node.interface_on(segment).is_some(),
+            End::Site(site) => is_host && node.site.as_ref() == Some(site) && in_data(),
+            End::Everywhere => in_data(),
         }
     }
 }

@@ -1,9 +1,16 @@
 //! Packet sockets (packet(7)): whole frames as they enter a link, or packets as they enter a node.
 
-use std::{io, mem, os::fd::AsRawFd};
+use std::{
+    io, mem,
+    ops::Deref,
+    os::fd::{AsRawFd, RawFd},
+};
 
 use socket2::{Domain, SockAddr, SockAddrStorage, Socket, Type};
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    runtime::Handle,
+};
 
 use super::socket;
 use crate::wire::filter::Instruction;
@@ -20,9 +27,38 @@ pub enum Layer {
     Network,
 }
 
+/// A packet socket. Within a runtime it is closed on another thread: the kernel holds whoever closes one until no
+/// processor can be using it any more (`synchronize_net`). That takes ten milliseconds, and a thousand of them in turn
+/// would hold up every question that is under way.
+#[derive(Debug)]
+pub struct PacketSocket(Option<Socket>);
+
+impl Deref for PacketSocket {
+    type Target = Socket;
+
+    fn deref(&self) -> &Socket {
+        self.0.as_ref().expect("taken only when it is dropped")
+    }
+}
+
+impl AsRawFd for PacketSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.deref().as_raw_fd()
+    }
+}
+
+impl Drop for PacketSocket {
+    fn drop(&mut self) {
+        let socket = self.0.take();
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn_blocking(move || drop(socket));
+        }
+    }
+}
+
 /// Opens a packet socket in the namespace of this thread. The filter stands before the first frame can arrive, and
 /// what the namespace sends itself is left out. `interface` is an index; 0 listens on all.
-pub fn open(layer: Layer, program: &[Instruction], interface: u32) -> io::Result<Socket> {
+pub fn open(layer: Layer, program: &[Instruction], interface: u32) -> io::Result<PacketSocket> {
     let kind = match layer {
         Layer::Link => Type::RAW,
         Layer::Network => Type::DGRAM,
@@ -33,7 +69,7 @@ pub fn open(layer: Layer, program: &[Instruction], interface: u32) -> io::Result
     socket::attach(&socket, program)?;
     socket::set_number(&socket, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, 1)?;
     socket.bind(&link_address(interface)?)?;
-    Ok(socket)
+    Ok(PacketSocket(Some(socket)))
 }
 
 /// How many frames passed the filter and how many of them were lost for lack of room, since the last time asked.
@@ -60,13 +96,15 @@ pub fn statistics(socket: &Socket) -> io::Result<(u64, u64)> {
 /// A packet socket on the runtime.
 #[derive(Debug)]
 pub struct Ear {
-    io: AsyncFd<Socket>,
+    io: AsyncFd<PacketSocket>,
 }
 
 impl Ear {
     /// Hands a socket to the runtime.
-    pub fn new(socket: Socket) -> io::Result<Self> {
-        Ok(Self { io: socket::register(socket)? })
+    pub fn new(socket: PacketSocket) -> io::Result<Self> {
+        // SAFETY: a `PacketSocket` owns its descriptor, always returns the same one, and closes it only when it is dropped.
+        let io = unsafe { AsyncFd::register(socket) }?;
+        Ok(Self { io })
     }
 
     /// The socket itself.
@@ -76,7 +114,7 @@ impl Ear {
 
     /// Waits for the next frame.
     pub async fn hear(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let receive = |socket: &Socket| hear_now(socket, buffer);
+        let receive = |socket: &PacketSocket| hear_now(socket, buffer);
         self.io.async_io(Interest::READABLE, receive).await
     }
 }

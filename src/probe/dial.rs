@@ -16,7 +16,7 @@ use crate::{
     },
     net::{
         endpoint,
-        packet::{self, Layer},
+        packet::{self, Layer, PacketSocket},
         socket::{self, Speech},
     },
     wire::{filter, packet as wire},
@@ -69,7 +69,7 @@ struct Begun {
     socket: Socket,
     /// What the kernel said at once.
     said: io::Result<()>,
-    ear: Option<Socket>,
+    ear: Option<PacketSocket>,
 }
 
 fn begin(
@@ -93,7 +93,7 @@ fn begin(
     (course, begun)
 }
 
-fn listen_for(to: SocketAddr) -> io::Result<Socket> {
+fn listen_for(to: SocketAddr) -> io::Result<PacketSocket> {
     packet::open(Layer::Network, &filter::segments_from(to.ip(), to.port()), 0)
 }
 

@@ -10,7 +10,6 @@ use std::{
 };
 
 use nix::sys::socket::{MsgFlags, send};
-use socket2::Socket;
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use super::{Deadline, attempt::micros, call::fresh, within};
@@ -23,7 +22,7 @@ use crate::{
         dump,
         interface::Interface,
         namespace::Namespace,
-        packet::{self, Ear, Layer},
+        packet::{self, Ear, Layer, PacketSocket},
     },
     wire::{
         filter,
@@ -98,7 +97,7 @@ impl LiveTap {
 
 /// Listens on every port of the bridge; what the bridge itself hears again is left out. Where there is no bridge, on
 /// every interface.
-fn listen(watch: &Watch) -> io::Result<Socket> {
+fn listen(watch: &Watch) -> io::Result<PacketSocket> {
     let bridge = dump::bridge()?;
     let socket = packet::open(Layer::Link, &filter::tap(watch, bridge), 0)?;
     socket.set_recv_buffer_size(WAITING_ROOM)?;
@@ -107,7 +106,7 @@ fn listen(watch: &Watch) -> io::Result<Socket> {
 
 /// The sending end of canaries.
 struct Caller {
-    socket: Socket,
+    socket: PacketSocket,
     mac: Mac,
 }
 

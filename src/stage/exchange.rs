@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::{Path, Stage};
 use crate::model::{
     family::Family,
-    flow::{Flow, Intent, Traffic},
+    flow::{End, Flow, Intent, Traffic},
     name::{InterfaceName, NodeName, ServiceName},
     node::Node,
     segment::Plane,
@@ -114,14 +114,13 @@ impl Stage {
 
     /// Whether the flows let traffic pass: some flow allows it and none denies it.
     pub fn is_allowed(&self, from: &NodeName, to: &NodeName, traffic: &Traffic) -> bool {
+        let is_member = |end: &End, name: &NodeName| {
+            self.testbed.nodes.get(name).is_some_and(|node| self.testbed.is_member(end, node))
+        };
         let concerns = |flow: &&Flow| {
-            let has =
-                |end| self.testbed.members(end).iter().map(|node| &node.name).any(|n| n == from);
-            let ends =
-                |end| self.testbed.members(end).iter().map(|node| &node.name).any(|n| n == to);
             flow.traffic.iter().any(|carried| carries(carried, traffic))
-                && has(&flow.from)
-                && ends(&flow.to)
+                && is_member(&flow.from, from)
+                && is_member(&flow.to, to)
         };
         let mut intents = self.testbed.flows.iter().filter(concerns).map(|flow| flow.intent);
         let first = intents.next();

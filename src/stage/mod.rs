@@ -37,6 +37,8 @@ pub struct Stage {
     pub testbed: Arc<Testbed>,
     /// Every node, also one with nothing live.
     pub nodes: BTreeMap<NodeName, StagedNode>,
+    /// Who has each live address, and on which of its interfaces: every hop of every path is looked up here.
+    owners: BTreeMap<IpAddr, (NodeName, usize)>,
 }
 
 /// A node in a phase.
@@ -119,12 +121,13 @@ pub struct Listener {
 impl Stage {
     /// Derives what should be live.
     pub fn new(testbed: &Arc<Testbed>, phase: Phase) -> Self {
-        let nodes = testbed
+        let nodes: BTreeMap<_, _> = testbed
             .nodes
             .values()
             .map(|node| (node.name.clone(), StagedNode::bare(testbed, node, phase)))
             .collect();
-        let mut stage = Self { phase, testbed: Arc::clone(testbed), nodes };
+        let owners = owners(&nodes);
+        let mut stage = Self { phase, testbed: Arc::clone(testbed), nodes, owners };
         routes::derive(&mut stage);
         zones::derive(&mut stage);
         rules::derive(&mut stage);
@@ -183,16 +186,26 @@ impl Stage {
 
     /// The node and interface that have an address live.
     pub fn owner(&self, address: IpAddr) -> Option<(&NodeName, &StagedInterface)> {
-        self.nodes.iter().find_map(|(name, node)| {
-            let has = |i: &&StagedInterface| i.addresses.iter().any(|a| a.ip() == address);
-            node.interfaces.iter().find(has).map(|interface| (name, interface))
-        })
+        let (name, at) = self.owners.get(&address)?;
+        Some((name, self.nodes.get(name)?.interfaces.get(*at)?))
     }
 
     /// The families live on a segment in this phase.
     pub fn segment_families(&self, segment: &SegmentName) -> Families {
         *self.testbed.segments[segment].families.in_phase(self.phase)
     }
+}
+
+fn owners(nodes: &BTreeMap<NodeName, StagedNode>) -> BTreeMap<IpAddr, (NodeName, usize)> {
+    let mut owners = BTreeMap::new();
+    for (name, node) in nodes {
+        for (at, interface) in node.interfaces.iter().enumerate() {
+            for address in &interface.addresses {
+                owners.entry(address.ip()).or_insert_with(|| (name.clone(), at));
+            }
+        }
+    }
+    owners
 }
 
 impl StagedNode {

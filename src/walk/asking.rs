@@ -13,7 +13,7 @@ use tokio::{
     time::{Duration, Instant, timeout},
 };
 
-use super::pulse::Pulse;
+use super::{pulse::Pulse, silence};
 
 use crate::{
     lab::{Driver, OpenTap},
@@ -27,6 +27,7 @@ use crate::{
         tap::{Reading, Tap, Watch},
     },
     record::{Clock, RecordError},
+    report::run::Wait,
 };
 
 /// Experiments that have the lab to themselves are carried out one after another; of the others so many at once.
@@ -53,6 +54,14 @@ pub(super) struct Asking<'a> {
     answered: AtomicUsize,
     total: AtomicUsize,
     tell: &'a (dyn Fn(usize, usize) + Sync),
+}
+
+/// What came of experiments.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) evidence: Vec<Evidence>,
+    /// Waits that time limits forced: the longest of what went on at the same time, and each of what went on alone.
+    pub(super) waits: Vec<Wait>,
 }
 
 /// A tap that stays open, and when it was opened.
@@ -123,7 +132,7 @@ impl<'a> Asking<'a> {
         &mut self,
         experiments: Vec<Experiment>,
         mut keep: impl FnMut(&[Evidence]) -> Result<(), RecordError>,
-    ) -> Result<Vec<Evidence>, RecordError> {
+    ) -> Result<Found, RecordError> {
         let experiments: Vec<_> =
             experiments.into_iter().filter_map(|e| self.only_new(e)).collect();
         let probes: usize = experiments.iter().map(|experiment| experiment.probes.len()).sum();
@@ -132,13 +141,21 @@ impl<'a> Asking<'a> {
         let this = &*self;
         let together = stream::iter(together).map(|experiment| this.one(experiment));
         let alone = stream::iter(alone).then(|experiment| this.one(experiment));
-        let mut all = pin!(together.buffer_unordered(EXPERIMENTS_AT_ONCE).chain(alone));
-        let mut evidence = Vec::new();
-        while let Some(found) = all.next().await {
-            keep(&found)?;
-            evidence.extend(found);
+        let mut together = pin!(together.buffer_unordered(EXPERIMENTS_AT_ONCE));
+        let mut alone = pin!(alone);
+        let mut all = Found::default();
+        while let Some(found) = together.next().await {
+            keep(&found.evidence)?;
+            all.evidence.extend(found.evidence);
+            all.waits =
+                silence::longest(all.waits.into_iter().chain(found.waits)).into_iter().collect();
         }
-        Ok(evidence)
+        while let Some(found) = alone.next().await {
+            keep(&found.evidence)?;
+            all.evidence.extend(found.evidence);
+            all.waits.extend(found.waits);
+        }
+        Ok(all)
     }
 
     /// Closes the taps that were open for the whole phase.
@@ -156,7 +173,7 @@ impl<'a> Asking<'a> {
         (!experiment.probes.is_empty() || !experiment.taps.is_empty()).then_some(experiment)
     }
 
-    async fn one(&self, experiment: Experiment) -> Vec<Evidence> {
+    async fn one(&self, experiment: Experiment) -> Found {
         let watching = join_all(experiment.taps.into_iter().map(|tap| self.open(tap, None))).await;
         let mut evidence = Vec::new();
         if experiment.in_order {
@@ -166,8 +183,12 @@ impl<'a> Asking<'a> {
         } else {
             evidence = join_all(experiment.probes.into_iter().map(|probe| self.ask(probe))).await;
         }
+        let forced = evidence.iter().filter_map(silence::forced);
+        let wait =
+            if experiment.in_order { silence::in_series(forced) } else { silence::longest(forced) };
+        let waits = wait.into_iter().collect();
         evidence.extend(join_all(watching.into_iter().map(|tap| self.read(tap))).await);
-        evidence
+        Found { evidence, waits }
     }
 
     async fn ask(&self, probe: Probe) -> Evidence {
@@ -193,13 +214,11 @@ impl<'a> Asking<'a> {
     async fn put(&self, probe: &Probe) -> Answer {
         let fresh = self.fresh.acquire().await.expect("never closed");
         let mut asking = self.driver.ask(probe);
-        match timeout(FRESH, &mut asking).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                drop(fresh);
-                asking.await
-            }
+        if let Ok(answer) = timeout(FRESH, &mut asking).await {
+            return answer;
         }
+        drop(fresh);
+        asking.await
     }
 
     async fn open(&self, tap: Tap, capture: Option<&Path>) -> Watching {
@@ -231,16 +250,4 @@ fn is_silence(answer: &Answer) -> bool {
         Answer::Journey { page, .. } => page.is_none(),
         other => other.attempt().is_some_and(|attempt| silent(&attempt.outcome)),
     }
-}
-
-/// The longest wait for an answer that never came, in microseconds, among evidence gathered at the same time: what time
-/// limits force on a round of questions.
-pub(super) fn forced_wait_us(evidence: &[Evidence]) -> u64 {
-    let waited = evidence.iter().filter(|piece| match &piece.about {
-        About::Probe { answer, .. } => answer
-            .attempt()
-            .is_some_and(|a| matches!(a.outcome, Outcome::TimedOut | Outcome::Rejected)),
-        About::Tap { .. } => false,
-    });
-    waited.map(|piece| piece.took_us).max().unwrap_or(0)
 }

@@ -4,6 +4,7 @@ mod asking;
 mod event;
 mod phase;
 mod pulse;
+mod silence;
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -214,15 +214,15 @@ impl Visit<'_> {
         let mut evidence = Vec::new();
         for round in 0..=FOLLOW_UPS {
             let found = asking.carry_out(experiments, |new| directory.append_evidence(new)).await?;
-            if found.is_empty() {
+            if found.evidence.is_empty() {
                 break;
             }
-            let us = asking::forced_wait_us(&found);
-            if us > 0 {
-                let reason = format!("time limits of unanswered probes, round {}", round + 1);
-                waits.push(Wait { reason, us });
-            }
-            evidence.extend(found);
+            let in_round = |wait: Wait| Wait {
+                reason: format!("round {} of questions: {}", round + 1, wait.reason),
+                ..wait
+            };
+            waits.extend(found.waits.into_iter().map(in_round));
+            evidence.extend(found.evidence);
             experiments = self.follow_ups(&evidence);
         }
         if !watching.is_empty() {

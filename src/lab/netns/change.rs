@@ -116,8 +116,8 @@ pub(super) fn make(node: &Node, changes: &[Change]) -> Result<(), Failed> {
         match means(node, &changes[done]).map_err(failed)? {
             Means::Netlink { .. } => {
                 let run = netlink_run(node, &changes[done..]);
-                send(node, &run).map_err(|(at, said)| (done + at, said))?;
-                done += run.len();
+                send(node, &run.requests).map_err(|(at, said)| (done + at, said))?;
+                done += run.changes;
                 continue;
             }
             Means::Switches(values) => switch(node, &values).map_err(|e| failed(e.to_string()))?,
@@ -129,28 +129,49 @@ pub(super) fn make(node: &Node, changes: &[Change]) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The requests of the longest run of netlink changes at the front, each with what takes it back.
-fn netlink_run(node: &Node, changes: &[Change]) -> Vec<(Request, Request)> {
-    let request = |change| match means(node, change) {
-        Ok(Means::Netlink { request, undo }) => Some((request, undo)),
-        _ => None,
-    };
-    changes.iter().map_while(request).collect()
+/// Changes that go to netlink together.
+struct Run {
+    requests: Vec<Sending>,
+    /// How many changes that makes, those included for which there is nothing to do.
+    changes: usize,
+}
+
+/// A request, what takes it back, and the place of its change in the run.
+struct Sending {
+    request: Request,
+    undo: Request,
+    place: usize,
+}
+
+/// The longest run of netlink changes at the front.
+fn netlink_run(node: &Node, changes: &[Change]) -> Run {
+    let mut run = Run { requests: Vec::new(), changes: 0 };
+    for (place, change) in changes.iter().enumerate() {
+        match means(node, change) {
+            Ok(Means::Netlink { request, undo }) => {
+                run.requests.push(Sending { request, undo, place });
+            }
+            Ok(Means::Nothing) => {}
+            _ => break,
+        }
+        run.changes = place + 1;
+    }
+    run
 }
 
 /// Sends requests as one batch. The kernel goes on after one that failed; what it did after that is taken back, last first,
 /// so that exactly the changes before the failing one remain.
-fn send(node: &Node, run: &[(Request, Request)]) -> Result<(), Failed> {
-    let requests: Vec<_> = run.iter().map(|(request, _)| request.clone()).collect();
+fn send(node: &Node, run: &[Sending]) -> Result<(), Failed> {
+    let requests: Vec<_> = run.iter().map(|sending| sending.request.clone()).collect();
     let outcomes = node.netlink.batch(&requests).map_err(|error| (0, error.to_string()))?;
     let Some(at) = outcomes.iter().position(Result::is_err) else { return Ok(()) };
     let later = (at + 1..run.len()).rev().filter(|later| outcomes[*later].is_ok());
-    let undo: Vec<_> = later.map(|later| run[later].1.clone()).collect();
+    let undo: Vec<_> = later.map(|later| run[later].undo.clone()).collect();
     let mut said = outcomes[at].as_ref().err().map(Refusal::to_string).unwrap_or_default();
     if let Err(error) = take_back(node, &undo) {
         said = format!("{said}; and a change made after it could not be taken back: {error}");
     }
-    Err((at, said))
+    Err((run[at].place, said))
 }
 
 fn take_back(node: &Node, undo: &[Request]) -> Result<(), NetlinkError> {

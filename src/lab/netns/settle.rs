@@ -45,7 +45,7 @@ impl fmt::Display for Reason {
 /// What was waited for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settled {
-    /// How long each protocol made us wait; where several did at a time, each is counted.
+    /// How long each protocol made us wait; where several did at a time, the first of them is counted.
     pub waited: BTreeMap<Reason, Duration>,
     /// How long it was in all.
     pub total: Duration,
@@ -95,10 +95,9 @@ pub(super) async fn settle(
             .await
             .expect("looking at nodes does not panic")?;
         nodes = left;
-        for reason in [Reason::DuplicateDetection, Reason::RouterAdvertisement] {
-            if unsettled.iter().any(|one| one.reason == reason) {
-                *settled.waited.entry(reason).or_default() += last.elapsed();
-            }
+        // Where several protocols make us wait at a time, the time is one's alone: it passes but once.
+        if let Some(reason) = unsettled.iter().map(|one| one.reason).min() {
+            *settled.waited.entry(reason).or_default() += last.elapsed();
         }
         last = Instant::now();
         if unsettled.is_empty() || begin.elapsed() >= patience {
