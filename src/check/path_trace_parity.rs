@@ -1,6 +1,6 @@
 //! Do both families take the same routers?
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{
     Case, Check, Text, UseCase, ask, crossing,
@@ -48,14 +48,19 @@ impl Check for TraceParity {
         vec![Experiment::of_probes(ways(stage).iter().map(|way| probe(way, 0)))]
     }
 
-    /// Routers send only some errors at a time: where a hop is missing, ask again, one after another.
+    /// Routers send only some errors at a time to one node: where a hop is missing, each node asks again, one way after
+    /// another.
     fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
         let unsure = ways(stage).into_iter().filter(|way| {
             read(stage, seen, way).is_some_and(|trace| trace.hops.as_slice() != planned(way))
         });
         let again = |way: Path| (1..=REPETITIONS).map(move |round| probe(&way, round));
-        let probes = unsure.flat_map(again);
-        vec![Experiment { in_order: true, ..Experiment::of_probes(probes) }]
+        let mut by_node = BTreeMap::<NodeName, Vec<Probe>>::new();
+        for again in unsure.flat_map(again) {
+            by_node.entry(again.from.clone()).or_default().push(again);
+        }
+        let of_node = |probes| Experiment { in_order: true, ..Experiment::of_probes(probes) };
+        by_node.into_values().map(of_node).collect()
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
