@@ -66,7 +66,7 @@ fn serve() {
 }
 
 fn bench() {
-    let client = path();
+    let (client, mut server) = path();
     println!("{:<24}{:>14}{:>14}{:>8}", "per second of processor", "sixwalk", "reference", "ratio");
     for family in Family::ALL {
         let targets: Vec<IpAddr> = (0..ECHOES).map(|host| target(family, host)).collect();
@@ -95,6 +95,8 @@ fn bench() {
             || bare(&client, &doors),
         );
     }
+    server.kill().expect("it is ours");
+    server.wait().expect("it has ended");
 }
 
 /// Runs both in turns and prints the medians of their rates and of the ratio of each pair.
@@ -110,7 +112,7 @@ fn rate(work: impl Fn() -> usize) -> f64 {
     let before = processor_time();
     let begun = Instant::now();
     let done = work();
-    let spent = processor_time() - before;
+    let spent = processor_time().saturating_sub(before);
     if env::var_os("SIXWALK_BENCH_WALL").is_some() {
         eprintln!("{done} in {:?}, {spent:?} of processor", begun.elapsed());
     }
@@ -176,8 +178,8 @@ fn target(family: Family, host: u16) -> IpAddr {
     }
 }
 
-/// A client and a server that answers for whole prefixes. Returns the client.
-fn path() -> Namespace {
+/// A client and a server that answers for whole prefixes: the client, and the process that listens.
+fn path() -> (Namespace, Child) {
     use std::os::fd::{AsFd as _, AsRawFd as _};
     let [client, server] =
         [(); 2].map(|()| Namespace::create().expect("a namespace can be made in the sandbox"));
@@ -203,7 +205,7 @@ fn path() -> Namespace {
     );
     sh(&client, "ip -6 route add 2001:db8:3::/64 via 2001:db8:2::2");
     let program = env::current_exe().expect("a bench has a path");
-    server
+    let listening = server
         .run(|| Command::new(program).env(ROLE, "server").spawn())
         .expect("this program can be started again");
     // Until the server accepts and IPv6 is through with duplicate address detection.
@@ -215,5 +217,5 @@ fn path() -> Namespace {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
-    client
+    (client, listening)
 }

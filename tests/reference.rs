@@ -14,6 +14,7 @@ use sixwalk::{
         family::{Families, Family},
         fault::Fault,
         flow::Intent,
+        name::NodeName,
         phase::Phase,
         segment::Plane,
         testbed::Testbed,
@@ -141,7 +142,7 @@ fn the_way_to_the_application_leads_through_both_gateways_and_the_narrow_link() 
     let stage = Stage::new(&testbed, Phase::Ipv6Only);
     let path =
         stage.path(&"workplace-1".parse().unwrap(), "2001:db8:b:2::10".parse().unwrap()).unwrap();
-    let transit: Vec<_> = path.transit().iter().map(|node| node.as_str()).collect();
+    let transit: Vec<_> = path.transit().iter().map(NodeName::as_str).collect();
     assert_eq!(transit, ["gateway-a", "provider-a", "provider-b", "firewall-b", "gateway-b"]);
     assert_eq!(path.mtu, 1400);
 }

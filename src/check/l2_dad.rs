@@ -6,11 +6,12 @@ use super::{
 };
 use crate::{
     model::{
-        answer::Answer,
+        answer::{AddressState, Answer},
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
         family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
+        mac::Mac,
         name::NodeName,
         probe::Aspect,
         verdict::Judgement,
@@ -104,8 +105,7 @@ fn of_interface(
     if let Some((id, switch, value)) = switched_off(seen, node, interface) {
         let args = [("switch", switch.clone()), ("value", value)];
         let complaint = Complaint {
-            severity: Severity::Major,
-            depth: Depth::Read,
+            depth: Depth::Foundation,
             culprit: Culprit::node(node, switch.clone()),
             ..blame(stage, "off", node, interface, "", args)
         };
@@ -117,9 +117,15 @@ fn of_interface(
         }
         let Some(heard) = asked.read(seen) else { continue };
         evidence.extend(&heard.evidence);
-        let stranger = heard.macs.iter().find(|mac| **mac != asked.mac);
-        let (Some(stranger), true) = (stranger, heard.macs.len() > 1) else { continue };
-        let macs: Vec<_> = heard.macs.iter().map(ToString::to_string).collect();
+        let others = holders(stage, seen, &asked);
+        let mut macs = heard.macs.clone();
+        macs.extend(others.iter().map(|(_, mac)| *mac).filter(|mac| !heard.macs.contains(mac)));
+        let stranger = macs.iter().find(|mac| **mac != asked.mac);
+        let (Some(stranger), true) = (stranger, macs.len() > 1) else { continue };
+        evidence.extend(others.iter().map(|(id, _)| *id));
+        let read = others.iter().map(|(id, _)| *id).chain(heard.evidence.iter().copied());
+        let read: Vec<_> = read.collect();
+        let macs: Vec<_> = macs.iter().map(ToString::to_string).collect();
         let address = asked.address.to_string();
         let args = [
             ("address", address.clone()),
@@ -131,12 +137,33 @@ fn of_interface(
             || Culprit::segment(&asked.segment, format!("stranger {stranger}")),
             |other| Culprit::node(other, format!("address {address}")),
         );
-        let mut complaint =
-            Complaint { culprit, ..blame(stage, "duplicate", node, interface, &address, args) };
-        complaint.scope.nodes.extend(other.cloned());
-        found.push(judge.fail(format!("{subject}/{address}"), heard.evidence, complaint));
+        // Whatever comes to its owner or goes from it can end at the other.
+        let complaint = blame(stage, "duplicate", node, interface, &address, args);
+        let scope = Scope { address: None, ..complaint.scope.clone() };
+        let complaint = Complaint { culprit, scope, ..complaint };
+        found.push(judge.fail(format!("{subject}/{address}"), read, complaint));
     }
     if found.is_empty() { vec![judge.pass(subject, evidence)] } else { found }
+}
+
+/// Other planned nodes on the link that hold an address and use it: who asks may be one of them, and hears only the owner.
+fn holders(stage: &Stage, seen: &Seen<'_>, asked: &neighbour::Asked) -> Vec<(EvidenceId, Mac)> {
+    let others = stage.nodes.iter().filter(|(name, _)| **name != asked.owner);
+    let plugged = others.flat_map(|(name, node)| {
+        let there = node.interfaces.iter().filter(|i| i.segment == asked.segment);
+        there.map(move |interface| (name, interface))
+    });
+    let holds = |(name, interface): (&NodeName, &StagedInterface)| {
+        let (id, answer) = seen.answer(&ask::inspect(name, Aspect::Addresses))?;
+        let Answer::Addresses(links) = answer else { return None };
+        let mut mine = links.iter().filter(|link| link.name == interface.name.as_str());
+        let held = mine.any(|link| {
+            let same = |a: &AddressState| a.net.addr() == asked.address && !a.dad_failed;
+            link.addresses.iter().any(same)
+        });
+        held.then_some((id, interface.mac))
+    };
+    plugged.filter_map(holds).collect()
 }
 
 fn blame<const N: usize>(
@@ -158,7 +185,8 @@ fn blame<const N: usize>(
     let mut complaint = Complaint {
         severity: Severity::Major,
         confidence: Confidence::High,
-        depth: Depth::Read,
+        // Deeper than the address beyond the plan that it mostly comes from: this is why that one hurts.
+        depth: Depth::Announced,
         ..complaint(stage, case, culprit, scope, args)
     };
     for (name, value) in [

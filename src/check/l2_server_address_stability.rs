@@ -10,12 +10,13 @@ use crate::{
         evidence::Seen,
         experiment::Experiment,
         family::Family,
-        finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
+        finding::{Complaint, Confidence, Culprit, Depth, Packets, Scope, Severity},
+        name::NodeName,
         node::{Node, Origin},
         probe::Aspect,
         verdict::Judgement,
     },
-    stage::Stage,
+    stage::{Stage, StagedInterface},
 };
 
 /// Reads the flags of the addresses of every node that others come to.
@@ -29,13 +30,22 @@ const TEXT: Text = Text {
     question: "Does every node that others come to have static IPv6 addresses only?",
     good: "Every server has static IPv6 addresses.",
     references: &["RFC 7217", "RFC 8981", "RFC 9099 section 2.1.4"],
-    cases: &[Case {
-        name: "unstable",
-        finding: "{node} has the address {address} on {interface}, which is {how}; it will change, and names will point nowhere.",
-        expected: "Static addresses on {node}, as the plan has them.",
-        observed: "{address} on {interface} is {how}.",
-        remedy: "Give the server a static address or a DHCPv6 reservation, and let it ignore Router Advertisements for addresses.",
-    }],
+    cases: &[
+        Case {
+            name: "unstable",
+            finding: "{node} has the address {address} on {interface}, which is {how}; it will change, and names will point nowhere.",
+            expected: "Static addresses on {node}, as the plan has them.",
+            observed: "{address} on {interface} is {how}.",
+            remedy: "Give the server a static address or a DHCPv6 reservation, and let it ignore Router Advertisements for addresses.",
+        },
+        Case {
+            name: "self-formed",
+            finding: "{node} would form IPv6 addresses by itself on {interface}: {switch} = {value}.",
+            expected: "Static addresses on {node} and no others, whatever a router announces.",
+            observed: "{switch} = {value}.",
+            remedy: "Set {switch} to 0 on the server, also where its configuration sets it at start.",
+        },
+    ],
 };
 
 impl Check for ServerAddressStability {
@@ -44,12 +54,15 @@ impl Check for ServerAddressStability {
     }
 
     fn ask(&self, stage: &Stage) -> Vec<Experiment> {
-        let nodes = servers(stage).map(|node| ask::inspect(&node.name, Aspect::Addresses));
-        vec![Experiment::of_probes(nodes)]
+        let aspects = [Aspect::Addresses, Aspect::Switches];
+        let probes = servers(stage).flat_map(|node| aspects.map(|a| ask::inspect(&node.name, a)));
+        vec![Experiment::of_probes(probes)]
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
-        let found = servers(stage).flat_map(|node| of_node(stage, seen, node)).collect();
+        let of_server =
+            |node| [of_node(stage, seen, node), switches_of(stage, seen, node)].concat();
+        let found = servers(stage).flat_map(of_server).collect();
         Judge(&TEXT).or_not_applicable(found, "no server has IPv6 in this phase")
     }
 }
@@ -100,6 +113,7 @@ fn of_node(stage: &Stage, seen: &Seen<'_>, node: &Node) -> Vec<Judgement> {
                 address: Some(ip),
                 nodes: vec![node.name.clone()],
                 segments: segments_of(node, &link.name),
+                packets: Some(Packets::RouterDiscovery),
                 ..Scope::default()
             };
             let complaint = Complaint {
@@ -118,6 +132,57 @@ fn of_node(stage: &Stage, seen: &Seen<'_>, node: &Node) -> Vec<Judgement> {
         }
     }
     if found.is_empty() { vec![judge.pass(name, [id])] } else { found }
+}
+
+/// Switches by which a server with planned addresses would form others as soon as a router announces something.
+fn switches_of(stage: &Stage, seen: &Seen<'_>, node: &Node) -> Vec<Judgement> {
+    let Some((id, Answer::Switches(switches))) =
+        seen.answer(&ask::inspect(&node.name, Aspect::Switches))
+    else {
+        return Vec::new();
+    };
+    let interfaces = stage.nodes[&node.name].interfaces.iter();
+    let fixed = interfaces.filter(|i| i.families.has(Family::V6) && !i.accepts_advertisements);
+    let judged = fixed.flat_map(|interface| {
+        ["accept_ra", "use_tempaddr"].into_iter().filter_map(move |name| {
+            let switch = format!("net.ipv6.conf.{}.{name}", interface.name);
+            let (_, value) = switches.iter().find(|(known, _)| *known == switch)?;
+            let is_on = value.parse::<i32>().is_ok_and(|value| value > 0);
+            is_on.then(|| {
+                let complaint = forms(stage, &node.name, interface, &switch, value);
+                Judge(&TEXT).fail(format!("{}/{switch}", node.name), [id], complaint)
+            })
+        })
+    });
+    judged.collect()
+}
+
+fn forms(
+    stage: &Stage,
+    node: &NodeName,
+    interface: &StagedInterface,
+    switch: &str,
+    value: &str,
+) -> Complaint {
+    let args = [
+        ("node", node.to_string()),
+        ("interface", interface.name.to_string()),
+        ("switch", switch.to_owned()),
+        ("value", value.to_owned()),
+    ];
+    let scope = Scope {
+        family: Some(Family::V6),
+        nodes: vec![node.clone()],
+        segments: vec![interface.segment.clone()],
+        packets: Some(Packets::RouterDiscovery),
+        ..Scope::default()
+    };
+    Complaint {
+        severity: Severity::Minor,
+        confidence: Confidence::High,
+        depth: Depth::Foundation,
+        ..complaint(stage, "self-formed", Culprit::node(node, switch), scope, args)
+    }
 }
 
 fn segments_of(node: &Node, interface: &str) -> Vec<crate::model::name::SegmentName> {

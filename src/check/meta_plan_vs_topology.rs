@@ -238,7 +238,13 @@ impl<'e> Node<'e> {
             .flat_map(|i| &i.addresses)
             .map(Address::ip)
             .collect();
-        let (link, extra) = self.held(family).find(|(_, address)| {
+        // IPv6 where the phase has none is the matter of `l2.unplanned-v6`.
+        let is_live = |link: &LinkState| {
+            let interface = stage.nodes[name].interface(&link.name);
+            family == Family::V4 || interface.is_none_or(|i| i.families.has(family))
+        };
+        let mut held = self.held(family).filter(|(link, _)| is_live(link));
+        let (link, extra) = held.find(|(_, address)| {
             let by_itself = address.dynamic || address.temporary;
             !by_itself && !is_link_local(address.net) && !planned.contains(&address.net.addr())
         })?;

@@ -179,7 +179,9 @@ fn value(page: &Page, case: &str) -> String {
         // Without its length: the stamp in it, which may differ, has digits.
         "body" => format!("SHA-256 {}", page.body_sha256),
         "headers" => {
-            let headers = page.headers.iter().map(|(name, value)| format!("{name}: {value}"));
+            // The length follows from the body.
+            let told = page.headers.iter().filter(|(name, _)| *name != "content-length");
+            let headers = told.map(|(name, value)| format!("{name}: {value}"));
             headers.collect::<Vec<_>>().join("; ")
         }
         _ => page.stamp.clone().unwrap_or_else(|| "none".to_owned()),

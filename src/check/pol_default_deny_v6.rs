@@ -195,12 +195,11 @@ fn of_side(stage: &Stage, side: &Side, ways: &[Crossing]) -> Vec<Knock> {
             found.push(knock(format!("{port} at an unused address"), nobody, false));
         }
     }
-    // Any traffic between the two is one flow's word; a port's flow does not let other protocols pass. A target that
-    // answers pings is better, because no tap can tell this protocol from other traffic.
+    // Any traffic between the two is one flow's word; a port's flow does not let other protocols pass. No tap can tell this
+    // protocol from other traffic, so that only a target that answers pings shows that the packet could have come.
     let allows = |w: &Crossing, traffic| stage.is_allowed(w.from(), w.to(), traffic);
-    let mut closed = ways.iter().filter(|w| !allows(w, &Traffic::Any)).peekable();
-    let first = closed.peek().copied();
-    if let Some(way) = closed.find(|w| allows(w, &Traffic::Ping)).or(first) {
+    let closed = |w: &&Crossing| !allows(w, &Traffic::Any) && allows(w, &Traffic::Ping);
+    if let Some(way) = ways.iter().find(closed) {
         let to = way.path.destination;
         let question = Question::Provoke { to, how: Provocation::UnknownNextHeader };
         found.push(Knock {

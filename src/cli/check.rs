@@ -49,7 +49,8 @@ fn page(checked: &control::Checked) -> String {
     let mut page = String::new();
     for (id, subject, verdict, reason) in &checked.judgements {
         let symbol = report::gate::symbol(*verdict);
-        let _ = writeln!(page, "{symbol} {:<15} {id:<30} {subject}  {reason}", verdict.word());
+        let reason = if reason.is_empty() { String::new() } else { format!("  {reason}") };
+        let _ = writeln!(page, "{symbol} {:<15} {id:<30} {subject}{reason}", verdict.word());
     }
     for finding in &checked.findings {
         let sentence = report::text::sentence(finding);

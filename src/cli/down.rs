@@ -4,7 +4,7 @@ use super::{Failure, Verdict, control, tell};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sixwalk down
-  sixwalk down --lab runs/20261120T091000Z-7f3a")]
+  sixwalk down --lab runs/20261120T091000Z-0001")]
 pub(super) struct Args {
     #[command(flatten)]
     lab: control::LabArgs,

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use super::{Failure, Verdict, print, source};
-use crate::{record, report::figure};
+use crate::{model::phase::Phase, record, report::figure};
 
 /// Draw the topology as SVG, in the state of one phase or of all.
 #[derive(Debug, clap::Args)]
@@ -12,8 +12,8 @@ pub(super) struct Args {
     #[command(flatten)]
     testbed: source::TestbedArgs,
     /// The phase to draw [default: all four].
-    #[arg(long, value_name = "PHASE")]
-    phase: Option<String>,
+    #[arg(long, value_name = "PHASE", value_parser = source::phase())]
+    phase: Option<Phase>,
     /// Write to this file instead of stdout.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -22,8 +22,7 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
         let (_, testbed) = self.testbed.load()?;
-        let phase = self.phase.as_deref().map(source::phase).transpose()?;
-        let svg = match phase {
+        let svg = match self.phase {
             Some(phase) => figure::topology::svg(&testbed, Some(phase)),
             None => figure::topology::multiples(&testbed),
         };

@@ -240,7 +240,7 @@ fn stop_on_signal() -> Result<Stop, Failure> {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
-                Some(_) = async { hangup.as_mut()?.recv().await } => {}
+                Some(()) = async { hangup.as_mut()?.recv().await } => {}
                 _ = quit.recv() => std::process::exit(131),
             }
             match asked {

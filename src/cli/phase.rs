@@ -1,4 +1,5 @@
 use super::{Failure, Verdict, control, source, status};
+use crate::model::phase::Phase;
 
 /// Bring a lab to a phase, forwards or backwards.
 #[derive(Debug, clap::Args)]
@@ -6,8 +7,9 @@ use super::{Failure, Verdict, control, source, status};
   sixwalk phase dual-stack
   sixwalk phase ipv4-only          and back again")]
 pub(super) struct Args {
-    /// ipv4-only, partial, dual-stack or ipv6-only.
-    name: String,
+    /// The phase.
+    #[arg(value_parser = source::phase())]
+    phase: Phase,
     #[command(flatten)]
     lab: control::LabArgs,
     /// As JSON.
@@ -17,8 +19,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
-        let phase = source::phase(&self.name)?;
-        let reply = self.lab.connect()?.ask(&control::Request::Phase { phase })?;
+        let reply = self.lab.connect()?.ask(&control::Request::Phase { phase: self.phase })?;
         status::show(reply, self.json)
     }
 }

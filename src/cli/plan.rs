@@ -2,6 +2,7 @@ use std::fmt::Write;
 
 use super::{Failure, Verdict, print, source};
 use crate::{
+    model::{name::NodeName, phase::Phase},
     plan::{Wave, plan},
     stage::Stage,
 };
@@ -16,9 +17,9 @@ use crate::{
 pub(super) struct Args {
     #[command(flatten)]
     testbed: source::TestbedArgs,
-    /// The phases, in the order of the walk.
-    #[arg(long, value_delimiter = ',', value_name = "PHASE")]
-    phases: Vec<String>,
+    /// The phases, in the order of the walk [default: all four].
+    #[arg(long, value_delimiter = ',', value_name = "PHASE", value_parser = source::phase())]
+    phases: Vec<Phase>,
     /// Only the steps of this node.
     #[arg(long, value_name = "NODE")]
     node: Option<String>,
@@ -33,7 +34,7 @@ impl Args {
         if let Some(node) = &self.node
             && !testbed.nodes.contains_key(node.as_str())
         {
-            let known = testbed.nodes.keys().map(|name| name.as_str());
+            let known = testbed.nodes.keys().map(NodeName::as_str);
             return Err(Failure::Sentence(source::unknown_node(node, known)));
         }
         let mut before = None;

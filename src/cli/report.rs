@@ -13,7 +13,7 @@ use crate::{
 /// Write the report of a stored run again. The same run gives the same bytes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  sixwalk report runs/20261120T091000Z-7f3a
+  sixwalk report runs/20261120T091000Z-0001
   sixwalk report RUN --output /tmp/again && diff RUN/report.md /tmp/again/report.md")]
 pub(super) struct Args {
     /// The run directory.

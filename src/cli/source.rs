@@ -8,6 +8,8 @@ use std::{
     sync::Arc,
 };
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
 use super::Failure;
 use crate::{
     check::{CHECKS, Check},
@@ -176,29 +178,23 @@ fn phase_files(folder: &Path) -> Result<Vec<Source>, Failure> {
 }
 
 /// The phases of a walk; given twice in a row, a phase would have nothing to change.
-pub(super) fn phases(words: &[String]) -> Result<Vec<Phase>, Failure> {
-    if words.is_empty() {
+pub(super) fn phases(named: &[Phase]) -> Result<Vec<Phase>, Failure> {
+    if named.is_empty() {
         return Ok(Phase::ALL.to_vec());
     }
-    let phases = words.iter().map(|word| phase(word)).collect::<Result<Vec<_>, _>>()?;
-    match phases.windows(2).find(|pair| pair[0] == pair[1]) {
+    match named.windows(2).find(|pair| pair[0] == pair[1]) {
         Some(pair) => Err(Failure::Sentence(format!(
             "`{}` stands twice in a row in --phases",
             pair[0].word()
         ))),
-        None => Ok(phases),
+        None => Ok(named.to_vec()),
     }
 }
 
-/// One phase by its word.
-pub(super) fn phase(word: &str) -> Result<Phase, Failure> {
-    Phase::from_word(word).ok_or_else(|| {
-        let words: Vec<_> = Phase::ALL.iter().map(|phase| phase.word()).collect();
-        Failure::Sentence(format!(
-            "there is no phase `{word}`; the phases are {}",
-            words.join(", ")
-        ))
-    })
+/// Reads a phase from a word of the command line.
+pub(super) fn phase() -> impl TypedValueParser<Value = Phase> {
+    PossibleValuesParser::new(Phase::ALL.map(Phase::word))
+        .map(|word| Phase::from_word(&word).expect("it is one of the possible words"))
 }
 
 /// The checks to ask: all, or those named; `dns.*` names a family of checks.

@@ -1,11 +1,12 @@
 //! A lab that stays and answers on its control socket.
 
-use std::{io::Write, os::fd::AsFd};
+use std::{io::Write, os::fd::AsFd, time::Duration};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    net::{UnixListener, UnixStream},
+    net::{UnixListener, UnixStream, unix::OwnedWriteHalf},
     sync::mpsc,
+    time::timeout,
 };
 
 use super::{
@@ -70,6 +71,20 @@ fn leave_terminal(directory: &RunDirectory) -> Result<(), Failure> {
     Ok(())
 }
 
+/// How long a client may take to ask, and to hear the last word.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Writes replies to a client until there are no more, or it has gone away.
+async fn write(mut told: mpsc::UnboundedReceiver<Reply>, mut writer: OwnedWriteHalf) {
+    while let Some(reply) = told.recv().await {
+        let mut line = serde_json::to_vec(&reply).expect("a reply is plain data");
+        line.push(b'\n');
+        if writer.write_all(&line).await.is_err() {
+            break;
+        }
+    }
+}
+
 struct Standing<'t> {
     task: &'t Task,
     at_once: usize,
@@ -87,50 +102,34 @@ impl Standing<'_> {
     ) -> Result<(), Failure> {
         loop {
             let (stream, _) = listener.accept().await?;
-            // A client that goes away in the middle is its own business.
-            if let Ok(true) = self.answer(stream, directory).await {
+            if self.answer(stream, directory).await {
                 return Ok(());
             }
         }
     }
 
-    /// Answers one client, request by request; true when the lab is to end.
-    async fn answer(
-        &mut self,
-        stream: UnixStream,
-        directory: &mut RunDirectory,
-    ) -> std::io::Result<bool> {
-        let (reader, mut writer) = stream.into_split();
-        let (tell, mut told) = mpsc::unbounded_channel::<Reply>();
-        let writing = tokio::spawn(async move {
-            while let Some(reply) = told.recv().await {
-                let mut line = serde_json::to_vec(&reply).expect("a reply is plain data");
-                line.push(b'\n');
-                if writer.write_all(&line).await.is_err() {
-                    break;
-                }
-            }
-        });
+    /// Answers the one request of a client; true when the lab is to end. Neither a client that asks nothing nor one that
+    /// does not read its answer may keep others waiting.
+    async fn answer(&mut self, stream: UnixStream, directory: &mut RunDirectory) -> bool {
+        let (reader, writer) = stream.into_split();
         let mut lines = BufReader::new(reader).lines();
-        let mut end = false;
-        while let Some(line) = lines.next_line().await? {
-            let say = |line: String| drop(tell.send(Reply::Progress { line }));
-            let reply = match serde_json::from_str(&line) {
-                Ok(Request::Down) => {
-                    end = true;
-                    Ok(Reply::Gone)
-                }
-                Ok(request) => self.carry_out(request, directory, &say).await,
-                Err(error) => Err(format!("the request is not one of this version: {error}")),
-            };
-            drop(tell.send(reply.unwrap_or_else(|why| Reply::Refused { why })));
-            if end {
-                break;
-            }
-        }
+        let Ok(Ok(Some(line))) = timeout(PATIENCE, lines.next_line()).await else { return false };
+        let (tell, told) = mpsc::unbounded_channel::<Reply>();
+        let writing = tokio::spawn(write(told, writer));
+        let say = |line: String| drop(tell.send(Reply::Progress { line }));
+        let request = serde_json::from_str(&line);
+        let end = matches!(request, Ok(Request::Down));
+        let reply = match request {
+            Ok(request) => self.carry_out(request, directory, &say).await,
+            Err(error) => Err(format!("the request is not one of this version: {error}")),
+        };
+        drop(tell.send(reply.unwrap_or_else(|why| Reply::Refused { why })));
         drop(tell);
-        let _ = writing.await;
-        Ok(end)
+        if end {
+            // The last word, if somebody still listens.
+            let _ = timeout(PATIENCE, writing).await;
+        }
+        end
     }
 
     async fn carry_out(

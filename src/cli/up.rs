@@ -16,13 +16,13 @@ use crate::model::phase::Phase;
 #[command(after_help = "Examples:
   sixwalk up                              the reference testbed, IPv4-only
   sixwalk up my.toml --phase dual-stack
-  sixwalk up --fault testbed/faults/stale-content.toml --phase dual-stack   for training")]
+  sixwalk up --fault testbed/faults/services.toml --phase dual-stack   for training")]
 pub(super) struct Args {
     #[command(flatten)]
     testbed: source::TestbedArgs,
     /// The phase to begin in.
-    #[arg(long, value_name = "PHASE", default_value = Phase::Ipv4Only.word())]
-    phase: String,
+    #[arg(long, value_name = "PHASE", default_value = Phase::Ipv4Only.word(), value_parser = source::phase())]
+    phase: Phase,
     /// Plant the faults of this file whenever one of their phases is entered.
     #[arg(long, value_name = "FILE")]
     fault: Vec<PathBuf>,
@@ -42,14 +42,13 @@ impl Args {
         // Mistakes in the input are told before anything is started.
         let (testbed_source, testbed) = self.testbed.load()?;
         let (fault_sources, faults) = source::faults(&self.fault, &testbed)?;
-        let phase = source::phase(&self.phase)?;
         if !self.foreground && !self.detached {
             return start_in_background();
         }
         let task = lab::Task {
             testbed,
             sources: [testbed_source].into_iter().chain(fault_sources).collect(),
-            phases: vec![phase],
+            phases: vec![self.phase],
             checks: source::checks(&[])?,
             faults,
             gates: BTreeMap::new(),

@@ -12,7 +12,7 @@ use crate::{model::phase::Phase, report::run::Run};
   sixwalk walk my.toml --phases dual-stack,ipv6-only    only these two
   sixwalk walk --phases ipv6-only,dual-stack            backwards
   sixwalk walk --only 'dns.*' --only out.service-reach  only these checks
-  sixwalk walk --fault testbed/faults/stale-content.toml
+  sixwalk walk --fault testbed/faults/services.toml
   sixwalk walk --capture                                every frame of every link, for wireshark
   sixwalk walk --json | jq '.findings[].culprit'
 
@@ -22,8 +22,8 @@ pub(super) struct Args {
     #[command(flatten)]
     testbed: source::TestbedArgs,
     /// The phases, in the order of the walk [default: all four].
-    #[arg(long, value_delimiter = ',', value_name = "PHASE")]
-    phases: Vec<String>,
+    #[arg(long, value_delimiter = ',', value_name = "PHASE", value_parser = source::phase())]
+    phases: Vec<Phase>,
     /// Ask only this check; may be given more than once; `dns.*` names a family of checks.
     #[arg(long, value_name = "CHECK")]
     only: Vec<String>,

@@ -140,7 +140,15 @@ fn split(name: &str) -> Option<(Family, String)> {
 /// The switches of a family that decide what an interface does, by their names.
 pub fn of_interface(interface: &str) -> Vec<String> {
     let v4 = ["rp_filter", "forwarding"];
-    let v6 = ["accept_dad", "accept_ra", "autoconf", "disable_ipv6", "forwarding", "use_tempaddr"];
+    let v6 = [
+        "accept_dad",
+        "accept_ra",
+        "autoconf",
+        "dad_transmits",
+        "disable_ipv6",
+        "forwarding",
+        "use_tempaddr",
+    ];
     let name = |family: Family, of: &str| format!("net.{}.conf.{interface}.{of}", family.word());
     v4.iter()
         .map(|of| name(Family::V4, of))
@@ -149,7 +157,8 @@ pub fn of_interface(interface: &str) -> Vec<String> {
 }
 
 /// The switches of a node as a whole.
-pub const OF_NODE: [&str; 2] = ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"];
+pub const OF_NODE: [&str; 3] =
+    ["net.ipv4.ip_forward", "net.ipv6.conf.all.accept_dad", "net.ipv6.conf.all.forwarding"];
 
 #[cfg(test)]
 mod tests {

@@ -31,30 +31,34 @@ pub struct Trial {
     pub what: &'static str,
     /// Whether the default walk needs it.
     pub needed: bool,
-    trial: fn(&Namespace) -> Result<(), String>,
+    attempt: fn(&Namespace) -> Result<(), String>,
 }
 
 /// Every trial, what the default walk needs first.
 pub static ALL: &[Trial] = &[
-    Trial { what: "bridge and virtual cables", needed: true, trial: |ns| cable(ns).map_err(said) },
-    Trial { what: "packet filter (nf_tables)", needed: true, trial: load_filter },
-    Trial { what: "reverse path filter (nft fib)", needed: true, trial: load_reverse_path },
-    Trial { what: "taps (AF_PACKET)", needed: true, trial: |ns| tap(ns).map_err(said) },
-    Trial { what: "raw sockets (ICMPv6)", needed: true, trial: |ns| raw(ns).map_err(said) },
+    Trial {
+        what: "bridge and virtual cables",
+        needed: true,
+        attempt: |ns| cable(ns).map_err(said),
+    },
+    Trial { what: "packet filter (nf_tables)", needed: true, attempt: load_filter },
+    Trial { what: "reverse path filter (nft fib)", needed: true, attempt: load_reverse_path },
+    Trial { what: "taps (AF_PACKET)", needed: true, attempt: |ns| tap(ns).map_err(said) },
+    Trial { what: "raw sockets (ICMPv6)", needed: true, attempt: |ns| raw(ns).map_err(said) },
     Trial {
         what: "VXLAN",
         needed: false,
-        trial: |ns| link(ns, LinkVxlan::new("trial", 1).port(4789).build()),
+        attempt: |ns| link(ns, LinkVxlan::new("trial", 1).port(4789).build()),
     },
     Trial {
         what: "WireGuard in the kernel",
         needed: false,
-        trial: |ns| link(ns, LinkWireguard::new("trial").build()),
+        attempt: |ns| link(ns, LinkWireguard::new("trial").build()),
     },
     Trial {
         what: "6in4 tunnels in the kernel (sit)",
         needed: false,
-        trial: |ns| link(ns, of_kind(InfoKind::SitTun)),
+        attempt: |ns| link(ns, of_kind(InfoKind::SitTun)),
     },
 ];
 
@@ -62,7 +66,7 @@ impl Trial {
     /// Tries it. The error is the kernel's sentence.
     pub fn run(&self) -> Result<String, String> {
         let namespace = Namespace::create().map_err(said)?;
-        (self.trial)(&namespace).map(|()| "tried".to_owned())
+        (self.attempt)(&namespace).map(|()| "tried".to_owned())
     }
 }
 

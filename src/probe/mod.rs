@@ -104,7 +104,9 @@ impl Asker {
     pub async fn ask(&self, at: &Vantage, question: &Question) -> Answer {
         let patience = Duration::from_millis(question.patience_ms());
         let deadline = Deadline::after(patience);
-        match within(Deadline::after(patience + SLACK), self.put(at, question, deadline)).await {
+        // One state for every kind of question is large, and most of a walk's futures wait: on the heap, not in each.
+        let answer = Box::pin(self.put(at, question, deadline));
+        match within(Deadline::after(patience + SLACK), answer).await {
             Ok(answer) => answer,
             Err(_) => not_asked(format!("the probe did not end within {patience:?}")),
         }

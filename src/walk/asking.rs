@@ -214,13 +214,11 @@ impl<'a> Asking<'a> {
     async fn put(&self, probe: &Probe) -> Answer {
         let fresh = self.fresh.acquire().await.expect("never closed");
         let mut asking = self.driver.ask(probe);
-        match timeout(FRESH, &mut asking).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                drop(fresh);
-                asking.await
-            }
+        if let Ok(answer) = timeout(FRESH, &mut asking).await {
+            return answer;
         }
+        drop(fresh);
+        asking.await
     }
 
     async fn open(&self, tap: Tap, capture: Option<&Path>) -> Watching {

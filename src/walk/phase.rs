@@ -1,5 +1,7 @@
 //! One phase of a walk.
 
+use std::time::Duration;
+
 use super::{Event, Order, asking};
 use crate::{
     apply::{ApplyError, apply},
@@ -22,6 +24,9 @@ use crate::{
 
 /// How often answers may call for more questions.
 const FOLLOW_UPS: usize = 2;
+
+/// How long the taps that stay open for a phase are open at least.
+const LEAST_LISTENING: Duration = Duration::from_secs(1);
 
 /// Why a phase was not walked to its end.
 #[derive(Debug, thiserror::Error)]
@@ -205,6 +210,7 @@ impl Visit<'_> {
             let folder = directory.folder("captures")?;
             watching.extend(asking.capture(self.stage.testbed.segments.keys(), &folder).await);
         }
+        let began = tokio::time::Instant::now();
         let mut evidence = Vec::new();
         for round in 0..=FOLLOW_UPS {
             let found = asking.carry_out(experiments, |new| directory.append_evidence(new)).await?;
@@ -219,10 +225,21 @@ impl Visit<'_> {
             evidence.extend(found.evidence);
             experiments = self.follow_ups(&evidence);
         }
+        if !watching.is_empty() {
+            waits.extend(self.listen_on(began).await);
+        }
         let found = asking.close(watching).await;
         directory.append_evidence(&found)?;
         evidence.extend(found);
         Ok(evidence)
+    }
+
+    /// Devices speak from time to time: a phase in which every question is answered at once is listened to for a while.
+    async fn listen_on(&self, began: tokio::time::Instant) -> Option<Wait> {
+        let left = LEAST_LISTENING.checked_sub(began.elapsed())?;
+        tokio::time::sleep(left).await;
+        let us = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
+        Some(Wait { reason: "listening on every link".to_owned(), us })
     }
 
     fn experiments(&self) -> Vec<Experiment> {

@@ -181,7 +181,9 @@ mod tests {
             port: Some(Port { transport: Transport::Udp, number }),
         };
         assert!(counts(&watch(Some("2001:db8::1"), 53), &note, &frame));
-        assert!(counts(&watch(None, 5000), &note, &frame));
+        // A port is where packets go to: what comes from it is an answer.
+        assert!(counts(&watch(None, 53), &note, &frame));
+        assert!(!counts(&watch(None, 5000), &note, &frame));
         assert!(!counts(&watch(None, 54), &note, &frame));
         assert!(!counts(&watch(Some("2001:db8::2"), 53), &note, &frame));
         let payload = |family, token: &str| Watch::Payload { family, token: token.to_owned() };

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::{fd::AsRawFd, unix::net::UnixStream},
     path::Path,
     process::{Output, Stdio},
     time::Duration,
@@ -15,7 +16,7 @@ use serde_json::Value;
 
 use crate::{
     machine::{HOME, Machine, furnish},
-    program::{User, errors, until, wait},
+    program::{User, errors, is_really_root, until, wait},
     support,
 };
 
@@ -56,7 +57,9 @@ fn a_lab_stays_until_it_is_taken_down() {
         return;
     }
     furnish();
-    for user in User::ALL {
+    // Without real root, the ordinary user is one of a new user namespace each time, and cannot enter what is another's.
+    let users = if is_really_root() { &User::ALL[..] } else { &[User::Root] };
+    for &user in users {
         // The path of a control socket may have 107 octets; that of a run directory may have more.
         let deep = format!("/tmp/home/{}/runs", "a-long-name/".repeat(12));
         crate::machine::shell(&format!("mkdir -p {deep} && chmod -R a+rwX /tmp/home"));
@@ -108,6 +111,11 @@ fn a_session(lab: &Lab) {
         .expect("it reads");
     let shell = shell.wait_with_output().expect("it ends");
     assert_eq!((shell.status.code(), shell.stdout.as_slice()), (Some(7), &b"desk\n"[..]));
+
+    // Somebody who connects and asks nothing keeps nobody waiting.
+    let folder = fs::File::open(&run).expect("the run directory");
+    let socket = format!("/proc/self/fd/{}/control.sock", folder.as_raw_fd());
+    let _silent = UnixStream::connect(socket).expect("the lab listens");
 
     // Forwards, with questions, and back.
     let status = lab.told(&["phase", "dual-stack"]);
@@ -178,23 +186,20 @@ fn two_labs_stand_side_by_side_and_one_may_die() {
     before.demand_again();
 }
 
-/// The process that stands outside of a lab.
+/// The process that stands outside of a lab: the one whose child writes the journal.
 fn outer_process_of(run: &str) -> Pid {
-    let newest = crate::machine::shell("pgrep -f -- --detached")
-        .lines()
-        .filter_map(|pid| pid.parse().ok())
-        .map(Pid::from_raw)
-        .collect::<Vec<_>>();
-    let of_run = |pid: &&Pid| {
-        let children =
-            fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        children.split_whitespace().any(|child| {
-            let fds = fs::read_dir(format!("/proc/{child}/fd")).into_iter().flatten().flatten();
-            fds.filter_map(|fd| fs::read_link(fd.path()).ok())
-                .any(|path| path.ends_with(Path::new(run).join("journal.jsonl")))
-        })
+    let journal = Path::new(run).join("journal.jsonl");
+    let writes = |child: &str| {
+        let fds = fs::read_dir(format!("/proc/{child}/fd")).into_iter().flatten().flatten();
+        fds.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|path| path.ends_with(&journal))
     };
-    *newest.iter().find(of_run).expect("the lab's outer process")
+    let is_outer = |pid: &i32| {
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        children.unwrap_or_default().split_whitespace().any(writes)
+    };
+    let processes = fs::read_dir("/proc").expect("/proc is mounted").flatten();
+    let mut numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    Pid::from_raw(numbers.find(is_outer).expect("the lab's outer process"))
 }
 
 #[test]

@@ -36,6 +36,8 @@ fn look(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<S
             "const" => wanted == value,
             "enum" => list(wanted).contains(value),
             "anyOf" => list(wanted).iter().any(|one| fits(root, one, value)),
+            // Forms of text are not looked at here, so more than one may seem right.
+            "oneOf" if value.is_string() => list(wanted).iter().any(|one| fits(root, one, value)),
             "oneOf" => list(wanted).iter().filter(|one| fits(root, one, value)).count() == 1,
             "allOf" => list(wanted).iter().all(|one| fits(root, one, value)),
             "required" => {
@@ -89,7 +91,7 @@ fn look(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<S
                 .is_none_or(|items| items.len() as u64 <= wanted.as_u64().expect("a number")),
             "$schema" | "$id" | "$defs" | "title" | "description" | "default" | "format"
             | "examples" | "pattern" | "patternProperties" | "propertyNames" | "minLength"
-            | "maxLength" | "uniqueItems" | "minProperties" => true,
+            | "maxLength" | "uniqueItems" | "minProperties" | "maxProperties" => true,
             other => panic!("{at}: the keyword `{other}` is not known here"),
         };
         if !good {

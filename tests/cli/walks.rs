@@ -123,7 +123,11 @@ fn a_finding_tells_the_command_that_tests_it_again() {
     fs::write(&fault, FAULT).expect("a fault file");
     let gates = Path::new(HOME).join("my gates");
     fs::create_dir(&gates).expect("a folder");
-    fs::write(gates.join("dual.toml"), "phase = \"dual-stack\"\n[gate]\n").expect("a phase file");
+    fs::write(
+        gates.join("dual.toml"),
+        "title = \"Both\"\nphase = \"dual-stack\"\n[gate]\nat-most = \"none\"\n",
+    )
+    .expect("a phase file");
     let mut command = User::Ordinary.program();
     command.args([
         "walk",
@@ -145,7 +149,6 @@ fn a_finding_tells_the_command_that_tests_it_again() {
     let again = User::Ordinary
         .command("sh")
         .args(["-c", &format!("{retest} --json")])
-        .env("PATH", path())
         .output()
         .expect("a shell");
     let second = findings(&again);
@@ -163,6 +166,26 @@ fn findings(output: &Output) -> Vec<Value> {
     summary["findings"].as_array().expect("findings").clone()
 }
 
-fn path() -> String {
-    format!("/tmp:{}", std::env::var("PATH").unwrap_or_default())
+#[test]
+fn progress_is_one_line_on_a_terminal_and_plain_lines_under_ci_or_no_color() {
+    if !support::inside_sandbox(
+        "walks::progress_is_one_line_on_a_terminal_and_plain_lines_under_ci_or_no_color",
+    ) {
+        return;
+    }
+    furnish();
+    let on_terminal = |set: &str| {
+        let walk = format!("{set} sixwalk walk small.toml --phases ipv4-only --only 'svc.*'");
+        let mut command = User::Root.command("script");
+        let output =
+            command.args(["-qec", &walk, "/dev/null"]).output().expect("`script` of bsdutils");
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let live = on_terminal("env");
+    assert!(live.contains("\r\x1b[K") && live.contains("kernel state verified"), "{live:?}");
+    for set in ["env CI=true", "env NO_COLOR=1"] {
+        let plain = on_terminal(set);
+        assert!(!plain.contains('\x1b') && plain.contains("kernel state verified"), "{plain:?}");
+    }
 }

@@ -76,6 +76,9 @@ fn the_examples_of_the_help_are_commands() {
             let parsed =
                 Cli::command().try_get_matches_from(std::iter::once("sixwalk").chain(words));
             parsed.unwrap_or_else(|error| panic!("{example}: {error}"));
+            for shipped in example.split_whitespace().filter(|word| word.starts_with("testbed/")) {
+                assert!(Path::new(CRATE).join(shipped).exists(), "{example}");
+            }
         }
     }
 }
@@ -92,9 +95,9 @@ fn a_word_that_nobody_knows_is_answered_with_one_that_is_near() {
         (&["wlak"][..], "a similar subcommand exists: 'walk'"),
         (&["walk", "--phase", "partial"], "a similar argument exists: '--phases'"),
         (
-            &["walk", "--phases", "dualstack"],
-            "error: there is no phase `dualstack` (did you mean `dual-stack`?); the phases are ipv4-only, partial, \
-             dual-stack, ipv6-only\n",
+            &["walk", "--phases", "ipv4-only,dualstack"],
+            "error: invalid value 'dualstack' for '--phases <PHASE>'\n  [possible values: ipv4-only, partial, \
+             dual-stack, ipv6-only]\n\n  tip: a similar value exists: 'dual-stack'\n",
         ),
         (
             &["walk", "--phases", "partial,partial"],
@@ -112,7 +115,10 @@ fn a_word_that_nobody_knows_is_answered_with_one_that_is_near() {
             &["plan", "testbed/small.toml", "--node", "dessk"],
             "error: there is no node `dessk` (did you mean `desk`?); the nodes are desk, fw, names, web\n",
         ),
-        (&["up", "--phase", "ipv5"], "error: there is no phase `ipv5`"),
+        (
+            &["up", "--phase", "ipv5"],
+            "[possible values: ipv4-only, partial, dual-stack, ipv6-only]",
+        ),
         (&["man", "wlak"], "error: there is no subcommand `wlak`"),
         (
             &["walk", "none.toml"],
@@ -203,7 +209,9 @@ fn the_catalogue_is_what_is_asked() {
         assert!(list.contains(&format!("  {} ", text.id)), "{}", text.id);
         let full = printed(&["checks", text.id]);
         assert!(full.starts_with(text.id) && full.contains(text.question), "{full}");
-        text.cases.iter().for_each(|case| assert!(full.contains(case.remedy), "{full}"));
+        for case in text.cases {
+            assert!(full.contains(case.remedy), "{full}");
+        }
     }
     let json: serde_json::Value =
         serde_json::from_str(&printed(&["checks", "--json"])).expect("JSON");
@@ -221,9 +229,9 @@ fn figures_completions_and_manual_pages_are_made() {
     assert_eq!(std::fs::read_to_string(file).expect("a figure"), svg);
     for shell in ["bash", "zsh", "fish"] {
         let script = printed(&["completions", shell]);
-        subcommands()
-            .iter()
-            .for_each(|command| assert!(script.contains(command.as_str()), "{shell}: {command}"));
+        for command in subcommands() {
+            assert!(script.contains(&command), "{shell}: {command}");
+        }
     }
     assert!(printed(&["man"]).contains(".TH sixwalk 1"));
     for command in subcommands() {
@@ -253,4 +261,28 @@ fn the_schema_of_every_input_accepts_what_is_shipped() {
     let wrong =
         crate::schema::mistakes(&schema, &serde_json::json!({"titel": "a key that nobody knows"}));
     assert!(!wrong.is_empty(), "a schema that refuses nothing is none");
+}
+
+#[test]
+fn doctor_says_what_the_machine_can_do_and_touches_nothing() {
+    if !support::inside_sandbox("words::doctor_says_what_the_machine_can_do_and_touches_nothing") {
+        return;
+    }
+    furnish();
+    let before = Machine::look();
+    for user in User::ALL {
+        let output = user.program().arg("doctor").output().expect("it runs");
+        let (page, talk) = said(&output);
+        assert_eq!((output.status.code(), talk.as_str()), (Some(0), ""), "{page}");
+        assert!(page.ends_with("\nThe default walk can run here.\n"), "{page}");
+        let output = user.program().args(["doctor", "--json"]).output().expect("it runs");
+        let abilities: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let abilities = abilities.as_array().expect("a list");
+        assert!(abilities.len() > 20);
+        for ability in abilities {
+            assert!(ability["can"].is_boolean() && ability["needed"].is_boolean());
+            assert!(!ability["what"].as_str().expect("what").is_empty());
+        }
+    }
+    before.demand_again();
 }

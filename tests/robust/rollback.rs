@@ -42,31 +42,30 @@ struct Faulty {
 }
 
 impl Faulty {
-    async fn make(&self, node: &NodeName, changes: &[Change]) -> Result<(), ChangeError> {
-        changes.iter().for_each(|change| self.demand_in_journal(node, change));
-        let refuse = |index: usize| ChangeError {
-            node: node.clone(),
-            index,
-            change: changes[index].to_string(),
-            said: "the test forbids it".to_owned(),
-        };
-        let undoes = self.failed.load(Ordering::SeqCst);
-        let removes = matches!(changes[0], Change::RemoveAddress { .. });
-        if undoes && removes && self.sticks.swap(false, Ordering::SeqCst) {
-            return Err(refuse(0));
-        }
-        let first = self.seen.fetch_add(changes.len(), Ordering::SeqCst);
-        let index = self.fails.checked_sub(first).filter(|index| *index < changes.len());
-        let Some(index) = index.filter(|_| !self.failed.swap(true, Ordering::SeqCst)) else {
-            return self.really(node, changes).await;
-        };
-        self.really(node, &changes[..index]).await?;
-        Err(refuse(index))
+    async fn make(&self, mut errands: Vec<Errand>) -> Vec<Result<(), ChangeError>> {
+        let refusals: Vec<_> = errands.iter_mut().map(|errand| self.cut(errand)).collect();
+        let results = self.lab.change(errands).await;
+        results.into_iter().zip(refusals).map(|(made, refusal)| refusal.map_or(made, Err)).collect()
     }
 
-    async fn really(&self, node: &NodeName, changes: &[Change]) -> Result<(), ChangeError> {
-        let errand = Errand { node: node.clone(), changes: changes.to_vec() };
-        self.lab.change(vec![errand]).await.remove(0)
+    /// Takes from an errand the change that is to fail, and everything after it.
+    fn cut(&self, errand: &mut Errand) -> Option<ChangeError> {
+        let Errand { node, changes } = errand;
+        for change in &*changes {
+            self.demand_in_journal(node, change);
+        }
+        let removes = matches!(changes[0], Change::RemoveAddress { .. });
+        let sticks = removes
+            && self.failed.load(Ordering::SeqCst)
+            && self.sticks.swap(false, Ordering::SeqCst);
+        let first = self.seen.fetch_add(changes.len(), Ordering::SeqCst);
+        let index = self.fails.checked_sub(first).filter(|index| *index < changes.len());
+        let index = index.filter(|_| !self.failed.swap(true, Ordering::SeqCst));
+        let index = if sticks { 0 } else { index? };
+        let said = "the test forbids it".to_owned();
+        let change = changes[index].to_string();
+        changes.truncate(index);
+        Some(ChangeError { node: node.clone(), index, change, said })
     }
 
     /// A step and its undo are on disk before anything is done.
@@ -86,13 +85,7 @@ impl Faulty {
 
 impl Driver for Faulty {
     fn change(&self, errands: Vec<Errand>) -> Soon<'_, Vec<Result<(), ChangeError>>> {
-        Box::pin(async move {
-            let mut results = Vec::new();
-            for errand in errands {
-                results.push(self.make(&errand.node, &errand.changes).await);
-            }
-            results
-        })
+        Box::pin(self.make(errands))
     }
 
     fn ask<'a>(&'a self, probe: &'a Probe) -> Soon<'a, Answer> {

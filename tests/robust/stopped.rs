@@ -18,7 +18,7 @@ use sixwalk::{record::StoredRun, report::run::Ending};
 use crate::{
     dice::Dice,
     machine::{HOME, Machine, furnish},
-    program::{User, runs, until, wait, walk},
+    program::{User, errors, run_of, runs, until, wait, walk},
     support,
 };
 
@@ -82,6 +82,29 @@ fn stop_one(user: User, signal: Signal, to: i32, moment: Duration) {
         .current_dir(run)
         .status();
     assert!(sums.expect("sha256sum").success());
+}
+
+#[test]
+fn what_was_measured_in_a_phase_that_was_cut_off_is_kept() {
+    if !support::inside_sandbox("stopped::what_was_measured_in_a_phase_that_was_cut_off_is_kept") {
+        return;
+    }
+    furnish();
+    // Every check: some of their questions wait for seconds for answers that must not come.
+    let child = User::Ordinary.program().args(["walk", "small.toml"]).spawn().expect("it runs");
+    let evidence = until("evidence", || {
+        let evidence = runs().pop()?.join("evidence.jsonl");
+        fs::metadata(&evidence).is_ok_and(|file| file.len() > 0).then_some(evidence)
+    });
+    let pid = Pid::from_raw(child.id().try_into().expect("a process number"));
+    kill(pid, Signal::SIGINT).expect("it lives");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("incomplete: stopped by request, in the IPv4-only phase\n"), "{said}");
+    let stored = run_of(&output);
+    assert!(evidence.starts_with(&stored.path));
+    assert!(stored.run.phases.is_empty() && !stored.evidence.is_empty());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    os::unix::ffi::OsStrExt,
     path::Path,
     process::{Output, Stdio},
 };
@@ -102,7 +103,9 @@ fn demand(output: &Output, words: &[&str]) {
     let said = errors(output);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("error: "), "{said}");
-    words.iter().for_each(|word| assert!(said.contains(word), "{word}? {said}"));
+    for word in words {
+        assert!(said.contains(word), "{word}? {said}");
+    }
 }
 
 #[test]
@@ -174,7 +177,7 @@ fn a_machine_without_tun_or_user_namespaces_is_told_what_to_do() {
     // In a user namespace of its own, the switch that forbids more of them can be set without touching the machine's.
     let forbid = |arguments: &str| {
         let script =
-            format!("echo 0 >/proc/sys/user/max_user_namespaces; exec {} {arguments}", PROGRAM);
+            format!("echo 0 >/proc/sys/user/max_user_namespaces; exec {PROGRAM} {arguments}");
         let mut command = std::process::Command::new("unshare");
         command.args([
             "-U",
@@ -188,7 +191,7 @@ fn a_machine_without_tun_or_user_namespaces_is_told_what_to_do() {
         command.current_dir(HOME).output().expect("it runs")
     };
     demand(
-        &forbid(&format!("walk {} --phases ipv4-only", TESTBED)),
+        &forbid(&format!("walk {TESTBED} --phases ipv4-only")),
         &[
             "an ordinary user may not make a user namespace here: user.max_user_namespaces is 0",
             "run it with sudo, or permit it with `sudo sysctl -w user.max_user_namespaces=15000`",
@@ -236,7 +239,6 @@ fn a_run_directory_may_have_any_name() {
         return;
     }
     furnish();
-    use std::os::unix::ffi::OsStrExt;
     let name = std::ffi::OsStr::from_bytes(b"it's \xff; $(touch bad)\nruns");
     let folder = Path::new(HOME).join(name);
     fs::create_dir(&folder).expect("a folder");

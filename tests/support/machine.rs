@@ -103,7 +103,9 @@ impl Machine {
         sysctls.remove("/proc/sys/net/netfilter/nf_conntrack_count");
         let mounts = fs::read_to_string("/proc/self/mountinfo").expect("/proc is mounted");
         let mut files = BTreeSet::new();
-        WATCHED.iter().for_each(|folder| list(Path::new(folder), &mut files));
+        for folder in WATCHED {
+            list(Path::new(folder), &mut files);
+        }
         Self {
             namespaces: processes.iter().flat_map(|pid| namespaces(pid)).collect(),
             processes,

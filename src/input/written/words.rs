@@ -84,7 +84,8 @@ pub(in crate::input) fn net(text: &str) -> Result<IpNet, String> {
         });
     };
     let ip = address(ip)?;
-    let bits = Family::of(ip).bits();
+    // By its form: an IPv4-mapped address counts as IPv4 elsewhere, but its prefix has up to 128 bits.
+    let bits = Family::of_net(IpNet::from(ip)).bits();
     let length = length.parse::<u8>().ok().filter(|n| *n <= bits);
     let length = length.ok_or_else(|| {
         format!("`{text}` is not a prefix: after `/` comes a number from 0 to {bits}")

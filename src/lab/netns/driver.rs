@@ -66,7 +66,7 @@ impl UnderWay {
 
     /// The next changes that are of a kind.
     fn run(&self, of_kind: impl Fn(&Change) -> bool) -> Range<usize> {
-        let left = self.goes_on().then_some(&self.errand.changes[self.made..]).unwrap_or_default();
+        let left = if self.goes_on() { &self.errand.changes[self.made..] } else { &[] };
         self.made..self.made + left.iter().take_while(|change| of_kind(change)).count()
     }
 

@@ -1,0 +1,323 @@
+//! Planted faults must be found, end to end: each case plants its faults in a real lab behind the program's back and
+//! demands the findings that it names, with these culprits, and nothing else. The cases are data: `tests/faults/*.toml`.
+//!
+//! A walk mostly waits, so several run side by side; time limits stand still while a busy machine holds them up, so that
+//! this proves also that a busy machine finds nothing that is not there.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Walks side by side.
+const SIDE_BY_SIDE: usize = 5;
+/// Set by `tests/run --long`: how often a clean testbed is walked.
+const WALKS: &str = "SIXWALK_TEST_WALKS";
+const SHIPPED: [&str; 5] = ["fokus", "small", "branch", "chain", "flat"];
+
+#[derive(Deserialize)]
+struct File {
+    case: Vec<Case>,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Case {
+    name: String,
+    /// A shipped testbed, or one of `tests/faults/testbeds/`.
+    testbed: String,
+    /// The phases that are walked, separated by commas.
+    phases: String,
+    /// Changes as in a fault file, one fault each, planted in every phase walked unless `planted_in` says less.
+    #[serde(default)]
+    plant: Vec<String>,
+    planted_in: Option<String>,
+    /// `check/case culprit (part)`.
+    #[serde(default)]
+    found: BTreeSet<String>,
+    /// A phase that every finding must name as one in which it will hurt.
+    bites: Option<String>,
+}
+
+fn here() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn cases(file: &str) -> Vec<Case> {
+    let path = here().join("tests/faults").join(file).with_extension("toml");
+    let text = fs::read_to_string(&path).expect("the file of cases");
+    let file: File =
+        toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    file.case
+}
+
+fn testbed(name: &str) -> PathBuf {
+    let shipped = here().join("testbed").join(name).with_extension("toml");
+    let own = here().join("tests/faults/testbeds").join(name).with_extension("toml");
+    if shipped.exists() { shipped } else { own }
+}
+
+impl Case {
+    /// The fault file of the case.
+    fn faults(&self) -> String {
+        let phases = self.planted_in.as_ref().unwrap_or(&self.phases);
+        let phases: Vec<_> = phases.split(',').collect();
+        let fault = |(at, change): (usize, &String)| {
+            format!("[fault.planted-{at}]\nphase = {phases:?}\n{change}\n\n")
+        };
+        self.plant.iter().enumerate().map(fault).collect()
+    }
+
+    /// What is not as demanded, as lines; none if all is well.
+    fn walk(&self) -> Vec<String> {
+        let directory = tempfile::tempdir().expect("a directory for the run");
+        let mut files = Vec::new();
+        if !self.plant.is_empty() {
+            let file = directory.path().join("faults.toml");
+            fs::write(&file, self.faults()).expect("room for the fault file");
+            files.push(file);
+        }
+        let walked = Walk::of(&testbed(&self.testbed), &self.phases, &files, directory.path());
+        let mut wrong = walked.wrong;
+        let found: BTreeSet<_> = walked.findings.iter().map(headline).collect();
+        if found.len() != walked.findings.len() {
+            wrong.push("one root cause is two findings".to_owned());
+        }
+        wrong.extend(self.found.difference(&found).map(|missing| format!("missing: {missing}")));
+        wrong.extend(found.difference(&self.found).map(|extra| format!("not planted: {extra}")));
+        for finding in &walked.findings {
+            wrong.extend(self.flaws(finding));
+        }
+        wrong
+    }
+
+    /// A finding has its proof and its retest, and says when it will hurt.
+    fn flaws(&self, finding: &Value) -> Vec<String> {
+        let mut flaws = Vec::new();
+        let headline = headline(finding);
+        if finding["evidence"].as_array().is_none_or(Vec::is_empty) {
+            flaws.push(format!("without evidence: {headline}"));
+        }
+        if finding["retest"].as_str().is_none_or(|command| !command.starts_with("sixwalk walk")) {
+            flaws.push(format!("without retest: {headline}"));
+        }
+        if let Some(phase) = &self.bites
+            && !finding["bites_in"].as_array().is_some_and(|in_| in_.iter().any(|p| p == phase))
+        {
+            flaws.push(format!("does not foretell {phase}: {headline}"));
+        }
+        flaws
+    }
+}
+
+/// `check/case culprit (part)` of a finding.
+fn headline(finding: &Value) -> String {
+    let word = |value: &Value| value.as_str().unwrap_or("unknown").to_owned();
+    let culprit = &finding["culprit"];
+    let place = if culprit["node"].is_null() { &culprit["segment"] } else { &culprit["node"] };
+    let (check, case) = (word(&finding["check"]), word(&finding["case"]));
+    format!("{check}/{case} {} ({})", word(place), word(&culprit["part"]))
+}
+
+/// A walk by the built program.
+struct Walk {
+    findings: Vec<Value>,
+    run: Value,
+    wrong: Vec<String>,
+}
+
+impl Walk {
+    fn of(testbed: &Path, phases: &str, faults: &[PathBuf], runs: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sixwalk"));
+        command.arg("walk").arg(testbed).args(["--phases", phases, "--json", "--runs"]).arg(runs);
+        for file in faults {
+            command.arg("--fault").arg(file);
+        }
+        let output = command.env("CI", "1").output().expect("the program");
+        Self::read(&output).unwrap_or_else(|said| Self {
+            findings: Vec::new(),
+            run: Value::Null,
+            wrong: vec![said],
+        })
+    }
+
+    fn read(output: &Output) -> Result<Self, String> {
+        let said = || String::from_utf8_lossy(&output.stderr).into_owned();
+        let summary: Value = serde_json::from_slice(&output.stdout).map_err(|_| said())?;
+        let mut wrong = Vec::new();
+        if summary["complete"] != Value::Bool(true) {
+            wrong.push(format!("incomplete: {}", summary["outcome"]));
+        }
+        let path = summary["run"].as_str().ok_or_else(said)?;
+        let run = fs::read(Path::new(path).join("run.json")).map_err(|error| error.to_string())?;
+        let run = serde_json::from_slice(&run).map_err(|error| error.to_string())?;
+        let findings = summary["findings"].as_array().cloned().unwrap_or_default();
+        Ok(Self { findings, run, wrong })
+    }
+
+    fn phases(&self) -> &[Value] {
+        self.run["phases"].as_array().map_or(&[], Vec::as_slice)
+    }
+
+    /// Whatever a walk without faults must not show: findings, open questions, a lab that is not as planned.
+    fn stains(self) -> Vec<String> {
+        let mut stains = self.wrong.clone();
+        stains.extend(self.findings.iter().map(|finding| format!("{finding}")));
+        for phase in self.phases() {
+            let deviations = phase["deviations"].as_array().into_iter().flatten();
+            stains.extend(deviations.map(|deviation| format!("deviation: {deviation}")));
+            for judgement in phase["judgements"].as_array().into_iter().flatten() {
+                let verdict = judgement["verdict"].as_str().unwrap_or("none");
+                if ["blocked", "harness-error", "not-testable"].contains(&verdict) {
+                    stains.push(format!("{} {judgement}", phase["phase"]));
+                }
+            }
+        }
+        stains
+    }
+}
+
+/// Does something with every item, several side by side, and demands that nothing is wrong with any.
+fn side_by_side<T: Sync>(
+    items: &[T],
+    name: impl Fn(&T) -> String + Sync,
+    work: impl Fn(&T) -> Vec<String> + Sync,
+) {
+    let next = AtomicUsize::new(0);
+    let wrong = Mutex::new(BTreeMap::new());
+    thread::scope(|scope| {
+        for _ in 0..SIDE_BY_SIDE.min(items.len()) {
+            scope.spawn(|| {
+                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let lines = work(item);
+                    if !lines.is_empty() {
+                        wrong.lock().expect("no holder panics").insert(name(item), lines);
+                    }
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().expect("no holder panics");
+    assert!(wrong.is_empty(), "{} of {} failed:\n{wrong:#?}", wrong.len(), items.len());
+}
+
+fn every_case_of(file: &str) {
+    side_by_side(&cases(file), |case| format!("{} ({})", case.name, case.testbed), Case::walk);
+}
+
+#[test]
+fn faults_of_services_are_found() {
+    every_case_of("services");
+}
+
+#[test]
+fn faults_of_names_are_found() {
+    every_case_of("names");
+}
+
+#[test]
+fn faults_of_policy_are_found() {
+    every_case_of("policy");
+}
+
+#[test]
+fn faults_of_links_are_found() {
+    every_case_of("links");
+}
+
+#[test]
+fn faults_of_paths_are_found() {
+    every_case_of("paths");
+}
+
+#[test]
+fn two_faults_are_two_findings() {
+    every_case_of("together");
+}
+
+#[test]
+fn what_only_looks_like_a_fault_is_none() {
+    every_case_of("benign");
+}
+
+#[test]
+fn a_fault_is_gone_when_its_phase_is_left() {
+    every_case_of("left");
+}
+
+/// Every example that is shipped for training can be found by the report.
+#[test]
+fn every_shipped_example_is_found() {
+    let mut files: Vec<_> = fs::read_dir(here().join("testbed/faults"))
+        .expect("the examples")
+        .map(|entry| entry.expect("readable").path())
+        .collect();
+    files.sort();
+    let mut examples = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).expect("readable");
+        let faults: toml::Table = text.parse().expect("TOML");
+        for (name, fault) in faults["fault"].as_table().expect("faults by name") {
+            let phase = match &fault["phase"] {
+                toml::Value::Array(phases) => phases[0].clone(),
+                phase => phase.clone(),
+            };
+            let one = toml::Table::from_iter([(name.clone(), fault.clone())]);
+            let one = toml::Table::from_iter([("fault".to_owned(), one.into())]);
+            examples.push((name.clone(), phase.as_str().expect("a word").to_owned(), one));
+        }
+    }
+    assert!(examples.len() >= 20, "{}", examples.len());
+    side_by_side(
+        &examples,
+        |(name, ..)| name.clone(),
+        |(_, phase, example)| {
+            let directory = tempfile::tempdir().expect("a directory for the run");
+            let file = directory.path().join("fault.toml");
+            fs::write(&file, example.to_string()).expect("room for the fault file");
+            let walked = Walk::of(&testbed("fokus"), phase, &[file], directory.path());
+            let mut wrong = walked.wrong;
+            if walked.findings.len() != 1 {
+                let found: Vec<_> = walked.findings.iter().map(headline).collect();
+                wrong.push(format!("in {phase}: {} findings: {found:?}", found.len()));
+            }
+            wrong
+        },
+    );
+}
+
+/// While the other core has no rest.
+#[test]
+fn clean_testbeds_are_found_clean_again_and_again() {
+    let walks = std::env::var(WALKS).ok().and_then(|walks| walks.parse().ok()).unwrap_or(2);
+    let testbeds: Vec<_> = std::iter::repeat_n(SHIPPED, walks).flatten().collect();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+        });
+        let walked = std::panic::catch_unwind(|| {
+            side_by_side(&testbeds, ToString::to_string, |name| {
+                let directory = tempfile::tempdir().expect("a directory for the run");
+                let every = "ipv4-only,partial,dual-stack,ipv6-only";
+                Walk::of(&testbed(name), every, &[], directory.path()).stains()
+            });
+        });
+        over.store(true, Ordering::Relaxed);
+        if let Err(said) = walked {
+            std::panic::resume_unwind(said);
+        }
+    });
+}
