@@ -10,15 +10,15 @@ use std::{
 use futures_util::{StreamExt, future::join_all, stream};
 use tokio::{
     sync::Semaphore,
-    time::{Duration, Instant, timeout},
+    time::{Duration, timeout},
 };
 
-use super::{pulse::Pulse, silence};
+use super::silence;
 
 use crate::{
     lab::{Driver, OpenTap},
     model::{
-        answer::{Answer, Outcome},
+        answer::Answer,
         evidence::{About, Evidence, EvidenceId},
         experiment::Experiment,
         name::SegmentName,
@@ -37,9 +37,6 @@ const EXPERIMENTS_AT_ONCE: usize = 1024;
 const FRESH_AT_ONCE: usize = 16;
 const FRESH: Duration = Duration::from_millis(20);
 
-/// How often a question is put again that got no answer while the harness itself stood still.
-const SECOND_CHANCES: usize = 2;
-
 /// Carries out experiments in one phase.
 pub(super) struct Asking<'a> {
     driver: &'a dyn Driver,
@@ -47,7 +44,6 @@ pub(super) struct Asking<'a> {
     clock: Clock,
     places: Semaphore,
     fresh: Semaphore,
-    pulse: Pulse,
     asked: HashSet<Probe>,
     tapped: HashSet<Tap>,
     next: AtomicUsize,
@@ -88,7 +84,6 @@ impl<'a> Asking<'a> {
             clock,
             places: Semaphore::new(at_once),
             fresh: Semaphore::new(FRESH_AT_ONCE),
-            pulse: Pulse::start(),
             asked: HashSet::new(),
             tapped: HashSet::new(),
             next: AtomicUsize::new(first as usize + 1),
@@ -193,16 +188,8 @@ impl<'a> Asking<'a> {
 
     async fn ask(&self, probe: Probe) -> Evidence {
         let place = self.places.acquire().await.expect("never closed");
-        let mut at_us = self.clock.us();
-        let mut began = Instant::now();
-        let mut answer = self.put(&probe).await;
-        for _ in 0..SECOND_CHANCES {
-            if !(is_silence(&answer) && self.pulse.faltered_since(began)) {
-                break;
-            }
-            (at_us, began) = (self.clock.us(), Instant::now());
-            answer = self.put(&probe).await;
-        }
+        let at_us = self.clock.us();
+        let answer = self.put(&probe).await;
         drop(place);
         let answered = self.answered.fetch_add(1, Ordering::Relaxed) + 1;
         (self.tell)(answered, self.total.load(Ordering::Relaxed));
@@ -240,14 +227,5 @@ impl<'a> Asking<'a> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let id = EvidenceId(u32::try_from(number).unwrap_or(u32::MAX));
         Evidence { id, phase: self.phase, at_us, took_us: self.clock.us() - at_us, about }
-    }
-}
-
-/// Whether nothing came back: what a late harness looks like.
-fn is_silence(answer: &Answer) -> bool {
-    let silent = |outcome: &Outcome| matches!(outcome, Outcome::TimedOut | Outcome::Stalled);
-    match answer {
-        Answer::Journey { page, .. } => page.is_none(),
-        other => other.attempt().is_some_and(|attempt| silent(&attempt.outcome)),
     }
 }

@@ -3,7 +3,6 @@
 mod asking;
 mod event;
 mod phase;
-mod pulse;
 mod silence;
 
 use std::{collections::BTreeMap, sync::Arc};
