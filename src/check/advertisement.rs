@@ -21,7 +21,7 @@ const ROUTER_ADVERTISEMENT: u8 = 134;
 
 /// The links that are listened to: those of the data plane.
 pub fn links(stage: &Stage) -> impl Iterator<Item = &SegmentName> {
-    let data = stage.testbed.segments.values().filter(|segment| segment.plane == Plane::Data);
+    let data = stage.testbed.links().filter(|segment| segment.plane == Plane::Data);
     data.map(|segment| &segment.name)
 }
 

@@ -28,8 +28,8 @@ static TEXT: Text = Text {
     title: "No IPv4 on any link",
     section: "S2 2.1.2",
     use_case: UseCase::InsideToOutside,
-    question: "Does any link carry an IPv4 or ARP frame from before the first step of the IPv6-only phase to its last \
-               question, with every tap proved alive before and after?",
+    question: "Does any link carry an IPv4 or ARP frame from the moment the IPv6-only phase is up to its last question, \
+               with every tap proved alive before and after?",
     good: "Not one frame of IPv4 or ARP was seen on any link.",
     references: &["RFC 9099 section 3.2", "RFC 7042"],
     cases: &[Case {
@@ -50,7 +50,7 @@ impl Check for NoIpv4Left {
         if stage.phase != Phase::Ipv6Only {
             return Vec::new();
         }
-        let taps = stage.testbed.segments.keys().map(tap).collect();
+        let taps = stage.testbed.links().map(|segment| tap(&segment.name)).collect();
         vec![Experiment { taps, whole_phase: true, ..Experiment::default() }]
     }
 
@@ -59,8 +59,7 @@ impl Check for NoIpv4Left {
         if stage.phase != Phase::Ipv6Only {
             return vec![judge.info("-", "IPv4 may be in use in this phase", [])];
         }
-        let segments = stage.testbed.segments.values();
-        segments.map(|segment| of_segment(judge, stage, seen, segment)).collect()
+        stage.testbed.links().map(|segment| of_segment(judge, stage, seen, segment)).collect()
     }
 }
 

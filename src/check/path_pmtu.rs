@@ -206,9 +206,15 @@ struct Way {
     mtus: Vec<u32>,
 }
 
+/// Between hosts only: a filtering node that has learned the path MTU for itself sends Packet Too Big of its own, and
+/// what it does with those of others is no longer seen.
 fn ways(stage: &Stage) -> Vec<Way> {
     let paths = stage.phase.permits().iter().flat_map(|family| crossing::ways(stage, family));
+    let forwards = |name: Option<&NodeName>| {
+        name.is_some_and(|name| stage.testbed.nodes[name].role.forwards())
+    };
     paths
+        .filter(|path| !forwards(path.nodes.first()) && !forwards(path.nodes.last()))
         .map(|path| {
             let mtus = path.segments.iter().map(|s| stage.testbed.segments[s].mtu).collect();
             Way { path, mtus }

@@ -121,7 +121,7 @@ pub fn describe(answer: &Answer) -> String {
 /// The phases in which trouble with a family hurts, the present one first.
 pub fn bites(stage: &Stage, family: Family) -> Vec<Phase> {
     let permits = |phase: &Phase| phase.permits().has(family);
-    std::iter::once(stage.phase).chain(stage.phase.later()).filter(permits).collect()
+    std::iter::once(stage.phase).chain(stage.phase.later().filter(permits)).collect()
 }
 
 /// A complaint with the usual values; name what differs by struct update.

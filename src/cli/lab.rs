@@ -184,8 +184,8 @@ pub(super) fn warn_of_limit(inside: Inside, testbed: &Testbed) {
 /// Makes the run directory and keeps the inputs in it.
 pub(super) fn begin(task: &Task, clock: Clock) -> Result<RunDirectory, Failure> {
     let directory = RunDirectory::create(&task.runs, clock)?;
-    for source in &task.sources {
-        directory.keep_input(&source.kept_name(), &source.text)?;
+    for (at, source) in task.sources.iter().enumerate() {
+        directory.keep_input(&source.kept_name(at + 1), &source.text)?;
     }
     let schema = crate::report::run_schema().to_value();
     let schema = serde_json::to_string_pretty(&schema).expect("a schema is JSON");

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::IsTerminal,
+    io::{IsTerminal, Write},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -71,11 +71,11 @@ impl Source {
         Input { role: self.role.to_owned(), file: self.file.clone(), sha256 }
     }
 
-    /// Its name in the run directory: the last part of its path.
-    pub(super) fn kept_name(&self) -> String {
+    /// Its name in the run directory, as the `number`th of the inputs: two files may have the same last part.
+    pub(super) fn kept_name(&self, number: usize) -> String {
         let name =
             Path::new(&self.file).file_name().map(|name| name.to_string_lossy().into_owned());
-        name.unwrap_or_else(|| self.role.to_owned())
+        format!("{number:02}-{}-{}", self.role, name.unwrap_or_default())
     }
 }
 
@@ -86,8 +86,12 @@ impl TestbedArgs {
             Some(path) => Source::read("testbed", path)?,
             None => Source::built_in("testbed", REFERENCE),
         };
-        let testbed =
-            input::testbed(&source.file, &source.text).map_err(|errors| shown(&errors))?;
+        let (testbed, found) = input::examine(&source.file, &source.text);
+        let testbed = testbed.ok_or_else(|| shown(&found))?;
+        if !found.is_empty() {
+            // Warnings; a stderr that nobody reads must not stop anything.
+            let _ = write!(std::io::stderr(), "{}", drawn(&found));
+        }
         Ok((source, Arc::new(testbed)))
     }
 }

@@ -47,6 +47,12 @@ impl Testbed {
         })
     }
 
+    /// The segments that somebody is on: on the others, nothing can be sent and nothing proved.
+    pub fn links(&self) -> impl Iterator<Item = &Segment> {
+        let used = |segment: &&Segment| self.on_segment(&segment.name).next().is_some();
+        self.segments.values().filter(used)
+    }
+
     /// The plane of an interface.
     pub fn plane(&self, interface: &Interface) -> Plane {
         self.segments[&interface.segment].plane

@@ -42,6 +42,8 @@ pub enum Doubt {
         /// So many.
         judgements: usize,
     },
+    /// Not one required check found anything to judge.
+    NothingJudged,
     /// The phase was not walked to its end.
     Unfinished,
 }
@@ -64,15 +66,22 @@ impl Gate {
         if !against.is_empty() {
             return Self::Closed { findings: against };
         }
-        let required =
-            judgements.iter().filter(|judgement| rule.require.contains(&judgement.check));
-        let open = required.filter(|judgement| judgement.verdict.is_open()).count();
+        let required: Vec<_> =
+            judgements.iter().filter(|judgement| rule.require.contains(&judgement.check)).collect();
+        let open = required.iter().filter(|judgement| judgement.verdict.is_open()).count();
+        // The harness judges itself in every phase, also where nothing is live.
+        let mut of_network = required.iter().filter(|j| !j.check.starts_with("meta.")).peekable();
+        let is_empty =
+            of_network.peek().is_some() && !of_network.any(|j| j.verdict == Verdict::Pass);
         let mut doubts = Vec::new();
         if deviations > 0 {
             doubts.push(Doubt::Unverified { places: deviations });
         }
         if open > 0 {
             doubts.push(Doubt::Unanswered { judgements: open });
+        }
+        if is_empty && open == 0 {
+            doubts.push(Doubt::NothingJudged);
         }
         if doubts.is_empty() { Self::Open } else { Self::NotDecidable { doubts } }
     }

@@ -37,5 +37,12 @@ pub fn document(run: &Run, evidence: &[Evidence], catalogue: &Catalogue) -> Docu
 
 /// The JSON Schema of `run.json`.
 pub fn run_schema() -> schemars::Schema {
-    schemars::schema_for!(Run)
+    let mut schema = schemars::schema_for!(Run);
+    // The patterns of the two families overlap, so that no IPv4 prefix would be exactly one of them.
+    if let Some(net) = schema.pointer_mut("/$defs/IpNet").and_then(|net| net.as_object_mut())
+        && let Some(families) = net.remove("oneOf")
+    {
+        net.insert("anyOf".to_owned(), families);
+    }
+    schema
 }

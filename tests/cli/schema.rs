@@ -36,8 +36,6 @@ fn look(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<S
             "const" => wanted == value,
             "enum" => list(wanted).contains(value),
             "anyOf" => list(wanted).iter().any(|one| fits(root, one, value)),
-            // Forms of text are not looked at here, so more than one may seem right.
-            "oneOf" if value.is_string() => list(wanted).iter().any(|one| fits(root, one, value)),
             "oneOf" => list(wanted).iter().filter(|one| fits(root, one, value)).count() == 1,
             "allOf" => list(wanted).iter().all(|one| fits(root, one, value)),
             "required" => {

@@ -169,6 +169,9 @@ fn doubt(doubt: &Doubt) -> String {
         Doubt::Unanswered { judgements } => {
             format!("{} stayed open", phrase::count(*judgements, "judgement"))
         }
+        Doubt::NothingJudged => {
+            "not one required check found anything to judge: nothing of the kind is live".to_owned()
+        }
         Doubt::Unfinished => "the phase was not walked to its end".to_owned(),
     }
 }
