@@ -42,6 +42,9 @@ struct Case {
     #[serde(default)]
     plant: Vec<String>,
     planted_in: Option<String>,
+    /// Only these checks are asked: what a deeper check would find first.
+    #[serde(default)]
+    only: Vec<String>,
     /// `check/case culprit (part)`.
     #[serde(default)]
     found: BTreeSet<String>,
@@ -87,7 +90,8 @@ impl Case {
             fs::write(&file, self.faults()).expect("room for the fault file");
             files.push(file);
         }
-        let walked = Walk::of(&testbed(&self.testbed), &self.phases, &files, directory.path());
+        let (testbed, phases) = (testbed(&self.testbed), &self.phases);
+        let walked = Walk::of(&testbed, phases, &files, &self.only, directory.path());
         let mut wrong = walked.wrong;
         let found: BTreeSet<_> = walked.findings.iter().map(headline).collect();
         if found.len() != walked.findings.len() {
@@ -137,11 +141,14 @@ struct Walk {
 }
 
 impl Walk {
-    fn of(testbed: &Path, phases: &str, faults: &[PathBuf], runs: &Path) -> Self {
+    fn of(testbed: &Path, phases: &str, faults: &[PathBuf], only: &[String], runs: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sixwalk"));
         command.arg("walk").arg(testbed).args(["--phases", phases, "--json", "--runs"]).arg(runs);
         for file in faults {
             command.arg("--fault").arg(file);
+        }
+        for check in only {
+            command.args(["--only", check]);
         }
         let output = command.env("CI", "1").output().expect("the program");
         Self::read(&output).unwrap_or_else(|said| Self {
@@ -216,6 +223,11 @@ fn every_case_of(file: &str) {
 }
 
 #[test]
+fn faults_are_found_by_what_is_sent_alone() {
+    every_case_of("probed");
+}
+
+#[test]
 fn faults_of_services_are_found() {
     every_case_of("services");
 }
@@ -285,7 +297,7 @@ fn every_shipped_example_is_found() {
             let directory = tempfile::tempdir().expect("a directory for the run");
             let file = directory.path().join("fault.toml");
             fs::write(&file, example.to_string()).expect("room for the fault file");
-            let walked = Walk::of(&testbed("fokus"), phase, &[file], directory.path());
+            let walked = Walk::of(&testbed("fokus"), phase, &[file], &[], directory.path());
             let mut wrong = walked.wrong;
             if walked.findings.len() != 1 {
                 let found: Vec<_> = walked.findings.iter().map(headline).collect();
@@ -312,7 +324,7 @@ fn clean_testbeds_are_found_clean_again_and_again() {
             side_by_side(&testbeds, ToString::to_string, |name| {
                 let directory = tempfile::tempdir().expect("a directory for the run");
                 let every = "ipv4-only,partial,dual-stack,ipv6-only";
-                Walk::of(&testbed(name), every, &[], directory.path()).stains()
+                Walk::of(&testbed(name), every, &[], &[], directory.path()).stains()
             });
         });
         over.store(true, Ordering::Relaxed);

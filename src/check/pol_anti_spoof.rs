@@ -17,6 +17,7 @@ use crate::{
         name::NodeName,
         node::Address,
         probe::{Probe, Question},
+        segment::Plane,
         service::Transport,
         tap::{Tap, Watch},
         verdict::Judgement,
@@ -90,13 +91,46 @@ fn forgeries(stage: &Stage) -> Vec<Forgery> {
             let Some((way, port)) = open_way(stage, &ways) else { continue };
             let forgery =
                 |source, kind| Forgery { side: side.clone(), way: way.clone(), source, kind, port };
-            found.extend(other_side(stage, way, family).map(|source| forgery(source, "internal")));
+            found.extend(trusted_elsewhere(stage, &side, &ways, family).or_else(|| {
+                other_side(stage, way, family).map(|source| forgery(source, "internal"))
+            }));
             let inside = stage.testbed.segments[&side.before].site.is_some();
             let nobody = nobody(stage, family).filter(|_| inside);
             found.extend(nobody.map(|source| forgery(source, "foreign")));
         }
     }
     found
+}
+
+/// A source that a flow trusts, so that the filtering node has a rule for it, and that lies elsewhere than where the packet
+/// comes in: nothing but a look at where the source lies can stop it.
+fn trusted_elsewhere(
+    stage: &Stage,
+    side: &Side,
+    ways: &[Crossing],
+    family: Family,
+) -> Option<Forgery> {
+    let comes_elsewhere = |from: &NodeName, to: IpAddr| {
+        let crossings = stage.path(from, to).map(|path| crossing::of_path(stage, &path));
+        let mut here = crossings.into_iter().flatten().filter(|crossing| crossing.by == side.by);
+        here.next().is_some_and(|crossing| *crossing.before() != side.before)
+    };
+    ways.iter().find_map(|way| {
+        let to = way.path.destination;
+        let services = stage.testbed.nodes[way.to()].services.iter();
+        let udp = services.flat_map(crate::model::service::Service::ports);
+        let mut open = udp.filter(|port| port.transport == Transport::Udp).flat_map(|port| {
+            let traffic = Traffic::Port { word: port.to_string(), port };
+            let trusts = move |name: &&NodeName| stage.is_allowed(name, way.to(), &traffic);
+            stage.nodes.keys().filter(trusts).map(move |name| (name, port.number))
+        });
+        open.find_map(|(name, port)| {
+            let source = stage.addresses(name, Plane::Data, family).first().copied()?;
+            let fits = name != way.to() && *name != way.by && comes_elsewhere(name, to);
+            let (side, way) = (side.clone(), way.clone());
+            fits.then_some(Forgery { side, way, source, kind: "internal", port })
+        })
+    })
 }
 
 /// The way of a side on which a flow leaves a UDP port open, and that port: there, only the source can be the reason to

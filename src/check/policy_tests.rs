@@ -486,9 +486,9 @@ fn ipv6_where_it_is_off_is_judged_by_what_it_opens() {
     assert_eq!(complaints[0].args["listeners"], "tcp/22 listen on IPv6.");
     exactly(
         &with_address("2001:db8:d::a/64", false),
-        "meta.plan-vs-topology",
-        "address-extra",
-        "portal (address 2001:db8:d::a)",
+        "l2.unplanned-v6",
+        "address",
+        "portal (IPv6 on eth0)",
     );
 }
 

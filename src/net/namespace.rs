@@ -7,9 +7,12 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
     sync::Arc,
     thread,
+    time::Instant,
 };
 
 use nix::sched::{CloneFlags, setns, unshare};
+
+use super::patience;
 
 /// A network namespace of the lab. Clones share it.
 #[derive(Clone, Debug)]
@@ -52,11 +55,16 @@ impl Namespace {
     /// Never enter a namespace on a thread of the runtime: the pool would keep it.
     pub fn run<T: Send>(&self, inside: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         let runtime = tokio::runtime::Handle::try_current().ok();
-        on_own_thread(|| {
+        let began = Instant::now();
+        let result = on_own_thread(|| {
             setns(self.as_fd(), CloneFlags::CLONE_NEWNET)?;
             let _context = runtime.as_ref().map(tokio::runtime::Handle::enter);
             inside()
-        })
+        });
+        if runtime.is_some() {
+            patience::was_held_up(began.elapsed());
+        }
+        result
     }
 }
 

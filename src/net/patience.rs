@@ -87,6 +87,15 @@ pub async fn within<T>(deadline: Deadline, work: impl Future<Output = T>) -> Res
     }
 }
 
+/// Notes that a task was held up for a time while the pulse went on: it stood still for a thread of its own, which a busy
+/// machine did not start. What is usual is not counted.
+pub(super) fn was_held_up(time: Duration) {
+    const USUAL_FOR_A_THREAD: Duration = Duration::from_millis(20);
+    if time > USUAL_FOR_A_THREAD {
+        HELD_UP_US.fetch_add(micros(time), Ordering::Relaxed);
+    }
+}
+
 fn keep_pulse() {
     let mut pulse = PULSE.lock().unwrap_or_else(PoisonError::into_inner);
     if pulse.as_ref().is_none_or(JoinHandle::is_finished) {
