@@ -69,10 +69,6 @@ impl Gate {
         let required: Vec<_> =
             judgements.iter().filter(|judgement| rule.require.contains(&judgement.check)).collect();
         let open = required.iter().filter(|judgement| judgement.verdict.is_open()).count();
-        // The harness judges itself in every phase, also where nothing is live.
-        let mut of_network = required.iter().filter(|j| !j.check.starts_with("meta.")).peekable();
-        let is_empty =
-            of_network.peek().is_some() && !of_network.any(|j| j.verdict == Verdict::Pass);
         let mut doubts = Vec::new();
         if deviations > 0 {
             doubts.push(Doubt::Unverified { places: deviations });
@@ -80,7 +76,7 @@ impl Gate {
         if open > 0 {
             doubts.push(Doubt::Unanswered { judgements: open });
         }
-        if is_empty && open == 0 {
+        if open == 0 && is_empty(rule, &required) {
             doubts.push(Doubt::NothingJudged);
         }
         if doubts.is_empty() { Self::Open } else { Self::NotDecidable { doubts } }
@@ -113,6 +109,19 @@ impl Gate {
             Self::NotDecidable { .. } => "?",
         }
     }
+}
+
+/// Whether all required checks were asked and not one found anything of the network to judge. The harness judges itself in
+/// every phase, also where nothing is live.
+fn is_empty(rule: &Rule, required: &[&Judgement]) -> bool {
+    let mut network = rule.require.iter().filter(|id| !id.starts_with("meta.")).peekable();
+    network.peek().is_some()
+        && network.all(|id| {
+            let mut of_check =
+                required.iter().filter(|judgement| judgement.check == *id).peekable();
+            of_check.peek().is_some()
+                && of_check.all(|judgement| judgement.verdict != Verdict::Pass)
+        })
 }
 
 /// Whether a finding stands against leaving a phase.

@@ -47,7 +47,7 @@ fn a_walk_leaves_a_run_that_can_be_checked() {
         "report.md",
         "report.html",
         "SHA256SUMS",
-        "inputs/small.toml",
+        "inputs/01-testbed-small.toml",
     ] {
         let mode = fs::metadata(run.join(name)).expect(name).permissions().mode();
         assert_eq!(mode & 0o777, 0o644, "{name}");
