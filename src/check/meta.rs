@@ -355,6 +355,10 @@ fn repeatable(judge: Judge, stage: &Stage, seen: &Seen<'_>, probe: &Probe) -> Op
     Some(match rounds.reached() {
         Reached::Yes | Reached::No => judge.pass(subject, evidence),
         Reached::Unknown(reason) => judge.not_testable(subject, reason, evidence),
+        // One miss among repetitions that succeed is recorded; it takes two to speak of loss.
+        Reached::Sometimes { answered, asked } if answered + 1 >= asked => {
+            judge.info(subject, format!("answered {answered} of {asked} times"), evidence)
+        }
         Reached::Sometimes { answered, asked } => {
             let reason = format!("answered {answered} of {asked} times");
             let Some(leg) = leg(stage, probe) else {
@@ -465,17 +469,19 @@ mod tests {
     }
 
     #[test]
-    fn two_of_three_is_flaky() {
-        let network = Network::healthy(Phase::DualStack).bend(|probe, answer| {
-            if let Answer::Connection { attempt, .. } = answer
-                && attempt.family == Family::V6
-                && probe.round == 0
-            {
-                attempt.outcome = Outcome::TimedOut;
-            }
-        });
-        let found = verdicts(&network, &Repeatable);
-        assert!(found.iter().all(|(_, verdict)| *verdict == Verdict::Degraded), "{found:?}");
-        assert!(!found.is_empty());
+    fn two_misses_of_three_are_flaky_and_one_is_recorded() {
+        for (misses, verdict) in [(2, Verdict::Degraded), (1, Verdict::Info)] {
+            let network = Network::healthy(Phase::DualStack).bend(move |probe, answer| {
+                if let Answer::Connection { attempt, .. } = answer
+                    && attempt.family == Family::V6
+                    && probe.round < misses
+                {
+                    attempt.outcome = Outcome::TimedOut;
+                }
+            });
+            let found = verdicts(&network, &Repeatable);
+            assert!(found.iter().all(|(_, found)| *found == verdict), "{found:?}");
+            assert!(!found.is_empty());
+        }
     }
 }
