@@ -16,7 +16,7 @@ use crate::{
         service::Service,
         verdict::Judgement,
     },
-    stage::{Expect, Stage},
+    stage::{Expect, Path, Stage},
 };
 
 /// Above this many subjects a check looks at a sample that is spread evenly over all of them.
@@ -35,6 +35,28 @@ pub struct Named {
     pub severity: Severity,
     /// The published name whose address it tests, where it does.
     pub name: Option<DomainName>,
+}
+
+impl Named {
+    /// The leg along a path to a service, as its protocol asks; `None` for a service that answers nothing.
+    pub fn to_service(
+        stage: &Stage,
+        path: Path,
+        to: &Node,
+        service: &Service,
+        severity: Severity,
+    ) -> Option<Self> {
+        let from = path.nodes.first().expect("a path has ends").clone();
+        let address = path.destination;
+        let probe = ask::hello(stage, &from, to, service, address)?;
+        Some(Self {
+            subject: subject(&from, to, service, address),
+            what: format!("{} of {}", service.name, to.name),
+            leg: Leg::new(path, probe),
+            severity,
+            name: None,
+        })
+    }
 }
 
 /// At most `most` of them, spread evenly, in their order.
@@ -63,16 +85,7 @@ pub fn of_exchanges(
         for family in crate::model::family::Family::ALL {
             for address in stage.targets(&exchange, family) {
                 let Expect::Reach(path) = stage.expect(&exchange, address) else { continue };
-                let Some(probe) = ask::hello(stage, &from.name, to, service, address) else {
-                    continue;
-                };
-                legs.push(Named {
-                    subject: subject(&from.name, to, service, address),
-                    what: format!("{} of {}", service.name, to.name),
-                    leg: Leg::new(path, probe),
-                    severity,
-                    name: None,
-                });
+                legs.extend(Named::to_service(stage, path, to, service, severity));
             }
         }
     }

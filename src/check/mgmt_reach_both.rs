@@ -1,9 +1,8 @@
 //! `mgmt.reach-both`: management interfaces answer the management station over every planned family.
 
 use super::{
-    Case, Check, Text, UseCase, ask,
+    Case, Check, Text, UseCase,
     legs::{self, Named},
-    reach::Leg,
     reading::Judge,
 };
 use crate::{
@@ -87,15 +86,7 @@ fn of_node(stage: &Stage, stations: &[&Node], node: &Node) -> Vec<Named> {
             for address in offered.into_iter().filter(|address| managed.contains(address)) {
                 for station in stations.iter().filter(|station| station.name != node.name) {
                     let Ok(path) = stage.path(&station.name, address) else { continue };
-                    let probe = ask::hello(stage, &station.name, node, service, address);
-                    let Some(probe) = probe else { continue };
-                    legs.push(Named {
-                        subject: legs::subject(&station.name, node, service, address),
-                        what: format!("{} of {}", service.name, node.name),
-                        leg: Leg::new(path, probe),
-                        severity: Severity::Major,
-                        name: None,
-                    });
+                    legs.extend(Named::to_service(stage, path, node, service, Severity::Major));
                 }
             }
         }

@@ -1,9 +1,8 @@
 //! `svc.ntp-v6`: nodes take the time from their server over every planned family.
 
 use super::{
-    Case, Check, Text, UseCase, ask,
+    Case, Check, Text, UseCase,
     legs::{self, Named},
-    reach::Leg,
     reading::Judge,
 };
 use crate::{
@@ -79,16 +78,7 @@ fn of_node(stage: &Stage, node: &Node) -> Vec<Named> {
         for family in Family::ALL.into_iter().filter(|f| stage.listens(server, service, *f)) {
             for address in stage.service_addresses(server, service, family) {
                 let Ok(path) = stage.path(&node.name, address) else { continue };
-                let Some(probe) = ask::hello(stage, &node.name, server, service, address) else {
-                    continue;
-                };
-                legs.push(Named {
-                    subject: legs::subject(&node.name, server, service, address),
-                    what: format!("{} of {}", service.name, server.name),
-                    leg: Leg::new(path, probe),
-                    severity: Severity::Major,
-                    name: None,
-                });
+                legs.extend(Named::to_service(stage, path, server, service, Severity::Major));
             }
         }
     }

@@ -11,8 +11,8 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{call::fresh, page::hexadecimal, tls};
-use crate::model::probe::Hello;
+use super::{call::fresh, tls};
+use crate::{model::probe::Hello, wire::hexadecimal};
 
 /// The most that is read before the first line of an answer must have ended.
 const LONGEST_GREETING: u64 = 8 << 10;
@@ -114,7 +114,7 @@ impl client::Handler for HostKey {
             PublicKeyOrCertificate::Certificate(certificate) => certificate.to_bytes(),
         };
         if let (Ok(octets), Ok(mut key)) = (octets, self.key.lock()) {
-            *key = Some(hexadecimal(&Sha256::digest(octets)));
+            *key = Some(hexadecimal::digits(&Sha256::digest(octets)));
         }
         Ok(false)
     }

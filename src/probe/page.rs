@@ -1,6 +1,6 @@
 //! A page over a connection that stands, whole.
 
-use std::{fmt::Write as _, io};
+use std::io;
 
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{
@@ -16,7 +16,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::tls::Handshake;
 use crate::{
     model::answer::Page,
-    wire::page::{SERVED_BY, STAMP, without_mark},
+    wire::{
+        hexadecimal,
+        page::{SERVED_BY, STAMP, without_mark},
+    },
 };
 
 /// The largest body that is read: far above what the built-in services serve, and no way to fill the memory.
@@ -53,20 +56,12 @@ where
         location: value(&parts.headers, LOCATION.as_str()),
         headers: compared(&parts.headers),
         octets: u64::try_from(body.len()).unwrap_or(u64::MAX),
-        body_sha256: hexadecimal(&Sha256::digest(without_mark(&body))),
+        body_sha256: hexadecimal::digits(&Sha256::digest(without_mark(&body))),
         stamp: value(&parts.headers, STAMP),
         served_by: value(&parts.headers, SERVED_BY),
         certificate_sha256: handshake.certificate_sha256,
         tls_version: handshake.version,
         tls_error: handshake.error,
-    })
-}
-
-/// Octets as hexadecimal digits.
-pub(super) fn hexadecimal(octets: &[u8]) -> String {
-    octets.iter().fold(String::new(), |mut text, octet| {
-        let _ = write!(text, "{octet:02x}");
-        text
     })
 }
 

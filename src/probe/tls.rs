@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::page::hexadecimal;
+use crate::wire::hexadecimal;
 
 /// What the handshake told.
 #[derive(Clone, Debug, Default)]
@@ -55,7 +55,7 @@ pub(super) async fn handshake(
     let certificate = session.peer_certificates().and_then(<[_]>::first);
     let handshake = Handshake {
         version: version.map(|version| version.replace("TLSv1_", "TLSv1.")),
-        certificate_sha256: certificate.map(|der| hexadecimal(&Sha256::digest(der))),
+        certificate_sha256: certificate.map(|der| hexadecimal::digits(&Sha256::digest(der))),
         error: witness.complaint(),
     };
     Ok((stream, handshake))

@@ -1,15 +1,12 @@
 //! Digests of what a run was made of, as `sha256sum` prints them.
 
-use std::fmt::Write as _;
-
 use sha2::{Digest, Sha256};
+
+use crate::wire::hexadecimal;
 
 /// The SHA-256 (FIPS 180-4) of some content, in hexadecimal digits.
 pub fn sha256(content: &[u8]) -> String {
-    Sha256::digest(content).iter().fold(String::new(), |mut text, octet| {
-        let _ = write!(text, "{octet:02x}");
-        text
-    })
+    hexadecimal::digits(&Sha256::digest(content))
 }
 
 #[cfg(test)]

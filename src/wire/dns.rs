@@ -6,6 +6,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
+use super::hexadecimal;
 use crate::model::{
     answer::DnsReply,
     name::DomainName,
@@ -209,11 +210,11 @@ impl<'m> Reader<'m> {
         let data = match record.rtype {
             1 => match <[u8; 4]>::try_from(record.data) {
                 Ok(octets) => Some(RecordData::Address(IpAddr::V4(Ipv4Addr::from(octets)))),
-                Err(_) => return reply.malformed.push(hexadecimal(record.data)),
+                Err(_) => return reply.malformed.push(hexadecimal::digits(record.data)),
             },
             28 => match <[u8; 16]>::try_from(record.data) {
                 Ok(octets) => Some(RecordData::Address(IpAddr::V6(Ipv6Addr::from(octets)))),
-                Err(_) => return reply.malformed.push(hexadecimal(record.data)),
+                Err(_) => return reply.malformed.push(hexadecimal::digits(record.data)),
             },
             5 => inner_name(0).map(RecordData::Alias),
             12 => inner_name(0).map(RecordData::Pointer),
@@ -247,13 +248,6 @@ fn text(mut data: &[u8]) -> String {
         data = after;
     }
     String::from_utf8_lossy(&whole).into_owned()
-}
-
-fn hexadecimal(octets: &[u8]) -> String {
-    octets.iter().fold(String::new(), |mut text, octet| {
-        let _ = write!(text, "{octet:02x}");
-        text
-    })
 }
 
 fn encode_name(message: &mut Vec<u8>, name: &DomainName) {

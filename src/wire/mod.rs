@@ -13,3 +13,4 @@ pub mod dns;
 pub mod sntp;
 pub mod sock_diag;
 pub mod pcapng;
+pub mod hexadecimal;
