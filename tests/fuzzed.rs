@@ -229,7 +229,7 @@ fn frames() {
             [frame::ethernet(MACS[0], MACS[1], family.ethertype()), packet].concat()
         })
         .collect();
-    seeds.push(frame::canary(MACS[0], 7));
+    seeds.push(frame::canary(MACS[0], frame::Mark(7), 1));
     for [from, to] in [["192.0.2.2", "192.0.2.1"], ["2001:db8::2", "2001:db8::1"]] {
         let (from, to) = (from.parse().unwrap(), to.parse().unwrap());
         seeds.push(neighbour::question(MACS[0], from, to).expect("one family"));

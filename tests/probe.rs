@@ -26,7 +26,7 @@ use sixwalk::{
         tap::{Tap, Watch},
     },
     net::namespace::Namespace,
-    probe::{Asker, Host, Vantage, sweep, tap},
+    probe::{Asker, Host, Vantage, canary::Canary, sweep, tap},
 };
 
 /// Client, link, router and server in namespaces of their own.
@@ -432,7 +432,7 @@ fn a_tap_counts_each_frame_once_and_knows_when_it_is_deaf() {
         let asker = Asker::new(None).unwrap();
         let at = lane.client();
         let origin = Instant::now();
-        let canary = tap::Canary { namespace: lane.client.clone(), interface: "eth0".into() };
+        let canary = Arc::new(Canary::open(&lane.client, "eth0").unwrap());
         let open = |watch| {
             let (link, canary) = (&lane.link, &canary);
             async move { tap::open_tap(link, &tap_of(watch), origin, canary, None).await.unwrap() }
@@ -592,12 +592,18 @@ fn a_false_source_is_seen_by_the_tap() {
     run(async {
         let asker = Asker::new(None).unwrap();
         let at = lane.client();
-        let canary = tap::Canary { namespace: lane.client.clone(), interface: "eth0".into() };
+        let canary = Arc::new(Canary::open(&lane.client, "eth0").unwrap());
         let file = std::env::temp_dir().join(format!("sixwalk-tap-{}.pcapng", std::process::id()));
         for (family, source) in [(Family::V4, "203.0.113.7"), (Family::V6, "2001:db8:bad::7")] {
             let watch = Watch::Payload { family, token: "token-4711".into() };
             let tapped = tap_of(watch);
-            let open = tap::open_tap(&lane.link, &tapped, Instant::now(), &canary, Some(&file));
+            let open = tap::open_tap(
+                &lane.link,
+                &tapped,
+                Instant::now(),
+                Arc::clone(&canary),
+                Some(&file),
+            );
             let open = open.await.unwrap();
             let question = Question::Spoof {
                 source: source.parse().unwrap(),

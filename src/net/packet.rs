@@ -68,7 +68,15 @@ pub fn open(layer: Layer, program: &[Instruction], interface: u32) -> io::Result
     socket.set_nonblocking(true)?;
     socket::attach(&socket, program)?;
     socket::set_number(&socket, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, 1)?;
-    socket.bind(&link_address(interface)?)?;
+    socket.bind(&link_address(EVERY_PROTOCOL, interface)?)?;
+    Ok(PacketSocket(Some(socket)))
+}
+
+/// Opens a packet socket in the namespace of this thread that only sends: with protocol 0 no frame is ever shown to it.
+pub fn sender(interface: u32) -> io::Result<PacketSocket> {
+    let socket = Socket::new(Domain::PACKET, Type::RAW, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&link_address(0, interface)?)?;
     Ok(PacketSocket(Some(socket)))
 }
 
@@ -128,13 +136,13 @@ pub fn hear_now(socket: &Socket, buffer: &mut [u8]) -> io::Result<usize> {
     )?)
 }
 
-fn link_address(interface: u32) -> io::Result<SockAddr> {
+fn link_address(protocol: u16, interface: u32) -> io::Result<SockAddr> {
     let index = i32::try_from(interface).map_err(io::Error::other)?;
     let mut storage = SockAddrStorage::zeroed();
     // SAFETY: `sockaddr_ll` is one of the address structures that the storage has room for, and all zeros is a value.
     let address = unsafe { storage.view_as::<libc::sockaddr_ll>() };
     address.sll_family = u16::try_from(libc::AF_PACKET).map_err(io::Error::other)?;
-    address.sll_protocol = EVERY_PROTOCOL;
+    address.sll_protocol = protocol;
     address.sll_ifindex = index;
     let length = libc::socklen_t::try_from(mem::size_of::<libc::sockaddr_ll>());
     // SAFETY: the family is AF_PACKET and the length is that of its structure, which has just been filled in.

@@ -115,6 +115,11 @@ pub(super) fn fresh() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
+/// The same in 32 bits.
+pub(super) fn fresh_word() -> u32 {
+    u32::try_from(fresh() & 0xffff_ffff).expect("masked to 32 bits")
+}
+
 /// The same in 16 bits, for fields that hold no more. Runs through all values before one repeats.
 pub(super) fn fresh_short() -> u16 {
     u16::try_from(fresh() & 0xffff).expect("masked to 16 bits")

@@ -28,6 +28,7 @@ mod neighbour;
 mod order;
 mod journey;
 pub mod sweep;
+pub mod canary;
 pub mod tap;
 
 use std::{

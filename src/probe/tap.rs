@@ -6,27 +6,25 @@ use std::{
     fs::File,
     io::{self, Write as _},
     path::Path,
+    sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use nix::sys::socket::{MsgFlags, send};
 use tokio::{sync::oneshot, task::JoinHandle};
 
-use super::{Deadline, attempt::micros, call::fresh, within};
+use super::{Deadline, attempt::micros, call::fresh_word, canary::Canary, within};
 use crate::{
     model::{
-        mac::Mac,
         tap::{Reading, Tap, Watch},
     },
     net::{
         dump,
-        interface::Interface,
         namespace::Namespace,
         packet::{self, Ear, Layer, PacketSocket},
     },
     wire::{
         filter,
-        frame::{self, canary, canary_number},
+        frame::{self, Mark, canary_of},
         pcapng,
     },
 };
@@ -41,15 +39,6 @@ const LONGEST_FRAME: usize = 65_550;
 /// Room for frames that wait to be read, in octets; the kernel grants what its limit allows.
 const WAITING_ROOM: usize = 4 << 20;
 
-/// Who sends the canaries: an interface on the link, as any node of it.
-#[derive(Clone, Debug)]
-pub struct Canary {
-    /// The namespace of the node.
-    pub namespace: Namespace,
-    /// The name of its interface on the link.
-    pub interface: String,
-}
-
 /// A tap that is open: a task reads it until it is closed or dropped.
 #[derive(Debug)]
 pub struct LiveTap {
@@ -63,26 +52,27 @@ pub async fn open_tap(
     segment: &Namespace,
     tap: &Tap,
     origin: Instant,
-    canary: &Canary,
+    canary: Arc<Canary>,
     capture: Option<&Path>,
 ) -> Result<LiveTap, String> {
     let cannot = |error: io::Error| format!("cannot tap segment `{}`: {error}", tap.segment);
-    let socket = segment.run(|| listen(&tap.watch)).map_err(cannot)?;
-    let caller = Caller::open(canary).map_err(|error| {
-        format!("cannot send canaries from interface `{}`: {error}", canary.interface)
-    })?;
+    let mark = Mark(fresh_word());
+    let socket = segment.run(|| listen(&tap.watch, mark)).map_err(cannot)?;
     let file = capture.map(|path| Capture::create(path, tap)).transpose().map_err(cannot)?;
     let mut meter = Meter {
         ear: Ear::new(socket).map_err(cannot)?,
         watch: tap.watch.clone(),
+        canary,
+        mark,
+        turn: 0,
         origin,
         capture: file,
         reading: Reading::default(),
         buffer: vec![0; LONGEST_FRAME],
     };
-    meter.reading.alive_before = meter.await_canary(&caller).await;
+    meter.reading.alive_before = meter.await_canary().await;
     let (close, closing) = oneshot::channel();
-    let reader = tokio::spawn(meter.run(caller, closing));
+    let reader = tokio::spawn(meter.run(closing));
     Ok(LiveTap { close, reader })
 }
 
@@ -97,39 +87,21 @@ impl LiveTap {
 
 /// Listens on every port of the bridge; what the bridge itself hears again is left out. Where there is no bridge, on
 /// every interface.
-fn listen(watch: &Watch) -> io::Result<PacketSocket> {
+fn listen(watch: &Watch, mark: Mark) -> io::Result<PacketSocket> {
     let bridge = dump::bridge()?;
-    let socket = packet::open(Layer::Link, &filter::tap(watch, bridge), 0)?;
+    let socket = packet::open(Layer::Link, &filter::tap(watch, bridge, mark), 0)?;
     socket.set_recv_buffer_size(WAITING_ROOM)?;
     Ok(socket)
-}
-
-/// The sending end of canaries.
-struct Caller {
-    socket: PacketSocket,
-    mac: Mac,
-}
-
-impl Caller {
-    fn open(canary: &Canary) -> io::Result<Self> {
-        canary.namespace.run(|| {
-            let interface = Interface::read(&canary.interface)?;
-            let socket = packet::open(Layer::Link, &filter::nothing(), interface.index)?;
-            Ok(Self { socket, mac: interface.mac.unwrap_or(Mac([2, 0, 0, 0, 0, 0])) })
-        })
-    }
-
-    fn call(&self, number: u64) -> io::Result<()> {
-        use std::os::fd::AsRawFd as _;
-        send(self.socket.as_raw_fd(), &canary(self.mac, number), MsgFlags::MSG_DONTWAIT)?;
-        Ok(())
-    }
 }
 
 /// What counts the frames.
 struct Meter {
     ear: Ear,
     watch: Watch,
+    canary: Arc<Canary>,
+    mark: Mark,
+    /// How many canaries have been sent.
+    turn: u32,
     origin: Instant,
     capture: Option<Capture>,
     reading: Reading,
@@ -137,7 +109,7 @@ struct Meter {
 }
 
 impl Meter {
-    async fn run(mut self, caller: Caller, mut closing: oneshot::Receiver<()>) -> Reading {
+    async fn run(mut self, mut closing: oneshot::Receiver<()>) -> Reading {
         loop {
             tokio::select! {
                 heard = self.ear.hear(&mut self.buffer) => match heard {
@@ -148,32 +120,32 @@ impl Meter {
             }
         }
         // The canary comes last: whatever entered the link before it has been counted when it is seen.
-        self.reading.alive_after = self.await_canary(&caller).await;
+        self.reading.alive_after = self.await_canary().await;
         self.reading.lost =
             packet::statistics(self.ear.socket()).map_or(u64::MAX, |(_, lost)| lost);
         self.reading
     }
 
     /// Sends a canary and reads until it is seen.
-    async fn await_canary(&mut self, caller: &Caller) -> bool {
-        let number = fresh();
+    async fn await_canary(&mut self) -> bool {
+        self.turn += 1;
         let deadline = Deadline::after(CANARY_PATIENCE);
-        if caller.call(number).is_err() {
+        if self.canary.call(self.mark, self.turn).is_err() {
             return false;
         }
         while let Ok(Ok(length)) = within(deadline, self.ear.hear(&mut self.buffer)).await {
-            if self.count(length) == Some(number) {
+            if self.count(length) == Some((self.mark, self.turn)) {
                 return true;
             }
         }
         false
     }
 
-    /// Counts a frame, unless it is a canary: then its number is returned.
-    fn count(&mut self, length: usize) -> Option<u64> {
+    /// Counts a frame, unless it is a canary: then its mark and turn are returned.
+    fn count(&mut self, length: usize) -> Option<(Mark, u32)> {
         let frame = &self.buffer[..length];
-        if let Some(number) = canary_number(frame) {
-            return Some(number);
+        if let Some(canary) = canary_of(frame) {
+            return Some(canary);
         }
         let note = frame::decode(frame, micros(self.origin.elapsed()))?;
         if !frame::counts(&self.watch, &note, frame) {

@@ -35,7 +35,7 @@ const EXPERIMENTS_AT_ONCE: usize = 1024;
 
 /// How many questions may be fresh at once, and how long a question is fresh that is not answered sooner.
 const FRESH_AT_ONCE: usize = 16;
-const FRESH: Duration = Duration::from_millis(20);
+const FRESH: Duration = Duration::from_millis(4);
 
 /// Carries out experiments in one phase.
 pub(super) struct Asking<'a> {

@@ -3,7 +3,10 @@
 
 use std::net::IpAddr;
 
-use super::{frame::ETHERNET_HEADER, icmp};
+use super::{
+    frame::{ETHERNET_HEADER, Mark},
+    icmp,
+};
 use crate::model::{
     family::Family,
     service::Port,
@@ -52,6 +55,11 @@ impl Program {
         let short = |length| u8::try_from(length).expect("clauses are shorter than 255");
         let (jump_true, jump_false) = (short(jump_true), short(jump_false));
         self.0.push(Instruction { code, jump_true, jump_false, operand });
+        self
+    }
+
+    fn then(mut self, more: Vec<Instruction>) -> Self {
+        self.0.extend(more);
         self
     }
 
@@ -131,13 +139,17 @@ fn upper(family: Family, base: u32, at: u32, indexed: u16, fixed: u16) -> (u16, 
 const ETHERNET: u32 = 14;
 const _: () = assert!(ETHERNET as usize == ETHERNET_HEADER);
 
-/// For a tap: what may count for the watch, and canaries; nothing that is heard again on the bridge itself.
-pub fn tap(watch: &Watch, bridge: Option<u32>) -> Vec<Instruction> {
+/// For a tap: what may count for the watch, and its own canaries; nothing that is heard again on the bridge itself.
+pub fn tap(watch: &Watch, bridge: Option<u32>, mark: Mark) -> Vec<Instruction> {
     let mut program = Program::default();
     if let Some(bridge) = bridge {
         program = program.refuse_if(LOAD_WORD, INTERFACE_INDEX, bridge);
     }
-    program = program.accept_if(LOAD_HALF, 12, &[u32::from(CANARY_ETHERTYPE)]);
+    let canaries = Program::default().require(LOAD_WORD, ETHERNET, &[mark.0]).accept().0;
+    program = program
+        .op(LOAD_HALF, 12)
+        .jump(JUMP_IF_EQUAL, u32::from(CANARY_ETHERTYPE), 0, canaries.len())
+        .then(canaries);
     watched(program, watch).accept().0
 }
 
@@ -317,14 +329,15 @@ mod tests {
             watches.push(Watch::Payload { family, token: "payload".into() });
         }
         for watch in &watches {
-            let program = tap(watch, Some(9));
+            let program = tap(watch, Some(9), Mark(7));
             for frame in &frames {
                 let note = frame::decode(frame, 0).unwrap();
                 assert_eq!(run(&program, frame), frame::counts(watch, &note, frame), "{watch:?}");
             }
-            assert!(run(&program, &frame::canary(Mac([2; 6]), 1)));
+            assert!(run(&program, &frame::canary(Mac([2; 6]), Mark(7), 1)));
+            assert!(!run(&program, &frame::canary(Mac([2; 6]), Mark(8), 1)), "another tap's");
         }
-        assert!(!run(&tap(&watches[0], Some(1)), &frames[0]), "what the bridge hears again");
+        assert!(!run(&tap(&watches[0], Some(1), Mark(7)), &frames[0]), "what the bridge hears again");
     }
 
     #[test]

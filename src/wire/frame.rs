@@ -74,19 +74,25 @@ pub fn counts(watch: &Watch, note: &FrameNote, frame: &[u8]) -> bool {
     }
 }
 
-/// A canary frame to everybody on the link: the experimental EtherType and a number that nobody else sends.
-pub fn canary(source: Mac, number: u64) -> Vec<u8> {
+/// Which tap a canary is for. The kernel's filter knows it, so that the canaries of other taps wake nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark(pub u32);
+
+/// A canary frame to everybody on the link: the experimental EtherType, the mark of the tap that it is for, and its turn.
+pub fn canary(source: Mac, mark: Mark, turn: u32) -> Vec<u8> {
     let mut frame = ethernet(source, Mac([0xff; 6]), CANARY_ETHERTYPE);
-    frame.extend(number.to_be_bytes());
+    frame.extend(mark.0.to_be_bytes());
+    frame.extend(turn.to_be_bytes());
     // Padded to the minimum of IEEE 802.3.
     frame.resize(60, 0);
     frame
 }
 
-/// The number of a canary frame, if it is one.
-pub fn canary_number(frame: &[u8]) -> Option<u64> {
+/// The mark and the turn of a canary frame, if it is one.
+pub fn canary_of(frame: &[u8]) -> Option<(Mark, u32)> {
     (ethertype(frame)? == CANARY_ETHERTYPE).then_some(())?;
-    Some(u64::from_be_bytes(*frame.get(ETHERNET_HEADER..)?.first_chunk()?))
+    let (mark, rest) = frame.get(ETHERNET_HEADER..)?.split_first_chunk()?;
+    Some((Mark(u32::from_be_bytes(*mark)), u32::from_be_bytes(*rest.first_chunk()?)))
 }
 
 /// An Ethernet header, for a payload to be added.
@@ -216,7 +222,7 @@ mod tests {
                 let watch = Watch::Payload { family: Family::V4, token: "x".into() };
                 counts(&watch, &note, &frame);
             }
-            canary_number(&frame);
+            canary_of(&frame);
         }
     }
 }

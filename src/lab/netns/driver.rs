@@ -17,7 +17,7 @@ use crate::{
     model::{
         answer::Answer,
         fault::Sabotage,
-        name::{NodeName, ServiceName},
+        name::{InterfaceName, NodeName, SegmentName, ServiceName},
         probe::{Aspect, Probe},
         service::Transport,
         step::Change,
@@ -25,7 +25,7 @@ use crate::{
         testbed::Testbed,
     },
     net::nftables,
-    probe::{Asker, Host, Vantage, tap},
+    probe::{Asker, Host, Vantage, canary::Canary, tap},
     report::run::Wait,
     serve::{ServiceHost, Shared},
     stage::Stage,
@@ -38,6 +38,7 @@ pub struct Netns {
     pub(super) testbed: Arc<Testbed>,
     pub(super) planted: Planted,
     asker: Asker,
+    canaries: Mutex<BTreeMap<SegmentName, Arc<Canary>>>,
     origin: Instant,
 }
 
@@ -117,6 +118,7 @@ impl Netns {
             testbed,
             planted: Planted::default(),
             asker,
+            canaries: Mutex::default(),
             origin,
         })
     }
@@ -211,12 +213,26 @@ impl Netns {
             .ok_or_else(|| format!("the lab has no segment `{}`", tap.segment))?;
         let nobody = || format!("nobody is on segment `{}` to send a canary", tap.segment);
         let (node, interface) = wire.ports.keys().next().ok_or_else(nobody)?;
-        let canary = tap::Canary {
-            namespace: self.occupants[node].node.namespace.clone(),
-            interface: interface.to_string(),
-        };
-        let live = tap::open_tap(&wire.namespace, tap, self.origin, &canary, capture).await?;
+        let canary = self.canary(&tap.segment, node, interface)?;
+        let live = tap::open_tap(&wire.namespace, tap, self.origin, canary, capture).await?;
         Ok(Box::new(LiveTap(live)))
+    }
+
+    /// The sender of canaries on a segment: an interface of a node there, opened when it is first needed.
+    fn canary(
+        &self,
+        segment: &SegmentName,
+        node: &NodeName,
+        interface: &InterfaceName,
+    ) -> Result<Arc<Canary>, String> {
+        let mut canaries = self.canaries.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(canary) = canaries.get(segment) {
+            return Ok(Arc::clone(canary));
+        }
+        let namespace = &self.occupants[node].node.namespace;
+        let canary = Arc::new(Canary::open(namespace, interface.as_str())?);
+        canaries.insert(segment.clone(), Arc::clone(&canary));
+        Ok(canary)
     }
 
     async fn wait(&self, stage: &Stage) -> Settled {
