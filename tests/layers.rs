@@ -44,7 +44,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Each source file below a module, with its code: comments and everything from the unit tests on are left out.
+/// Each source file below a module, with its code: comments and what is compiled for unit tests only are left out.
 fn code() -> Vec<(String, PathBuf, String)> {
     let mut paths = Vec::new();
     sources(Path::new("src"), &mut paths);
@@ -54,11 +54,32 @@ fn code() -> Vec<(String, PathBuf, String)> {
     };
     let read = |path: PathBuf| {
         let text = fs::read_to_string(&path).unwrap();
-        let product = text.split("#[cfg(test)]").next().unwrap();
+        let product = without_tests(&text);
         let lines = product.lines().filter(|line| !line.trim_start().starts_with("//"));
         (module(&path), path, lines.collect::<Vec<_>>().join("\n"))
     };
     paths.into_iter().map(read).collect()
+}
+
+/// A text without the items that are compiled for unit tests only: each ends where an item of its depth does.
+fn without_tests(text: &str) -> String {
+    let mut product = String::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if line.trim() != "#[cfg(test)]" {
+            product.push_str(line);
+            product.push('\n');
+            continue;
+        }
+        let indent = &line[..line.len() - line.trim_start().len()];
+        let ends = |line: &&str| {
+            line.strip_prefix(indent).is_some_and(|rest| {
+                !rest.starts_with([' ', '#']) && (rest.ends_with(';') || rest == "}")
+            })
+        };
+        lines.find(ends);
+    }
+    product
 }
 
 /// The top modules that a piece of code names: `crate::x`, `crate::{x, y::…}`, and the same over several lines.
@@ -161,6 +182,8 @@ fn the_reader_of_imports_sees_what_it_must() {
     assert_eq!(named("use crate::lab::Driver;"), ["lab"]);
     assert_eq!(named("use crate::{\n    model::{a::B, c},\n    walk,\n};"), ["model", "walk"]);
     assert_eq!(named("let x = crate::record::write_whole(p);"), ["record"]);
+    let text = "a;\n#[cfg(test)]\nmod fixture;\nb;\n#[cfg(test)]\nmod tests {\n    c;\n}\nd;\n";
+    assert_eq!(without_tests(text), "a;\nb;\nd;\n");
 }
 
 #[test]

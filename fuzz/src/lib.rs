@@ -66,7 +66,7 @@ pub fn nftables_decode(bytes: &[u8]) {
 
 /// Any bytes as a frame of a tap: decoded or not, never a panic; and what is asked of it may be anything.
 pub fn frame_decode(bytes: &[u8]) {
-    let _ = (frame::canary_number(bytes), frame::icmpv6_message(bytes));
+    let _ = (frame::canary_of(bytes), frame::icmpv6_message(bytes));
     let _ = packet::hop_limit_of_segment(bytes, 80);
     for target in ["192.0.2.1", "2001:db8::1"] {
         let target: IpAddr = target.parse().expect("a literal");

@@ -281,29 +281,38 @@ impl Check for FamilyProof {
 
     fn judge(&self, _stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
         let judge = Judge(&FAMILY);
-        let mut tally = BTreeMap::<Family, (BTreeSet<EvidenceId>, Vec<String>)>::new();
+        let mut tally = BTreeMap::<Family, Tallied>::new();
         for (id, probe, answer) in seen.answers() {
             let (Some(to), Some(attempt)) = (probe.question.destination(), answer.attempt()) else {
                 continue;
             };
             let asked = Family::of(to);
-            let (evidence, wrong) = tally.entry(asked).or_default();
+            let Tallied { right, others, wrong } = tally.entry(asked).or_default();
             if uses(attempt, asked) {
+                right.insert(id);
                 continue;
             }
-            evidence.insert(id);
+            others.insert(id);
             wrong.push(format!("{to} was asked for and {} was used ({id})", attempt.family));
         }
-        let found = tally.into_iter().map(|(family, (evidence, mut wrong))| {
+        let found = tally.into_iter().map(|(family, Tallied { right, others, mut wrong })| {
             if wrong.is_empty() {
-                return judge.pass(family.word(), []);
+                return judge.pass(family.word(), Vec::from_iter(right));
             }
             wrong.sort();
-            let evidence = evidence.into_iter().collect();
+            let evidence = others.into_iter().collect();
             harness_error(judge, family.word(), wrong.join("; "), evidence)
         });
         judge.or_not_applicable(found.collect(), "no attempt was made")
     }
+}
+
+/// The attempts in which one family was asked for.
+#[derive(Default)]
+struct Tallied {
+    right: BTreeSet<EvidenceId>,
+    others: BTreeSet<EvidenceId>,
+    wrong: Vec<String>,
 }
 
 /// Source, destination and frame are of the family asked for; a mapped address counts as IPv4.

@@ -69,12 +69,17 @@ impl Progress {
             Event::Stopping => {
                 self.line(&mut state, "stopping; interrupt it again to end it at once");
             }
-            Event::Asking { answered, of } => {
+            Event::Without { said } => {
+                self.line(&mut state, &format!("warning: {said}"));
+                self.done_line();
+            }
+            Event::Asking { answered, of, checks_done, checks, failures } => {
                 let interval = if self.live { LIVE } else { PLAIN };
                 if state.shown.elapsed() >= interval {
                     let text = format!(
-                        "{answered} of {of} questions answered, {} failures so far",
-                        state.failures
+                        "{checks_done} of {checks} checks done, {answered} of {of} questions \
+                         answered, {} failures so far",
+                        state.failures + failures
                     );
                     self.line(&mut state, &text);
                 }
@@ -112,6 +117,11 @@ impl Progress {
             walked.gate.word(),
         );
         self.line(state, &text);
+        self.done_line();
+    }
+
+    /// Leaves the live line as it is, for good.
+    fn done_line(&self) {
         if self.live {
             let _ = writeln!(std::io::stderr());
         }

@@ -277,6 +277,7 @@ fn line(event: &Event<'_>) -> Option<String> {
         Event::Verified { deviations } => {
             Some(format!("{} differences to the plan", deviations.len()))
         }
+        Event::Without { said } => Some(format!("warning: {said}")),
         Event::Entering { .. } | Event::Stopping | Event::Asking { .. } | Event::Left { .. } => {
             None
         }

@@ -66,6 +66,13 @@ impl Evidence {
     pub fn is_tap(&self) -> bool {
         matches!(self.about, About::Tap { .. })
     }
+
+    /// What was wanting of a tap, as a sentence.
+    pub fn trouble(&self) -> Option<String> {
+        let About::Tap { tap, reading } = &self.about else { return None };
+        let said = reading.trouble.as_ref()?;
+        Some(format!("the tap on `{}` ({}) is not whole: {said}", tap.segment, tap.label))
+    }
 }
 
 /// The evidence of one phase, to look answers up by the question. A check puts the same questions together again when

@@ -68,6 +68,9 @@ pub struct Reading {
     pub lost: u64,
     /// The first frames that matched, at most 16.
     pub first: Vec<FrameNote>,
+    /// Why the tap could not be opened, or the file of a capture does not hold every frame that matched: a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 impl Reading {

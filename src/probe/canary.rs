@@ -29,7 +29,8 @@ impl Canary {
             let socket = packet::sender(interface.index)?;
             Ok(Self { socket, mac: interface.mac.unwrap_or(Mac([2, 0, 0, 0, 0, 0])) })
         });
-        opened.map_err(|error| format!("cannot send canaries from interface `{interface}`: {error}"))
+        opened
+            .map_err(|error| format!("cannot send canaries from interface `{interface}`: {error}"))
     }
 
     /// Sends one for the tap with this mark.

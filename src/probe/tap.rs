@@ -5,7 +5,7 @@
 use std::{
     fs::File,
     io::{self, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -14,9 +14,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 
 use super::{Deadline, attempt::micros, call::fresh_word, canary::Canary, within};
 use crate::{
-    model::{
-        tap::{Reading, Tap, Watch},
-    },
+    model::tap::{Reading, Tap, Watch},
     net::{
         dump,
         namespace::Namespace,
@@ -151,8 +149,13 @@ impl Meter {
         if !frame::counts(&self.watch, &note, frame) {
             return None;
         }
-        if let Some(capture) = &mut self.capture {
-            capture.write(frame);
+        if let Some(capture) = &mut self.capture
+            && let Err(error) = capture.write(frame)
+        {
+            // The count goes on without it.
+            self.reading.trouble =
+                Some(format!("cannot write to `{}`: {error}", capture.path.display()));
+            self.capture = None;
         }
         self.reading.frames += 1;
         *self.reading.by_ethertype.entry(note.ethertype.clone()).or_default() += 1;
@@ -165,23 +168,20 @@ impl Meter {
 
 /// A file of what counted.
 struct Capture {
-    file: Option<File>,
+    file: File,
+    path: PathBuf,
 }
 
 impl Capture {
     fn create(path: &Path, tap: &Tap) -> io::Result<Self> {
         let mut file = File::create(path)?;
         file.write_all(&pcapng::header(tap.segment.as_str(), &tap.label))?;
-        Ok(Self { file: Some(file) })
+        Ok(Self { file, path: path.to_owned() })
     }
 
-    /// A capture that cannot be written further ends there: the count goes on without it.
-    fn write(&mut self, frame: &[u8]) {
+    fn write(&mut self, frame: &[u8]) -> io::Result<()> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let at_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
-        let written = self.file.as_mut().map(|file| file.write_all(&pcapng::packet(at_ns, frame)));
-        if matches!(written, Some(Err(_))) {
-            self.file = None;
-        }
+        self.file.write_all(&pcapng::packet(at_ns, frame))
     }
 }

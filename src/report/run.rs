@@ -83,6 +83,9 @@ pub struct PhaseRun {
     pub waits: Vec<Wait>,
     /// Where the kernel's state was not as the stage says, in words. Empty when it was verified.
     pub deviations: Vec<String>,
+    /// What the phase had to go without, in words: taps that could not be opened, captures that could not be written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<String>,
     /// The faults that were planted on purpose.
     pub faults: Vec<FaultName>,
     /// Probes that were sent.

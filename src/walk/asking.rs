@@ -52,12 +52,11 @@ pub(super) struct Asking<'a> {
     tell: &'a (dyn Fn(usize, usize) + Sync),
 }
 
-/// What came of experiments.
-#[derive(Default)]
-pub(super) struct Found {
-    pub(super) evidence: Vec<Evidence>,
-    /// Waits that time limits forced: the longest of what went on at the same time, and each of what went on alone.
-    pub(super) waits: Vec<Wait>,
+/// What came of an experiment.
+struct Found {
+    evidence: Vec<Evidence>,
+    /// The wait that time limits forced on it.
+    wait: Option<Wait>,
 }
 
 /// A tap that stays open, and when it was opened.
@@ -122,14 +121,18 @@ impl<'a> Asking<'a> {
     }
 
     /// Carries out what has not been carried out before. The evidence of each experiment is handed to `keep` as soon as
-    /// there is some, so that none is lost when the walk is stopped.
+    /// there is some, so that none is lost when the walk is stopped. Returns the waits that time limits forced: the
+    /// longest of what went on at the same time, and each of what went on alone; `None` if nothing was left to do.
     pub(super) async fn carry_out(
         &mut self,
         experiments: Vec<Experiment>,
-        mut keep: impl FnMut(&[Evidence]) -> Result<(), RecordError>,
-    ) -> Result<Found, RecordError> {
+        mut keep: impl FnMut(Vec<Evidence>) -> Result<(), RecordError>,
+    ) -> Result<Option<Vec<Wait>>, RecordError> {
         let experiments: Vec<_> =
             experiments.into_iter().filter_map(|e| self.only_new(e)).collect();
+        if experiments.is_empty() {
+            return Ok(None);
+        }
         let probes: usize = experiments.iter().map(|experiment| experiment.probes.len()).sum();
         self.total.fetch_add(probes, Ordering::Relaxed);
         let (alone, together): (Vec<_>, Vec<_>) = experiments.into_iter().partition(|e| e.alone);
@@ -138,19 +141,17 @@ impl<'a> Asking<'a> {
         let alone = stream::iter(alone).then(|experiment| this.one(experiment));
         let mut together = pin!(together.buffer_unordered(EXPERIMENTS_AT_ONCE));
         let mut alone = pin!(alone);
-        let mut all = Found::default();
+        let mut longest = None;
         while let Some(found) = together.next().await {
-            keep(&found.evidence)?;
-            all.evidence.extend(found.evidence);
-            all.waits =
-                silence::longest(all.waits.into_iter().chain(found.waits)).into_iter().collect();
+            keep(found.evidence)?;
+            longest = silence::longest(longest.into_iter().chain(found.wait));
         }
+        let mut waits: Vec<_> = longest.into_iter().collect();
         while let Some(found) = alone.next().await {
-            keep(&found.evidence)?;
-            all.evidence.extend(found.evidence);
-            all.waits.extend(found.waits);
+            keep(found.evidence)?;
+            waits.extend(found.wait);
         }
-        Ok(all)
+        Ok(Some(waits))
     }
 
     /// Closes the taps that were open for the whole phase.
@@ -181,9 +182,8 @@ impl<'a> Asking<'a> {
         let forced = evidence.iter().filter_map(silence::forced);
         let wait =
             if experiment.in_order { silence::in_series(forced) } else { silence::longest(forced) };
-        let waits = wait.into_iter().collect();
         evidence.extend(join_all(watching.into_iter().map(|tap| self.read(tap))).await);
-        Found { evidence, waits }
+        Found { evidence, wait }
     }
 
     async fn ask(&self, probe: Probe) -> Evidence {
@@ -218,7 +218,7 @@ impl<'a> Asking<'a> {
     async fn read(&self, watching: Watching) -> Evidence {
         let reading = match watching.open {
             Ok(open) => open.close().await,
-            Err(_) => Reading::default(),
+            Err(said) => Reading { trouble: Some(said), ..Reading::default() },
         };
         self.evidence(watching.at_us, About::Tap { tap: watching.tap, reading })
     }

@@ -42,6 +42,17 @@ pub enum Event<'e> {
         answered: usize,
         /// Asked so far in this phase; it grows when answers call for more.
         of: usize,
+        /// Checks whose questions are all answered.
+        checks_done: usize,
+        /// Checks that are asked.
+        checks: usize,
+        /// What these checks have found wrong so far in this phase.
+        failures: usize,
+    },
+    /// The walk goes on without something that was asked for.
+    Without {
+        /// What, as a sentence.
+        said: &'e str,
     },
     /// A phase has been judged.
     Left {

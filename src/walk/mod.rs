@@ -4,6 +4,7 @@ mod asking;
 mod event;
 mod phase;
 mod silence;
+mod tally;
 
 use std::{collections::BTreeMap, sync::Arc};
 

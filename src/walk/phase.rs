@@ -1,10 +1,14 @@
 //! One phase of a walk.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
-use super::{Event, Order, asking};
+use super::{
+    Event, Order, asking,
+    tally::{Count, Tally},
+};
 use crate::{
     apply::{ApplyError, apply},
+    check::Check,
     lab::Driver,
     model::{
         evidence::{Evidence, Seen},
@@ -81,6 +85,8 @@ pub struct Examined {
     pub taps: usize,
     /// Waits that time limits forced.
     pub waits: Vec<Wait>,
+    /// What the phase had to go without, as sentences.
+    pub without: Vec<String>,
     /// Every check's verdict on every subject.
     pub judgements: Vec<Judgement>,
 }
@@ -113,6 +119,7 @@ impl Visit<'_> {
             probes: count(examined.probes),
             taps: count(examined.taps),
             evidence: count(examined.probes + examined.taps),
+            without: examined.without,
             judgements: examined.judgements,
             rule: Rule::default(),
             gate: Gate::unfinished(),
@@ -173,7 +180,11 @@ impl Visit<'_> {
         let evidence = self.question(directory, &mut waits).await?;
         let taps = evidence.iter().filter(|piece| piece.is_tap()).count();
         let judgements = self.judge(&evidence);
-        Ok(Examined { probes: evidence.len() - taps, taps, waits, judgements })
+        let without: Vec<_> = evidence.iter().filter_map(Evidence::trouble).collect();
+        for said in &without {
+            (self.tell)(Event::Without { said });
+        }
+        Ok(Examined { probes: evidence.len() - taps, taps, waits, without, judgements })
     }
 
     /// Plants the faults of this phase.
@@ -194,7 +205,17 @@ impl Visit<'_> {
         directory: &mut RunDirectory,
         waits: &mut Vec<Wait>,
     ) -> Result<Vec<Evidence>, Stopped> {
-        let tell = |answered, of| (self.tell)(Event::Asking { answered, of });
+        let count = Count::default();
+        let tell = |answered, of| {
+            (self.tell)(Event::Asking {
+                answered,
+                of,
+                checks_done: count.done.load(Ordering::Relaxed),
+                checks: self.order.checks.len(),
+                failures: count.failures.load(Ordering::Relaxed),
+            });
+        };
+        let mut tally = Tally::new(self.stage, self.order.checks, &count);
         let (phase, clock) = (self.stage.phase, self.clock);
         let mut asking = asking::Asking::new(
             self.order.at_once,
@@ -204,26 +225,30 @@ impl Visit<'_> {
             self.first_evidence,
             &tell,
         );
-        let mut experiments = self.experiments();
+        let mut experiments = self.experiments(&mut tally, |check| check.ask(self.stage));
         let mut watching = asking.watch(&experiments).await;
         if self.order.capture {
             let folder = directory.folder("captures")?;
             watching.extend(asking.capture(self.stage.testbed.segments.keys(), &folder).await);
         }
         let began = tokio::time::Instant::now();
-        let mut evidence = Vec::new();
+        let mut evidence: Vec<Evidence> = Vec::new();
         for round in 0..=FOLLOW_UPS {
-            let found = asking.carry_out(experiments, |new| directory.append_evidence(new)).await?;
-            if found.evidence.is_empty() {
-                break;
-            }
+            let keep = |new: Vec<Evidence>| {
+                directory.append_evidence(&new)?;
+                let before = evidence.len();
+                evidence.extend(new);
+                tally.note(&evidence[before..], &evidence);
+                Ok(())
+            };
+            let Some(forced) = asking.carry_out(experiments, keep).await? else { break };
             let in_round = |wait: Wait| Wait {
                 reason: format!("round {} of questions: {}", round + 1, wait.reason),
                 ..wait
             };
-            waits.extend(found.waits.into_iter().map(in_round));
-            evidence.extend(found.evidence);
-            experiments = self.follow_ups(&evidence);
+            waits.extend(forced.into_iter().map(in_round));
+            let seen = Seen::new(&evidence);
+            experiments = self.experiments(&mut tally, |check| check.follow_up(self.stage, &seen));
         }
         if !watching.is_empty() {
             waits.extend(self.listen_on(began).await);
@@ -242,13 +267,19 @@ impl Visit<'_> {
         Some(Wait { reason: "listening on every link".to_owned(), us })
     }
 
-    fn experiments(&self) -> Vec<Experiment> {
-        self.order.checks.iter().flat_map(|check| check.ask(self.stage)).collect()
-    }
-
-    fn follow_ups(&self, evidence: &[Evidence]) -> Vec<Experiment> {
-        let seen = Seen::new(evidence);
-        self.order.checks.iter().flat_map(|check| check.follow_up(self.stage, &seen)).collect()
+    /// What every check wants done, noted in the tally.
+    fn experiments(
+        &self,
+        tally: &mut Tally<'_>,
+        of: impl Fn(&'static dyn Check) -> Vec<Experiment>,
+    ) -> Vec<Experiment> {
+        let mut all = Vec::new();
+        for (place, check) in self.order.checks.iter().enumerate() {
+            let experiments = of(*check);
+            tally.expect(place, &experiments);
+            all.extend(experiments);
+        }
+        all
     }
 
     fn judge(&self, evidence: &[Evidence]) -> Vec<Judgement> {

@@ -337,7 +337,10 @@ mod tests {
             assert!(run(&program, &frame::canary(Mac([2; 6]), Mark(7), 1)));
             assert!(!run(&program, &frame::canary(Mac([2; 6]), Mark(8), 1)), "another tap's");
         }
-        assert!(!run(&tap(&watches[0], Some(1), Mark(7)), &frames[0]), "what the bridge hears again");
+        assert!(
+            !run(&tap(&watches[0], Some(1), Mark(7)), &frames[0]),
+            "what the bridge hears again"
+        );
     }
 
     #[test]

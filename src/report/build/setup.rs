@@ -76,16 +76,26 @@ fn executed(page: &mut Page, run: &Run) {
         "Timeline; the table of the walk as executed holds the same facts",
         timeline::svg(run),
     );
-    let deviations = run.phases.iter().flat_map(|walked| {
-        walked.deviations.iter().map(|deviation| {
-            vec![Inline::text(format!("{}: ", walked.phase)), Inline::foreign(deviation)]
-        })
-    });
-    let deviations: Vec<Line> = deviations.collect();
-    if !deviations.is_empty() {
-        page.words("The state of the lab was not as planned in these places:");
-        page.list(deviations);
+    let troubles = [
+        (
+            "The state of the lab was not as planned in these places:",
+            by_phase(run, |p| &p.deviations),
+        ),
+        ("The run had to go without what these lines name:", by_phase(run, |p| &p.without)),
+    ];
+    for (words, lines) in troubles {
+        if !lines.is_empty() {
+            page.words(words);
+            page.list(lines);
+        }
     }
+}
+
+fn by_phase(run: &Run, of: impl Fn(&PhaseRun) -> &Vec<String>) -> Vec<Line> {
+    let said =
+        run.phases.iter().flat_map(|walked| of(walked).iter().map(|said| (walked.phase, said)));
+    said.map(|(phase, said)| vec![Inline::text(format!("{phase}: ")), Inline::foreign(said)])
+        .collect()
 }
 
 fn walk_row(walked: &PhaseRun) -> [Line; 11] {
