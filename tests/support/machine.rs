@@ -21,7 +21,7 @@ pub(crate) const PROGRAM: &str = "/tmp/sixwalk";
 pub(crate) const HOME: &str = "/tmp/home";
 /// The smallest testbed that is shipped, where every user can read it.
 pub(crate) const TESTBED: &str = "/tmp/home/small.toml";
-const SMALL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testbed/small.toml");
+const SMALL: &str = include_str!("../../testbed/small.toml");
 /// Folders that must hold afterwards what they held before.
 const WATCHED: [&str; 4] = ["/tmp", "/run", "/dev/shm", "/var/tmp"];
 
@@ -51,7 +51,7 @@ pub(crate) fn furnish() {
     fs::create_dir(Path::new(HOME).join("runs")).expect("a folder of runs");
     open_to_all(Path::new(HOME));
     open_to_all(&Path::new(HOME).join("runs"));
-    fs::copy(SMALL, TESTBED).expect("a shipped testbed");
+    fs::write(TESTBED, SMALL).expect("a shipped testbed");
     shell(
         "echo 0 > /proc/sys/net/ipv6/conf/all/accept_dad
         echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad
