@@ -253,6 +253,11 @@ fn faults_of_paths_are_found() {
 }
 
 #[test]
+fn each_check_finds_what_it_is_for_when_it_alone_is_asked() {
+    every_case_of("asked");
+}
+
+#[test]
 fn two_faults_are_two_findings() {
     every_case_of("together");
 }

@@ -160,6 +160,7 @@ impl Subject {
 
     fn complaint(&self, stage: &Stage, seen: &Seen<'_>, case: &str, observed: String) -> Complaint {
         let reading = self.leg.read(stage, seen);
+        // Where the answer came truncated and the whole one did not follow over TCP, the way of UDP tells nothing.
         let place = reading.as_ref().map_or_else(String::new, |r| format!("Lost {}", r.place()));
         let args = [
             ("server", self.server.node.to_string()),
@@ -169,8 +170,10 @@ impl Subject {
             ("place", place),
         ];
         let culprit = match &reading {
-            Some(reading) if reading.located.is_some() => reading.culprit(&self.leg),
-            _ => crate::model::finding::Culprit::node(&self.server.node, "large answers over IPv6"),
+            Some(reading) => reading.culprit(&self.leg),
+            None => {
+                crate::model::finding::Culprit::node(&self.server.node, "large answers over IPv6")
+            }
         };
         let scope = Scope { packets: Some(Packets::Large), ..self.leg.scope() };
         Complaint {

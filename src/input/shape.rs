@@ -15,6 +15,8 @@ use super::{
 pub(super) enum Shape {
     /// Any text of at most 200 characters, without control characters.
     Text,
+    /// A text of at most so many characters, without control characters.
+    LongText { most: usize },
     /// `true` or `false`.
     Flag,
     /// A whole number.
@@ -90,7 +92,10 @@ struct Checker<'t> {
 impl Checker<'_> {
     fn value(&mut self, shape: &'static Shape, entry: &Entry<'_>, place: &Place) {
         match (shape, entry.value.get_ref()) {
-            (Shape::Text, DeValue::String(text)) => self.text(text, entry, place),
+            (Shape::Text, DeValue::String(text)) => self.text(text, LONGEST_TEXT, entry, place),
+            (Shape::LongText { most }, DeValue::String(text)) => {
+                self.text(text, *most, entry, place);
+            }
             (Shape::Flag, DeValue::Boolean(_)) => {}
             (Shape::Number { least, most }, DeValue::Integer(written)) => {
                 if !number(written).is_some_and(|n| (*least..=*most).contains(&n)) {
@@ -199,9 +204,9 @@ impl Checker<'_> {
         }
     }
 
-    fn text(&mut self, text: &str, entry: &Entry<'_>, place: &Place) {
-        let why = if text.chars().count() > LONGEST_TEXT {
-            format!("is longer than {LONGEST_TEXT} characters")
+    fn text(&mut self, text: &str, most: usize, entry: &Entry<'_>, place: &Place) {
+        let why = if text.chars().count() > most {
+            format!("is longer than {most} characters")
         } else if text.chars().any(char::is_control) {
             "holds a control character".to_owned()
         } else if text.trim().is_empty() {
@@ -235,7 +240,7 @@ impl Checker<'_> {
 impl Shape {
     fn in_words(&self) -> String {
         match self {
-            Self::Text => "a text".to_owned(),
+            Self::Text | Self::LongText { .. } => "a text".to_owned(),
             Self::Flag => "`true` or `false`".to_owned(),
             Self::Number { least, most } => format!("a number from {least} to {most}"),
             Self::Word(words) => format!("one of {}", list(words())),
@@ -257,6 +262,9 @@ impl Shape {
     fn schema(&self) -> Value {
         match self {
             Self::Text => json!({ "type": "string", "minLength": 1, "maxLength": LONGEST_TEXT }),
+            Self::LongText { most } => {
+                json!({ "type": "string", "minLength": 1, "maxLength": most })
+            }
             Self::Flag => json!({ "type": "boolean" }),
             Self::Number { least, most } => {
                 json!({ "type": "integer", "minimum": least, "maximum": most })

@@ -28,7 +28,11 @@ const RECORD_KEYS: &[Key] = &[
     key("address", ADDRESS, "An A or AAAA record, by the family of the address."),
     key("alias", DOMAIN, "A CNAME record."),
     key("pointer", DOMAIN, "A PTR record."),
-    key("text", Shape::Text, "A TXT record."),
+    key(
+        "text",
+        Shape::LongText { most: 4000 },
+        "A TXT record; beyond 1232 octets its answer does not fit one packet.",
+    ),
 ];
 
 /// A zone as written.
