@@ -11,7 +11,7 @@ use crate::{
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
         family::Family,
-        finding::{Complaint, Depth, Packets, Scope, Severity},
+        finding::{Complaint, Culprit, Depth, Packets, Scope, Severity},
         name::DomainName,
         probe::Probe,
         record::{RecordData, RecordType},
@@ -170,10 +170,13 @@ impl Subject {
             ("place", place),
         ];
         let culprit = match &reading {
-            Some(reading) => reading.culprit(&self.leg),
-            None => {
-                crate::model::finding::Culprit::node(&self.server.node, "large answers over IPv6")
-            }
+            Some(reading) if reading.located.is_some() => reading.culprit(&self.leg),
+            // Whoever asks: what all their ways have in common is the server.
+            _ => Culprit {
+                node: None,
+                segment: None,
+                part: format!("somewhere on the ways from {}", self.server.node),
+            },
         };
         let scope = Scope { packets: Some(Packets::Large), ..self.leg.scope() };
         Complaint {
