@@ -76,7 +76,7 @@ impl Check for RuleParityDynamic {
 
     fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
         let allowed = samples(stage).into_iter().filter(|sample| sample.allowed);
-        allowed.filter_map(|sample| sample.leg.follow_up(stage, seen)).collect()
+        allowed.flat_map(|sample| sample.leg.follow_up(stage, seen)).collect()
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
