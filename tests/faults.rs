@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    error::Error,
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -18,6 +19,10 @@ use std::{
 
 use serde::Deserialize;
 use serde_json::Value;
+use sixwalk::{
+    check::passage,
+    model::{evidence::Evidence, verdict::Judgement},
+};
 
 /// Walks side by side.
 const SIDE_BY_SIDE: usize = 5;
@@ -166,8 +171,10 @@ impl Walk {
             wrong.push(format!("incomplete: {}", summary["outcome"]));
         }
         let path = summary["run"].as_str().ok_or_else(said)?;
-        let run = fs::read(Path::new(path).join("run.json")).map_err(|error| error.to_string())?;
-        let run = serde_json::from_slice(&run).map_err(|error| error.to_string())?;
+        let path = Path::new(path);
+        let run = fs::read(path.join("run.json")).map_err(|error| error.to_string())?;
+        let run: Value = serde_json::from_slice(&run).map_err(|error| error.to_string())?;
+        wrong.extend(unproven(&run, path).map_err(|error| error.to_string())?);
         let findings = summary["findings"].as_array().cloned().unwrap_or_default();
         Ok(Self { findings, run, wrong })
     }
@@ -192,6 +199,20 @@ impl Walk {
         }
         stains
     }
+}
+
+/// What a filtering node is said to have stopped although nothing was seen to come to it.
+fn unproven(run: &Value, directory: &Path) -> Result<Vec<String>, Box<dyn Error>> {
+    let evidence = fs::read_to_string(directory.join("evidence.jsonl"))?;
+    let evidence: Vec<Evidence> =
+        evidence.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let mut found = Vec::new();
+    for phase in run["phases"].as_array().into_iter().flatten() {
+        let judgements: Vec<Judgement> = serde_json::from_value(phase["judgements"].clone())?;
+        let unproven = passage::unproven(&evidence, &judgements).into_iter();
+        found.extend(unproven.map(|j| format!("not put to the test: {} {}", j.check, j.subject)));
+    }
+    Ok(found)
 }
 
 /// Does something with every item, several side by side, and demands that nothing is wrong with any.

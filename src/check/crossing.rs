@@ -67,6 +67,23 @@ impl Crossing {
         &self.path.segments[self.at]
     }
 
+    /// Whether packets leave by another link than they come in by: on one and the same, no tap can tell the two apart.
+    pub fn has_two_sides(&self) -> bool {
+        self.before() != self.after()
+    }
+
+    /// Whether no other filtering node comes before this one: only then what it is to stop comes to it at all.
+    pub fn is_first(&self, stage: &Stage) -> bool {
+        !self.path.nodes[1..self.at].iter().any(|name| stage.testbed.nodes[name].role.filters())
+    }
+
+    /// The same side crossed from next door: from the node just before, whose packets no other filter can stop.
+    fn next_door(&self, stage: &Stage) -> Option<Self> {
+        let path = stage.path(&self.path.nodes[self.at - 1], self.path.destination).ok()?;
+        let crossing = of_path(stage, &path).into_iter().next()?;
+        (crossing.at == 1 && crossing.side() == self.side()).then_some(crossing)
+    }
+
     /// From where to where it crosses.
     pub fn side(&self) -> Side {
         Side { by: self.by.clone(), before: self.before().clone(), after: self.after().clone() }
@@ -89,8 +106,24 @@ pub fn by_side(stage: &Stage, family: Family) -> BTreeMap<Side, Vec<Crossing>> {
     for (from, _) in &ends {
         for (_, to) in &ends {
             let Ok(path) = stage.path(from, *to) else { continue };
-            for crossing in of_path(stage, &path) {
+            for crossing in of_path(stage, &path).into_iter().filter(Crossing::has_two_sides) {
                 sides.entry(crossing.side()).or_default().push(crossing);
+            }
+        }
+    }
+    sides
+}
+
+/// Every side of every filtering node, with the ways across it on which this node is the first filter: from farther away
+/// first, and from next door. A side without such a way is there without any.
+pub fn first_by_side(stage: &Stage, family: Family) -> BTreeMap<Side, Vec<Crossing>> {
+    let mut sides = by_side(stage, family);
+    for ways in sides.values_mut() {
+        let near: Vec<_> = ways.iter().filter_map(|way| way.next_door(stage)).collect();
+        ways.retain(|way| way.is_first(stage));
+        for way in near {
+            if !ways.contains(&way) {
+                ways.push(way);
             }
         }
     }

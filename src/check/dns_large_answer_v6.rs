@@ -71,7 +71,7 @@ impl Check for LargeAnswer {
     }
 
     fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
-        subjects(stage).iter().filter_map(|s| s.leg.follow_up(stage, seen)).collect()
+        subjects(stage).iter().flat_map(|s| s.leg.follow_up(stage, seen)).collect()
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {

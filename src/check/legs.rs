@@ -106,7 +106,7 @@ pub fn ask(legs: &[Named]) -> Vec<Experiment> {
 
 /// The search for whoever stops those that failed.
 pub fn follow_up(stage: &Stage, seen: &Seen<'_>, legs: &[Named]) -> Vec<Experiment> {
-    legs.iter().filter_map(|named| named.leg.follow_up(stage, seen)).collect()
+    legs.iter().flat_map(|named| named.leg.follow_up(stage, seen)).collect()
 }
 
 /// The verdict on each. The check must have words for the cases `unreachable` and `flaky`.

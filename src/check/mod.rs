@@ -7,6 +7,7 @@ pub mod reading;
 pub mod reach;
 pub mod advertisement;
 pub mod crossing;
+pub mod passage;
 pub mod difference;
 pub mod error_trail;
 pub mod legs;

@@ -86,7 +86,7 @@ impl Check for PortParity {
     fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
         let doors = doors(stage);
         let wanted = doors.iter().filter_map(Door::leg);
-        let mut experiments: Vec<_> = wanted.filter_map(|leg| leg.follow_up(stage, seen)).collect();
+        let mut experiments: Vec<_> = wanted.flat_map(|leg| leg.follow_up(stage, seen)).collect();
         let open = doors.iter().filter(|door| door.leg().is_none() && door.is_open(seen));
         experiments.push(Experiment::of_probes(open.map(|door| sockets::probe(&door.node.name))));
         experiments

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::{
     Case, Check, Text, UseCase, ask,
     crossing::{self, Crossing, Side},
+    passage::Passage,
     reading::{Judge, complaint},
 };
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
         probe::{Probe, Question},
         segment::Plane,
         service::Transport,
-        tap::{Tap, Watch},
+        tap::Watch,
         verdict::Judgement,
     },
     stage::Stage,
@@ -60,12 +61,7 @@ impl Check for AntiSpoof {
 
     fn ask(&self, stage: &Stage) -> Vec<Experiment> {
         let all = forgeries(stage).into_iter();
-        all.map(|forgery| Experiment {
-            taps: vec![forgery.tap(forgery.way.at - 1), forgery.tap(forgery.way.at)],
-            probes: vec![forgery.probe()],
-            ..Experiment::default()
-        })
-        .collect()
+        all.map(|forgery| forgery.passage().experiment(forgery.probe())).collect()
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
@@ -200,39 +196,28 @@ impl Forgery {
         &self.way.path.nodes[self.way.at - 1]
     }
 
-    fn tap(&self, link: usize) -> Tap {
-        Tap {
-            segment: self.way.path.segments[link].clone(),
-            watch: Watch::Payload { family: Family::of(self.source), token: self.token() },
-            label: self.subject(),
-        }
+    fn passage(&self) -> Passage {
+        let watch = Watch::Payload { family: Family::of(self.source), token: self.token() };
+        Passage::new(&self.way, watch, self.subject())
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Judgement {
         let judge = Judge(&TEXT);
-        let (before, after) = (self.tap(self.way.at - 1), self.tap(self.way.at));
-        let (Some((id, answer)), Some((b, before)), Some((a, after))) =
-            (seen.answer(&self.probe()), seen.reading(&before), seen.reading(&after))
-        else {
+        let Some((id, answer)) = seen.answer(&self.probe()) else {
             return judge.not_testable(self.subject(), "it was not tried", []);
         };
-        let evidence = vec![id, b, a];
+        // The token tells its packets from all others.
+        let Some(sight) = self.passage().read(seen, None) else {
+            return judge.not_testable(self.subject(), "nobody watched it", [id]);
+        };
+        let evidence = [[id].as_slice(), &sight.evidence].concat();
         if let Some(reason) = answer.not_asked() {
             return judge.not_testable(self.subject(), reason, evidence);
         }
-        if after.frames > 0 {
-            return judge.fail(self.subject(), evidence, self.complaint(stage, after.frames));
+        if sight.passed > 0 {
+            return judge.fail(self.subject(), evidence, self.complaint(stage, sight.passed));
         }
-        if before.frames == 0 {
-            let reason = "the false packet was not seen before the filter either";
-            return judge.not_testable(self.subject(), reason, evidence);
-        }
-        if !after.is_trustworthy() {
-            let reason = "the tap behind the filter was not alive throughout";
-            return judge.not_testable(self.subject(), reason, evidence);
-        }
-        let reason = format!("stopped by {}, as planned", self.way.by);
-        judge.absent(self.subject(), reason, evidence)
+        sight.stopped(judge, &self.way, self.subject(), evidence)
     }
 
     fn complaint(&self, stage: &Stage, frames: u64) -> Complaint {

@@ -1,10 +1,14 @@
 //! Is everything that no flow names stopped over IPv6, in every phase?
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv6Addr},
+};
 
 use super::{
     Case, Check, Text, UseCase, ask,
     crossing::{self, Crossing, Side},
+    passage::Passage,
     reading::{Judge, complaint, describe},
 };
 use crate::{
@@ -19,14 +23,15 @@ use crate::{
         policy::{Action, Hook},
         probe::{Aspect, Probe, Provocation, Question},
         service::{Port, Transport},
-        tap::{Tap, Watch},
+        tap::Watch,
         verdict::Judgement,
     },
-    stage::Stage,
+    stage::{Path, Stage},
 };
 
 /// Knocks at ports that nothing uses, at an address that nobody has and with a protocol that nobody speaks, across every
-/// side of every filtering node. Where IPv6 is off, reads whether it could be forwarded.
+/// side of every filtering node, from where this node is the first to filter. Where IPv6 is off, reads whether it could be
+/// forwarded.
 pub(super) struct DefaultDenyV6;
 
 const TEXT: Text = Text {
@@ -72,23 +77,23 @@ impl Check for DefaultDenyV6 {
             [Aspect::Switches, Aspect::Filter].map(|aspect| ask::inspect(node, aspect))
         });
         let mut all = vec![Experiment::of_probes(reads)];
-        for knock in knocks(stage) {
-            let taps = knock.taps();
-            let control = ask::ping(knock.crossing.from(), knock.crossing.path.destination);
-            all.push(Experiment {
-                taps,
-                probes: vec![knock.probe, control],
-                ..Experiment::default()
-            });
-        }
+        let knocks = sides(stage).into_iter().flat_map(|(_, knocks)| knocks);
+        all.extend(knocks.map(|knock| knock.passage().experiment(knock.probe)));
         all
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
         let off = without_v6(stage).into_iter().map(|node| off_by_plan(stage, seen, node));
-        let knocks = knocks(stage);
-        let found = off.chain(knocks.iter().map(|knock| knock.judge(stage, seen)));
-        Judge(&TEXT).or_not_applicable(found.collect(), "no node forwards")
+        let mut found: Vec<_> = off.collect();
+        for (side, knocks) in sides(stage) {
+            if knocks.is_empty() {
+                let reason =
+                    "on every way to it, flows allow everything or another filter is first";
+                found.push(Judge(&TEXT).not_applicable(side.to_string(), reason));
+            }
+            found.extend(knocks.iter().map(|knock| knock.judge(stage, seen)));
+        }
+        Judge(&TEXT).or_not_applicable(found, "no node forwards")
     }
 }
 
@@ -156,17 +161,21 @@ struct Knock {
     crossing: Crossing,
     what: String,
     probe: Probe,
-    /// What taps look for; `None` for a protocol that they cannot tell from other traffic.
-    wire: Option<(IpAddr, Port)>,
+    to: IpAddr,
+    /// `None` for a protocol that has no ports.
+    port: Option<Port>,
     /// Whether somebody has the address.
     is_used: bool,
 }
 
-fn knocks(stage: &Stage) -> Vec<Knock> {
-    crossing::by_side(stage, Family::V6)
-        .into_iter()
-        .flat_map(|(side, ways)| of_side(stage, &side, &ways))
-        .collect()
+/// Every side of every filtering node, with what is tried across it.
+fn sides(stage: &Stage) -> Vec<(Side, Vec<Knock>)> {
+    let sides = crossing::first_by_side(stage, Family::V6).into_iter();
+    let knocks = |(side, ways): (Side, Vec<_>)| {
+        let knocks = of_side(stage, &side, &ways);
+        (side, knocks)
+    };
+    sides.map(knocks).collect()
 }
 
 /// One of each kind across a side, on the first way on which no flow allows it.
@@ -176,7 +185,7 @@ fn of_side(stage: &Stage, side: &Side, ways: &[Crossing]) -> Vec<Knock> {
         let fits = ways.iter().find_map(|way| {
             let port = Port { transport, number: unused_port(stage, way, transport) };
             let traffic = Traffic::Port { word: port.to_string(), port };
-            (!stage.is_allowed(way.from(), way.to(), &traffic)).then_some((way, port))
+            is_closed(stage, way, &traffic).then_some((way, port))
         });
         let Some((way, port)) = fits else { continue };
         let to = way.path.destination;
@@ -185,7 +194,8 @@ fn of_side(stage: &Stage, side: &Side, ways: &[Crossing]) -> Vec<Knock> {
             crossing: way.clone(),
             what,
             probe: ask::knock(way.from(), to, port),
-            wire: Some((to, port)),
+            to,
+            port: Some(port),
             is_used,
         };
         found.push(knock(port.to_string(), to, true));
@@ -195,31 +205,39 @@ fn of_side(stage: &Stage, side: &Side, ways: &[Crossing]) -> Vec<Knock> {
             found.push(knock(format!("{port} at an unused address"), nobody, false));
         }
     }
-    // Any traffic between the two is one flow's word; a port's flow does not let other protocols pass. No tap can tell this
-    // protocol from other traffic, so that only a target that answers pings shows that the packet could have come.
-    let allows = |w: &Crossing, traffic| stage.is_allowed(w.from(), w.to(), traffic);
-    let closed = |w: &&Crossing| !allows(w, &Traffic::Any) && allows(w, &Traffic::Ping);
-    if let Some(way) = ways.iter().find(closed) {
+    // Any traffic between the two is one flow's word; a port's flow does not let other protocols pass.
+    if let Some(way) = ways.iter().find(|way| is_closed(stage, way, &Traffic::Any)) {
         let to = way.path.destination;
         let question = Question::Provoke { to, how: Provocation::UnknownNextHeader };
         found.push(Knock {
             side: side.clone(),
             crossing: way.clone(),
-            what: "protocol 253".to_owned(),
+            what: format!("protocol {}", Provocation::UNKNOWN_PROTOCOL),
             probe: ask::probe(way.from(), question),
-            wire: None,
+            to,
+            port: None,
             is_used: true,
         });
     }
     found
 }
 
-/// A port above 49151 that looks random and is the same in every run: from the names at both ends.
+/// Whether a filtering node on the way has to stop the traffic: neither does a flow name it, nor do rules for somebody else
+/// cover it.
+fn is_closed(stage: &Stage, way: &Crossing, traffic: &Traffic) -> bool {
+    let Path { source, destination, .. } = way.path;
+    !stage.is_allowed(way.from(), way.to(), traffic)
+        && !stage.is_covered(source, destination, traffic)
+}
+
+/// A port that looks random and is the same in every run: from the names at both ends. No service has it, and it lies below
+/// the ports that nodes speak from by default (from 32768 on Linux, from 49152 by RFC 6335).
 fn unused_port(stage: &Stage, way: &Crossing, transport: Transport) -> u16 {
     let text = format!("{} {} {transport}", way.from(), way.to());
     let hash = fnv(&text);
-    let used: Vec<_> = stage.testbed.nodes[way.to()].services.iter().map(|s| s.port).collect();
-    let port = |n: u64| 49_152 + u16::try_from(n % 16_000).expect("below 16000");
+    let services = stage.testbed.nodes.values().flat_map(|node| &node.services);
+    let used: BTreeSet<_> = services.map(|service| service.port).collect();
+    let port = |n: u64| 16_384 + u16::try_from(n % 16_000).expect("below 16000");
     (hash..=hash.saturating_add(16_000))
         .map(port)
         .find(|port| !used.contains(port))
@@ -250,22 +268,29 @@ impl Knock {
         format!("{}/{}", self.side, self.what)
     }
 
-    fn tap(&self, link: usize) -> Option<Tap> {
-        let (destination, port) = self.wire?;
-        Some(Tap {
-            segment: self.crossing.path.segments[link].clone(),
-            watch: Watch::Packets {
-                family: Family::V6,
-                source: Some(self.crossing.path.source),
-                destination: Some(destination),
+    fn passage(&self) -> Passage {
+        let (family, source) = (Family::V6, self.crossing.path.source);
+        let watch = match self.port {
+            Some(port) => Watch::Packets {
+                family,
+                source: Some(source),
+                destination: Some(self.to),
                 port: Some(port),
             },
-            label: self.subject(),
-        })
+            None => Watch::Protocol {
+                family,
+                source,
+                destination: self.to,
+                number: Provocation::UNKNOWN_PROTOCOL,
+            },
+        };
+        Passage::new(&self.crossing, watch, self.subject())
     }
 
-    fn taps(&self) -> Vec<Tap> {
-        [self.crossing.at - 1, self.crossing.at].into_iter().filter_map(|at| self.tap(at)).collect()
+    /// The port that it was sent from, where it has one.
+    fn source_port(&self, answer: &Answer) -> Option<u16> {
+        let source = answer.attempt()?.source?;
+        self.port.map(|_| source.port())
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Judgement {
@@ -277,28 +302,15 @@ impl Knock {
         if let Some(reason) = answer.not_asked() {
             return judge.not_testable(self.subject(), reason, evidence);
         }
-        let reading = |at| self.tap(at).and_then(|tap| seen.reading(&tap));
-        let (before, after) = (reading(self.crossing.at - 1), reading(self.crossing.at));
-        evidence.extend(before.iter().chain(&after).map(|(id, _)| *id));
-        let behind = after.map_or(0, |(_, reading)| reading.frames);
-        if behind > 0 || self.came_from_behind(stage, answer) {
-            let complaint = self.complaint(stage, answer, behind);
+        let Some(sight) = self.passage().read(seen, self.source_port(answer)) else {
+            return judge.not_testable(self.subject(), "nobody watched it", evidence);
+        };
+        evidence.extend(sight.evidence);
+        if sight.passed > 0 || self.came_from_behind(stage, answer) {
+            let complaint = self.complaint(stage, answer, sight.passed);
             return judge.fail(self.subject(), evidence, complaint);
         }
-        let control = ask::ping(self.crossing.from(), self.crossing.path.destination);
-        let alive = seen.answer(&control).filter(|(_, ping)| ping.is_answered());
-        evidence.extend(alive.map(|(id, _)| id));
-        let left = before.is_some_and(|(_, reading)| reading.frames > 0);
-        if after.is_some_and(|(_, reading)| !reading.is_trustworthy()) {
-            let reason = "the tap behind the filter was not alive throughout";
-            judge.not_testable(self.subject(), reason, evidence)
-        } else if !left && alive.is_none() {
-            let reason = "nothing was seen before the filter, and the target answers no ping";
-            judge.not_testable(self.subject(), reason, evidence)
-        } else {
-            let reason = format!("stopped by {}, as planned", self.crossing.by);
-            judge.absent(self.subject(), reason, evidence)
-        }
+        sight.stopped(judge, &self.crossing, self.subject(), evidence)
     }
 
     /// Whether the answer shows that the packet got past the filter: the target answered or refused, or a router at or
@@ -318,12 +330,11 @@ impl Knock {
 
     fn complaint(&self, stage: &Stage, answer: &Answer, frames: u64) -> Complaint {
         let path = &self.crossing.path;
-        let to = self.wire.map_or(path.destination, |(to, _)| to);
         let scope = Scope {
             family: Some(Family::V6),
             to: self.is_used.then(|| self.crossing.to().clone()),
-            address: Some(to),
-            port: self.wire.map(|(_, port)| port),
+            address: Some(self.to),
+            port: self.port,
             from: Some(self.crossing.from().clone()),
             nodes: path.nodes.clone(),
             segments: path.segments.clone(),
@@ -333,7 +344,7 @@ impl Knock {
             ("by", self.crossing.by.to_string()),
             ("what", self.what.clone()),
             ("from", self.crossing.from().to_string()),
-            ("to", to.to_string()),
+            ("to", self.to.to_string()),
             ("observed", describe(answer)),
             ("frames", frames.to_string()),
             ("after", self.crossing.after().to_string()),

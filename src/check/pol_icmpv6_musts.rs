@@ -66,7 +66,7 @@ impl Check for Icmpv6Musts {
 
     fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
         let sent = musts(stage).into_iter().filter_map(|must| must.sent);
-        sent.filter_map(|sent| sent.follow_up(seen)).collect()
+        sent.flat_map(|sent| sent.follow_up(seen)).collect()
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
@@ -272,15 +272,16 @@ impl Sent {
 
     /// Where nothing came: once more, one after another because routers send only some errors at a time, with a ping as
     /// control and taps on the way back.
-    fn follow_up(&self, seen: &Seen<'_>) -> Option<Experiment> {
-        let (_, answer) = seen.answer(&self.probe(0))?;
-        if self.came(answer) || answer.not_asked().is_some() {
-            return None;
+    fn follow_up(&self, seen: &Seen<'_>) -> Vec<Experiment> {
+        let failed = |(_, answer): (_, &Answer)| !self.came(answer) && answer.not_asked().is_none();
+        if !seen.answer(&self.probe(0)).is_some_and(failed) {
+            return Vec::new();
         }
-        let mut probes: Vec<_> = (1..=REPETITIONS).map(|round| self.probe(round)).collect();
-        probes.push(ask::ping(self.way.from(), self.way.path.destination));
+        let probes = (1..=REPETITIONS).map(|round| self.probe(round)).collect();
         let taps = self.trail().map(|trail| trail.taps()).unwrap_or_default();
-        Some(Experiment { taps, probes, in_order: true, ..Experiment::default() })
+        let again = Experiment { taps, probes, in_order: true, ..Experiment::default() };
+        let control = ask::ping(self.way.from(), self.way.path.destination);
+        vec![again, Experiment::of_probes([control])]
     }
 }
 

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use super::{
     Case, Check, Text, UseCase, ask,
     crossing::{self, Crossing},
+    passage::Passage,
     reach::Leg,
     reading::{Judge, Reached, complaint, describe},
 };
@@ -18,10 +19,11 @@ use crate::{
         probe::{Probe, Question},
         segment::Plane,
         service::{Port, ServiceKind},
-        tap::{Tap, Watch},
+        tap::Watch,
         verdict::Judgement,
     },
     stage::{Exchange, Expect, Stage},
+    wire::icmp,
 };
 
 /// How many pairs of nodes stand for one way through the filters, one port and one intent.
@@ -66,17 +68,14 @@ impl Check for RuleParityDynamic {
         let samples = samples(stage);
         let allowed = samples.iter().filter(|s| s.allowed).map(|s| s.leg.probe.clone());
         let mut all = vec![Experiment::of_probes(allowed)];
-        for sample in samples.iter().filter(|sample| !sample.allowed) {
-            let taps = vec![sample.tap(sample.crossing.at - 1), sample.tap(sample.crossing.at)];
-            let probes = vec![sample.leg.probe.clone(), sample.control()];
-            all.push(Experiment { taps, probes, ..Experiment::default() });
-        }
+        let forbidden = samples.iter().filter(|sample| !sample.allowed);
+        all.extend(forbidden.map(|s| s.passage().experiment(s.leg.probe.clone())));
         all
     }
 
     fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
         let allowed = samples(stage).into_iter().filter(|sample| sample.allowed);
-        allowed.filter_map(|sample| sample.leg.follow_up(stage, seen)).collect()
+        allowed.flat_map(|sample| sample.leg.follow_up(stage, seen)).collect()
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
@@ -161,6 +160,9 @@ fn sample(stage: &Stage, exchange: &Exchange, to: IpAddr) -> Option<Sample> {
         Expect::Absent(_) => return None,
     };
     let crossing = crossing::of_path(stage, &path).into_iter().next()?;
+    if !allowed && !crossing.has_two_sides() {
+        return None;
+    }
     let probe = question(stage, exchange, to, allowed)?;
     Some(Sample {
         flow: exchange.flow.clone(),
@@ -228,23 +230,24 @@ impl Sample {
         }
     }
 
-    /// The tap on a link of the way for the sample's packets alone.
-    fn tap(&self, link: usize) -> Tap {
-        Tap {
-            segment: self.crossing.path.segments[link].clone(),
-            watch: Watch::Packets {
-                family: self.family(),
-                source: Some(self.crossing.path.source),
-                destination: Some(self.crossing.path.destination),
-                port: self.leg.port,
+    /// The taps for the sample's packets alone.
+    fn passage(&self) -> Passage {
+        let (family, path) = (self.family(), &self.crossing.path);
+        let watch = match self.leg.port {
+            Some(port) => Watch::Packets {
+                family,
+                source: Some(path.source),
+                destination: Some(path.destination),
+                port: Some(port),
             },
-            label: format!("{} {}", self.crossing.by, self.subject()),
-        }
-    }
-
-    /// Is the target alive and the way open? Where pings are forbidden too, the tap before the filter must do.
-    fn control(&self) -> Probe {
-        ask::ping(self.crossing.from(), self.crossing.path.destination)
+            None => Watch::Protocol {
+                family,
+                source: path.source,
+                destination: path.destination,
+                number: icmp::protocol(family),
+            },
+        };
+        Passage::new(&self.crossing, watch, format!("{} {}", self.crossing.by, self.subject()))
     }
 
     fn judge_allowed(&self, stage: &Stage, seen: &Seen<'_>) -> Judgement {
@@ -296,17 +299,19 @@ impl Sample {
 
     fn judge_forbidden(&self, stage: &Stage, seen: &Seen<'_>) -> Judgement {
         let judge = Judge(&TEXT);
-        let (before, after) = (self.tap(self.crossing.at - 1), self.tap(self.crossing.at));
-        let (Some((id, answer)), Some((b, before)), Some((a, after))) =
-            (seen.answer(&self.leg.probe), seen.reading(&before), seen.reading(&after))
-        else {
+        let Some((id, answer)) = seen.answer(&self.leg.probe) else {
             return judge.not_testable(self.subject(), "it was not tried", []);
         };
-        let evidence = vec![id, b, a];
         if let Some(reason) = answer.not_asked() {
-            return judge.not_testable(self.subject(), reason, evidence);
+            return judge.not_testable(self.subject(), reason, [id]);
         }
-        if after.frames > 0 || answer.is_answered() {
+        let source = answer.attempt().and_then(|attempt| attempt.source);
+        let source_port = source.filter(|_| self.leg.port.is_some()).map(|source| source.port());
+        let Some(sight) = self.passage().read(seen, source_port) else {
+            return judge.not_testable(self.subject(), "nobody watched it", [id]);
+        };
+        let evidence = [[id].as_slice(), &sight.evidence].concat();
+        if sight.passed > 0 || answer.is_answered() {
             let culprit =
                 Culprit::node(&self.crossing.by, format!("forwarding of {}", self.family()));
             let args = [
@@ -316,7 +321,7 @@ impl Sample {
                 ("to", self.crossing.to().to_string()),
                 ("family", self.family().to_string()),
                 ("observed", describe(answer)),
-                ("frames", after.frames.to_string()),
+                ("frames", sight.passed.to_string()),
                 ("after", self.crossing.after().to_string()),
             ];
             let complaint = Complaint {
@@ -327,15 +332,6 @@ impl Sample {
             };
             return judge.fail(self.subject(), evidence, complaint);
         }
-        let alive = seen.answer(&self.control()).is_some_and(|(_, ping)| ping.is_answered());
-        let reason = if !after.is_trustworthy() {
-            "the tap behind the filter was not alive throughout"
-        } else if before.frames == 0 && !alive {
-            "nothing was seen before the filter either, and the target answers no ping"
-        } else {
-            let reason = format!("stopped by {}, as planned", self.crossing.by);
-            return judge.absent(self.subject(), reason, evidence);
-        };
-        judge.not_testable(self.subject(), reason, evidence)
+        sight.stopped(judge, &self.crossing, self.subject(), evidence)
     }
 }

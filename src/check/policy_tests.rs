@@ -1,19 +1,20 @@
 //! The checks of policy, of the link and of paths together: each fault is planted into the network of the fixture, all
 //! of these checks are asked, and exactly one finding with the right culprit must come out.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use super::{CHECKS, Check, cause, fixture::*};
+use super::{CHECKS, Check, cause, fixture::*, passage, pol_default_deny_v6::DefaultDenyV6};
 use crate::{
     model::{
         answer::{AddressState, Answer, HeardAdvertisement, HeardPrefix, IcmpError, SocketState},
         family::Family,
         finding::Finding,
+        flow::{End, Flow, Intent, Traffic},
         mac::Mac,
         phase::Phase,
         policy::{Action, Hook, Match, Rule},
-        probe::{Aspect, Question},
-        service::{Port, Transport},
+        probe::{Aspect, Probe, Question},
+        service::Transport,
         tap::{FrameNote, Reading, Watch},
         verdict::{Judgement, Verdict},
     },
@@ -110,7 +111,7 @@ fn a_healthy_network_has_no_findings_in_any_phase() {
 #[test]
 fn healthy_samples_are_judged_and_not_skipped() {
     let judgements = dual().ask(CHECKS);
-    let mut subjects = std::collections::BTreeSet::new();
+    let mut subjects = BTreeSet::new();
     for judgement in &judgements {
         let key = (&judgement.check, &judgement.subject);
         assert!(subjects.insert(key), "{key:?} is judged twice");
@@ -586,17 +587,103 @@ fn an_unread_rule_is_said_to_be_unread() {
     assert!(firewall.reason.contains("limit rate"));
 }
 
+/// The reference testbed: three filtering nodes in a row.
+fn in_a_row(phase: Phase) -> Network {
+    let testbed = crate::input::testbed("fokus.toml", include_str!("../../testbed/fokus.toml"));
+    Network::of(Stage::new(&Arc::new(testbed.unwrap()), phase))
+}
+
+#[test]
+fn an_open_door_is_found_on_every_filtering_node_also_behind_another() {
+    for phase in [Phase::DualStack, Phase::Ipv6Only] {
+        for at in ["gateway-a", "gateway-b", "firewall-b"] {
+            let network = filter(in_a_row(phase), at, Hook::Forward, |rules| {
+                rules.push(rule("planted", vec![Match::Family(Family::V6)], Action::Accept));
+            });
+            let (evidence, judgements) = network.walk(&[&DefaultDenyV6]);
+            assert_eq!(passage::unproven(&evidence, &judgements), Vec::<&Judgement>::new());
+            let culprits = judgements.iter().filter_map(|j| j.complaint.as_ref());
+            let culprits: BTreeSet<_> = culprits.map(|c| c.culprit.to_string()).collect();
+            assert_eq!(culprits, BTreeSet::from([format!("{at} (forwarding of IPv6)")]));
+        }
+    }
+}
+
+#[test]
+fn every_side_of_filtering_nodes_in_a_row_is_put_to_the_test() {
+    for phase in [Phase::DualStack, Phase::Ipv6Only] {
+        let judgements = in_a_row(phase).ask(&[&DefaultDenyV6]);
+        assert!(judgements.len() >= 40, "{}", judgements.len());
+        let untested = judgements.iter().filter(|j| j.verdict != Verdict::Pass);
+        assert_eq!(untested.collect::<Vec<_>>(), Vec::<&Judgement>::new());
+    }
+}
+
+#[test]
+fn a_side_on_which_flows_allow_everything_is_not_applicable() {
+    let mut testbed = (*testbed()).clone();
+    testbed.flows = vec![Flow {
+        name: "all".to_owned(),
+        from: End::Everywhere,
+        to: End::Everywhere,
+        traffic: vec![Traffic::Any],
+        intent: Intent::Allow,
+    }];
+    let network = Network::of(Stage::new(&Arc::new(testbed), Phase::DualStack));
+    let judgements = network.ask(&[&DefaultDenyV6]);
+    assert!(judgements.iter().all(|j| j.verdict == Verdict::NotApplicable), "{judgements:#?}");
+    assert_eq!(judgements.len(), 6, "from each of three links to each other");
+}
+
+#[test]
+fn a_router_in_a_prefix_that_a_flow_opens_for_hosts_is_no_open_door() {
+    let mut testbed = (*testbed()).clone();
+    let host = &mut testbed.nodes.get_mut("public-dns").unwrap().interfaces[0];
+    host.segment = segment("uplink");
+    for (address, net) in host.addresses.iter_mut().zip(["192.0.2.53/24", "2001:db8:e::35/64"]) {
+        address.net = net.parse().unwrap();
+    }
+    testbed.flows = ["internet", "uplink"].map(open_to_the_lan).to_vec();
+    let network = Network::of(Stage::new(&Arc::new(testbed), Phase::DualStack));
+    let judgements = network.ask(&[&DefaultDenyV6]);
+    assert!(!judgements.iter().any(|j| j.verdict.is_bad()), "{judgements:#?}");
+    let side = judgements.iter().find(|j| j.subject == "firewall: uplink to lan").unwrap();
+    assert_eq!(side.verdict, Verdict::NotApplicable);
+}
+
+fn open_to_the_lan(from: &str) -> Flow {
+    Flow {
+        name: from.to_owned(),
+        from: End::Segment(segment(from)),
+        to: End::Segment(segment("lan")),
+        traffic: vec![Traffic::Any],
+        intent: Intent::Allow,
+    }
+}
+
 #[test]
 fn ports_of_samples_are_the_same_in_every_run_and_belong_to_nobody() {
     let asked = |network: &Network| {
-        super::pol_default_deny_v6::DefaultDenyV6
+        DefaultDenyV6
             .ask(&network.plan)
             .into_iter()
             .flat_map(|experiment| experiment.probes)
             .collect::<Vec<_>>()
     };
     assert_eq!(asked(&dual()), asked(&dual()));
-    let https = Port { transport: Transport::Tcp, number: 443 };
-    assert!(asked(&dual()).iter().all(|probe| !matches!(&probe.question,
-        Question::Connect { to, .. } if to.port() == https.number)));
+    let ports = |network: &Network| {
+        let port = |probe: Probe| match probe.question {
+            Question::Connect { to, .. } | Question::Datagram { to, .. } => Some(to.port()),
+            _ => None,
+        };
+        asked(network).into_iter().filter_map(port).collect::<Vec<_>>()
+    };
+    let mut taken = (*testbed()).clone();
+    let number = ports(&dual())[0];
+    taken.nodes.get_mut("resolver").unwrap().services[0].port = number;
+    let taken = Network::of(Stage::new(&Arc::new(taken), Phase::DualStack));
+    assert!(!ports(&taken).contains(&number), "also not at a node that is not asked");
+    for port in ports(&dual()).into_iter().chain(ports(&in_a_row(Phase::DualStack))) {
+        assert!((1024..32_768).contains(&port), "{port}: a node may speak from it");
+    }
 }

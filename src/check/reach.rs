@@ -133,15 +133,15 @@ impl Leg {
     }
 
     /// What to do once the first answer is known: if it failed, repeat it with control and taps.
-    pub fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Option<Experiment> {
-        let (_, answer) = seen.answer(&self.probe)?;
-        if answer.is_answered() || answer.not_asked().is_some() {
-            return None;
+    pub fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
+        let failed =
+            |(_, answer): (_, &Answer)| !answer.is_answered() && answer.not_asked().is_none();
+        if !seen.answer(&self.probe).is_some_and(failed) {
+            return Vec::new();
         }
-        let mut probes: Vec<_> =
-            (1..=REPETITIONS).map(|round| ask::again(&self.probe, round)).collect();
-        probes.extend(self.control(stage));
-        Some(Experiment { taps: self.taps(), probes, ..Experiment::default() })
+        let probes = (1..=REPETITIONS).map(|round| ask::again(&self.probe, round)).collect();
+        let again = Experiment { taps: self.taps(), probes, ..Experiment::default() };
+        vec![again, Experiment::of_probes(self.control(stage))]
     }
 
     /// What became of it; `None` if it was never sent.

@@ -77,6 +77,9 @@ impl Evidence {
 
 /// The evidence of one phase, to look answers up by the question. A check puts the same questions together again when
 /// it judges, so that nothing but values passes between asking and judging.
+///
+/// A probe that was answered before taps were open for it is asked again under them: the last answer counts, which is the
+/// one that belongs with what the taps have seen.
 #[derive(Clone, Debug, Default)]
 pub struct Seen<'e> {
     probes: HashMap<&'e Probe, &'e Evidence>,

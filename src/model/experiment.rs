@@ -5,7 +5,8 @@ use super::{probe::Probe, tap::Tap};
 /// Taps to open first, then probes to send. Experiments that do not disturb each other run at the same time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Experiment {
-    /// Opened before the first probe and closed after the last.
+    /// Opened before the first probe and closed after the last. They are there for every one of the probes: what needs no
+    /// tap, such as a control, belongs into an experiment of its own, so that an answer from before will do.
     pub taps: Vec<Tap>,
     /// Sent at the same time, unless one depends on another's effect: see `in_order`.
     pub probes: Vec<Probe>,

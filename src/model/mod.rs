@@ -16,6 +16,7 @@ pub mod probe;
 pub mod tap;
 pub mod answer;
 pub mod experiment;
+pub mod agenda;
 pub mod evidence;
 pub mod finding;
 pub mod gate;

@@ -89,6 +89,11 @@ pub enum Provocation {
     UnknownOption,
 }
 
+impl Provocation {
+    /// The upper-layer protocol that nobody speaks (RFC 3692).
+    pub const UNKNOWN_PROTOCOL: u8 = 253;
+}
+
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -37,6 +37,17 @@ pub enum Watch {
         /// The destination port.
         port: Option<Port>,
     },
+    /// Packets of an upper-layer protocol that has no ports, in one direction.
+    Protocol {
+        /// IPv4 or IPv6.
+        family: Family,
+        /// The source address.
+        source: IpAddr,
+        /// The destination address.
+        destination: IpAddr,
+        /// The number of the protocol.
+        number: u8,
+    },
     /// ICMP or ICMPv6 of these types.
     Icmp {
         /// Which of the two protocols.

@@ -34,8 +34,6 @@ use crate::{
 const PATIENCE: Duration = Duration::from_millis(1_200);
 /// The first port of traceroute: nobody listens there.
 const CLOSED_PORT: u16 = 33_434;
-/// A protocol number for experiments, which no host knows (RFC 3692).
-const UNKNOWN_PROTOCOL: u8 = 253;
 /// A destination options header of eight octets with the option 0x9e: for experiments (RFC 4727), to be answered with an
 /// error by whoever does not know it (RFC 8200 section 4.2).
 const UNKNOWN_OPTION: [u8; 8] = [0, 0, 0x9e, 4, 0, 0, 0, 0];
@@ -59,7 +57,10 @@ pub(super) async fn ask(at: &Vantage, to: IpAddr, how: Provocation, deadline: De
         }
         Provocation::UnknownNextHeader => {
             let to = SocketAddr::new(to, 0);
-            let call = Call::open(at, Speech::Protocol(UNKNOWN_PROTOCOL), to, None, |_| Ok(()));
+            let call =
+                Call::open(at, Speech::Protocol(Provocation::UNKNOWN_PROTOCOL), to, None, |_| {
+                    Ok(())
+                });
             provoke(call, PAYLOAD, always, |_| Some(()), deadline).await
         }
         Provocation::HopLimit(hops) => {

@@ -156,7 +156,7 @@ impl Stage {
 }
 
 /// Whether a flow's traffic covers some particular traffic.
-fn carries(carried: &Traffic, traffic: &Traffic) -> bool {
+pub(super) fn carries(carried: &Traffic, traffic: &Traffic) -> bool {
     match (carried, traffic) {
         (Traffic::Any, _) | (Traffic::Ping, Traffic::Ping) => true,
         (Traffic::Port { port, .. }, Traffic::Port { port: asked, .. }) => port == asked,

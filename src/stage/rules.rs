@@ -1,10 +1,10 @@
 //! Filters: derived from the flows. What no flow allows, a filtering node drops; nothing crosses between the planes.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use ipnet::IpNet;
 
-use super::Stage;
+use super::{Stage, exchange::carries};
 use crate::model::{
     family::Family,
     flow::{End, Flow, Intent, Traffic},
@@ -175,6 +175,23 @@ fn of_flow(stage: &Stage, flow: &Flow, family: Family) -> Vec<Rule> {
         }
     }
     rules
+}
+
+impl Stage {
+    /// Whether the rules of a flow let traffic between two addresses pass. Flows speak of hosts, and rules of prefixes:
+    /// the address of a router lies in one, too.
+    pub fn is_covered(&self, source: IpAddr, destination: IpAddr, traffic: &Traffic) -> bool {
+        let within = |end: &End, address: IpAddr| {
+            let nets = nets(self, end, Family::of(address));
+            nets.into_iter().any(|net| net.is_none_or(|net| net.contains(&address)))
+        };
+        let mut allowing = self.testbed.flows.iter().filter(|flow| flow.intent == Intent::Allow);
+        allowing.any(|flow| {
+            flow.traffic.iter().any(|carried| carries(carried, traffic))
+                && within(&flow.from, source)
+                && within(&flow.to, destination)
+        })
+    }
 }
 
 /// The prefixes that an end of a flow stands for in a family; `None` is everywhere.

@@ -1,7 +1,6 @@
 //! Asking: experiments carried out on the lab, each probe once, and their evidence.
 
 use std::{
-    collections::HashSet,
     path::Path,
     pin::pin,
     sync::atomic::{AtomicUsize, Ordering},
@@ -18,6 +17,7 @@ use super::silence;
 use crate::{
     lab::{Driver, OpenTap},
     model::{
+        agenda::Agenda,
         answer::Answer,
         evidence::{About, Evidence, EvidenceId},
         experiment::Experiment,
@@ -44,8 +44,7 @@ pub(super) struct Asking<'a> {
     clock: Clock,
     places: Semaphore,
     fresh: Semaphore,
-    asked: HashSet<Probe>,
-    tapped: HashSet<Tap>,
+    agenda: Agenda,
     next: AtomicUsize,
     answered: AtomicUsize,
     total: AtomicUsize,
@@ -83,8 +82,7 @@ impl<'a> Asking<'a> {
             clock,
             places: Semaphore::new(at_once),
             fresh: Semaphore::new(FRESH_AT_ONCE),
-            asked: HashSet::new(),
-            tapped: HashSet::new(),
+            agenda: Agenda::default(),
             next: AtomicUsize::new(first as usize + 1),
             answered: AtomicUsize::new(0),
             total: AtomicUsize::new(0),
@@ -114,9 +112,7 @@ impl<'a> Asking<'a> {
 
     /// Opens the taps that stay open for the whole phase.
     pub(super) async fn watch(&mut self, experiments: &[Experiment]) -> Vec<Watching> {
-        let whole = experiments.iter().filter(|experiment| experiment.whole_phase);
-        let taps = whole.flat_map(|experiment| &experiment.taps);
-        let taps: Vec<_> = taps.filter(|tap| self.tapped.insert((*tap).clone())).cloned().collect();
+        let taps = self.agenda.standing(experiments);
         join_all(taps.into_iter().map(|tap| self.open(tap, None))).await
     }
 
@@ -128,8 +124,7 @@ impl<'a> Asking<'a> {
         experiments: Vec<Experiment>,
         mut keep: impl FnMut(Vec<Evidence>) -> Result<(), RecordError>,
     ) -> Result<Option<Vec<Wait>>, RecordError> {
-        let experiments: Vec<_> =
-            experiments.into_iter().filter_map(|e| self.only_new(e)).collect();
+        let experiments = self.agenda.take(experiments);
         if experiments.is_empty() {
             return Ok(None);
         }
@@ -157,16 +152,6 @@ impl<'a> Asking<'a> {
     /// Closes the taps that were open for the whole phase.
     pub(super) async fn close(&self, watching: Vec<Watching>) -> Vec<Evidence> {
         join_all(watching.into_iter().map(|tap| self.read(tap))).await
-    }
-
-    /// The experiment without what was done before; `None` if nothing is left of it.
-    fn only_new(&mut self, mut experiment: Experiment) -> Option<Experiment> {
-        experiment.probes.retain(|probe| self.asked.insert(probe.clone()));
-        if experiment.whole_phase {
-            experiment.taps.clear();
-        }
-        experiment.taps.retain(|tap| self.tapped.insert(tap.clone()));
-        (!experiment.probes.is_empty() || !experiment.taps.is_empty()).then_some(experiment)
     }
 
     async fn one(&self, experiment: Experiment) -> Found {

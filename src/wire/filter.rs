@@ -9,7 +9,6 @@ use super::{
 };
 use crate::model::{
     family::Family,
-    service::Port,
     tap::{CANARY_ETHERTYPE, Watch},
 };
 
@@ -160,7 +159,20 @@ fn watched(program: Program, watch: &Watch) -> Program {
             program.require(LOAD_HALF, 12, &types)
         }
         Watch::Packets { family, source, destination, port } => {
-            packets(program, *family, *source, *destination, *port)
+            let program = between(program, *family, *source, *destination);
+            let Some(port) = port else { return program };
+            let (load, destination_port) =
+                upper(*family, ETHERNET, 2, LOAD_HALF_INDEXED, LOAD_HALF);
+            program
+                .require_protocol(*family, ETHERNET, &[u32::from(port.transport.number())])
+                .require(load, destination_port, &[u32::from(port.number)])
+        }
+        Watch::Protocol { family, source, destination, number } => {
+            between(program, *family, Some(*source), Some(*destination)).require_protocol(
+                *family,
+                ETHERNET,
+                &[u32::from(*number)],
+            )
         }
         Watch::Icmp { family, types } => {
             let types: Vec<u32> = types.iter().copied().map(u32::from).collect();
@@ -176,12 +188,12 @@ fn watched(program: Program, watch: &Watch) -> Program {
     }
 }
 
-fn packets(
+/// From here on, only packets of a family between these addresses.
+fn between(
     mut program: Program,
     family: Family,
     source: Option<IpAddr>,
     destination: Option<IpAddr>,
-    port: Option<Port>,
 ) -> Program {
     let (source_at, destination_at) = match family {
         Family::V4 => (ETHERNET + 12, ETHERNET + 16),
@@ -193,13 +205,7 @@ fn packets(
             program = program.require_address(address, at);
         }
     }
-    let Some(port) = port else { return program };
-    let (load, destination_port) = upper(family, ETHERNET, 2, LOAD_HALF_INDEXED, LOAD_HALF);
-    program.require_protocol(family, ETHERNET, &[u32::from(port.transport.number())]).require(
-        load,
-        destination_port,
-        &[u32::from(port.number)],
-    )
+    program
 }
 
 /// For a packet socket without link header: TCP segments that come from this end.
@@ -259,7 +265,10 @@ pub fn icmpv6(kind: u8) -> Vec<Instruction> {
 mod tests {
     use super::*;
     use crate::{
-        model::{mac::Mac, service::Transport},
+        model::{
+            mac::Mac,
+            service::{Port, Transport},
+        },
         wire::{frame, packet},
     };
 
@@ -327,6 +336,14 @@ mod tests {
                 watches.push(Watch::Packets { family, source, destination: None, port });
             }
             watches.push(Watch::Payload { family, token: "payload".into() });
+        }
+        let pairs =
+            [(Family::V4, "192.0.2.1", "192.0.2.2"), (Family::V6, "2001:db8::1", "2001:db8::2")];
+        for ((family, source, destination), number) in
+            pairs.into_iter().flat_map(|pair| [17, 253].map(|number| (pair, number)))
+        {
+            let [source, destination] = [source, destination].map(|text| text.parse().unwrap());
+            watches.push(Watch::Protocol { family, source, destination, number });
         }
         for watch in &watches {
             let program = tap(watch, Some(9), Mark(7));

@@ -67,6 +67,12 @@ pub fn counts(watch: &Watch, note: &FrameNote, frame: &[u8]) -> bool {
                         && note.destination_port == Some(port.number)
                 })
         }
+        Watch::Protocol { family, source, destination, number } => {
+            is_of(*family)
+                && note.source == Some(*source)
+                && note.destination == Some(*destination)
+                && note.protocol == Some(*number)
+        }
         Watch::Icmp { family, types } => {
             is_of(*family) && note.icmp.is_some_and(|(kind, _)| types.contains(&kind))
         }

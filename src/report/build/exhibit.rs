@@ -271,6 +271,9 @@ fn watch(tap: &Tap) -> Line {
             format!("tap: frames of type {}", types.join(", "))
         }
         Watch::Packets { family, .. } => format!("tap: {family} packets"),
+        Watch::Protocol { family, number, .. } => {
+            format!("tap: {family} packets of protocol {number}")
+        }
         Watch::Icmp { family, types } => format!("tap: {family} ICMP types {types:?}"),
         Watch::Payload { family, .. } => format!("tap: {family} packets with a token"),
     })
