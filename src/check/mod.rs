@@ -9,6 +9,7 @@ pub mod advertisement;
 pub mod crossing;
 pub mod difference;
 pub mod error_trail;
+pub mod hops;
 pub mod legs;
 pub mod names;
 pub mod neighbour;
