@@ -55,6 +55,12 @@ struct Case {
     found: BTreeSet<String>,
     /// A phase that every finding must name as one in which it will hurt.
     bites: Option<String>,
+    /// Words that the finding of a check must hold among the values of its sentences and in its retest.
+    #[serde(default)]
+    holds: BTreeMap<String, Vec<String>>,
+    /// How many symptoms the finding of a check explains.
+    #[serde(default)]
+    explains: BTreeMap<String, usize>,
 }
 
 fn here() -> &'static Path {
@@ -124,6 +130,18 @@ impl Case {
             && !finding["bites_in"].as_array().is_some_and(|in_| in_.iter().any(|p| p == phase))
         {
             flaws.push(format!("does not foretell {phase}: {headline}"));
+        }
+        let check = finding["check"].as_str().unwrap_or_default();
+        let values = finding["args"].as_object().into_iter().flat_map(serde_json::Map::values);
+        let said: Vec<_> = values.chain([&finding["retest"]]).filter_map(Value::as_str).collect();
+        for words in self.holds.get(check).into_iter().flatten() {
+            if !said.iter().any(|value| value.contains(words.as_str())) {
+                flaws.push(format!("does not say `{words}`: {headline}: {said:?}"));
+            }
+        }
+        let symptoms = finding["symptoms"].as_array().map_or(0, Vec::len);
+        if self.explains.get(check).is_some_and(|wanted| *wanted != symptoms) {
+            flaws.push(format!("explains {symptoms} symptoms: {headline}"));
         }
         flaws
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::model::{
-    finding::{Complaint, Depth, Finding, Symptom},
+    finding::{Complaint, Confidence, Depth, Finding, Packets, Symptom},
     phase::Phase,
     verdict::Judgement,
 };
@@ -19,19 +19,20 @@ struct Cause<'j> {
 }
 
 /// Puts judgements together into findings: critical first, then by the phase in which they bite, then by culprit. The
-/// numbers follow that order. `retest` gives the command that tests a check again in a phase.
+/// numbers follow that order. `retest` gives the command that tests a check again in phases.
 pub fn findings(
     judgements: &[(Phase, Vec<Judgement>)],
-    retest: impl Fn(&str, Phase) -> String,
+    retest: impl Fn(&str, &[Phase]) -> String,
 ) -> Vec<Finding> {
     let causes = judgements.iter().flat_map(|(phase, judgements)| causes(*phase, judgements));
-    let mut findings = Vec::<Finding>::new();
+    let mut alike = Vec::<Vec<Cause<'_>>>::new();
     for cause in causes {
-        match findings.iter_mut().find(|finding| is_same(finding, &cause)) {
-            Some(finding) => cause.join(finding),
-            None => findings.push(cause.finding(&retest)),
+        match alike.iter_mut().find(|known| known[0].is_same(&cause)) {
+            Some(known) => known.push(cause),
+            None => alike.push(vec![cause]),
         }
     }
+    let mut findings: Vec<_> = alike.iter().map(|causes| finding(causes, &retest)).collect();
     findings.sort_by(|a, b| {
         let key = |f: &Finding| {
             (f.bites_in.first().copied(), f.culprit.clone(), f.check.clone(), f.subject.clone())
@@ -58,7 +59,8 @@ fn causes(phase: Phase, judgements: &[Judgement]) -> Vec<Cause<'_>> {
     });
     let mut causes = Vec::<Cause<'_>>::new();
     for (judgement, complaint) in complaints {
-        match causes.iter_mut().find(|cause| cause.explains(complaint)) {
+        let explaining = causes.iter_mut().filter(|cause| cause.explains(complaint));
+        match explaining.min_by_key(|cause| cause.distance(complaint)) {
             Some(cause) => cause.take(judgement, complaint),
             None => causes.push(Cause {
                 phase,
@@ -103,18 +105,81 @@ fn stops_also(mine: &Complaint, other: &Complaint) -> bool {
         && mine.culprit.node.as_ref().is_some_and(|node| b.nodes.contains(node))
 }
 
-fn is_same(finding: &Finding, cause: &Cause<'_>) -> bool {
-    finding.check == cause.judgement.check
-        && finding.case == cause.complaint.case
-        && finding.culprit == cause.complaint.culprit
+/// Whether somebody who is not planned announces routes and addresses: nobody has to follow.
+fn is_lure(complaint: &Complaint) -> bool {
+    let discovery = complaint.scope.packets == Some(Packets::RouterDiscovery);
+    complaint.depth == Depth::Announced && (discovery || complaint.scope.from.is_some())
+}
+
+/// Whether a trouble may come from what a host took from a stranger: the place of it is not known, or is the host, or is
+/// the router next to it, which seems to stop whatever the host gives to the stranger instead.
+fn may_be_lured(lure: &Complaint, other: &Complaint) -> bool {
+    let Some(node) = &other.culprit.node else { return true };
+    let host = lure.scope.from.as_ref();
+    let next = other.scope.nodes.get(1).filter(|_| other.depth == Depth::Located);
+    host == Some(node) || host.is_some() && next == Some(node)
+}
+
+/// Whether one complaint explains another by its depth and scope.
+fn covers(mine: &Complaint, other: &Complaint) -> bool {
+    let deeper = mine.depth > other.depth && mine.scope.covers(&other.scope);
+    deeper && (!is_lure(mine) || may_be_lured(mine, other)) || stops_also(mine, other)
+}
+
+/// One finding of what is the same in every phase, in the words of the phase that knows most of it.
+fn finding(causes: &[Cause<'_>], retest: &impl Fn(&str, &[Phase]) -> String) -> Finding {
+    let best = causes.iter().rev().max_by_key(|cause| cause.knowledge());
+    let Cause { judgement, complaint, .. } = best.expect("a cause");
+    let mut finding = Finding {
+        id: String::new(),
+        check: judgement.check.clone(),
+        case: complaint.case.clone(),
+        args: complaint.args.clone(),
+        subject: judgement.subject.clone(),
+        phases: Vec::new(),
+        bites_in: Vec::new(),
+        severity: complaint.severity,
+        confidence: complaint.confidence,
+        culprit: complaint.culprit.clone(),
+        evidence: Vec::new(),
+        symptoms: Vec::new(),
+        retest: String::new(),
+    };
+    for cause in causes {
+        cause.join(&mut finding);
+    }
+    finding.retest = retest(&finding.check, &finding.phases);
+    finding
 }
 
 impl<'j> Cause<'j> {
+    /// Whether it is the same trouble in another phase, or of another family.
+    fn is_same(&self, other: &Self) -> bool {
+        self.judgement.check == other.judgement.check
+            && self.complaint.case == other.complaint.case
+            && self.complaint.culprit == other.complaint.culprit
+    }
+
+    /// How much is known of it: how surely, what else was found of it, and on how much it rests.
+    fn knowledge(&self) -> (Confidence, usize, usize) {
+        let Self { complaint, same_culprit, judgement, .. } = self;
+        (complaint.confidence, same_culprit.len(), judgement.evidence.len())
+    }
+
+    /// Of several causes that would explain a complaint, the nearest does: one about the node at which the trouble was
+    /// located, then any other, and what a stranger announced last, since what that does to packets is surmised.
+    fn distance(&self, other: &Complaint) -> u8 {
+        let located = other.culprit.node.as_ref().filter(|_| other.depth >= Depth::Located);
+        if located.is_some() && self.complaint.culprit.node.as_ref() == located {
+            0
+        } else {
+            1 + u8::from(is_lure(self.complaint))
+        }
+    }
+
     /// A deeper complaint explains what its scope covers; one of the same depth only if it blames the same.
     fn explains(&self, other: &Complaint) -> bool {
-        let covers = |mine: &Complaint| {
-            mine.depth > other.depth && mine.scope.covers(&other.scope) || stops_also(mine, other)
-        };
+        let covers = |mine: &Complaint| covers(mine, other);
         blames_the_same(self.complaint, other)
             || covers(self.complaint)
             || self.same_culprit.iter().any(|mine| covers(mine))
@@ -127,28 +192,7 @@ impl<'j> Cause<'j> {
         self.symptoms.push(judgement);
     }
 
-    fn finding(self, retest: &impl Fn(&str, Phase) -> String) -> Finding {
-        let Self { phase, judgement, complaint, .. } = self;
-        let mut finding = Finding {
-            id: String::new(),
-            check: judgement.check.clone(),
-            case: complaint.case.clone(),
-            args: complaint.args.clone(),
-            subject: judgement.subject.clone(),
-            phases: Vec::new(),
-            bites_in: Vec::new(),
-            severity: complaint.severity,
-            confidence: complaint.confidence,
-            culprit: complaint.culprit.clone(),
-            evidence: Vec::new(),
-            symptoms: Vec::new(),
-            retest: retest(&judgement.check, phase),
-        };
-        self.join(&mut finding);
-        finding
-    }
-
-    fn join(self, finding: &mut Finding) {
+    fn join(&self, finding: &mut Finding) {
         let phases: BTreeSet<_> = finding.phases.iter().copied().chain([self.phase]).collect();
         finding.phases = phases.into_iter().collect();
         let bites = finding.bites_in.iter().chain(&self.complaint.bites_in).copied();
@@ -173,8 +217,9 @@ mod tests {
 
     use super::*;
     use crate::model::{
+        evidence::EvidenceId,
         family::Family,
-        finding::{Confidence, Culprit, Scope, Severity},
+        finding::{Culprit, Scope, Severity},
         name::NodeName,
         verdict::Verdict,
     };
@@ -257,9 +302,81 @@ mod tests {
         let culprit = Culprit::node(&node("portal"), "listener https");
         let judgement = || vec![bad("listen", Depth::Read, culprit.clone(), v6_to_portal())];
         let phases = [(Phase::DualStack, judgement()), (Phase::Ipv6Only, judgement())];
-        let found = findings(&phases, |check, phase| format!("{check} {phase}"));
+        let found = findings(&phases, |check, phases| format!("{check} {phases:?}"));
         assert_eq!(found.len(), 1);
+        assert_eq!(found[0].retest, "listen [DualStack, Ipv6Only]", "it is seen in both");
         assert_eq!(found[0].phases, [Phase::DualStack, Phase::Ipv6Only]);
         assert_eq!(found[0].id, "F-001");
+    }
+
+    #[test]
+    fn the_phase_that_knows_most_has_the_words() {
+        let culprit = Culprit { node: None, segment: None, part: "router fe80::bad".to_owned() };
+        let seen = |words: &str, evidence: Vec<u32>| {
+            let mut judgement = bad("rogue", Depth::Announced, culprit.clone(), Scope::default());
+            judgement.evidence = evidence.into_iter().map(EvidenceId).collect();
+            let args = &mut judgement.complaint.as_mut().unwrap().args;
+            args.insert("prefixes".to_owned(), words.to_owned());
+            vec![judgement]
+        };
+        let phases = [
+            (Phase::Ipv4Only, seen("not read", vec![1])),
+            (Phase::DualStack, seen("2001:db8:bad::/64", vec![2, 3])),
+            (Phase::Ipv6Only, seen("the same again", vec![4, 5])),
+        ];
+        let found = findings(&phases, |_, _| String::new());
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].args["prefixes"], "2001:db8:bad::/64");
+        assert_eq!(found[0].evidence.len(), 5, "what every phase saw is kept");
+    }
+
+    /// A stranger on the link of `desk`, from whom `desk` has taken something.
+    fn lure() -> [Judgement; 2] {
+        let stranger = Culprit { node: None, segment: None, part: "router fe80::bad".to_owned() };
+        let v6 = || Scope { family: Some(Family::V6), ..Scope::default() };
+        let heard = Scope { packets: Some(Packets::RouterDiscovery), ..v6() };
+        let taken = Scope { from: Some(node("desk")), ..v6() };
+        [heard, taken].map(|scope| bad("rogue", Depth::Announced, stranger.clone(), scope))
+    }
+
+    fn leg(from: &str, depth: Depth, culprit: Culprit) -> Judgement {
+        let nodes = [from, "router", "firewall", "portal"].map(node).to_vec();
+        bad("leg", depth, culprit, Scope { from: Some(node(from)), nodes, ..v6_to_portal() })
+    }
+
+    fn checks_of(judgements: Vec<Judgement>) -> Vec<(String, usize)> {
+        let found = findings(&[(Phase::DualStack, judgements)], |_, _| String::new());
+        found.into_iter().map(|f| (f.check, f.symptoms.len())).collect()
+    }
+
+    #[test]
+    fn a_stranger_explains_the_troubles_of_hosts_that_follow_it_and_no_others() {
+        let unknown = || Culprit { node: None, segment: None, part: "somewhere".to_owned() };
+        let at = |name: &str| Culprit::node(&node(name), "forwarding");
+        let with = |leg: Judgement| checks_of(lure().into_iter().chain([leg]).collect());
+        for its_own in [
+            leg("desk", Depth::Symptom, unknown()),
+            leg("desk", Depth::Located, at("desk")),
+            leg("desk", Depth::Located, at("router")),
+        ] {
+            assert_eq!(with(its_own).len(), 1);
+        }
+        for another in [
+            leg("printer", Depth::Symptom, unknown()),
+            leg("desk", Depth::Located, at("firewall")),
+            leg("desk", Depth::Symptom, at("portal")),
+        ] {
+            assert_eq!(with(another).len(), 2);
+        }
+    }
+
+    #[test]
+    fn what_is_located_at_a_node_is_explained_by_what_was_read_there_before_anything_else() {
+        let route = Culprit::node(&node("router"), "route ::/0");
+        let scope = Scope { nodes: vec![node("router")], ..Scope::default() };
+        let read = bad("plan", Depth::Foundation, route, scope);
+        let located = leg("desk", Depth::Located, Culprit::node(&node("router"), "forwarding"));
+        let found = checks_of(lure().into_iter().chain([read, located]).collect());
+        assert_eq!(found, [("rogue".to_owned(), 1), ("plan".to_owned(), 1)]);
     }
 }

@@ -50,6 +50,8 @@ pub struct Difference {
     pub node: NodeName,
     /// In which chain.
     pub hook: Hook,
+    /// Every chain of the node that differs by the same label in the same way: one change of a rule set.
+    pub hooks: Vec<Hook>,
     /// In which way.
     pub kind: Kind,
     /// What it touches.
@@ -145,10 +147,23 @@ fn lines(rule: &Rule) -> Vec<Line> {
 fn differences(stage: &Stage, node: &NodeName, held: &Filter) -> Vec<Difference> {
     let planned = &stage.nodes[node].filter;
     let live = stage.families(node, Plane::Data).or(stage.families(node, Plane::Management));
-    [Hook::Input, Hook::Forward, Hook::Output]
+    let mut all: Vec<_> = [Hook::Input, Hook::Forward, Hook::Output]
         .into_iter()
         .flat_map(|hook| of_chain(node, hook, live, planned.chain(hook), held.chain(hook)))
-        .collect()
+        .collect();
+    join_chains(&mut all);
+    all
+}
+
+/// Tells each difference of the chains that differ by the same label in the same way.
+fn join_chains(all: &mut [Difference]) {
+    let key = |d: &Difference| (d.kind, d.concern, d.label.clone(), d.action, d.families);
+    let keys: Vec<_> = all.iter().map(|d| (key(d), d.hook)).collect();
+    for difference in all.iter_mut().filter(|d| d.kind != Kind::Policy) {
+        let mine = key(difference);
+        let alike = keys.iter().filter(|(key, _)| *key == mine);
+        difference.hooks = alike.map(|(_, hook)| *hook).collect();
+    }
 }
 
 fn of_chain(
@@ -164,6 +179,7 @@ fn of_chain(
         found.push(Difference {
             node: node.clone(),
             hook,
+            hooks: vec![hook],
             kind: Kind::Policy,
             concern: Concern::Traffic,
             label: String::new(),
@@ -215,6 +231,7 @@ fn grouped(
         let group = groups.entry(key).or_insert_with(|| Difference {
             node: node.clone(),
             hook,
+            hooks: vec![hook],
             kind,
             concern,
             label: rule.label.clone(),
@@ -271,18 +288,24 @@ impl Difference {
 
     /// `input`, `forward` or `output`.
     pub fn hook_word(&self) -> &'static str {
-        match self.hook {
-            Hook::Input => "input",
-            Hook::Forward => "forward",
-            Hook::Output => "output",
-        }
+        hook_word(self.hook)
+    }
+
+    /// `forward chain`, `input and forward chains`.
+    pub fn chains(&self) -> String {
+        let plural = if self.hooks.len() > 1 { "s" } else { "" };
+        format!("{} chain{plural}", self.hook_words())
+    }
+
+    fn hook_words(&self) -> String {
+        self.hooks.iter().map(|hook| hook_word(*hook)).collect::<Vec<_>>().join(" and ")
     }
 
     /// Who is to blame: `forward rule visitor->portal` of the node.
     pub fn culprit(&self) -> Culprit {
         let part = match self.kind {
             Kind::Policy => format!("{} policy", self.hook_word()),
-            Kind::Missing | Kind::Extra => format!("{} rule {}", self.hook_word(), self.label),
+            Kind::Missing | Kind::Extra => format!("{} rule {}", self.hook_words(), self.label),
         };
         Culprit::node(&self.node, part)
     }
@@ -336,6 +359,14 @@ impl Difference {
         } else {
             format!("there is no such {other} rule")
         }
+    }
+}
+
+fn hook_word(hook: Hook) -> &'static str {
+    match hook {
+        Hook::Input => "input",
+        Hook::Forward => "forward",
+        Hook::Output => "output",
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     Case, Check, Text, UseCase, ask,
     dns_aaaa_bogus::bogus,
     legs::{self, Named},
-    names::{self, Asked, Heard},
+    names::{self, Asked, Heard, Published},
     reach::Leg,
     reading::{self, Judge, Reached},
 };
@@ -153,6 +153,25 @@ fn user(stage: &Stage, node: &Node, service: &Service) -> Option<NodeName> {
     users.first().map(|user| user.name.clone())
 }
 
+/// A user of the services under a name whom policy keeps from this address of another node. That it does not answer
+/// that user says nothing about it: `dns.aaaa-parity` judges that the name leads there.
+pub(super) fn closed_to(stage: &Stage, name: &Published, address: IpAddr) -> Option<NodeName> {
+    let (owner, _) = stage.owner(address).filter(|_| !name.addresses.contains(&address))?;
+    stage.testbed.nodes.values().find_map(|node| {
+        let mut under = node.services.iter().filter(|s| s.names.contains(&name.owner));
+        under.find_map(|service| {
+            user(stage, node, service).filter(|user| is_closed(stage, user, owner, service))
+        })
+    })
+}
+
+/// Whether policy keeps a user from a node at the port of a service.
+fn is_closed(stage: &Stage, user: &NodeName, owner: &NodeName, service: &Service) -> bool {
+    service
+        .ports()
+        .any(|port| !stage.is_allowed(user, owner, &Traffic::Port { word: port.to_string(), port }))
+}
+
 impl Offer<'_> {
     /// The addresses that the server really gave, without those that `dns.aaaa-bogus` judges.
     fn found(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<IpAddr> {
@@ -207,6 +226,9 @@ impl Offer<'_> {
             return Some(judge.not_testable(subject, "the question was not sent", []));
         };
         let evidence = rounds.evidence.clone();
+        if let Some(reason) = self.not_its_own(stage, seen, address) {
+            return Some(judge.blocked(subject, reason, evidence));
+        }
         Some(match rounds.reached() {
             Reached::Unknown(reason) => judge.not_testable(subject, reason, evidence),
             Reached::Yes | Reached::Sometimes { .. } => judge.pass(subject, evidence),
@@ -214,6 +236,21 @@ impl Offer<'_> {
                 let observed = reading::describe(rounds.telling);
                 judge.fail(subject, evidence, self.dead(stage, address, observed))
             }
+        })
+    }
+
+    /// Why the silence of an address says nothing about it: the name should not lead there in the first place.
+    fn not_its_own(&self, stage: &Stage, seen: &Seen<'_>, address: IpAddr) -> Option<String> {
+        let stray = match names::heard(seen, &self.asked.probe) {
+            Heard::Reply(_, reply) => self.asked.stray_alias(reply),
+            _ => None,
+        };
+        if let Some((alias, target)) = stray {
+            return Some(format!("the alias {alias} leads to {target}: see dns.aaaa-parity"));
+        }
+        let (owner, _) = stage.owner(address)?;
+        is_closed(stage, &self.user, owner, self.service).then(|| {
+            format!("{address} belongs to {owner}, which {} may not reach there", self.user)
         })
     }
 

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 use super::{
     Case, Check, Text, UseCase,
     dns_aaaa_bogus::bogus,
+    dns_aaaa_dead::closed_to,
     names::{self, Asked, Heard},
     reading::{self, Judge},
 };
@@ -42,7 +43,7 @@ static TEXT: Text = Text {
         },
         Case {
             name: "unplanned",
-            finding: "{name} has a {type} record that the phase does not plan.",
+            finding: "{name} has an {type} record that the phase does not plan.",
             expected: "{type} {planned}.",
             observed: "{server} ({address}) answers {found}.",
             remedy: "Withdraw the record, or plan the family for the service: clients will try this address.",
@@ -53,6 +54,13 @@ static TEXT: Text = Text {
             expected: "{type} {planned}.",
             observed: "{server} ({address}) answers {found}.",
             remedy: "Correct the record.",
+        },
+        Case {
+            name: "alias",
+            finding: "The alias {alias} leads to {target} instead of {owner}.",
+            expected: "{name} leads to {owner}: {type} {planned}.",
+            observed: "{server} ({address}) answers CNAME {target}, {type} {found}.",
+            remedy: "Correct the alias; the records of {owner} are another matter.",
         },
     ],
 };
@@ -119,7 +127,15 @@ fn of_one(judge: Judge, stage: &Stage, seen: &Seen<'_>, asked: &Asked, all: &[As
     if asked.server.kind == ServiceKind::Resolver {
         return of_resolver(judge, stage, seen, asked, all, case, (&planned, &found));
     }
-    let complaint = complaint(stage, asked, case, &planned, &found);
+    let mut complaint = complaint(stage, asked, case, &planned, &found);
+    if let Some((alias, target)) = asked.stray_alias(reply) {
+        "alias".clone_into(&mut complaint.case);
+        (complaint.culprit, complaint.scope) = asked.alias(alias);
+        let owner = &asked.published.owner;
+        for (name, value) in [("alias", alias), ("target", target), ("owner", owner)] {
+            complaint.args.insert(name.to_owned(), value.to_string());
+        }
+    }
     judge.fail(subject, [id], complaint)
 }
 
@@ -170,11 +186,25 @@ fn complaint(
     let mut complaint =
         reading::complaint(stage, case, asked.record(), asked.record_scope(), asked.args());
     complaint.args.insert("planned".to_owned(), list(planned));
-    complaint.args.insert("found".to_owned(), list(found));
+    let found: Vec<_> = found.iter().map(|address| whose(stage, asked, *address)).collect();
+    let found = if found.is_empty() { "none".to_owned() } else { found.join(", ") };
+    complaint.args.insert("found".to_owned(), found);
     complaint.severity = severity(stage, case);
     complaint.confidence = Confidence::High;
     complaint.depth = Depth::Read;
     complaint
+}
+
+/// An address, and what is known of it where it is not one of the name's.
+fn whose(stage: &Stage, asked: &Asked, address: IpAddr) -> String {
+    let owner = stage.owner(address).filter(|_| !asked.published.addresses.contains(&address));
+    let Some((owner, _)) = owner else { return address.to_string() };
+    match closed_to(stage, &asked.published, address) {
+        Some(user) => {
+            format!("{address} (an address of {owner}, which {user} may not reach there)")
+        }
+        None => format!("{address} (an address of {owner})"),
+    }
 }
 
 fn severity(stage: &Stage, case: &str) -> Severity {
@@ -196,7 +226,10 @@ fn list(addresses: &BTreeSet<IpAddr>) -> String {
 mod tests {
     use super::*;
     use crate::{
-        check::fixture::{self, Network, domain},
+        check::{
+            cause,
+            fixture::{self, Network, domain},
+        },
         model::record::{Record, RecordData},
     };
 
@@ -239,5 +272,20 @@ mod tests {
         assert_eq!(found[0].0, "elsewhere");
         let found = cases(&with_aaaa(Phase::Ipv4Only, Some("2001:db8:d::a")));
         assert_eq!(found[0].0, "unplanned");
+    }
+
+    #[test]
+    fn an_alias_that_leads_elsewhere_is_one_trouble_of_both_families() {
+        let network = Network::healthy(Phase::DualStack).with(|live| {
+            let zone = &mut live.nodes.get_mut("ns").unwrap().zones.as_mut().unwrap().1[0];
+            let www = domain("www.dc.test");
+            zone.extra.retain(|record| record.name != www);
+            zone.extra.push(Record { name: www, data: RecordData::Alias(domain("ns.dc.test")) });
+        });
+        let judgements = network.ask(&[&AaaaParity]);
+        let found = cause::findings(&[(Phase::DualStack, judgements)], |_, _| String::new());
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert_eq!(found[0].case, "alias");
+        assert_eq!(found[0].culprit.to_string(), "ns (record CNAME www.dc.test)");
     }
 }

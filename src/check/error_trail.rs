@@ -3,12 +3,14 @@
 use super::reach::Located;
 use crate::{
     model::{
+        answer::IcmpError,
         evidence::{EvidenceId, Seen},
         family::Family,
         name::{NodeName, SegmentName},
         tap::{Tap, Watch},
     },
     stage::{Path, Stage},
+    wire::icmp,
 };
 
 /// An ICMP error that some node of a path should send back.
@@ -73,8 +75,23 @@ impl Trail<'_> {
         };
         let is_far_end = self.path.nodes.last() == Some(node);
         let evidence = readings.iter().map(|(id, _)| *id).collect();
-        Some((evidence, Located { node: node.clone(), how, is_far_end }))
+        Some((evidence, Located { node: node.clone(), how, is_far_end, part: None }))
     }
+}
+
+/// An ICMP error in words: `ICMPv6 Time Exceeded (type 3 code 0)`. Types mean something else in each family.
+pub fn words(icmp: &IcmpError) -> String {
+    let protocol = match icmp.family {
+        Family::V4 => "ICMP",
+        Family::V6 => "ICMPv6",
+    };
+    let (name, IcmpError { kind, code, .. }) = (name(icmp.family, icmp.kind), icmp);
+    format!("{protocol} {} (type {kind} code {code})", name.trim_start_matches("ICMP "))
+}
+
+/// Whether a router gave a packet up because its hop limit was used up.
+pub fn is_time_exceeded(icmp: &IcmpError) -> bool {
+    icmp.code == 0 && icmp.kind == icmp::time_exceeded_type(icmp.family)
 }
 
 /// The name of an ICMP error (RFC 792, RFC 4443).

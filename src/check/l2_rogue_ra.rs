@@ -8,23 +8,26 @@ use super::{
 };
 use crate::{
     model::{
-        answer::Answer,
+        answer::{Answer, HeardAdvertisement},
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
         family::Family,
-        finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
+        finding::{Complaint, Confidence, Culprit, Depth, Packets, Scope, Severity},
         mac::Mac,
         name::{NodeName, SegmentName},
         phase::Phase,
-        probe::Aspect,
+        probe::{Aspect, Probe},
         verdict::Judgement,
     },
     stage::{Stage, StagedInterface},
 };
 
 /// Listens on every link for the whole phase, asks for routers, and looks at the hosts for what they took from a
-/// stranger.
+/// stranger: before anybody was asked, and once more where somebody may have answered who should not.
 pub(super) struct RogueRa;
+
+/// The looks at a host: the first before routers were asked for, the second after.
+const LOOKS: [u8; 2] = [0, 1];
 
 const TEXT: Text = Text {
     id: "l2.rogue-ra",
@@ -39,14 +42,14 @@ const TEXT: Text = Text {
             name: "stranger",
             finding: "The unlisted router {router} ({mac}) announces {prefixes} on {segment}.",
             expected: "Router Advertisements on {segment} only from {planned}.",
-            observed: "{frames} Router Advertisements from {router} ({mac}) with {prefixes}. {taken}",
+            observed: "{frames} Router Advertisements from {router} ({mac}) {content}. {taken}",
             remedy: "Find the port by the link-layer address and take the device off; switch RA-Guard on at access ports (RFC 6105, RFC 7113).",
         },
         Case {
             name: "taken",
             finding: "{node} on {segment} has taken {addresses} from a router that is not planned.",
             expected: "Addresses and default routes only from {planned}.",
-            observed: "{node} holds {addresses}. {taken}",
+            observed: "{node} holds {addresses}.",
             remedy: "Find who announced it, switch RA-Guard on, and remove what the host has taken.",
         },
     ],
@@ -58,20 +61,62 @@ impl Check for RogueRa {
     }
 
     fn ask(&self, stage: &Stage) -> Vec<Experiment> {
-        let hosts = stage.nodes.keys().flat_map(|node| {
-            [Aspect::Addresses, Aspect::Routes].map(|aspect| ask::inspect(node, aspect))
-        });
         vec![
             advertisement::listen(stage),
             advertisement::solicit(stage),
-            Experiment::of_probes(hosts),
+            Experiment::of_probes(stage.nodes.keys().flat_map(|node| look(node, LOOKS[0]))),
         ]
+    }
+
+    /// A host takes nothing before it hears something: hosts are looked at again on links where a stranger was heard, or
+    /// where nobody could ask whether there is one.
+    fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
+        let doubtful = advertisement::links(stage).filter(|segment| {
+            let heard = advertisement::heard(stage, seen, segment);
+            heard.map_or(true, |(_, heard)| heard.iter().any(|h| !is_planned(stage, segment, h)))
+        });
+        let hosts = doubtful.flat_map(|segment| on(stage, segment)).map(|(node, _)| node);
+        vec![Experiment::of_probes(hosts.flat_map(|node| look(node, LOOKS[1])))]
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
         let links = advertisement::links(stage);
         let found = links.flat_map(|segment| of_link(stage, seen, segment)).collect();
         Judge(&TEXT).or_not_applicable(found, "the data plane has no links")
+    }
+}
+
+/// The look at a host for what it took.
+fn look(node: &NodeName, round: u8) -> [Probe; 2] {
+    [Aspect::Addresses, Aspect::Routes].map(|aspect| Probe { round, ..ask::inspect(node, aspect) })
+}
+
+/// What the last look at a host showed; `None` if it could not be looked at.
+fn looked<'e>(
+    seen: &Seen<'e>,
+    node: &NodeName,
+    aspect: Aspect,
+) -> Option<(EvidenceId, &'e Answer)> {
+    let mut looks = LOOKS.into_iter().rev();
+    looks.find_map(|round| seen.answer(&Probe { round, ..ask::inspect(node, aspect) }))
+}
+
+/// The nodes on a link, each by its interface there.
+fn on<'s>(
+    stage: &'s Stage,
+    segment: &SegmentName,
+) -> impl Iterator<Item = (&'s NodeName, &'s StagedInterface)> {
+    stage.nodes.iter().flat_map(move |(name, node)| {
+        let mine = node.interfaces.iter().filter(|i| i.segment == *segment);
+        mine.map(move |interface| (name, interface))
+    })
+}
+
+/// Whether an advertisement came from a router that may announce on the link.
+fn is_planned(stage: &Stage, segment: &SegmentName, said: &HeardAdvertisement) -> bool {
+    match said.mac {
+        Some(mac) => advertisement::may_announce(stage, segment, mac),
+        None => is_planned_address(stage, segment, said.router),
     }
 }
 
@@ -92,7 +137,7 @@ struct Taken<'s> {
 fn of_link(stage: &Stage, seen: &Seen<'_>, segment: &SegmentName) -> Vec<Judgement> {
     let judge = Judge(&TEXT);
     let mut strangers = BTreeSet::new();
-    let mut prefixes = BTreeSet::new();
+    let mut announced = None::<BTreeSet<String>>;
     let mut evidence = Vec::new();
     let mut frames = 0;
     let mut doubt = Some("the link was not listened to".to_owned());
@@ -109,13 +154,10 @@ fn of_link(stage: &Stage, seen: &Seen<'_>, segment: &SegmentName) -> Vec<Judgeme
     if let Ok((ids, heard)) = advertisement::heard(stage, seen, segment) {
         evidence.extend(ids);
         for said in heard {
-            let planned = match said.mac {
-                Some(mac) => advertisement::may_announce(stage, segment, mac),
-                None => is_planned_address(stage, segment, said.router),
-            };
-            if !planned {
+            if !is_planned(stage, segment, &said) {
                 strangers.insert(Stranger { mac: said.mac, router: Some(said.router) });
-                prefixes.extend(said.prefixes.iter().map(|p| p.prefix.to_string()));
+                let prefixes = said.prefixes.iter().map(|p| p.prefix.to_string());
+                announced.get_or_insert_default().extend(prefixes);
             }
         }
     }
@@ -127,29 +169,21 @@ fn of_link(stage: &Stage, seen: &Seen<'_>, segment: &SegmentName) -> Vec<Judgeme
             None => vec![judge.pass(segment.as_str(), evidence)],
         };
     }
-    let words = |taken: &Taken<'_>| format!("{} holds {}", taken.node, taken.what.join(" and "));
-    let all = taken.iter().map(words).collect::<Vec<_>>().join("; ");
     let mut found = Vec::new();
     if let Some(stranger) = stranger {
+        let (prefixes, content) = announced_words(announced);
         let args = [
             ("router", stranger.router.map_or("unknown".to_owned(), |router| router.to_string())),
             ("mac", stranger.mac.map_or("unknown".to_owned(), |mac| mac.to_string())),
             ("segment", segment.to_string()),
-            (
-                "prefixes",
-                if prefixes.is_empty() {
-                    "prefixes that were not read".to_owned()
-                } else {
-                    prefixes.into_iter().collect::<Vec<_>>().join(", ")
-                },
-            ),
+            ("prefixes", prefixes),
+            ("content", content),
             ("planned", planned_words(stage, segment)),
             ("frames", frames.to_string()),
-            ("taken", sentence(&all)),
+            ("taken", taken_words(stage, seen, segment, &taken)),
         ];
-        let scope = on_link(segment);
         let culprit = culprit(stage, segment, stranger);
-        let complaint = blame(stage, "stranger", culprit, scope, args);
+        let complaint = blame(stage, "stranger", culprit, on_link(segment), args);
         found.push(judge.fail(segment.as_str(), evidence.clone(), complaint));
     }
     for taken in &taken {
@@ -158,15 +192,12 @@ fn of_link(stage: &Stage, seen: &Seen<'_>, segment: &SegmentName) -> Vec<Judgeme
             ("segment", segment.to_string()),
             ("addresses", taken.what.join(" and ")),
             ("planned", planned_words(stage, segment)),
-            ("taken", String::new()),
         ];
         let culprit = stranger.map_or_else(
             || Culprit::segment(segment, "a router that is not planned"),
             |stranger| culprit(stage, segment, stranger),
         );
-        let scope =
-            Scope { family: Some(Family::V6), nodes: vec![taken.node.clone()], ..Scope::default() };
-        let complaint = blame(stage, "taken", culprit, scope, args);
+        let complaint = blame(stage, "taken", culprit, followed_by(segment, taken.node), args);
         let subject = format!("{segment}/{}", taken.node);
         found.push(judge.fail(subject, taken.evidence.clone(), complaint));
     }
@@ -189,15 +220,67 @@ fn blame<const N: usize>(
     }
 }
 
+/// What a stranger touches as long as nobody follows it: what else is found of its announcements.
 fn on_link(segment: &SegmentName) -> Scope {
-    Scope { family: Some(Family::V6), segments: vec![segment.clone()], ..Scope::default() }
+    Scope {
+        family: Some(Family::V6),
+        segments: vec![segment.clone()],
+        packets: Some(Packets::RouterDiscovery),
+        ..Scope::default()
+    }
 }
 
-fn sentence(words: &str) -> String {
-    if words.is_empty() {
-        "No host has taken anything from it.".to_owned()
-    } else {
-        format!("{words}.")
+/// What is touched where a host has taken something: all that it sends by that link.
+fn followed_by(segment: &SegmentName, host: &NodeName) -> Scope {
+    Scope {
+        family: Some(Family::V6),
+        from: Some(host.clone()),
+        nodes: vec![host.clone()],
+        segments: vec![segment.clone()],
+        ..Scope::default()
+    }
+}
+
+/// What is announced, and what of it was read: a tap counts frames and does not read them.
+fn announced_words(announced: Option<BTreeSet<String>>) -> (String, String) {
+    let itself = "itself".to_owned();
+    match announced {
+        None => (itself, "whose content was not read, since nobody on the link asked".to_owned()),
+        Some(prefixes) if prefixes.is_empty() => (itself, "without a prefix".to_owned()),
+        Some(prefixes) => {
+            let list = prefixes.into_iter().collect::<Vec<_>>().join(", ");
+            (list.clone(), format!("with {list}"))
+        }
+    }
+}
+
+/// What the hosts of a link hold, and which of them were not looked at once the stranger had been heard.
+fn taken_words(
+    stage: &Stage,
+    seen: &Seen<'_>,
+    segment: &SegmentName,
+    taken: &[Taken<'_>],
+) -> String {
+    let was_seen = |node: &NodeName| {
+        look(node, LOOKS[1])
+            .iter()
+            .all(|probe| seen.answer(probe).is_some_and(|(_, answer)| answer.not_asked().is_none()))
+    };
+    let (looked_at, missed): (Vec<_>, Vec<_>) =
+        on(stage, segment).map(|(node, _)| node).partition(|node| was_seen(node));
+    let held = taken.iter().map(|t| format!("{} holds {}", t.node, t.what.join(" and ")));
+    let held = held.collect::<Vec<_>>().join("; ");
+    let missed = missed.into_iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ");
+    match (held.is_empty(), looked_at.is_empty(), missed.is_empty()) {
+        (true, true, _) => "The hosts were not looked at after that.".to_owned(),
+        (true, false, true) => "No host on the link has taken anything from it.".to_owned(),
+        (true, false, false) => {
+            format!(
+                "No host that was looked at has taken anything from it; not looked at: {missed}."
+            )
+        }
+        (false, _, true) => format!("{held}."),
+        (false, _, false) => format!("{held}. Not looked at after that: {missed}."),
     }
 }
 
@@ -217,7 +300,11 @@ fn culprit(stage: &Stage, segment: &SegmentName, stranger: &Stranger) -> Culprit
 fn planned_words(stage: &Stage, segment: &SegmentName) -> String {
     let routers: Vec<_> =
         advertisement::planned(stage, segment).iter().map(|(name, ..)| name.to_string()).collect();
-    if routers.is_empty() { "nobody in this phase".to_owned() } else { routers.join(", ") }
+    if routers.is_empty() {
+        format!("nobody in the {} phase", stage.phase)
+    } else {
+        routers.join(", ")
+    }
 }
 
 /// Whether an address is the link-local one of a router that may announce on the link.
@@ -230,14 +317,12 @@ fn is_planned_address(stage: &Stage, segment: &SegmentName, router: IpAddr) -> b
 
 fn taken_on<'s>(stage: &'s Stage, seen: &Seen<'_>, segment: &SegmentName) -> Vec<Taken<'s>> {
     let mut found = Vec::new();
-    for (name, node) in &stage.nodes {
-        for interface in node.interfaces.iter().filter(|i| i.segment == *segment) {
-            let mut taken = Taken { node: name, what: Vec::new(), evidence: Vec::new() };
-            foreign_addresses(stage, seen, segment, interface, &mut taken);
-            foreign_routes(stage, seen, segment, interface, &mut taken);
-            if !taken.what.is_empty() {
-                found.push(taken);
-            }
+    for (node, interface) in on(stage, segment) {
+        let mut taken = Taken { node, what: Vec::new(), evidence: Vec::new() };
+        foreign_addresses(stage, seen, segment, interface, &mut taken);
+        foreign_routes(stage, seen, segment, interface, &mut taken);
+        if !taken.what.is_empty() {
+            found.push(taken);
         }
     }
     found
@@ -251,9 +336,7 @@ fn foreign_addresses(
     interface: &StagedInterface,
     taken: &mut Taken<'_>,
 ) {
-    let Some((id, Answer::Addresses(links))) =
-        seen.answer(&ask::inspect(taken.node, Aspect::Addresses))
-    else {
+    let Some((id, Answer::Addresses(links))) = looked(seen, taken.node, Aspect::Addresses) else {
         return;
     };
     let own = stage.testbed.segments[segment].prefix(Family::V6);
@@ -278,8 +361,7 @@ fn foreign_routes(
     interface: &StagedInterface,
     taken: &mut Taken<'_>,
 ) {
-    let Some((id, Answer::Routes(routes))) = seen.answer(&ask::inspect(taken.node, Aspect::Routes))
-    else {
+    let Some((id, Answer::Routes(routes))) = looked(seen, taken.node, Aspect::Routes) else {
         return;
     };
     let foreign = routes.iter().filter(|route| {

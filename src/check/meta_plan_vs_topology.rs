@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::{
     Case, Check, Text, UseCase, ask,
+    hops::{self, HopLimit},
     reading::{self, Judge},
 };
 use crate::{
@@ -42,6 +43,13 @@ static TEXT: Text = Text {
             expected: "{expected}.",
             observed: "{observed}.",
             remedy: "Set the switch back, and find what changed it.",
+        },
+        Case {
+            name: "hop-limit",
+            finding: "{node} sends {family} with a hop limit that ends before {what}.",
+            expected: "{expected}.",
+            observed: "{observed}.",
+            remedy: "Set the switch back (64 is usual), or find the router that announces such a limit.",
         },
         Case {
             name: "address-missing",
@@ -163,6 +171,7 @@ impl<'e> Node<'e> {
             .or_else(|| self.extra_address(stage, name, family))
             .or_else(|| self.missing_route(stage, name, family))
             .or_else(|| self.extra_route(stage, name, family))
+            .or_else(|| self.short_of_hops(stage, name, family))
     }
 
     fn switch(&self, stage: &Stage, name: &NodeName, family: Family) -> Option<Departure> {
@@ -187,6 +196,33 @@ impl<'e> Node<'e> {
                 expected: format!("{switch} = {}", u8::from(planned)),
                 observed: format!("{switch} = {value}"),
             })
+        })
+    }
+
+    /// A hop limit that is too small for a way of the plan. Any other is a matter of taste.
+    fn short_of_hops(&self, stage: &Stage, name: &NodeName, family: Family) -> Option<Departure> {
+        let routers = stage.nodes.values().filter(|node| node.forwarding.has(family)).count();
+        let word = |(switch, _): &&(String, String)| {
+            let mut parts = switch.rsplit('.');
+            parts.next().is_some_and(|last| ["hop_limit", "ip_default_ttl"].contains(&last))
+        };
+        let ends = |value: &str| value.parse().is_ok_and(|value: usize| value <= routers);
+        if !self.switches.iter().filter(word).any(|(_, value)| ends(value)) {
+            return None;
+        }
+        let ways = hops::ways(stage, name, family).into_iter();
+        let short = ways.filter_map(|way| {
+            let limit = HopLimit::of_path(stage, &way, self.switches)?;
+            limit.ends_at(way.transit().len()).then_some((way, limit))
+        });
+        let (way, HopLimit { switch, value }) = short.max_by_key(|(way, _)| way.nodes.len())?;
+        let (far, routers) = (way.nodes.last()?, way.transit().len());
+        Some(Departure {
+            case: "hop-limit",
+            part: format!("switch {switch}"),
+            what: far.to_string(),
+            expected: format!("{switch} above {routers}: so many routers are before {far}"),
+            observed: format!("{switch} = {value}"),
         })
     }
 
@@ -372,6 +408,24 @@ mod tests {
         });
         let part = "router (switch net.ipv6.conf.all.forwarding)".to_owned();
         assert_eq!(only(&switch), ("switch".to_owned(), part));
+    }
+
+    fn with_hop_limit(value: &'static str) -> Network {
+        Network::healthy(Phase::DualStack).bend(move |probe, answer| {
+            if let Answer::Switches(switches) = answer
+                && probe.from.as_str() == "portal"
+            {
+                let of = |(name, _): &&mut (String, String)| name.ends_with(".hop_limit");
+                switches.iter_mut().filter(of).for_each(|(_, held)| value.clone_into(held));
+            }
+        })
+    }
+
+    #[test]
+    fn a_hop_limit_is_wrong_only_if_it_ends_before_somebody_who_must_be_reached() {
+        let part = "portal (switch net.ipv6.conf.eth0.hop_limit)".to_owned();
+        assert_eq!(only(&with_hop_limit("1")), ("hop-limit".to_owned(), part));
+        assert_eq!(fixture::complaints(&PlanVsTopology, &with_hop_limit("32")), []);
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod crossing;
 pub mod passage;
 pub mod difference;
 pub mod error_trail;
+pub mod hops;
 pub mod legs;
 pub mod names;
 pub mod neighbour;

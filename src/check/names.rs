@@ -52,6 +52,8 @@ pub struct Published {
     pub name: DomainName,
     /// The name that holds the addresses: the same, or where its alias ends.
     pub owner: DomainName,
+    /// The names from it to the owner, both included.
+    pub chain: Vec<DomainName>,
     /// Its addresses, an alias followed to its end.
     pub addresses: BTreeSet<IpAddr>,
 }
@@ -174,24 +176,26 @@ pub fn published(stage: &Stage, zone: &Zone) -> Vec<Published> {
         .filter(|record| matches!(record.data, RecordData::Address(_) | RecordData::Alias(_)));
     let names: BTreeSet<_> = records.map(|r| &r.name).chain(services).cloned().collect();
     let published = names.into_iter().map(|name| {
-        let owner = end_of_alias(zone, &name).clone();
-        Published { addresses: addresses(zone, &owner), owner, name }
+        let chain = aliases(zone, &name);
+        let owner = chain.last().unwrap_or(&name).clone();
+        Published { addresses: addresses(zone, &owner), owner, chain, name }
     });
     legs::sample(published.collect(), NAMES)
 }
 
-fn end_of_alias<'z>(zone: &'z Zone, name: &'z DomainName) -> &'z DomainName {
+/// A name and where its aliases lead.
+fn aliases(zone: &Zone, name: &DomainName) -> Vec<DomainName> {
     const LONGEST_CHAIN: usize = 8;
-    let mut owner = name;
-    for _ in 0..LONGEST_CHAIN {
+    let mut chain = vec![name.clone()];
+    while chain.len() <= LONGEST_CHAIN {
         let alias = zone.extra.iter().find_map(|record| match &record.data {
-            RecordData::Alias(target) if record.name == *owner => Some(target),
+            RecordData::Alias(target) if chain.last() == Some(&record.name) => Some(target),
             _ => None,
         });
         let Some(target) = alias else { break };
-        owner = target;
+        chain.push(target.clone());
     }
-    owner
+    chain
 }
 
 fn addresses(zone: &Zone, owner: &DomainName) -> BTreeSet<IpAddr> {
@@ -330,6 +334,27 @@ impl Asked {
     pub fn answers(&self) -> Culprit {
         let part = format!("answers about {}", self.family.record_type());
         Culprit::node(&self.server.node, part)
+    }
+
+    /// The first alias in a reply that leads elsewhere than planned: its owner and its target. Whatever stands behind it
+    /// says nothing about the records of the name that was planned.
+    pub fn stray_alias<'r>(&self, reply: &'r DnsReply) -> Option<(&'r DomainName, &'r DomainName)> {
+        let chain = &self.published.chain;
+        let aliases = reply.answers.iter().filter_map(|record| match &record.data {
+            RecordData::Alias(target) => Some((&record.name, target)),
+            _ => None,
+        });
+        let planned = |(owner, target): &(&DomainName, &DomainName)| {
+            chain.windows(2).any(|pair| pair[0] == **owner && pair[1] == **target)
+        };
+        let mut stray = aliases.filter(|alias| !planned(alias));
+        stray.find(|(owner, _)| chain.contains(owner))
+    }
+
+    /// Who is to blame if an alias is wrong, and what is touched: whoever goes by it, over both families.
+    pub fn alias(&self, owner: &DomainName) -> (Culprit, Scope) {
+        let culprit = Culprit::node(&self.server.node, format!("record CNAME {owner}"));
+        (culprit, Scope { name: Some(owner.clone()), ..Scope::default() })
     }
 
     /// Who is to blame if a record is wrong: the server that holds it.

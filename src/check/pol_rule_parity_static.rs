@@ -31,16 +31,16 @@ const TEXT: Text = Text {
     cases: &[
         Case {
             name: "missing",
-            finding: "{node} lacks the {family} rule `{label}` in its {hook} chain; {counterpart}.",
-            expected: "In the {hook} chain of {node}: {rules}.",
+            finding: "{node} lacks the {family} rule `{label}` in its {chains}; {counterpart}.",
+            expected: "In the {chains} of {node}: {rules}.",
             observed: "The rule set of {node} does not hold it; {counterpart}.",
             remedy: "Add the rule for {family}, best with object groups that hold both families, and test both again.",
         },
         Case {
             name: "extra",
-            finding: "{node} has a rule `{label}` in its {hook} chain for {family} that no flow asks for; {counterpart}.",
+            finding: "{node} has a rule `{label}` in its {chains} for {family} that no flow asks for; {counterpart}.",
             expected: "Only rules that follow from the flows.",
-            observed: "In the {hook} chain of {node}: {rules}.",
+            observed: "In the {chains} of {node}: {rules}.",
             remedy: "Remove the rule, or declare the flow that it serves; then test both families again.",
         },
         Case {
@@ -105,6 +105,7 @@ fn of_difference(
     let args = [
         ("node", difference.node.to_string()),
         ("hook", difference.hook_word().to_owned()),
+        ("chains", difference.chains()),
         ("label", difference.label.clone()),
         ("family", family.map_or("IPv4 and IPv6".to_owned(), |family| family.to_string())),
         ("rules", difference.text()),

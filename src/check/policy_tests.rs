@@ -387,8 +387,10 @@ fn a_rogue_router_is_one_finding_with_the_hosts_that_believe_it() {
         }
     })
     .bend(|probe, answer| {
+        // A host takes nothing before somebody asks for routers.
         if let Answer::Addresses(links) = answer
             && probe.from.as_str() == "workplace"
+            && probe.round > 0
         {
             let taken = AddressState {
                 net: "2001:db8:bad::20/64".parse().unwrap(),
@@ -404,6 +406,7 @@ fn a_rogue_router_is_one_finding_with_the_hosts_that_believe_it() {
     let found =
         exactly(&network, "l2.rogue-ra", "stranger", "lan (unlisted router 02:bb:00:00:00:01)");
     assert_eq!(found.args["prefixes"], "2001:db8:bad::/64");
+    assert_eq!(found.args["taken"], "workplace holds the address 2001:db8:bad::20.");
 }
 
 #[test]
@@ -416,7 +419,17 @@ fn a_rogue_router_is_heard_where_ipv6_is_off() {
             reading.first.push(note);
         }
     });
-    exactly(&network, "l2.rogue-ra", "stranger", "lan (unlisted router 02:bb:00:00:00:01)");
+    let culprit = "lan (unlisted router 02:bb:00:00:00:01)";
+    let found = exactly(&network, "l2.rogue-ra", "stranger", culprit);
+    assert!(found.args["content"].contains("not read"), "{:?}", found.args);
+    assert_eq!(found.args["taken"], "No host on the link has taken anything from it.");
+    let unseen = network.bend(|probe, answer| {
+        if probe.round > 0 && matches!(answer, Answer::Addresses(_)) {
+            *answer = Answer::NotAsked { reason: "the node is gone".to_owned() };
+        }
+    });
+    let found = exactly(&unseen, "l2.rogue-ra", "stranger", culprit);
+    assert_eq!(found.args["taken"], "The hosts were not looked at after that.");
 }
 
 #[test]

@@ -2,18 +2,19 @@
 //! node that stops it is known. The engine behind many checks.
 
 use super::{
-    ask,
+    ask, error_trail,
+    hops::HopLimit,
     reading::{self, Consensus, REPETITIONS, Reached},
 };
 use crate::{
     model::{
-        answer::{Answer, Outcome},
+        answer::{Answer, IcmpError, Outcome},
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
         family::Family,
         finding::{Culprit, Depth, Packets, Scope},
         name::NodeName,
-        probe::{Probe, Question},
+        probe::{Aspect, Probe, Question},
         service::{Port, Transport},
         tap::{Tap, Watch},
     },
@@ -43,6 +44,8 @@ pub struct Located {
     pub how: String,
     /// Whether it is the far end itself.
     pub is_far_end: bool,
+    /// The part of the node, where more is known than what it stops.
+    pub part: Option<String>,
 }
 
 /// What became of a leg.
@@ -141,7 +144,9 @@ impl Leg {
         }
         let probes = (1..=REPETITIONS).map(|round| ask::again(&self.probe, round)).collect();
         let again = Experiment { taps: self.taps(), probes, ..Experiment::default() };
-        vec![again, Experiment::of_probes(self.control(stage))]
+        let ends = self.path.nodes.first().into_iter().chain(self.path.nodes.last());
+        let switches = ends.map(|node| ask::inspect(node, Aspect::Switches));
+        vec![again, Experiment::of_probes(self.control(stage).into_iter().chain(switches))]
     }
 
     /// What became of it; `None` if it was never sent.
@@ -173,10 +178,12 @@ impl Leg {
         evidence: &mut Vec<EvidenceId>,
     ) -> Option<Located> {
         let attempt = rounds.telling.attempt()?;
-        if let Some(icmp) = attempt.icmp {
+        if let Some(icmp) = &rounds.time_exceeded {
+            return self.used_up(stage, seen, icmp, evidence);
+        }
+        if let Some(icmp) = &attempt.icmp {
             let (node, _) = stage.owner(icmp.sender)?;
-            let how =
-                format!("ICMP type {} code {} came from {}", icmp.kind, icmp.code, icmp.sender);
+            let how = format!("{} came from {}", error_trail::words(icmp), icmp.sender);
             return Some(self.located(node, how));
         }
         match attempt.outcome {
@@ -187,10 +194,60 @@ impl Leg {
             Outcome::Refused => self.by_hop_limit(attempt.hop_limit?),
             // Where a round was answered, its packets are among those that the taps have seen.
             Outcome::TimedOut | Outcome::Stalled if rounds.answered == 0 => {
-                self.by_taps(seen, evidence)
+                self.by_taps(stage, seen, evidence)
             }
             _ => None,
         }
+    }
+
+    /// A router gave a packet up that had gone too far: either its sender lets packets go less far than the way is long,
+    /// or the packet has gone in circles.
+    fn used_up(
+        &self,
+        stage: &Stage,
+        seen: &Seen<'_>,
+        icmp: &IcmpError,
+        evidence: &mut Vec<EvidenceId>,
+    ) -> Option<Located> {
+        let (id, limit) = HopLimit::read(stage, seen, &self.path)?;
+        evidence.push(id);
+        let routers = self.path.transit().len();
+        if limit.ends_at(routers) {
+            return Some(self.runs_short(&self.probe.from, &limit, routers));
+        }
+        let (node, _) = stage.owner(icmp.sender)?;
+        let how = format!(
+            "{} came from {}, although {} = {} and only {routers} routers are on the way",
+            error_trail::words(icmp),
+            icmp.sender,
+            limit.switch,
+            limit.value
+        );
+        let part = Some(format!("routing loop of {}", self.family()));
+        Some(Located { part, ..self.located(node, how) })
+    }
+
+    /// Whether the packets of an end were lost only because their hop limit was used up at the n-th router of theirs.
+    fn short_of(
+        &self,
+        stage: &Stage,
+        seen: &Seen<'_>,
+        way: &Path,
+        router: usize,
+        evidence: &mut Vec<EvidenceId>,
+    ) -> Option<Located> {
+        let is_router = (1..=way.transit().len()).contains(&router);
+        let (id, limit) = HopLimit::read(stage, seen, way).filter(|_| is_router)?;
+        limit.ends_at(router).then(|| {
+            evidence.push(id);
+            self.runs_short(&way.nodes[0], &limit, way.transit().len())
+        })
+    }
+
+    fn runs_short(&self, sender: &NodeName, limit: &HopLimit, routers: usize) -> Located {
+        let HopLimit { switch, value } = limit;
+        let how = format!("it sends with {switch} = {value}, and {routers} routers are on the way");
+        Located { part: Some(format!("switch {switch}")), ..self.located(sender, how) }
     }
 
     /// Who sent a reset: it started with hop limit 64 and lost one at each router on the way back.
@@ -202,7 +259,12 @@ impl Leg {
     }
 
     /// The node after the last link on which the packets were seen: on the way there, or else on the way back.
-    fn by_taps(&self, seen: &Seen<'_>, evidence: &mut Vec<EvidenceId>) -> Option<Located> {
+    fn by_taps(
+        &self,
+        stage: &Stage,
+        seen: &Seen<'_>,
+        evidence: &mut Vec<EvidenceId>,
+    ) -> Option<Located> {
         let taps = self.taps();
         let readings: Vec<_> = taps.iter().map(|tap| seen.reading(tap)).collect::<Option<_>>()?;
         if readings.iter().any(|(_, reading)| !reading.is_trustworthy()) {
@@ -221,6 +283,9 @@ impl Leg {
             );
         }
         if there < links {
+            if let Some(short) = self.short_of(stage, seen, &self.path, there, evidence) {
+                return Some(short);
+            }
             let node = &self.path.nodes[there];
             let how = format!(
                 "packets were seen on {} and not on {}",
@@ -230,6 +295,12 @@ impl Leg {
             return Some(self.located(node, how));
         }
         let back = (0..links).rev().take_while(|at| saw(true, *at)).count();
+        let way_back = stage.path(self.path.nodes.last()?, self.path.source).ok();
+        if let Some(short) =
+            way_back.and_then(|way| self.short_of(stage, seen, &way, back, evidence))
+        {
+            return Some(short);
+        }
         let node = &self.path.nodes[links - back];
         let how = if back == 0 {
             format!(
@@ -249,7 +320,12 @@ impl Leg {
     }
 
     /// The same for packets that nobody answers: the node after the last link on which they were seen.
-    pub fn one_way(&self, seen: &Seen<'_>, evidence: &mut Vec<EvidenceId>) -> Option<Located> {
+    pub fn one_way(
+        &self,
+        stage: &Stage,
+        seen: &Seen<'_>,
+        evidence: &mut Vec<EvidenceId>,
+    ) -> Option<Located> {
         let taps = self.taps();
         let there = taps.iter().step_by(2).map(|tap| seen.reading(tap));
         let there: Vec<_> = there.collect::<Option<_>>()?;
@@ -258,6 +334,9 @@ impl Leg {
         }
         evidence.extend(there.iter().map(|(id, _)| *id));
         let links = there.iter().take_while(|(_, reading)| reading.frames > 0).count();
+        if let Some(short) = self.short_of(stage, seen, &self.path, links, evidence) {
+            return Some(short);
+        }
         let node = &self.path.nodes[links];
         let how = match links.checked_sub(1) {
             None => "its packets never reached the first link".to_owned(),
@@ -269,7 +348,8 @@ impl Leg {
     }
 
     fn located(&self, node: &NodeName, how: String) -> Located {
-        Located { node: node.clone(), how, is_far_end: self.path.nodes.last() == Some(node) }
+        let is_far_end = self.path.nodes.last() == Some(node);
+        Located { node: node.clone(), how, is_far_end, part: None }
     }
 }
 
@@ -284,6 +364,7 @@ impl LegReading<'_> {
         let port = leg.port.map_or_else(|| "traffic".to_owned(), |port| port.to_string());
         let family = leg.family();
         match &self.located {
+            Some(Located { node, part: Some(part), .. }) => Culprit::node(node, part.clone()),
             Some(Located { node, is_far_end: true, .. }) => {
                 Culprit::node(node, format!("{port} over {family}"))
             }
@@ -310,5 +391,51 @@ impl LegReading<'_> {
             Some(located) => format!("at {} ({})", located.node, located.how),
             None => "at a place that could not be found".to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        check::{
+            fixture::{self, Network, node},
+            out_service_reach::ServiceReach,
+        },
+        model::phase::Phase,
+    };
+
+    /// Packets of the visitor end at the router, and it says so; the visitor's hop limit is this.
+    fn ends_at_the_router(hop_limit: &'static str) -> Network {
+        Network::healthy(Phase::DualStack).bend(move |probe, answer| match answer {
+            Answer::Switches(switches) if probe.from == node("visitor") => {
+                let of = |(name, _): &&mut (String, String)| name.ends_with(".hop_limit");
+                switches.iter_mut().filter(of).for_each(|(_, held)| hop_limit.clone_into(held));
+            }
+            Answer::Connection { attempt, .. }
+                if probe.from == node("visitor") && attempt.family == Family::V6 =>
+            {
+                attempt.outcome = Outcome::Rejected;
+                let sender = ROUTER.parse().unwrap();
+                let family = Family::V6;
+                attempt.icmp = Some(IcmpError { family, kind: 3, code: 0, sender, mtu: None });
+            }
+            _ => {}
+        })
+    }
+
+    const ROUTER: &str = "2001:db8:f::1";
+
+    #[track_caller]
+    fn blames(network: &Network, expected: &str) {
+        let found = fixture::complaints(&ServiceReach, network);
+        assert!(!found.is_empty());
+        assert!(found.iter().all(|(_, culprit)| culprit == expected), "{found:?}");
+    }
+
+    #[test]
+    fn a_packet_that_went_too_far_is_its_senders_fault_or_goes_in_circles() {
+        blames(&ends_at_the_router("1"), "visitor (switch net.ipv6.conf.eth0.hop_limit)");
+        blames(&ends_at_the_router("64"), "router (routing loop of IPv6)");
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Text, ask};
+use super::{Text, ask, error_trail};
 use crate::{
     model::{
-        answer::{Answer, Outcome},
+        answer::{Answer, IcmpError, Outcome},
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
         family::Family,
@@ -27,6 +27,8 @@ pub struct Consensus<'e> {
     pub evidence: Vec<EvidenceId>,
     /// The answer of the last round that did not succeed, or of the first if all did.
     pub telling: &'e Answer,
+    /// A Time Exceeded that came in any round: routers send few of them (RFC 4443 section 2.4), so not in every one.
+    pub time_exceeded: Option<IcmpError>,
     /// Rounds that were answered as the protocol asks.
     pub answered: u8,
     /// Rounds that were asked at all.
@@ -61,7 +63,9 @@ pub fn consensus<'e>(seen: &Seen<'e>, first: &Probe) -> Option<Consensus<'e>> {
     let asked = rounds.iter().filter(|(_, answer)| answer.not_asked().is_none());
     let answered = rounds.iter().filter(|(_, answer)| answer.is_answered());
     let unanswered = rounds.iter().rev().map(|(_, answer)| *answer).find(|a| !a.is_answered());
+    let mut errors = rounds.iter().filter_map(|(_, answer)| answer.attempt()?.icmp);
     Some(Consensus {
+        time_exceeded: errors.find(error_trail::is_time_exceeded),
         evidence: rounds.iter().map(|(id, _)| *id).collect(),
         telling: unanswered.unwrap_or(first_answer),
         answered: u8::try_from(answered.count()).unwrap_or(u8::MAX),
@@ -111,7 +115,7 @@ pub fn describe(answer: &Answer) -> String {
         Outcome::NotAsked { reason } => format!("not asked ({reason})"),
     };
     let icmp = attempt.icmp.map_or_else(String::new, |icmp| {
-        format!(" by ICMP type {} code {} from {}", icmp.kind, icmp.code, icmp.sender)
+        format!(" by {} from {}", error_trail::words(&icmp), icmp.sender)
     });
     let errno = attempt.errno.as_ref().map_or_else(String::new, |errno| format!(" ({errno})"));
     let millis = attempt.total_us / 1000;

@@ -194,7 +194,7 @@ impl Subject {
             telling: None,
             evidence: Vec::new(),
             control: None,
-            located: leg.one_way(seen, evidence),
+            located: leg.one_way(stage, seen, evidence),
         };
         let args = [
             ("from", self.from.to_string()),

@@ -13,7 +13,13 @@ use tokio::{
     sync::watch,
 };
 
-use super::{Failure, progress::Progress, report, source::Source, tell};
+use super::{
+    Failure,
+    progress::Progress,
+    report,
+    source::{self, Source},
+    tell,
+};
 use crate::{
     check::Check,
     lab::netns::Netns,
@@ -132,9 +138,7 @@ async fn walk_in(
     let lab = Netns::build(&Stage::new(&task.testbed, task.phases[0]), clock.origin())?;
     run.timings.build_us = clock.us() - building;
     let progress = Progress::new();
-    let retest = |check: &str, phase: Phase| {
-        format!("{} --phases {} --only {check}", task.retest, phase.word())
-    };
+    let retest = |check: &str, phases: &[Phase]| source::retest(&task.retest, check, phases);
     let order = Order {
         testbed: &task.testbed,
         phases: &task.phases,

@@ -104,6 +104,12 @@ pub(super) fn command(testbed: &TestbedArgs, faults: &[PathBuf], gates: Option<&
     "sixwalk walk".to_owned() + &testbed.chain(faults).chain(gates).collect::<String>()
 }
 
+/// The command line that tests a check again in phases. It begins with the one that walks.
+pub(super) fn retest(walk: &str, check: &str, phases: &[Phase]) -> String {
+    let phases: Vec<_> = phases.iter().map(|phase| phase.word()).collect();
+    format!("{walk} --phases {} --only {check}", phases.join(","))
+}
+
 /// A path as one word for the shell, never to be taken for an option.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();

@@ -223,7 +223,7 @@ impl Standing<'_> {
     fn order<'o>(
         &'o self,
         checks: &'o [&'static dyn Check],
-        retest: &'o (dyn Fn(&str, Phase) -> String + Sync),
+        retest: &'o (dyn Fn(&str, &[Phase]) -> String + Sync),
     ) -> Order<'o> {
         let task = self.task;
         Order {
@@ -255,9 +255,9 @@ impl Standing<'_> {
     }
 }
 
-fn retest(task: &Task) -> impl Fn(&str, Phase) -> String + Sync + use<> {
+fn retest(task: &Task) -> impl Fn(&str, &[Phase]) -> String + Sync + use<> {
     let start = task.retest.clone();
-    move |check, phase| format!("{start} --phases {} --only {check}", phase.word())
+    move |check, phases| source::retest(&start, check, phases)
 }
 
 fn said(stopped: &Stopped) -> String {

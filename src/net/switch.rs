@@ -147,6 +147,7 @@ pub fn of_interface(interface: &str) -> Vec<String> {
         "dad_transmits",
         "disable_ipv6",
         "forwarding",
+        "hop_limit",
         "use_tempaddr",
     ];
     let name = |family: Family, of: &str| format!("net.{}.conf.{interface}.{of}", family.word());
@@ -157,8 +158,12 @@ pub fn of_interface(interface: &str) -> Vec<String> {
 }
 
 /// The switches of a node as a whole.
-pub const OF_NODE: [&str; 3] =
-    ["net.ipv4.ip_forward", "net.ipv6.conf.all.accept_dad", "net.ipv6.conf.all.forwarding"];
+pub const OF_NODE: [&str; 4] = [
+    "net.ipv4.ip_default_ttl",
+    "net.ipv4.ip_forward",
+    "net.ipv6.conf.all.accept_dad",
+    "net.ipv6.conf.all.forwarding",
+];
 
 #[cfg(test)]
 mod tests {

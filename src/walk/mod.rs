@@ -38,8 +38,8 @@ pub struct Order<'o> {
     pub capture: bool,
     /// How many questions may be under way at once: as many as the limit of open files bears.
     pub at_once: usize,
-    /// The command that tests a check again in a phase.
-    pub retest: &'o (dyn Fn(&str, Phase) -> String + Sync),
+    /// The command that tests a check again in phases.
+    pub retest: &'o (dyn Fn(&str, &[Phase]) -> String + Sync),
 }
 
 /// Walks. `run` holds what is known before the first phase; it comes back with everything that was done and found, also

@@ -30,6 +30,14 @@ pub fn echo_reply_type(family: Family) -> u8 {
     }
 }
 
+/// The type of a Time Exceeded.
+pub fn time_exceeded_type(family: Family) -> u8 {
+    match family {
+        Family::V4 => 11,
+        Family::V6 => 3,
+    }
+}
+
 /// What tells one echo from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EchoId {
