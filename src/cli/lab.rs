@@ -108,7 +108,7 @@ fn kept(failure: Failure, path: &Path) -> Failure {
 /// Writes into `run.json` why the run has ended early.
 fn end_early(directory: &RunDirectory, said: &str) -> Result<(), RecordError> {
     let mut run = StoredRun::load(directory.path())?.run;
-    run.outcome = Ending::Interrupted { reason: said.to_owned() };
+    run.outcome = Ending::Interrupted { reason: said.to_owned(), phase: None };
     directory.write_run(&run)
 }
 
@@ -203,9 +203,10 @@ pub(super) fn blank(task: &Task, inside: Inside, clock: Clock) -> Run {
         inputs: task.sources.iter().map(Source::as_input).collect(),
         testbed: (*task.testbed).clone(),
         environment: environment(inside),
+        asked: task.phases.clone(),
         phases: Vec::new(),
         findings: Vec::new(),
-        outcome: Ending::Interrupted { reason: "the run has not ended".to_owned() },
+        outcome: Ending::Interrupted { reason: "the run has not ended".to_owned(), phase: None },
         timings: Timings::default(),
     }
 }
