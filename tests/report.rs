@@ -237,6 +237,34 @@ fn a_run_that_was_cut_off_says_so_wherever_it_sums_up() {
 }
 
 #[test]
+fn what_a_finding_rests_on_is_shown_before_what_open_questions_cite_and_never_left_out() {
+    let (mut run, evidence) = stored();
+    let last = evidence.last().expect("evidence").clone();
+    let mut many = evidence.clone();
+    for at in 1..=1000 {
+        let mut piece = last.clone();
+        piece.id.0 = last.id.0 + at;
+        many.push(piece);
+    }
+    let own = many.last().expect("evidence").id;
+    run.findings[0].evidence = vec![own];
+    let open = run.phases.iter_mut().flat_map(|walked| &mut walked.judgements);
+    let open =
+        open.filter(|judgement| judgement.verdict.is_open()).next().expect("an open question");
+    open.evidence = many.iter().map(|piece| piece.id).collect();
+    let document = document(&run, &many);
+    let rows: Vec<_> = table(&document, "evidence").rows.iter().map(|row| plain(&row[0])).collect();
+    for finding in &run.findings {
+        for id in &finding.evidence {
+            assert!(rows.contains(&id.to_string()), "{id} of {}", finding.id);
+        }
+    }
+    let words = section(&document, "Annex A Evidence");
+    let left_out = many.len() - rows.len();
+    assert!(words.contains(&format!("Left out are {left_out} of the latter")), "{words}");
+}
+
+#[test]
 fn a_run_without_anything_has_a_report() {
     let (mut run, _) = stored();
     run.phases.clear();
