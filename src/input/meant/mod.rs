@@ -7,6 +7,7 @@ mod segments;
 mod addresses;
 mod macs;
 mod services;
+mod paths;
 mod nodes;
 mod zones;
 mod flows;

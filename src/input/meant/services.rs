@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{families, nodes};
+use super::{families, nodes, paths};
 use crate::{
     input::{
         diagnostic::Diagnostic,
@@ -101,9 +101,8 @@ fn path(
     if !matches!(kind, ServiceKind::Http | ServiceKind::Https) {
         let message = format!("{place} speaks `{kind}`, which has no paths");
         found.push(Diagnostic::error(&path.at, message));
-    } else if !path.is.starts_with('/') || !path.is.chars().all(|c| c.is_ascii_graphic()) {
-        let message = format!("`{}` is no path: it begins with `/` and has no spaces", path.is);
-        found.push(Diagnostic::error(&path.at, message));
+    } else {
+        found.extend(paths::wrong(path));
     }
     path.is.clone()
 }
