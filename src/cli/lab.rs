@@ -20,7 +20,7 @@ use crate::{
     model::{fault::Fault, gate::Gate, phase::Phase, testbed::Testbed},
     net::{
         orphans,
-        sandbox::{self, Inside},
+        sandbox::{self, Inside, Killed, Outside},
     },
     record::{Clock, RecordError, RunDirectory, StoredRun},
     report::run::{Ending, FORMAT_VERSION, Run, Timings, Tool},
@@ -56,11 +56,11 @@ const THREADS: usize = 2;
 pub(super) type Stop = watch::Receiver<bool>;
 
 /// Enters the lab's own namespaces and runs something there. Must be called before any thread exists.
-pub(super) fn inside<T, F>(work: impl FnOnce(Inside, Stop) -> F) -> Result<T, Failure>
+pub(super) fn inside<T, F>(work: impl FnOnce(Inside, Outside, Stop) -> F) -> Result<T, Failure>
 where
     F: Future<Output = Result<T, Failure>>,
 {
-    let inside = sandbox::enter()?;
+    let (inside, outside) = sandbox::enter(|killed| mourn(&killed))?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
     let runtime = runtime.map_err(|error| {
@@ -71,18 +71,41 @@ where
         tokio::spawn(orphans::reap());
         let stop = stop_on_signal()?;
         sandbox::let_signals_through()?;
-        work(inside, stop).await
+        work(inside, outside, stop).await
     });
     // A question that still waits for its answer must not hold up the end.
     runtime.shutdown_background();
     result
 }
 
+/// The exit code of an error of the program itself.
+const OWN_ERROR: i32 = 3;
+
+/// What the outer process has to say when the one that held the lab was killed.
+fn mourn(killed: &Killed) -> i32 {
+    let Killed { signal, told } = killed;
+    let record = if told.is_empty() {
+        "it had not begun to keep a record; runs are kept in the folder that --runs names"
+            .to_owned()
+    } else {
+        format!(
+            "the record so far is in {told}: evidence.jsonl and journal.jsonl hold what was measured and done, and \
+             `sixwalk report` writes the report of it"
+        )
+    };
+    tell(&format!(
+        "error: the process that held the lab was killed by signal {} ({signal}); nothing of the lab is left\n{record}\n",
+        *signal as i32
+    ));
+    OWN_ERROR
+}
+
 /// Builds the lab, walks, and writes the report; also when the walk fails, of what was done until then.
 pub(super) fn walk(task: Task) -> Result<Done, Failure> {
-    inside(|inside, stop| async move {
+    inside(|inside, outside, stop| async move {
         let clock = Clock::start();
         let mut directory = begin(&task, clock)?;
+        outside.tell(&directory.path().display().to_string());
         let walked = walk_in(&task, inside, clock, stop, &mut directory).await;
         if let Err(Failure::Sentence(said)) = &walked {
             // Why it failed is told below; that the record cannot be ended, often for the same reason, adds nothing.
