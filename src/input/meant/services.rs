@@ -98,11 +98,11 @@ fn path(
     found: &mut Vec<Diagnostic>,
 ) -> String {
     let Some(path) = &service.path else { return "/".to_owned() };
-    if !matches!(kind, ServiceKind::Http | ServiceKind::Https) {
+    if matches!(kind, ServiceKind::Http | ServiceKind::Https) {
+        found.extend(paths::wrong(path));
+    } else {
         let message = format!("{place} speaks `{kind}`, which has no paths");
         found.push(Diagnostic::error(&path.at, message));
-    } else {
-        found.extend(paths::wrong(path));
     }
     path.is.clone()
 }

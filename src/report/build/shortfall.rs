@@ -52,14 +52,14 @@ impl Shortfall {
             None => Some("the run does not say which phases were to follow".to_owned()),
         };
         let parts: Vec<_> = cut.into_iter().chain(missing).collect();
-        let mut said = match parts.as_slice() {
+        let said = match parts.as_slice() {
             [] => "This run is incomplete.".to_owned(),
             parts => format!("This run is incomplete: {}.", parts.join(", and ")),
         };
-        if self.unjudged > 0 {
-            let pieces = count(self.unjudged, "piece");
-            said.push_str(&format!(" {pieces} of evidence that it recorded there are not judged."));
+        if self.unjudged == 0 {
+            return said;
         }
-        said
+        let pieces = count(self.unjudged, "piece");
+        format!("{said} {pieces} of evidence that it recorded there are not judged.")
     }
 }
