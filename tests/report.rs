@@ -248,9 +248,8 @@ fn what_a_finding_rests_on_is_shown_before_what_open_questions_cite_and_never_le
     }
     let own = many.last().expect("evidence").id;
     run.findings[0].evidence = vec![own];
-    let open = run.phases.iter_mut().flat_map(|walked| &mut walked.judgements);
-    let open =
-        open.filter(|judgement| judgement.verdict.is_open()).next().expect("an open question");
+    let mut open = run.phases.iter_mut().flat_map(|walked| &mut walked.judgements);
+    let open = open.find(|judgement| judgement.verdict.is_open()).expect("an open question");
     open.evidence = many.iter().map(|piece| piece.id).collect();
     let document = document(&run, &many);
     let rows: Vec<_> = table(&document, "evidence").rows.iter().map(|row| plain(&row[0])).collect();
