@@ -35,7 +35,7 @@ struct Round {
 
 fn main() -> ExitCode {
     own_user_namespace().expect("a user namespace");
-    if let Err(error) = sandbox::enter() {
+    if let Err(error) = sandbox::enter(|_| 3) {
         eprintln!("error: {error}");
         return ExitCode::FAILURE;
     }

@@ -113,9 +113,11 @@ fn programs_get_places_as_numbers() {
 
 #[test]
 fn control_characters_in_names_do_not_reach_the_terminal() {
-    let text = fs::read_to_string(file("tests/input/unsafe-names.toml")).unwrap();
-    let found = input::testbed("t.toml", &text).unwrap_err();
-    assert!(!found.to_string().contains('\u{1b}'), "{found:?}");
+    for name in ["unsafe-names", "bodies-of-bad-names"] {
+        let text = fs::read_to_string(file("tests/input").join(name).with_extension("toml"));
+        let found = input::testbed("t.toml", &text.unwrap()).unwrap_err();
+        assert!(!found.to_string().contains('\u{1b}'), "{found:?}");
+    }
 }
 
 #[test]

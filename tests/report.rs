@@ -14,7 +14,7 @@ use sixwalk::{
         Document, FORMATS, Run,
         document::{Block, Inline, Table},
         gate::Gate,
-        run::PhaseRun,
+        run::{Ending, PhaseRun},
     },
 };
 
@@ -188,6 +188,79 @@ fn a_gate_follows_from_the_findings_and_the_questions_that_stayed_open() {
     let words: Vec<&str> =
         run.phases.iter().map(|walked| decided(walked, &run.findings).word()).collect();
     assert_eq!(words, ["open", "open", "open", "not decidable"]);
+}
+
+/// The words of a section, up to the next heading.
+fn section(document: &Document, title: &str) -> String {
+    let is_heading = |block: &&Block| matches!(block, Block::Heading { .. });
+    let of_title =
+        |block: &&Block| matches!(block, Block::Heading { line, .. } if plain(line) == title);
+    let blocks = document.blocks.iter().skip_while(|block| !of_title(block)).skip(1);
+    let words = blocks.take_while(|block| !is_heading(block)).flat_map(|block| match block {
+        Block::Paragraph { line } => vec![plain(line)],
+        Block::List { items, .. } => items.iter().map(|line| plain(line)).collect(),
+        _ => Vec::new(),
+    });
+    words.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_run_that_was_cut_off_says_so_wherever_it_sums_up() {
+    let (mut run, evidence) = stored();
+    let all: Vec<_> = run.phases.iter().map(|walked| walked.phase).collect();
+    run.phases.truncate(1);
+    run.findings.clear();
+    let unjudged = evidence.len() - run.phases[0].evidence as usize;
+    assert!(unjudged > 0, "evidence of the phase that was cut off");
+    let cut_off = |phase| Ending::Interrupted { reason: "stopped by request".to_owned(), phase };
+    run.asked = all.clone();
+    run.outcome = cut_off(Some(all[1]));
+    let cut = document(&run, &evidence);
+    let said = format!(
+        "This run is incomplete: the Partial phase was cut off, and the phases Dual-stack and IPv6-only were not \
+         walked. {unjudged} pieces of evidence that it recorded there are not judged."
+    );
+    for title in ["Executive summary", "2.3.3 Not measured"] {
+        let words = section(&cut, title);
+        assert!(words.starts_with(&said), "{title}: {words}");
+    }
+    let measured = section(&cut, "2.3.3 Not measured");
+    assert!(!measured.contains("Every question was answered"), "{measured}");
+    let partial = &table(&cut, "gates").rows[1];
+    assert_eq!(plain(&partial[1]), "? not decidable");
+
+    // A run that was ended by force, or that an older version wrote, says what its evidence says.
+    run.asked.clear();
+    run.outcome = cut_off(None);
+    let words = section(&document(&run, &evidence), "2.3.3 Not measured");
+    assert!(words.contains("does not say which phases were to follow"), "{words}");
+}
+
+#[test]
+fn what_a_finding_rests_on_is_shown_before_what_open_questions_cite_and_never_left_out() {
+    let (mut run, evidence) = stored();
+    let last = evidence.last().expect("evidence").clone();
+    let mut many = evidence.clone();
+    for at in 1..=1000 {
+        let mut piece = last.clone();
+        piece.id.0 = last.id.0 + at;
+        many.push(piece);
+    }
+    let own = many.last().expect("evidence").id;
+    run.findings[0].evidence = vec![own];
+    let mut open = run.phases.iter_mut().flat_map(|walked| &mut walked.judgements);
+    let open = open.find(|judgement| judgement.verdict.is_open()).expect("an open question");
+    open.evidence = many.iter().map(|piece| piece.id).collect();
+    let document = document(&run, &many);
+    let rows: Vec<_> = table(&document, "evidence").rows.iter().map(|row| plain(&row[0])).collect();
+    for finding in &run.findings {
+        for id in &finding.evidence {
+            assert!(rows.contains(&id.to_string()), "{id} of {}", finding.id);
+        }
+    }
+    let words = section(&document, "Annex A Evidence");
+    let left_out = many.len() - rows.len();
+    assert!(words.contains(&format!("Left out are {left_out} of the latter")), "{words}");
 }
 
 #[test]

@@ -38,8 +38,8 @@ const SCENES: [(&str, fn()); 4] = [
 fn main() -> ExitCode {
     let scene = env::args().nth(1).unwrap_or_default();
     if let Some((_, play)) = SCENES.iter().find(|(name, _)| *name == scene) {
-        match sandbox::enter() {
-            Ok(inside) => println!("rootless {}", inside.rootless),
+        match sandbox::enter(|_| 3) {
+            Ok((inside, _)) => println!("rootless {}", inside.rootless),
             Err(error) => {
                 eprintln!("error: {error}");
                 return ExitCode::FAILURE;

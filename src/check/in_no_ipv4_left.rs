@@ -59,7 +59,8 @@ impl Check for NoIpv4Left {
         if stage.phase != Phase::Ipv6Only {
             return vec![judge.info("-", "IPv4 may be in use in this phase", [])];
         }
-        stage.testbed.links().map(|segment| of_segment(judge, stage, seen, segment)).collect()
+        let of_links = stage.testbed.links().map(|segment| of_segment(judge, stage, seen, segment));
+        judge.or_not_applicable(of_links.collect(), "no link is tapped")
     }
 }
 

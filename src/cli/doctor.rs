@@ -68,7 +68,8 @@ impl Args {
         let mut abilities = vec![kernel(), open_files(), tun()];
         abilities.extend(ENGINES.map(engine));
         // The sandbox is entered last: it is a way of no return for this process.
-        let inside = lab::inside(|inside, _| async move { Ok((inside.rootless, tried_inside())) });
+        let inside =
+            lab::inside(|inside, _, _| async move { Ok((inside.rootless, tried_inside())) });
         match inside {
             Ok((rootless, more)) => {
                 abilities.insert(

@@ -1,11 +1,15 @@
 use std::{
     ffi::{OsStr, OsString},
+    io,
     process::{Command, ExitStatus},
 };
 
-use nix::sys::signal::{SigSet, Signal};
+use nix::{
+    errno::Errno,
+    sys::signal::{SigSet, Signal},
+};
 
-use super::{Failure, Verdict, control, source};
+use super::{Failure, Verdict, control, source, tell};
 use crate::{
     lab::netns::{
         enter::{self, EnterError},
@@ -17,11 +21,15 @@ use crate::{
 /// Run a program inside a node of a lab.
 ///
 /// The program sees the network, the /etc/hosts and the /etc/resolv.conf of the node, and this machine's files. Its exit
-/// code is passed on; 128 plus the number of the signal that ended it.
+/// code is passed on; 128 plus the number of the signal that ended it. As in a shell, 127 says that there is no such
+/// program, and 126 that it cannot be executed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   sixwalk exec portal -- ip address
-  sixwalk exec visitor -- curl -6 http://portal.dc.test/")]
+  sixwalk exec visitor -- curl -6 http://portal.dc.test/
+
+Exit codes: that of the program; 128+N if signal N ended it; 126 it cannot be executed; 127 there is no
+such program; 2 there is no such node or lab.")]
 pub(super) struct Args {
     /// The node.
     node: String,
@@ -62,11 +70,28 @@ pub(super) fn inside(
 pub(super) fn run(mut command: Command, arguments: &[OsString]) -> Result<Verdict, Failure> {
     [Signal::SIGINT, Signal::SIGQUIT].into_iter().collect::<SigSet>().thread_block()?;
     let program = command.get_program().display().to_string();
-    let failed = |error| Failure::Sentence(format!("cannot run `{program}` in the node: {error}"));
-    let status = command.args(arguments).status().map_err(failed)?;
+    let status = command.args(arguments).status().map_err(|error| {
+        let said = format!("cannot run `{program}` in the node: {error}");
+        match not_run(&error) {
+            Some(code) => {
+                tell(&format!("error: {said}\n"));
+                Failure::Code(code)
+            }
+            None => Failure::Sentence(said),
+        }
+    })?;
     match code(status) {
         0 => Ok(Verdict::Open),
         code => Err(Failure::Code(code)),
+    }
+}
+
+/// The exit code by which shells say that a program is not there or cannot be executed.
+fn not_run(error: &io::Error) -> Option<u8> {
+    match error.raw_os_error().map(Errno::from_raw)? {
+        Errno::ENOENT => Some(127),
+        Errno::EACCES | Errno::ENOEXEC | Errno::EISDIR => Some(126),
+        _ => None,
     }
 }
 

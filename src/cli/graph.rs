@@ -29,7 +29,12 @@ impl Args {
         match &self.output {
             None => print(&svg),
             Some(path) => {
-                record::write_whole(path, svg.as_bytes())?;
+                record::write_whole(path, svg.as_bytes()).map_err(|error| {
+                    Failure::Sentence(format!(
+                        "cannot write {}: {error}; name a file in a folder that exists and that you may write to",
+                        path.display()
+                    ))
+                })?;
                 Ok(Verdict::Open)
             }
         }

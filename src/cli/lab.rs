@@ -26,7 +26,7 @@ use crate::{
     model::{fault::Fault, gate::Gate, phase::Phase, testbed::Testbed},
     net::{
         orphans,
-        sandbox::{self, Inside},
+        sandbox::{self, Inside, Killed, Outside},
     },
     record::{Clock, RecordError, RunDirectory, StoredRun},
     report::run::{Ending, FORMAT_VERSION, Run, Timings, Tool},
@@ -62,11 +62,11 @@ const THREADS: usize = 2;
 pub(super) type Stop = watch::Receiver<bool>;
 
 /// Enters the lab's own namespaces and runs something there. Must be called before any thread exists.
-pub(super) fn inside<T, F>(work: impl FnOnce(Inside, Stop) -> F) -> Result<T, Failure>
+pub(super) fn inside<T, F>(work: impl FnOnce(Inside, Outside, Stop) -> F) -> Result<T, Failure>
 where
     F: Future<Output = Result<T, Failure>>,
 {
-    let inside = sandbox::enter()?;
+    let (inside, outside) = sandbox::enter(|killed| mourn(&killed))?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
     let runtime = runtime.map_err(|error| {
@@ -77,18 +77,41 @@ where
         tokio::spawn(orphans::reap());
         let stop = stop_on_signal()?;
         sandbox::let_signals_through()?;
-        work(inside, stop).await
+        work(inside, outside, stop).await
     });
     // A question that still waits for its answer must not hold up the end.
     runtime.shutdown_background();
     result
 }
 
+/// The exit code of an error of the program itself.
+const OWN_ERROR: i32 = 3;
+
+/// What the outer process has to say when the one that held the lab was killed.
+fn mourn(killed: &Killed) -> i32 {
+    let Killed { signal, told } = killed;
+    let record = if told.is_empty() {
+        "it had not begun to keep a record; runs are kept in the folder that --runs names"
+            .to_owned()
+    } else {
+        format!(
+            "the record so far is in {told}: evidence.jsonl and journal.jsonl hold what was measured and done, and \
+             `sixwalk report` writes the report of it"
+        )
+    };
+    tell(&format!(
+        "error: the process that held the lab was killed by signal {} ({signal}); nothing of the lab is left\n{record}\n",
+        *signal as i32
+    ));
+    OWN_ERROR
+}
+
 /// Builds the lab, walks, and writes the report; also when the walk fails, of what was done until then.
 pub(super) fn walk(task: Task) -> Result<Done, Failure> {
-    inside(|inside, stop| async move {
+    inside(|inside, outside, stop| async move {
         let clock = Clock::start();
         let mut directory = begin(&task, clock)?;
+        outside.tell(&directory.path().display().to_string());
         let walked = walk_in(&task, inside, clock, stop, &mut directory).await;
         if let Err(Failure::Sentence(said)) = &walked {
             // Why it failed is told below; that the record cannot be ended, often for the same reason, adds nothing.
@@ -114,7 +137,7 @@ fn kept(failure: Failure, path: &Path) -> Failure {
 /// Writes into `run.json` why the run has ended early.
 fn end_early(directory: &RunDirectory, said: &str) -> Result<(), RecordError> {
     let mut run = StoredRun::load(directory.path())?.run;
-    run.outcome = Ending::Interrupted { reason: said.to_owned() };
+    run.outcome = Ending::Interrupted { reason: said.to_owned(), phase: None };
     directory.write_run(&run)
 }
 
@@ -207,9 +230,10 @@ pub(super) fn blank(task: &Task, inside: Inside, clock: Clock) -> Run {
         inputs: task.sources.iter().map(Source::as_input).collect(),
         testbed: (*task.testbed).clone(),
         environment: environment(inside),
+        asked: task.phases.clone(),
         phases: Vec::new(),
         findings: Vec::new(),
-        outcome: Ending::Interrupted { reason: "the run has not ended".to_owned() },
+        outcome: Ending::Interrupted { reason: "the run has not ended".to_owned(), phase: None },
         timings: Timings::default(),
     }
 }

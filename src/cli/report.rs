@@ -51,11 +51,11 @@ pub(super) fn write(
         let below = path.parent().unwrap_or(folder);
         std::fs::create_dir_all(below)
             .map_err(|source| RecordError::Write { path: below.to_owned(), source })?;
-        record::write_whole(&path, figure.svg.as_bytes())?;
+        write_whole(&path, figure.svg.as_bytes())?;
     }
     let written = FORMATS.iter().map(|format| {
         let path = folder.join("report").with_extension(format.extension());
-        record::write_whole(&path, format.render(&document).as_bytes())?;
+        write_whole(&path, format.render(&document).as_bytes())?;
         Ok(path)
     });
     written.collect()
@@ -69,7 +69,11 @@ pub(super) fn write_sums(folder: &Path) -> Result<(), RecordError> {
         let content = std::fs::read(&path).map_err(|source| RecordError::Read { path, source })?;
         let _ = writeln!(lines, "{}  {}", record::sha256(&content), name.display());
     }
-    record::write_whole(&folder.join("SHA256SUMS"), lines.as_bytes())
+    write_whole(&folder.join("SHA256SUMS"), lines.as_bytes())
+}
+
+fn write_whole(path: &Path, content: &[u8]) -> Result<(), RecordError> {
+    record::write_whole(path, content).map_err(|source| RecordError::write(path, source))
 }
 
 /// The regular files below a folder, sorted, by their path from it.

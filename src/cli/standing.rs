@@ -26,9 +26,10 @@ use crate::{
 
 /// Builds the lab, says on stdout where it is, and answers until it is told to end.
 pub(super) fn stand(task: &Task, detached: bool) -> Result<(), Failure> {
-    lab::inside(|inside, mut stop| async move {
+    lab::inside(|inside, outside, mut stop| async move {
         let clock = Clock::start();
         let mut directory = lab::begin(task, clock)?;
+        outside.tell(&directory.path().display().to_string());
         lab::warn_of_limit(inside, &task.testbed);
         directory.write_run(&lab::blank(task, inside, clock))?;
         let stage = Stage::new(&task.testbed, task.phases[0]);

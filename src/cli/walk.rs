@@ -1,7 +1,10 @@
 use std::{fmt::Write as _, path::PathBuf};
 
 use super::{Failure, Verdict, lab, print, source};
-use crate::{model::phase::Phase, report::run::Run};
+use crate::{
+    model::phase::Phase,
+    report::{gate::Gate, run::Run},
+};
 
 /// Build a testbed, walk it through the phases, ask every check in every phase, and write the report.
 ///
@@ -17,7 +20,8 @@ use crate::{model::phase::Phase, report::run::Run};
   sixwalk walk --json | jq '.findings[].culprit'
 
 Exit codes: 0 all gates are open; 1 findings close a gate; 2 the run is incomplete, a gate is not
-decidable, or the input is bad; 3 an error of the program itself.")]
+decidable (as with --only, where a required check was not asked), or the input is bad; 3 an error of
+the program itself.")]
 pub(super) struct Args {
     #[command(flatten)]
     testbed: source::TestbedArgs,
@@ -25,6 +29,9 @@ pub(super) struct Args {
     #[arg(long, value_delimiter = ',', value_name = "PHASE", value_parser = source::phase())]
     phases: Vec<Phase>,
     /// Ask only this check; may be given more than once; `dns.*` names a family of checks.
+    ///
+    /// With --only a gate can be closed by what is found, but not opened: where a check that it requires was not
+    /// asked, it is not decidable.
     #[arg(long, value_name = "CHECK")]
     only: Vec<String>,
     /// Plant the faults of this file, each after its phase is up; may be given more than once.
@@ -71,7 +78,6 @@ impl Args {
 
 /// The exit code of a run.
 pub(super) fn verdict(run: &Run) -> Verdict {
-    use crate::report::gate::Gate;
     if !run.is_complete() {
         return Verdict::Incomplete;
     }
@@ -92,7 +98,7 @@ fn as_text(done: &lab::Done) -> String {
     let mut text = String::new();
     for walked in &done.run.phases {
         let phase: Phase = walked.phase;
-        let _ = writeln!(text, "{:<12} gate {}", phase.to_string(), walked.gate.word());
+        let _ = writeln!(text, "{:<12} gate {}", phase.to_string(), said(&walked.gate));
     }
     for finding in &done.run.findings {
         let severity = finding.severity.word();
@@ -105,11 +111,21 @@ fn as_text(done: &lab::Done) -> String {
         );
     }
     if let crate::report::run::Ending::RolledBack { reason, .. }
-    | crate::report::run::Ending::Interrupted { reason } = &done.run.outcome
+    | crate::report::run::Ending::Interrupted { reason, .. } = &done.run.outcome
     {
         let _ = writeln!(text, "incomplete: {reason}");
     }
     text + &format!("{}\n", done.path.display())
+}
+
+/// The word of a gate, and why it cannot be decided.
+fn said(gate: &Gate) -> String {
+    let Gate::NotDecidable { doubts } = gate else { return gate.word().to_owned() };
+    let doubts = doubts.iter().map(|doubt| match doubt.checks() {
+        [] => doubt.said(),
+        checks => format!("{} ({})", doubt.said(), checks.join(", ")),
+    });
+    format!("{}: {}", gate.word(), doubts.collect::<Vec<_>>().join("; "))
 }
 
 fn sentence(finding: &crate::model::finding::Finding) -> String {

@@ -2,7 +2,7 @@
 //! opened here.
 //!
 //! A text is parsed once. `shape` holds the document against the grammar and complains of what does not fit; `written`
-//! reads the rest, with places; `meant` looks up every name, plans every address and checks what belongs together. All
+//! reads the rest, with places, and under a placeholder what has no readable name; `meant` looks up every name, plans every address and checks what belongs together. All
 //! three complain into one list, so that one run shows every mistake.
 
 pub mod diagnostic;
@@ -10,6 +10,7 @@ mod render;
 mod suggest;
 mod shape;
 mod table;
+mod placeholder;
 mod written;
 mod meant;
 
@@ -19,6 +20,7 @@ use crate::model::{fault::Fault, gate::Gate, phase::Phase, testbed::Testbed};
 
 pub use diagnostic::{Diagnostic, Diagnostics, Level};
 
+use diagnostic::Span;
 use shape::Key;
 use table::Table;
 
@@ -34,7 +36,9 @@ pub fn testbed(file: &str, text: &str) -> Result<Testbed, Diagnostics> {
 /// Reads a testbed and says what is wrong with it, warnings included. There is a testbed if there is no error.
 pub fn examine(file: &str, text: &str) -> (Option<Testbed>, Diagnostics) {
     let keys = written::testbed::KEYS;
-    with_root(file, text, keys, |root| meant::resolve(&written::testbed::Testbed::read(root)))
+    with_root(file, text, keys, |root, refused| {
+        meant::resolve(&written::testbed::Testbed::read(root, refused))
+    })
 }
 
 /// A phase as its file gives it.
@@ -52,7 +56,7 @@ pub struct PhaseFile {
 
 /// Reads a phase file. `checks` are the ids of the checks that a gate may ask for.
 pub fn phase_file(file: &str, text: &str, checks: &[&str]) -> Result<PhaseFile, Diagnostics> {
-    let (phase, found) = with_root(file, text, written::phase::KEYS, |root| {
+    let (phase, found) = with_root(file, text, written::phase::KEYS, |root, _| {
         meant::phases::resolve(written::phase::PhaseFile::read(root), checks)
     });
     phase.flatten().ok_or(found)
@@ -60,8 +64,9 @@ pub fn phase_file(file: &str, text: &str, checks: &[&str]) -> Result<PhaseFile, 
 
 /// Reads a fault file against the testbed that its faults are planted in.
 pub fn faults(file: &str, text: &str, testbed: &Testbed) -> Result<Vec<Fault>, Diagnostics> {
-    let (faults, found) =
-        with_root(file, text, written::fault::KEYS, |root| meant::faults::resolve(root, testbed));
+    let (faults, found) = with_root(file, text, written::fault::KEYS, |root, _| {
+        meant::faults::resolve(root, testbed)
+    });
     faults.ok_or(found)
 }
 
@@ -108,7 +113,7 @@ fn with_root<T>(
     file: &str,
     text: &str,
     keys: &'static [Key],
-    read: impl FnOnce(&Table<'_>) -> (T, Vec<Diagnostic>),
+    read: impl FnOnce(&Table<'_>, Vec<Span>) -> (T, Vec<Diagnostic>),
 ) -> (Option<T>, Diagnostics) {
     if text.len() > LONGEST {
         let message = format!("the file has {} octets; at most {LONGEST} are read", text.len());
@@ -121,8 +126,10 @@ fn with_root<T>(
     }
     let root = Table::new(document.get_ref());
     let mut found = shape::check(keys, &root, text);
-    let (value, more) = read(&root);
+    let refused = found.iter().map(|one| one.span.clone()).collect();
+    let (value, more) = read(&root, refused);
     found.extend(more);
+    placeholder::unmask(&root, &mut found);
     let found = Diagnostics::new(file, text, found);
     (Some(value).filter(|_| found.count(Level::Error) == 0), found)
 }

@@ -42,12 +42,14 @@ impl Diagnostics {
     }
 
     fn block(&self, one: &Diagnostic, renderer: &Renderer) -> String {
-        let mut snippet = Snippet::source(self.text())
-            .path(self.file())
-            .annotation(AnnotationKind::Primary.span(self.visible(&one.span)).label(&one.label));
+        let mut snippet = Snippet::source(self.text()).path(self.file()).annotation(
+            AnnotationKind::Primary
+                .span(self.visible(&one.span))
+                .label(normalize_untrusted_str(&one.label)),
+        );
         for note in &one.notes {
             let mark = AnnotationKind::Context.span(self.visible(&note.span));
-            snippet = snippet.annotation(mark.label(&note.label));
+            snippet = snippet.annotation(mark.label(normalize_untrusted_str(&note.label)));
         }
         let level = match one.level {
             Level::Error => Style::ERROR,

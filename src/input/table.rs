@@ -6,7 +6,7 @@ use toml::{
     de::{DeInteger, DeTable, DeValue},
 };
 
-use super::diagnostic::Span;
+use super::{diagnostic::Span, placeholder};
 
 /// A value and where it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +70,16 @@ impl<'d> Table<'d> {
             .map_or_else(Vec::new, |entry| entry.items().iter().filter_map(Entry::one).collect())
     }
 
+    /// The name of something else.
+    pub(super) fn reference<T: DeserializeOwned>(&self, key: &str) -> Option<At<T>> {
+        self.entry(key)?.reference()
+    }
+
+    /// The names of a list; a single name is a list of one.
+    pub(super) fn references<T: DeserializeOwned>(&self, key: &str) -> Vec<At<T>> {
+        self.items(key).iter().filter_map(Entry::reference).collect()
+    }
+
     pub(super) fn flag(&self, key: &str) -> Option<At<bool>> {
         let entry = self.entry(key)?;
         Some(At { is: entry.value.get_ref().as_bool()?, at: entry.span() })
@@ -126,10 +136,19 @@ impl<'d> Entry<'d> {
         number(self.value.get_ref().as_integer()?)?.try_into().ok()
     }
 
-    /// The key as a name.
+    /// The key as a name; a placeholder where it is none, which `shape` has complained of.
     pub(super) fn name<T: DeserializeOwned>(&self) -> Option<At<T>> {
-        Some(At { is: read(&self.key).ok()?, at: self.at.clone() })
+        Some(At { is: name(&self.key)?, at: self.at.clone() })
     }
+
+    /// The value as a name of something else; a placeholder where it is none, likewise.
+    pub(super) fn reference<T: DeserializeOwned>(&self) -> Option<At<T>> {
+        Some(At { is: name(self.value.get_ref().as_str()?)?, at: self.span() })
+    }
+}
+
+fn name<T: DeserializeOwned>(text: &str) -> Option<T> {
+    read(text).or_else(|_| read(&placeholder::of(text))).ok()
 }
 
 /// Reads a text by the same rules as the JSON of the product: one set of words for everything.

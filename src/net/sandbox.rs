@@ -4,7 +4,8 @@
 //! ```text
 //! outer process ── forks ──> PID 1 of a new PID namespace, in mount, network and UTS namespaces of its own
 //!   forwards signals          (and a user namespace around them, unless we are root); goes on as the program
-//!   hands on the exit code
+//!   hands on the exit code,       tells the outer one what to say if it is killed
+//!   or mourns
 //! ```
 //!
 //! When the outer process dies, also by SIGKILL, the kernel kills PID 1, with it every process of the PID namespace, and
@@ -41,6 +42,27 @@ pub struct Inside {
     pub own_sysfs: bool,
     /// How many files may be open at once. A node of the lab holds four.
     pub open_files: u64,
+}
+
+/// The way from inside to the outer process.
+#[derive(Debug)]
+pub struct Outside(OwnedFd);
+
+impl Outside {
+    /// Tells the outer process what it should know if this one is killed. A few words: nobody reads them before.
+    pub fn tell(&self, words: &str) {
+        // If nobody is left outside, we are about to end as well.
+        let _ = nix::unistd::write(&self.0, words.as_bytes());
+    }
+}
+
+/// A process inside that was killed by a signal which the outer one has not handed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Killed {
+    /// The signal.
+    pub signal: Signal,
+    /// What it had told the outer process; empty if nothing.
+    pub told: String,
 }
 
 /// Why the sandbox could not be entered. Each says what to do.
@@ -113,7 +135,9 @@ const SWITCHES: [(&str, &str, &str); 3] = [
 ///
 /// PID 1 gets no signal for which it has no handler, so the program must handle SIGINT and SIGTERM to be stopped by them.
 /// Until it calls [`let_signals_through`] they are held back, so that none is lost before the handlers are there.
-pub fn enter() -> Result<Inside, SandboxError> {
+///
+/// If the inner process is killed, `mourn` is called in the outer one, and says with which code to exit.
+pub fn enter(mourn: impl FnOnce(Killed) -> i32) -> Result<(Inside, Outside), SandboxError> {
     let threads = fs::read_dir("/proc/self/task").map(Iterator::count);
     if threads.is_ok_and(|count| count != 1) {
         return Err(SandboxError::Threads);
@@ -122,21 +146,24 @@ pub fn enter() -> Result<Inside, SandboxError> {
     new_pid_namespace(rootless)?;
     let open_files = raise_limit_of_open_files();
     let (lifeline, outer_end) = pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(step("make a pipe"))?;
+    let flags = nix::fcntl::OFlag::O_CLOEXEC | nix::fcntl::OFlag::O_NONBLOCK;
+    let (ear, mouth) = pipe2(flags).map_err(step("make a pipe"))?;
     hold_signals().map_err(step("hold signals back"))?;
     // SAFETY: there is one thread (checked above), so the child may do whatever this process may.
     match unsafe { fork() }.map_err(step("fork"))? {
         ForkResult::Parent { child } => {
-            drop(lifeline);
-            let code = stand_outside(child);
+            drop((lifeline, mouth));
+            let code = stand_outside(child)
+                .unwrap_or_else(|signal| mourn(Killed { signal, told: heard(ear) }));
             drop(outer_end);
             process::exit(code)
         }
         ForkResult::Child => {
-            drop(outer_end);
+            drop((outer_end, ear));
             die_with_parent(&lifeline)
                 .map_err(step("tie our life to that of the outer process"))?;
             let own_sysfs = furnish()?;
-            Ok(Inside { rootless, own_sysfs, open_files })
+            Ok((Inside { rootless, own_sysfs, open_files }, Outside(mouth)))
         }
     }
 }
@@ -217,20 +244,39 @@ pub fn let_signals_through() -> io::Result<()> {
     Ok(sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&held), None)?)
 }
 
-/// The life of the outer process: hands signals on until the inner one has ended, and says with which code to exit.
-fn stand_outside(child: Pid) -> i32 {
+/// What was told before the end.
+fn heard(ear: OwnedFd) -> String {
+    use io::Read;
+    let mut words = Vec::new();
+    // The end, or that there is nothing more for now: in both cases that is all.
+    let _ = fs::File::from(ear).read_to_end(&mut words);
+    String::from_utf8_lossy(&words).into_owned()
+}
+
+/// The life of the outer process: hands signals on until the inner one has ended, and says with which code to exit, or
+/// which signal killed it that was not handed on.
+fn stand_outside(child: Pid) -> Result<i32, Signal> {
     let held: SigSet = HELD.into_iter().collect();
+    let mut handed_on = None;
     loop {
-        if let Some(code) = ended(child) {
-            return code;
+        match ended(child) {
+            Some(End::Code(code)) => return Ok(code),
+            Some(End::Killed(signal)) if handed_on == Some(signal) => {
+                return Ok(128 + signal as i32);
+            }
+            Some(End::Killed(signal)) => return Err(signal),
+            None => {}
         }
         let Ok((signal, from_terminal)) = next_signal(&held) else { continue };
         match signal {
             Signal::SIGCHLD => {}
             Signal::SIGTSTP => stop_together(child),
             // The terminal has sent it to every process of the group, the inner one included.
-            _ if from_terminal => {}
-            other => drop(kill(child, other)),
+            other if from_terminal => handed_on = Some(other),
+            other => {
+                handed_on = Some(other);
+                let _ = kill(child, other);
+            }
         }
     }
 }
@@ -252,12 +298,19 @@ fn stop_together(child: Pid) {
     let _ = kill(child, Signal::SIGCONT);
 }
 
-/// The exit code for a child that has ended: its own, or 128 and the number of the signal that killed it.
-fn ended(child: Pid) -> Option<i32> {
+/// How a child has ended.
+enum End {
+    /// With this exit code.
+    Code(i32),
+    /// By this signal.
+    Killed(Signal),
+}
+
+fn ended(child: Pid) -> Option<End> {
     match waitpid(child, Some(WaitPidFlag::WNOHANG)) {
-        Ok(WaitStatus::Exited(_, code)) => Some(code),
-        Ok(WaitStatus::Signaled(_, signal, _)) => Some(128 + signal as i32),
-        Err(Errno::ECHILD) => Some(1),
+        Ok(WaitStatus::Exited(_, code)) => Some(End::Code(code)),
+        Ok(WaitStatus::Signaled(_, signal, _)) => Some(End::Killed(signal)),
+        Err(Errno::ECHILD) => Some(End::Code(1)),
         _ => None,
     }
 }
@@ -332,7 +385,7 @@ mod tests {
     #[test]
     fn a_threaded_process_may_not_enter() {
         // The test harness has threads, so this is such a process.
-        assert!(matches!(enter(), Err(SandboxError::Threads)));
+        assert!(matches!(enter(|_| 3), Err(SandboxError::Threads)));
     }
 
     #[test]

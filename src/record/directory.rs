@@ -59,7 +59,8 @@ fn remedy(error: &io::Error) -> &'static str {
 }
 
 impl RecordError {
-    pub(super) fn write(path: &Path, source: io::Error) -> Self {
+    /// A file of a run that could not be written.
+    pub fn write(path: &Path, source: io::Error) -> Self {
         Self::Write { path: path.to_owned(), source }
     }
 }
@@ -129,7 +130,8 @@ impl RunDirectory {
 
     /// Writes a file whole or not at all: into a new file first, then in the place of the old one.
     pub fn write(&self, name: &str, content: &[u8]) -> Result<(), RecordError> {
-        write_whole(&self.path.join(name), content)
+        let path = self.path.join(name);
+        write_whole(&path, content).map_err(|source| RecordError::write(&path, source))
     }
 
     /// Writes `run.json`.
@@ -141,7 +143,7 @@ impl RunDirectory {
 }
 
 /// Writes a file whole or not at all: what is new stands beside it until all of it is on disk.
-pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), RecordError> {
+pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let new = path.with_file_name(name);
@@ -150,9 +152,8 @@ pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), RecordError> {
         file.sync_data()?;
         fs::rename(&new, path)
     });
-    written.map_err(|source| {
+    written.inspect_err(|_| {
         let _ = fs::remove_file(&new);
-        RecordError::write(path, source)
     })
 }
 

@@ -48,7 +48,7 @@ pub enum Inline {
 }
 
 /// The longest piece of foreign text that a report shows, in characters. The whole of it is in the evidence.
-const LONGEST: usize = 400;
+pub(super) const LONGEST: usize = 400;
 
 impl Inline {
     /// Our own words.

@@ -29,7 +29,7 @@ pub enum Gate {
 }
 
 /// Why a gate cannot be decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "doubt")]
 pub enum Doubt {
     /// The kernel's state was not as the stage says.
@@ -42,6 +42,11 @@ pub enum Doubt {
         /// So many.
         judgements: usize,
     },
+    /// Required checks were not asked: the walk was told to ask others only.
+    NotAsked {
+        /// Their ids.
+        checks: Vec<String>,
+    },
     /// Not one required check found anything to judge.
     NothingJudged,
     /// The phase was not walked to its end.
@@ -53,7 +58,8 @@ impl Gate {
     ///
     /// A finding closes the gate of a phase in which it was observed if it is worse than the rule allows, if the rule
     /// requires a check that it spoils, or if it does not hurt yet but will in the very next phase. Without such a
-    /// finding, a required check with an open question, or a lab that is not as planned, makes the gate undecidable.
+    /// finding, a required check that was not asked or has an open question, or a lab that is not as planned, makes the
+    /// gate undecidable: a gate that asks less than its rule can be closed, but not opened.
     pub fn decide(
         phase: Phase,
         rule: &Rule,
@@ -76,7 +82,10 @@ impl Gate {
         if open > 0 {
             doubts.push(Doubt::Unanswered { judgements: open });
         }
-        if open == 0 && is_empty(rule, &required) {
+        let unasked = not_asked(rule, &required);
+        if !unasked.is_empty() {
+            doubts.push(Doubt::NotAsked { checks: unasked });
+        } else if open == 0 && is_empty(rule, &required) {
             doubts.push(Doubt::NothingJudged);
         }
         if doubts.is_empty() { Self::Open } else { Self::NotDecidable { doubts } }
@@ -111,17 +120,57 @@ impl Gate {
     }
 }
 
-/// Whether all required checks were asked and not one found anything of the network to judge. The harness judges itself in
-/// every phase, also where nothing is live.
+impl Doubt {
+    /// What is unknown, as the end of a sentence. The checks of [`Doubt::checks`] are not named in it.
+    pub fn said(&self) -> String {
+        match self {
+            Self::Unverified { places: 1 } => "the lab was not as planned in 1 place".to_owned(),
+            Self::Unverified { places } => {
+                format!("the lab was not as planned in {places} places")
+            }
+            Self::Unanswered { judgements: 1 } => "1 judgement stayed open".to_owned(),
+            Self::Unanswered { judgements } => format!("{judgements} judgements stayed open"),
+            Self::NotAsked { checks } if checks.len() == 1 => {
+                "1 required check was not asked, because --only left it out".to_owned()
+            }
+            Self::NotAsked { checks } => format!(
+                "{} required checks were not asked, because --only left them out",
+                checks.len()
+            ),
+            Self::NothingJudged => {
+                "not one required check found anything to judge: nothing of the kind is live"
+                    .to_owned()
+            }
+            Self::Unfinished => "the phase was not walked to its end".to_owned(),
+        }
+    }
+
+    /// The ids of the checks that it is about.
+    pub fn checks(&self) -> &[String] {
+        match self {
+            Self::NotAsked { checks } => checks,
+            _ => &[],
+        }
+    }
+}
+
+/// The required checks that were not asked. A check that is asked judges something, be it that nothing applies.
+fn not_asked(rule: &Rule, required: &[&Judgement]) -> Vec<String> {
+    let asked = |id: &String| required.iter().any(|judgement| judgement.check == *id);
+    rule.require.iter().filter(|id| !asked(id)).cloned().collect()
+}
+
+/// Whether not one required check found anything of the network to judge. The harness judges itself in every phase, also
+/// where nothing is live.
 fn is_empty(rule: &Rule, required: &[&Judgement]) -> bool {
-    let mut network = rule.require.iter().filter(|id| !id.starts_with("meta.")).peekable();
-    network.peek().is_some()
-        && network.all(|id| {
-            let mut of_check =
-                required.iter().filter(|judgement| judgement.check == *id).peekable();
-            of_check.peek().is_some()
-                && of_check.all(|judgement| judgement.verdict != Verdict::Pass)
-        })
+    let of_network = |id: &&String| !id.starts_with("meta.");
+    let passed = |id: &String| {
+        required
+            .iter()
+            .any(|judgement| judgement.check == *id && judgement.verdict == Verdict::Pass)
+    };
+    let mut network = rule.require.iter().filter(of_network).peekable();
+    network.peek().is_some() && !network.any(passed)
 }
 
 /// Whether a finding stands against leaving a phase.
@@ -148,5 +197,38 @@ pub fn symbol(verdict: Verdict) -> &'static str {
         Verdict::Blocked => "⊘",
         Verdict::NotTestable => "?",
         Verdict::HarnessError => "!",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(check: &str, verdict: Verdict) -> Judgement {
+        Judgement {
+            check: check.to_owned(),
+            subject: "-".to_owned(),
+            verdict,
+            reason: String::new(),
+            evidence: Vec::new(),
+            complaint: None,
+        }
+    }
+
+    fn gate(judgements: &[Judgement]) -> Gate {
+        let require = ["meta.settled", "out.service-reach"].map(str::to_owned).to_vec();
+        Gate::decide(Phase::DualStack, &Rule { require, at_most: None }, judgements, 0, &[])
+    }
+
+    #[test]
+    fn a_gate_opens_only_when_every_required_check_was_asked() {
+        let settled = judged("meta.settled", Verdict::Pass);
+        let reach = judged("out.service-reach", Verdict::Pass);
+        assert_eq!(gate(&[settled.clone(), reach.clone()]), Gate::Open);
+        let checks = vec!["meta.settled".to_owned()];
+        assert_eq!(gate(&[reach]), Gate::NotDecidable { doubts: vec![Doubt::NotAsked { checks }] });
+        let nothing = judged("out.service-reach", Verdict::NotApplicable);
+        let doubts = vec![Doubt::NothingJudged];
+        assert_eq!(gate(&[settled, nothing]), Gate::NotDecidable { doubts });
     }
 }

@@ -36,7 +36,10 @@ pub struct Run {
     pub testbed: Testbed,
     /// Facts about the machine by name, for example `kernel`.
     pub environment: BTreeMap<String, String>,
-    /// The phases that were entered, in the order of the walk.
+    /// The phases that were asked for, in the order of the walk. Empty in runs of versions that did not store it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<Phase>,
+    /// The phases that were walked to their end, in the order of the walk.
     pub phases: Vec<PhaseRun>,
     /// What is wrong, one root cause each, worst first.
     pub findings: Vec<Finding>,
@@ -150,6 +153,9 @@ pub enum Ending {
     Interrupted {
         /// Why.
         reason: String,
+        /// The phase that was cut off by it; nothing if there was none, or if nobody was left to say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        phase: Option<Phase>,
     },
 }
 
@@ -166,6 +172,15 @@ impl Ending {
     /// Whether the run holds all that was asked for.
     pub fn is_complete(&self) -> bool {
         *self == Self::Complete
+    }
+
+    /// The phase that was begun, but not walked to its end.
+    pub fn cut_off(&self) -> Option<Phase> {
+        match self {
+            Self::Complete => None,
+            Self::RolledBack { phase, .. } => Some(*phase),
+            Self::Interrupted { phase, .. } => *phase,
+        }
     }
 }
 

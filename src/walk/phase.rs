@@ -162,7 +162,10 @@ impl Visit<'_> {
                 let back = Some(Back { phase: before.phase, deviations });
                 Ending::RolledBack { phase, reason, back }
             }
-            _ => Ending::Interrupted { reason: format!("{reason}, in the {phase} phase") },
+            _ => Ending::Interrupted {
+                reason: format!("{reason}, in the {phase} phase"),
+                phase: Some(phase),
+            },
         }
     }
 

@@ -94,11 +94,17 @@ fn a_session(lab: &Lab) {
         talk,
         "error: there is no node `wbe` (did you mean `web`?); the nodes are desk, fw, names, web\n"
     );
-    let talk = lab.refused(&["exec", "web", "--", "no-such-program"]);
-    assert!(
-        talk.contains("cannot run `no-such-program` in the node: No such file or directory"),
-        "{talk}"
-    );
+    // What is no program has the codes of shells, so that nobody takes them for the program's own.
+    for (program, code, why) in [
+        ("no-such-program", 127, "No such file or directory"),
+        ("/etc/hosts", 126, "Permission denied"),
+    ] {
+        let output = lab.ask(&["exec", "web", "--", program]);
+        assert_eq!(output.status.code(), Some(code), "{program}");
+        let talk = errors(&output);
+        let said = format!("error: cannot run `{program}` in the node: {why}");
+        assert!(talk.starts_with(&said), "{talk}");
+    }
     let mut shell = lab.user.program();
     shell
         .args(["shell", "desk", "--runs", &lab.runs])

@@ -167,6 +167,27 @@ fn findings(output: &Output) -> Vec<Value> {
 }
 
 #[test]
+fn a_gate_that_asks_less_than_its_rule_is_closed_by_findings_but_never_opened() {
+    if !support::inside_sandbox(
+        "walks::a_gate_that_asks_less_than_its_rule_is_closed_by_findings_but_never_opened",
+    ) {
+        return;
+    }
+    furnish();
+    let mut command = User::Ordinary.program();
+    command.args(["walk", "small.toml", "--phases", "ipv4-only", "--only", "mgmt.reach-both"]);
+    let output = command.output().expect("it runs");
+    assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
+    let summary = String::from_utf8(output.stdout).expect("text");
+    let said = "IPv4-only    gate not decidable: 3 required checks were not asked, because --only left them out \
+                (meta.settled, out.service-reach, svc.listen-families)\n";
+    assert!(summary.starts_with(said), "{summary}");
+    let run = Path::new(HOME).join(summary.lines().last().expect("a last line"));
+    let report = fs::read_to_string(run.join("report.md")).expect("a report");
+    assert!(report.contains("3 required checks were not asked"), "{report}");
+}
+
+#[test]
 fn progress_is_one_line_on_a_terminal_and_plain_lines_under_ci_or_no_color() {
     if !support::inside_sandbox(
         "walks::progress_is_one_line_on_a_terminal_and_plain_lines_under_ci_or_no_color",
@@ -175,7 +196,9 @@ fn progress_is_one_line_on_a_terminal_and_plain_lines_under_ci_or_no_color() {
     }
     furnish();
     let on_terminal = |set: &str| {
-        let walk = format!("{set} sixwalk walk small.toml --phases ipv4-only --only 'svc.*'");
+        let walk = format!(
+            "{set} sixwalk walk small.toml --phases ipv4-only --only 'svc.*' --gates gates"
+        );
         let mut command = User::Root.command("script");
         let output =
             command.args(["-qec", &walk, "/dev/null"]).output().expect("`script` of bsdutils");

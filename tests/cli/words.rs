@@ -227,6 +227,12 @@ fn figures_completions_and_manual_pages_are_made() {
     let file = folder.path().join("figure.svg");
     printed(&["graph", "testbed/small.toml", "--output", file.to_str().expect("text")]);
     assert_eq!(std::fs::read_to_string(file).expect("a figure"), svg);
+    let talk = refused(&["graph", "testbed/small.toml", "--output", "/none/x.svg"]);
+    assert_eq!(
+        talk,
+        "error: cannot write /none/x.svg: No such file or directory (os error 2); name a file in a folder that \
+         exists and that you may write to\n"
+    );
     for shell in ["bash", "zsh", "fish"] {
         let script = printed(&["completions", shell]);
         for command in subcommands() {

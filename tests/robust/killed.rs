@@ -11,7 +11,7 @@ use sixwalk::record::StoredRun;
 use crate::{
     dice::Dice,
     machine::{Machine, PROGRAM, furnish},
-    program::{User, runs, wait, walk},
+    program::{User, errors, runs, until, wait, walk},
     support,
 };
 
@@ -47,6 +47,39 @@ fn sigkill_at_any_moment_leaves_nothing() {
         .filter(|r| *r)
         .count();
     assert!(told > 0, "not one kill came after the beginning of a run and before its end");
+}
+
+#[test]
+fn the_outer_process_says_that_the_lab_was_killed_and_where_its_record_is() {
+    if !support::inside_sandbox(
+        "killed::the_outer_process_says_that_the_lab_was_killed_and_where_its_record_is",
+    ) {
+        return;
+    }
+    furnish();
+    for user in User::ALL {
+        let known = runs().len();
+        let mut command = user.program();
+        walk(&mut command, "ipv4-only,dual-stack,ipv6-only");
+        let child = command.spawn().expect("it runs");
+        let run = until("evidence", || {
+            let run = runs().split_off(known).pop()?;
+            let evidence = fs::metadata(run.join("evidence.jsonl")).ok()?;
+            (evidence.len() > 0).then_some(run)
+        });
+        let outer = Pid::from_raw(child.id().try_into().expect("a process number"));
+        kill(inner(outer).expect("a process inside"), Signal::SIGKILL).expect("it lives");
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!(output.status.code(), Some(3));
+        let said = errors(&output);
+        assert!(
+            said.contains("error: the process that held the lab was killed by signal 9 (SIGKILL)"),
+            "{said}"
+        );
+        let name = run.file_name().expect("a name").to_string_lossy();
+        assert!(said.contains(&format!("the record so far is in runs/{name}:")), "{said}");
+        assert!(reported(&run), "a run that was cut off");
+    }
 }
 
 fn kill_one(user: User, dice: &mut Dice) {

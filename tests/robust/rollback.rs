@@ -246,9 +246,10 @@ fn blank(testbed: &Testbed) -> Run {
         inputs: Vec::new(),
         testbed: testbed.clone(),
         environment: BTreeMap::new(),
+        asked: Vec::new(),
         phases: Vec::new(),
         findings: Vec::new(),
-        outcome: Ending::Interrupted { reason: "the run has not ended".to_owned() },
+        outcome: Ending::Interrupted { reason: "the run has not ended".to_owned(), phase: None },
         timings: Timings::default(),
     }
 }

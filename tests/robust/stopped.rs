@@ -69,7 +69,7 @@ fn stop_one(user: User, signal: Signal, to: i32, moment: Duration) {
     assert_eq!(status.code(), Some(2));
     let [run] = new.as_slice() else { panic!("one run, not {new:?}") };
     let stored = StoredRun::load(run).expect("a run that can be read");
-    let Ending::Interrupted { reason } = &stored.run.outcome else {
+    let Ending::Interrupted { reason, .. } = &stored.run.outcome else {
         panic!("{:?}", stored.run.outcome)
     };
     assert!(reason.starts_with("stopped by request, in the "), "{reason}");

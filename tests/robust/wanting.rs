@@ -12,7 +12,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use sixwalk::record::StoredRun;
 
 use crate::{
-    machine::{HOME, Machine, PROGRAM, TESTBED, furnish, open_to_all, shell},
+    machine::{GATES, HOME, Machine, PROGRAM, TESTBED, furnish, open_to_all, shell},
     program::{User, errors, run_of, runs, until, walk},
     support,
 };
@@ -212,8 +212,9 @@ fn nobody_who_listens_is_no_reason_to_fail() {
     }
     furnish();
     for closing in ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full", "| head -c 1 >/dev/null"] {
-        let walk =
-            format!("/tmp/sixwalk walk {TESTBED} --phases ipv4-only --only 'svc.*' {closing}");
+        let walk = format!(
+            "/tmp/sixwalk walk {TESTBED} --phases ipv4-only --only 'svc.*' --gates {GATES} {closing}"
+        );
         let mut command = User::Ordinary.command("sh");
         let output = command.args(["-c", &walk]).output().expect("a shell");
         assert_eq!(output.status.code(), Some(0), "{closing}: {}", errors(&output));

@@ -21,6 +21,8 @@ pub(crate) const PROGRAM: &str = "/tmp/sixwalk";
 pub(crate) const HOME: &str = "/tmp/home";
 /// The smallest testbed that is shipped, where every user can read it.
 pub(crate) const TESTBED: &str = "/tmp/home/small.toml";
+/// Gates that require only what the quick checks ask: they can be opened by them.
+pub(crate) const GATES: &str = "/tmp/home/gates";
 const SMALL: &str = include_str!("../../testbed/small.toml");
 /// Folders that must hold afterwards what they held before.
 const WATCHED: [&str; 4] = ["/tmp", "/run", "/dev/shm", "/var/tmp"];
@@ -52,6 +54,13 @@ pub(crate) fn furnish() {
     open_to_all(Path::new(HOME));
     open_to_all(&Path::new(HOME).join("runs"));
     fs::write(TESTBED, SMALL).expect("a shipped testbed");
+    fs::create_dir(GATES).expect("a folder");
+    for phase in ["ipv4-only", "partial", "dual-stack", "ipv6-only"] {
+        let gate = format!(
+            "title = \"Quick\"\nphase = \"{phase}\"\n[gate]\nrequire = [\"svc.listen-families\"]\nat-most = \"none\"\n"
+        );
+        fs::write(Path::new(GATES).join(phase).with_extension("toml"), gate).expect("a phase file");
+    }
     shell(
         "echo 0 > /proc/sys/net/ipv6/conf/all/accept_dad
         echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad

@@ -11,7 +11,7 @@ use std::{
 
 use sixwalk::record::StoredRun;
 
-use crate::machine::{HOME, PROGRAM, TESTBED};
+use crate::machine::{GATES, HOME, PROGRAM, TESTBED};
 
 /// Where programs are; the folders of whoever runs the tests may be closed to others.
 const PATH: &str = "/tmp:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -72,7 +72,7 @@ pub(crate) fn is_really_root() -> bool {
 
 /// The arguments of a walk through the small testbed.
 pub(crate) fn walk(command: &mut Command, phases: &str) {
-    command.arg("walk").arg(TESTBED).args(["--phases", phases]).args(QUICK);
+    command.arg("walk").arg(TESTBED).args(["--phases", phases, "--gates", GATES]).args(QUICK);
 }
 
 /// Waits with a deadline, so that a defect is a failure and not a standstill.

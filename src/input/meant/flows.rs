@@ -4,6 +4,7 @@ use super::names::{self, Noun};
 use crate::{
     input::{
         diagnostic::{Diagnostic, Span},
+        placeholder,
         suggest::suggest,
         table::{At, read},
         written::{
@@ -84,8 +85,11 @@ fn placed(
 }
 
 fn ends(written: &Testbed, words: &[At<String>], found: &mut Vec<Diagnostic>) -> Vec<At<End>> {
-    let mut end =
-        |word: &At<String>| Some(At { is: end(written, word, found)?, at: word.at.clone() });
+    let mut end = |word: &At<String>| {
+        let name = At { is: placeholder::stand_in(&word.is), at: word.at.clone() };
+        let word = if word.is == EVERYWHERE { word } else { &name };
+        Some(At { is: end(written, word, found)?, at: word.at.clone() })
+    };
     words.iter().filter_map(&mut end).collect()
 }
 

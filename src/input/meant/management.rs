@@ -22,13 +22,17 @@ pub(super) fn check(written: &Testbed, testbed: &testbed::Testbed, found: &mut V
         let name = &segment.name;
         let stations: Vec<_> = written
             .members(&name.is)
-            .filter(|(node, _)| node.role() == Role::ManagementStation)
+            .filter(|(node, _)| node.may_be(|role| role == Role::ManagementStation))
             .collect();
         let members = || written.members(&name.is);
         if stations.is_empty() && members().next().is_some() {
             let message = format!("nobody manages the nodes on segment `{}`", name.is);
             let hint = "plug in a node with the role `management-station`";
             found.push(Diagnostic::error(&name.at, message).hint(hint));
+            continue;
+        }
+        // Whether one of them is the station is not known.
+        if stations.iter().all(|(node, _)| node.role.is_none()) {
             continue;
         }
         for (node, interface) in members() {

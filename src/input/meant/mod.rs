@@ -7,6 +7,7 @@ mod segments;
 mod addresses;
 mod macs;
 mod services;
+mod paths;
 mod nodes;
 mod zones;
 mod flows;
@@ -42,7 +43,7 @@ pub(super) fn resolve(written: &written::testbed::Testbed) -> (Testbed, Vec<Diag
     nodes::check_routes(written, &testbed, &mut found);
     services::check(written, &testbed, &mut found);
     management::check(written, &testbed, &mut found);
-    policy::check(&flows, &testbed, &mut found);
+    policy::check(written, &flows, &testbed, &mut found);
     uses::check(written, &testbed, &mut found);
     (testbed, found)
 }

@@ -117,6 +117,10 @@ pub(super) fn unknown(
     wanted: &[Noun],
     found: &mut Vec<Diagnostic>,
 ) {
+    // It is no name at all, which has been complained of.
+    if written.refused.contains(at) {
+        return;
+    }
     let kinds: Vec<_> = wanted.iter().map(|noun| noun.with_article()).collect();
     let kinds = match kinds.as_slice() {
         [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),

@@ -91,10 +91,12 @@ pub(super) fn check_routes(
     testbed: &testbed::Testbed,
     found: &mut Vec<Diagnostic>,
 ) {
+    // Routers are given the lowest addresses, so that those of a node whose role is not known are guesses.
+    let guessed = written.nodes.iter().any(|node| node.role.is_none());
     for node in &written.nodes {
         let Some(meant) = testbed.nodes.get(&node.name.is) else { continue };
         for route in &node.routes {
-            found.extend(wrong_route(testbed, meant, route));
+            found.extend(wrong_route(testbed, meant, route, guessed));
         }
     }
 }
@@ -103,12 +105,13 @@ fn wrong_route(
     testbed: &testbed::Testbed,
     node: &Node,
     route: &written::node::Route,
+    guessed: bool,
 ) -> Option<Diagnostic> {
     let (to, via) = (route.to.is, route.via.is);
     let nets = || node.interfaces.iter().flat_map(|i| &i.addresses).map(|address| address.net);
     let why = if Family::of(via) != Family::of_net(to) {
         format!("the route to {to} has the next hop {via} of the other family")
-    } else if nets().any(|net| net.addr() == via) {
+    } else if nets().any(|net| net.addr() == via) && !guessed {
         format!("the next hop {via} is `{}` itself", node.name)
     } else if !nets().any(|net| net.contains(&via)) {
         let prefixes: Vec<_> = nets().map(|net| net.trunc().to_string()).collect();
@@ -118,7 +121,7 @@ fn wrong_route(
             node.name
         );
         return Some(Diagnostic::error(&route.via.at, message).hint(hint));
-    } else if testbed.owner(via).is_none() {
+    } else if testbed.owner(via).is_none() && !guessed {
         let message = format!("the next hop {via} is the address of no node");
         return Some(Diagnostic::error(&route.via.at, message));
     } else {

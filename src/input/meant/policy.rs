@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::flows::Placed;
 use crate::{
-    input::diagnostic::Diagnostic,
+    input::{diagnostic::Diagnostic, written},
     model::{
         flow::{End, Flow, Intent, Traffic},
         name::{NodeName, SegmentName},
@@ -15,8 +15,18 @@ use crate::{
 };
 
 /// Checks the flows against each other and against the topology.
-pub(super) fn check(flows: &[Placed], testbed: &Testbed, found: &mut Vec<Diagnostic>) {
-    let of = |intent| flows.iter().filter(move |placed| placed.flow.intent == intent);
+pub(super) fn check(
+    written: &written::testbed::Testbed,
+    flows: &[Placed],
+    testbed: &Testbed,
+    found: &mut Vec<Diagnostic>,
+) {
+    // Whether they forward or filter is a guess, from which nothing may follow.
+    let guessed: BTreeSet<_> =
+        written.nodes.iter().filter(|node| node.role.is_none()).map(|node| &node.name.is).collect();
+    let flows: Vec<_> =
+        flows.iter().filter(|placed| is_certain(testbed, &guessed, &placed.flow)).collect();
+    let of = |intent| flows.iter().copied().filter(move |placed| placed.flow.intent == intent);
     for allow in of(Intent::Allow) {
         if let Some(deny) = of(Intent::Deny).find(|deny| covers(testbed, &deny.flow, &allow.flow)) {
             let message = format!(
@@ -38,6 +48,12 @@ pub(super) fn check(flows: &[Placed], testbed: &Testbed, found: &mut Vec<Diagnos
     for deny in of(Intent::Deny) {
         found.extend(unenforceable(testbed, &open, deny));
     }
+}
+
+/// Whether a flow names no node of which the role is guessed.
+fn is_certain(testbed: &Testbed, guessed: &BTreeSet<&NodeName>, flow: &Flow) -> bool {
+    let is_guessed = |end| testbed.members(end).iter().any(|node| guessed.contains(&node.name));
+    !is_guessed(&flow.from) && !is_guessed(&flow.to)
 }
 
 /// Whether everything that one flow names is named by the other.

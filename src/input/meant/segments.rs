@@ -18,6 +18,7 @@ use crate::{
     model::{
         family::Family,
         name::{NodeName, SegmentName},
+        node::Role,
         segment::{self, Advertisement, SegmentKind},
     },
 };
@@ -214,7 +215,7 @@ fn routers(
     plan: &Advertise,
     found: &mut Vec<Diagnostic>,
 ) -> Vec<NodeName> {
-    let forwards = |node: &written::node::Node| node.role().forwards();
+    let forwards = |node: &written::node::Node| node.may_be(Role::forwards);
     if plan.by.is_empty() {
         let members = written.members(&segment.name.is).map(|(node, _)| node);
         let routers: Vec<_> =

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{families, nodes};
+use super::{families, nodes, paths};
 use crate::{
     input::{
         diagnostic::Diagnostic,
@@ -98,11 +98,10 @@ fn path(
     found: &mut Vec<Diagnostic>,
 ) -> String {
     let Some(path) = &service.path else { return "/".to_owned() };
-    if !matches!(kind, ServiceKind::Http | ServiceKind::Https) {
+    if matches!(kind, ServiceKind::Http | ServiceKind::Https) {
+        found.extend(paths::wrong(path));
+    } else {
         let message = format!("{place} speaks `{kind}`, which has no paths");
-        found.push(Diagnostic::error(&path.at, message));
-    } else if !path.is.starts_with('/') || !path.is.chars().all(|c| c.is_ascii_graphic()) {
-        let message = format!("`{}` is no path: it begins with `/` and has no spaces", path.is);
         found.push(Diagnostic::error(&path.at, message));
     }
     path.is.clone()

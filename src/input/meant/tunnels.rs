@@ -8,6 +8,7 @@ use super::names;
 use crate::{
     input::{
         diagnostic::Diagnostic,
+        placeholder,
         suggest::suggest,
         table::At,
         written::{self, segment::Segment, testbed::Testbed, tunnel::Couple, words::net},
@@ -37,7 +38,7 @@ fn one(
 ) -> Option<Tunnel> {
     for name in &tunnel.between {
         let Some(node) = names::node(written, name, found) else { continue };
-        if node.role() != Role::VpnGateway {
+        if !node.may_be(|role| role == Role::VpnGateway) {
             let message = format!(
                 "tunnel `{}` cannot end at `{}`, which has the role `{}`",
                 tunnel.name.is,
@@ -139,7 +140,8 @@ fn side<'w>(
     word: &At<String>,
     found: &mut Vec<Diagnostic>,
 ) -> Option<Side<'w>> {
-    if let Some(segment) = written.segments.iter().find(|s| s.name.is.as_str() == word.is) {
+    let name = placeholder::stand_in(&word.is);
+    if let Some(segment) = written.segments.iter().find(|s| s.name.is.as_str() == name) {
         let nets = segment.prefixes.iter().map(|prefix| prefix.is).collect();
         return Some(Side { segment: Some(segment), nets });
     }
@@ -188,7 +190,7 @@ fn is_behind(
         for on in node.on.iter().filter(|interface| inner(&interface.segment.is)) {
             for (next, _) in written.members(&on.segment.is) {
                 let name = &next.name.is;
-                if next.role().forwards() && name != other && reached.insert(name) {
+                if next.may_be(Role::forwards) && name != other && reached.insert(name) {
                     open.push(name);
                 }
             }

@@ -155,7 +155,7 @@ impl Node {
             name: entry.name()?,
             title: table.one("title"),
             role: table.one("role"),
-            site: table.one("site"),
+            site: table.reference("site"),
             host: table.number("host"),
             unplugged: table
                 .entry("on")
@@ -169,9 +169,15 @@ impl Node {
         })
     }
 
-    /// Its role; a server where the role could not be read, which has been complained of.
+    /// Its role; a server where the role could not be read, which has been complained of. What follows from a guess must
+    /// not be complained of: ask [`Self::may_be`] for that.
     pub(in crate::input) fn role(&self) -> Role {
         self.role.as_ref().map_or(Role::Server, |role| role.is)
+    }
+
+    /// Whether its role is such, or could not be read.
+    pub(in crate::input) fn may_be(&self, such: impl Fn(Role) -> bool) -> bool {
+        self.role.as_ref().is_none_or(|role| such(role.is))
     }
 
     /// Its interface on a segment.
@@ -183,9 +189,9 @@ impl Node {
 impl Interface {
     fn read(entry: &Entry<'_>) -> Option<Self> {
         let Some(table) = entry.table() else {
-            return Some(Self::long(entry.name()?, entry.one()?, &Table::empty()));
+            return Some(Self::long(entry.name()?, entry.reference()?, &Table::empty()));
         };
-        Some(Self::long(entry.name()?, table.one("segment")?, &table))
+        Some(Self::long(entry.name()?, table.reference("segment")?, &table))
     }
 
     fn long(name: At<InterfaceName>, segment: At<SegmentName>, table: &Table<'_>) -> Self {

@@ -32,9 +32,9 @@ pub(in crate::input) struct Partial {
 impl Partial {
     pub(super) fn read(table: &Table<'_>) -> Self {
         Self {
-            dual_stack: table.list("dual-stack"),
-            ipv6_only: table.list("ipv6-only"),
-            stay_ipv4: table.list("stay-ipv4"),
+            dual_stack: table.references("dual-stack"),
+            ipv6_only: table.references("ipv6-only"),
+            stay_ipv4: table.references("stay-ipv4"),
         }
     }
 }

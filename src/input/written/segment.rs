@@ -121,7 +121,7 @@ impl Segment {
         };
         Some(Self {
             name: entry.name()?,
-            site: table.one("site"),
+            site: table.reference("site"),
             kind: table.one("kind").map(|kind| kind.is).unwrap_or_default(),
             plane: table.one("plane").map(|plane| plane.is).unwrap_or_default(),
             has_prefix: Family::ALL.iter().any(|family| table.entry(family.word()).is_some()),
@@ -141,7 +141,10 @@ impl Segment {
 impl Advertise {
     fn read(entry: &Entry<'_>) -> Option<Self> {
         let Some(table) = entry.table() else {
-            return Some(Self { by: vec![entry.one()?], ..Self::long(&Table::empty(), entry) });
+            return Some(Self {
+                by: vec![entry.reference()?],
+                ..Self::long(&Table::empty(), entry)
+            });
         };
         Some(Self::long(&table, entry))
     }
@@ -149,13 +152,13 @@ impl Advertise {
     fn long(table: &Table<'_>, entry: &Entry<'_>) -> Self {
         Self {
             at: entry.at.clone(),
-            by: table.list("by"),
+            by: table.references("by"),
             on_link: table.flag("on-link"),
             autonomous: table.flag("autonomous"),
             managed: table.flag("managed"),
             other: table.flag("other"),
             lifetime_s: table.number("lifetime"),
-            dns: table.list("dns"),
+            dns: table.references("dns"),
         }
     }
 }

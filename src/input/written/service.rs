@@ -54,7 +54,7 @@ impl Service {
             name: entry.name()?,
             kind: table.one("kind"),
             port: table.number("port"),
-            on: table.one("on"),
+            on: table.reference("on"),
             names: short.into_iter().chain(table.list("name")).collect(),
             path: table.one("path"),
             listen: by_phase(&table, "listen"),

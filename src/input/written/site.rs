@@ -54,9 +54,9 @@ impl Site {
 impl Uses {
     pub(super) fn read(table: &crate::input::table::Table<'_>) -> Self {
         Self {
-            resolvers: table.list("resolvers"),
-            logs_to: table.one("logs-to"),
-            time_from: table.one("time-from"),
+            resolvers: table.references("resolvers"),
+            logs_to: table.reference("logs-to"),
+            time_from: table.reference("time-from"),
         }
     }
 }

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     input::{
+        diagnostic::Span,
         shape::{Key, Shape, key, required},
         table::{At, Entry, Table},
     },
@@ -77,6 +78,8 @@ pub(in crate::input) const KEYS: &[Key] = &[
 /// A testbed as written.
 #[derive(Clone, Debug)]
 pub(in crate::input) struct Testbed {
+    /// The places that the grammar has complained of.
+    pub refused: Vec<Span>,
     /// The tables without which there is no testbed, where they hold nothing.
     pub empty: Vec<At<String>>,
     pub title: Option<At<String>>,
@@ -92,11 +95,12 @@ pub(in crate::input) struct Testbed {
 
 impl Testbed {
     /// What is of the right shape.
-    pub(in crate::input) fn read(root: &Table<'_>) -> Self {
+    pub(in crate::input) fn read(root: &Table<'_>, refused: Vec<Span>) -> Self {
         fn all<T>(entries: &[Entry<'_>], read: impl Fn(&Entry<'_>) -> Option<T>) -> Vec<T> {
             entries.iter().filter_map(read).collect()
         }
         Self {
+            refused,
             empty: ["segment", "node"].iter().filter_map(|key| empty(root, key)).collect(),
             title: root.one("title"),
             source: root.one("source"),

@@ -50,7 +50,7 @@ impl Tunnel {
         let table = entry.table()?;
         Some(Self {
             name: entry.name()?,
-            between: table.list("between"),
+            between: table.references("between"),
             outer: table.list("outer"),
             couple: table.items("couple").iter().map(Couple::read).collect(),
         })

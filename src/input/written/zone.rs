@@ -56,7 +56,7 @@ impl Zone {
         let table = entry.table()?;
         Some(Self {
             origin: table.one("origin")?,
-            servers: table.list("servers"),
+            servers: table.references("servers"),
             records: table.items("records").iter().filter_map(Record::read).collect(),
         })
     }

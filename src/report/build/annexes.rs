@@ -15,8 +15,9 @@ use crate::{
     },
 };
 
-/// The most pieces of evidence that are shown; the rest is in the file.
-const MOST_EVIDENCE: usize = 400;
+/// The most pieces of evidence of open questions that are shown; the rest is in the file. What a finding rests on is
+/// always shown.
+const MOST_OF_OPEN: usize = 400;
 
 pub(super) fn write(page: &mut Page, source: Source<'_>) {
     evidence(page, source);
@@ -25,26 +26,41 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
     verify(page, source.run);
 }
 
-/// Evidence that something in this report rests on: findings first, then what stayed open.
-fn cited(run: &Run) -> BTreeSet<EvidenceId> {
-    let findings = run.findings.iter().flat_map(|finding| &finding.evidence);
-    let judgements = run.phases.iter().flat_map(|walked| &walked.judgements);
-    let open = judgements.filter(|j| j.verdict.is_open()).flat_map(|j| &j.evidence);
-    findings.chain(open).copied().collect()
+/// Evidence that something in this report rests on.
+struct Cited<'r> {
+    /// What findings rest on.
+    of_findings: Vec<&'r Evidence>,
+    /// What else questions that stayed open rest on: what was asked first, then what was only watched.
+    of_open: Vec<&'r Evidence>,
+}
+
+impl<'r> Cited<'r> {
+    fn of(source: Source<'r>) -> Self {
+        let run = source.run;
+        let findings: BTreeSet<EvidenceId> =
+            run.findings.iter().flat_map(|finding| finding.evidence.iter().copied()).collect();
+        let judgements = run.phases.iter().flat_map(|walked| &walked.judgements);
+        let open = judgements.filter(|j| j.verdict.is_open()).flat_map(|j| &j.evidence).copied();
+        let open: BTreeSet<EvidenceId> = open.filter(|id| !findings.contains(id)).collect();
+        let held = |ids: &BTreeSet<EvidenceId>| {
+            source.evidence.iter().filter(|piece| ids.contains(&piece.id)).collect::<Vec<_>>()
+        };
+        let (of_findings, mut of_open) = (held(&findings), held(&open));
+        of_open.sort_by_key(|piece| piece.is_tap());
+        Self { of_findings, of_open }
+    }
 }
 
 fn evidence(page: &mut Page, source: Source<'_>) {
     page.heading(2, "Annex A Evidence");
-    let cited = cited(source.run);
-    let held: Vec<&Evidence> =
-        source.evidence.iter().filter(|piece| cited.contains(&piece.id)).collect();
-    let all = source.evidence.len();
+    let Cited { of_findings, of_open } = Cited::of(source);
+    let (all, held) = (source.evidence.len(), of_findings.len() + of_open.len());
     page.line([
         Inline::text(format!(
             "The run recorded {} of evidence. ",
             if all == 1 { "1 piece".to_owned() } else { format!("{all} pieces") }
         )),
-        Inline::text(match held.len() {
+        Inline::text(match held {
             0 => "No finding and no open question cites any of it, so none is repeated here. "
                 .to_owned(),
             n => format!("{} are cited by findings or by questions that stayed open. ", of(n, all)),
@@ -53,23 +69,36 @@ fn evidence(page: &mut Page, source: Source<'_>) {
         Inline::code("evidence.jsonl"),
         Inline::text(" beside this report holds all of it, one JSON object on each line."),
     ]);
-    if held.is_empty() {
+    if held == 0 {
         return;
     }
-    page.line([
-        Inline::see("evidence"),
-        Inline::text(format!(
-            " shows {} that are cited, with the literal addresses that were really used.",
-            of(held.len().min(MOST_EVIDENCE), held.len())
-        )),
-    ]);
+    page.line([Inline::see("evidence"), Inline::text(shown(of_findings.len(), of_open.len()))]);
     page.table(
         "evidence",
         "Evidence that is cited",
         ["Evidence", "Phase, after", "Asked or watched at", "What", "On the wire", "What came"],
-        held.into_iter().take(MOST_EVIDENCE).map(row).collect(),
+        of_findings.into_iter().chain(of_open.into_iter().take(MOST_OF_OPEN)).map(row).collect(),
     );
     page.register();
+}
+
+/// What the table of evidence shows, and what it leaves out.
+fn shown(of_findings: usize, of_open: usize) -> String {
+    let addresses = "with the literal addresses that were really used";
+    let kept = of_open.min(MOST_OF_OPEN);
+    let all = of_findings + of_open;
+    let shown = of(of_findings + kept, all);
+    if kept == of_open {
+        return format!(" shows {shown} that are cited, {addresses}.");
+    }
+    format!(
+        " shows {shown} that are cited, {addresses}: first everything that a finding rests on ({}), then what only \
+         questions that stayed open cite ({}). Left out are {} of the latter: they show what could not be judged, and \
+         no finding rests on them.",
+        of(of_findings, of_findings),
+        of(kept, of_open),
+        of_open - kept,
+    )
 }
 
 fn row(piece: &Evidence) -> [crate::report::document::Line; 6] {

@@ -3,6 +3,7 @@
 use super::{
     Page, Source, phrase,
     phrase::{and, of, words},
+    shortfall::Shortfall,
     tally::Tally,
 };
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
     },
     report::{
         document::{Inline, Line},
-        gate::{Doubt, Gate},
+        gate::Gate,
     },
 };
 
@@ -115,7 +116,14 @@ fn conclusions(page: &mut Page, source: Source<'_>) {
              This report recommends nothing beyond it.",
         ),
     ]);
+    let cut_off = Shortfall::of(source).and_then(|shortfall| shortfall.cut_off);
     let rows = Phase::ALL.into_iter().map(|phase| match source.run.walked(phase) {
+        None if cut_off == Some(phase) => [
+            words(phase.to_string()),
+            vec![phrase::gate(&Gate::unfinished())],
+            words("not stated"),
+            why(&Gate::unfinished()),
+        ],
         None => [
             words(phase.to_string()),
             words("not walked"),
@@ -148,30 +156,26 @@ fn rule(rule: &Rule) -> Line {
 
 fn why(gate: &Gate) -> Line {
     match gate {
-        Gate::Open => words("No finding stands against it, and no required question stayed open."),
+        Gate::Open => words(
+            "No finding stands against it; every required check was asked, and none of its questions stayed open.",
+        ),
         Gate::Closed { findings } => {
             let mut line = words("Findings against it: ");
             line.extend(phrase::findings(findings));
             line
         }
         Gate::NotDecidable { doubts } => {
-            let doubts: Vec<_> = doubts.iter().map(doubt).collect();
-            words(format!("No finding stands against it, but {}.", and(&doubts)))
+            let mut line = words("No finding stands against it, but ");
+            for (at, doubt) in doubts.iter().enumerate() {
+                line.push(Inline::text(if at == 0 { "" } else { "; and " }));
+                line.push(Inline::text(doubt.said()));
+                if !doubt.checks().is_empty() {
+                    line.push(Inline::text(": "));
+                    line.extend(phrase::joined(doubt.checks().iter().map(phrase::code)));
+                }
+            }
+            line.push(Inline::text("."));
+            line
         }
-    }
-}
-
-fn doubt(doubt: &Doubt) -> String {
-    match doubt {
-        Doubt::Unverified { places } => {
-            format!("the lab was not as planned in {}", phrase::count(*places, "place"))
-        }
-        Doubt::Unanswered { judgements } => {
-            format!("{} stayed open", phrase::count(*judgements, "judgement"))
-        }
-        Doubt::NothingJudged => {
-            "not one required check found anything to judge: nothing of the kind is live".to_owned()
-        }
-        Doubt::Unfinished => "the phase was not walked to its end".to_owned(),
     }
 }

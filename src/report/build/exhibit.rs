@@ -1,8 +1,8 @@
 //! A piece of evidence in a line: what was asked, what was on the wire, what came back.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use super::phrase::{code, count, foreign, joined, words};
+use super::phrase::{code, count, foreign, joined, sentence, words};
 use crate::{
     model::{
         answer::{Answer, Attempt, Outcome, Sweep},
@@ -103,6 +103,9 @@ fn provocation(how: Provocation) -> String {
     }
 }
 
+/// Where Router Solicitations go: every router of the link (RFC 4861 section 4.1).
+const ALL_ROUTERS: IpAddr = IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2));
+
 /// Source and destination as they really were, with the family; the destination asked for where nothing was sent.
 fn wire(question: &Question, answer: &Answer) -> Line {
     let pair = |source: Option<String>, destination: String, family: String| {
@@ -126,6 +129,10 @@ fn wire(question: &Question, answer: &Answer) -> Line {
             family(sweep.destination),
         ),
         (_, None, Some(to)) => pair(None, to.to_string(), family(to)),
+        (Answer::NotAsked { .. }, ..) => words("nothing sent"),
+        (_, None, None) if matches!(question, Question::Solicit { .. }) => {
+            pair(None, ALL_ROUTERS.to_string(), family(ALL_ROUTERS))
+        }
         _ => words("nothing sent"),
     }
 }
@@ -222,7 +229,9 @@ fn outcome(answer: &Answer) -> Line {
 }
 
 fn not_asked(reason: &str) -> Line {
-    vec![Inline::text("not asked: "), Inline::foreign(reason)]
+    let mut line = words("not asked: ");
+    line.extend(sentence(reason));
+    line
 }
 
 /// How an attempt ended, with what the peer said.
@@ -286,4 +295,17 @@ fn seen(reading: &Reading) -> Line {
         (false, _) => "not proved alive",
     };
     words(format!("{} frames, {} lost; {alive}", reading.frames, reading.lost))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_router_solicitation_is_something_that_was_sent() {
+        let question = Question::Solicit { interface: "eth0".parse().expect("a name") };
+        let words = |answer| wire(&question, &answer).iter().map(Inline::plain).collect::<String>();
+        assert_eq!(words(Answer::Advertisements { heard: Vec::new() }), "to ff02::2 (IPv6)");
+        assert_eq!(words(Answer::NotAsked { reason: "no".to_owned() }), "nothing sent");
+    }
 }

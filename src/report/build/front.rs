@@ -2,7 +2,8 @@
 
 use super::{
     Page, Source,
-    phrase::{code, count, foreign, gate, of, phases, stated, words},
+    phrase::{code, count, foreign, gate, of, phases, sentence, stated, words},
+    shortfall::Shortfall,
     tally::Tally,
 };
 use crate::{
@@ -50,19 +51,19 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
 fn warnings(page: &mut Page, run: &Run) {
     match &run.outcome {
         Ending::Complete => {}
-        Ending::RolledBack { phase, reason, back } => page.note([
-            Inline::strong("This run is incomplete."),
-            Inline::text(format!(
+        Ending::RolledBack { phase, reason, back } => incomplete(
+            page,
+            &format!(
                 " A step towards the {phase} phase failed, and the lab was taken back{}. The reason: ",
                 taken_back(back.as_ref())
-            )),
-            Inline::foreign(reason),
-        ]),
-        Ending::Interrupted { reason } => page.note([
-            Inline::strong("This run is incomplete."),
-            Inline::text(" It was stopped before its end; what was measured until then is here. The reason: "),
-            Inline::foreign(reason),
-        ]),
+            ),
+            reason,
+        ),
+        Ending::Interrupted { reason, .. } => incomplete(
+            page,
+            " It was stopped before its end; what was measured until then is here. The reason: ",
+            reason,
+        ),
     }
     let planted = run.planted().count();
     if planted > 0 {
@@ -77,6 +78,12 @@ fn warnings(page: &mut Page, run: &Run) {
             Inline::text(" names them."),
         ]);
     }
+}
+
+fn incomplete(page: &mut Page, how: &str, reason: &str) {
+    let mut line = vec![Inline::strong("This run is incomplete."), Inline::text(how)];
+    line.extend(sentence(reason));
+    page.note(line);
 }
 
 /// Where to, and whether the kernel's state was found to be so.
@@ -192,15 +199,21 @@ fn how_to_read(page: &mut Page) {
         "Each phase ends with a gate, and a rule says how bad a finding may stay open there and which \
          checks must pass; section 3 gives the rules. A finding closes the gate of a phase in which it \
          was observed if it is worse than the rule allows, if it spoils a check that the rule requires, \
-         or if it does not hurt yet but will in the very next phase. Without such a finding, an open \
-         question of a required check, or a lab whose state could not be verified, makes the gate not \
-         decidable. Otherwise it is open. Times are UTC or seconds from the start of the run.",
+         or if it does not hurt yet but will in the very next phase. Without such a finding, a \
+         required check that was not asked or has an open question, or a lab whose state could not be \
+         verified, makes the gate not decidable. Otherwise it is open. Times are UTC or seconds from the start of the run.",
     );
 }
 
 fn executive_summary(page: &mut Page, source: Source<'_>) {
     let run = source.run;
     page.heading(2, "Executive summary");
+    if let Some(shortfall) = Shortfall::of(source) {
+        page.words(&format!(
+            "{} What follows is about the phases walked to their end.",
+            shortfall.said()
+        ));
+    }
     let phases: Vec<Line> = run
         .phases
         .iter()

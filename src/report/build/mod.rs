@@ -2,6 +2,7 @@
 //! results, evaluation, conclusions, annexes.
 
 mod phrase;
+mod shortfall;
 mod tally;
 mod front;
 mod testbed;

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use crate::{
     model::{evidence::EvidenceId, phase::Phase, verdict::Verdict},
     report::{
-        document::{Inline, Line},
+        document::{Inline, LONGEST, Line},
         gate::{Gate, symbol},
     },
 };
@@ -28,6 +28,29 @@ pub(super) fn foreign(text: &str) -> Line {
 /// A cell of letters.
 pub(super) fn code(text: impl AsRef<str>) -> Line {
     vec![Inline::code(text)]
+}
+
+/// A cell of a sentence from the run: what stands between backticks, a name or a value, is set as code.
+pub(super) fn sentence(text: &str) -> Line {
+    let parts: Vec<&str> = text.split('`').collect();
+    let quotes = parts.len() > 1
+        && parts.len() % 2 == 1
+        && text.chars().count() <= LONGEST
+        && parts.iter().skip(1).step_by(2).all(|name| !name.trim().is_empty());
+    if !quotes {
+        return foreign(text);
+    }
+    let blank = |is: bool| is.then(|| Inline::text(" "));
+    let set = parts.into_iter().enumerate().flat_map(|(at, part)| match (at % 2, part.trim()) {
+        (1, name) => vec![Inline::code(name)],
+        (_, "") => blank(!part.is_empty()).into_iter().collect(),
+        (_, words) => {
+            let before = blank(part.starts_with(char::is_whitespace));
+            let after = blank(part.ends_with(char::is_whitespace));
+            before.into_iter().chain([Inline::foreign(words)]).chain(after).collect()
+        }
+    });
+    set.collect()
 }
 
 /// What the file or the operator did not state is said to be so.
@@ -97,4 +120,26 @@ pub(super) fn evidence(ids: &[EvidenceId], most: usize) -> Line {
 /// References to findings.
 pub(super) fn findings(ids: &[String]) -> Line {
     joined(ids.iter().map(|id| vec![Inline::link(id.clone(), id.clone())]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_sentence_quotes_is_set_as_code_and_a_stray_backtick_stays() {
+        assert_eq!(
+            sentence("silence, from `visitor` to 10.1.0.12"),
+            [
+                Inline::foreign("silence, from"),
+                Inline::text(" "),
+                Inline::code("visitor"),
+                Inline::text(" "),
+                Inline::foreign("to 10.1.0.12"),
+            ]
+        );
+        for stray in ["a`b", "``", "a`b``c", ""] {
+            assert_eq!(sentence(stray), foreign(stray), "{stray}");
+        }
+    }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{
     Page, Source, phrase,
-    phrase::{code, foreign, number, phases, words},
+    phrase::{code, number, phases, words},
+    shortfall::Shortfall,
     tally::Tally,
 };
 use crate::{
@@ -105,6 +106,10 @@ struct Open {
 /// What could not be judged, by check and reason.
 pub(super) fn not_measured(page: &mut Page, source: Source<'_>) {
     page.heading(4, "2.3.3 Not measured");
+    let shortfall = Shortfall::of(source);
+    if let Some(shortfall) = &shortfall {
+        page.words(&shortfall.said());
+    }
     let mut open: BTreeMap<(&str, &str, Verdict), Open> = BTreeMap::new();
     for walked in &source.run.phases {
         for judgement in walked.judgements.iter().filter(|j| j.verdict.is_open()) {
@@ -122,8 +127,9 @@ pub(super) fn not_measured(page: &mut Page, source: Source<'_>) {
     let all: usize = source.run.phases.iter().map(|walked| walked.judgements.len()).sum();
     let count: usize = open.values().map(|entry| entry.judgements).sum();
     if count == 0 {
+        let whose = if shortfall.is_some() { " of the phases walked to their end" } else { "" };
         page.words(&format!(
-            "Every question was answered: {} judgements stayed open.",
+            "Every question{whose} was answered: {} judgements stayed open.",
             phrase::of(0, all)
         ));
         return;
@@ -137,7 +143,7 @@ pub(super) fn not_measured(page: &mut Page, source: Source<'_>) {
         [
             code(check),
             vec![phrase::verdict(verdict)],
-            foreign(reason),
+            phrase::sentence(reason),
             words(phases(&entry.phases)),
             number(entry.judgements),
             subjects(&entry.subjects),

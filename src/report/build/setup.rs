@@ -94,16 +94,19 @@ fn executed(page: &mut Page, run: &Run) {
 fn by_phase(run: &Run, of: impl Fn(&PhaseRun) -> &Vec<String>) -> Vec<Line> {
     let said =
         run.phases.iter().flat_map(|walked| of(walked).iter().map(|said| (walked.phase, said)));
-    said.map(|(phase, said)| vec![Inline::text(format!("{phase}: ")), Inline::foreign(said)])
-        .collect()
+    let line = |(phase, said): (Phase, &String)| {
+        let mut line = words(format!("{phase}: "));
+        line.extend(phrase::sentence(said));
+        line
+    };
+    said.map(line).collect()
 }
 
 fn walk_row(walked: &PhaseRun) -> [Line; 11] {
     let waits = walked.waits.iter().filter(|wait| wait.us > 0).map(|wait| {
-        vec![
-            Inline::foreign(&wait.reason),
-            Inline::text(format!(" {}", timeline::seconds(wait.us))),
-        ]
+        let mut line = phrase::sentence(&wait.reason);
+        line.push(Inline::text(format!(" {}", timeline::seconds(wait.us))));
+        line
     });
     let state = match walked.deviations.len() {
         0 => "verified".to_owned(),
