@@ -368,6 +368,7 @@ fn services_answer_in_their_own_words() {
                 rtype: RecordType::Aaaa,
                 edns: Some(1232),
                 recurse: true,
+                mixed_case: true,
             })
             .await;
             let Answer::Dns { reply: Some(reply), .. } = &answer else { panic!("{answer:?}") };

@@ -107,6 +107,7 @@ pub fn dns_query() -> Query {
         rtype: RecordType::Aaaa,
         edns: None,
         recurse: true,
+        mixed_case: false,
     }
 }
 

@@ -75,6 +75,7 @@ pub fn hello(
                 rtype: RecordType::Soa,
                 edns: None,
                 recurse: service.kind == ServiceKind::Resolver,
+                mixed_case: false,
             }
         }
         ServiceKind::Syslog => return None,

@@ -102,7 +102,7 @@ fn of_one(judge: Judge, stage: &Stage, seen: &Seen<'_>, asked: &Asked, all: &[As
             complaint.args.insert("found".to_owned(), address.to_string());
             judge.fail(subject, [id], complaint)
         }
-        None if !reply.malformed.is_empty() && asked.hangs_on_another(seen, all) => {
+        None if !reply.malformed.is_empty() && asked.hangs_on_another(seen, all, names::plain) => {
             judge.blocked(subject, "it passes on what the name server answers", [id])
         }
         None if !reply.malformed.is_empty() => {

@@ -3,7 +3,7 @@
 
 use super::{
     Case, Check, Text, UseCase,
-    names::{self, Asked, Heard},
+    names::{self, Asked, Form, Heard},
     reading::{self, Judge},
 };
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
         family::Family,
         finding::{Complaint, Confidence, Depth, Scope, Severity},
         phase::Phase,
+        probe::Question,
         service::{ServiceKind, Transport},
         verdict::Judgement,
     },
@@ -183,7 +184,9 @@ fn of_reply(
     all: &[Asked],
 ) -> Judgement {
     match names::heard(seen, &asked.probe) {
-        Heard::Reply(id, reply) => of_one(judge, stage, seen, asked, all, (id, reply), ""),
+        Heard::Reply(id, reply) => {
+            of_one(judge, stage, seen, asked, all, (id, reply), ("", names::plain))
+        }
         Heard::Silence(id) | Heard::Unheard(id) => {
             judge.blocked(asked.subject(), "the server was not heard", [id])
         }
@@ -198,7 +201,7 @@ fn of_one(
     asked: &Asked,
     all: &[Asked],
     (id, reply): (EvidenceId, &DnsReply),
-    how: &str,
+    (how, form): (&str, Form),
 ) -> Judgement {
     let subject = format!("{}{how}", asked.subject());
     if names::is_in_order(reply) {
@@ -212,7 +215,7 @@ fn of_one(
     if !reply.malformed.is_empty() {
         return judge.blocked(subject, "the data is malformed: see dns.aaaa-bogus", [id]);
     }
-    if asked.hangs_on_another(seen, all) {
+    if asked.hangs_on_another(seen, all, form) {
         return judge.blocked(
             subject,
             "it did not get a good answer from the name server itself",
@@ -225,9 +228,12 @@ fn of_one(
     judge.fail(subject, [id], complaint)
 }
 
-/// The first name of each server once more with EDNS and over TCP.
+/// The first name of each server once more with EDNS, over TCP and in mixed case.
 fn variants(asked: &[Asked]) -> Vec<crate::model::probe::Probe> {
-    first_of_each(asked).into_iter().flat_map(|one| [with_edns(one), over_tcp(one)]).collect()
+    first_of_each(asked)
+        .into_iter()
+        .flat_map(|one| [with_edns(one), over_tcp(one), in_mixed_case(one)])
+        .collect()
 }
 
 fn first_of_each(asked: &[Asked]) -> Vec<&Asked> {
@@ -246,16 +252,28 @@ fn over_tcp(asked: &Asked) -> crate::model::probe::Probe {
     names::lookup(&asked.server, &asked.published.name, rtype, Transport::Tcp, None)
 }
 
+/// Resolvers that guard against forged replies ask like this; a middlebox that compares octets fails them.
+fn in_mixed_case(asked: &Asked) -> crate::model::probe::Probe {
+    let mut probe = asked.probe.clone();
+    if let Question::Lookup { mixed_case, .. } = &mut probe.question {
+        *mixed_case = true;
+    }
+    probe
+}
+
 /// Whether a server is reached over TCP at all is for `dns.server-listens`: only replies are judged here.
 fn of_variants(judge: Judge, stage: &Stage, seen: &Seen<'_>, all: &[Asked]) -> Vec<Judgement> {
-    let both = first_of_each(all)
-        .into_iter()
-        .flat_map(|one| [(one, with_edns(one), " with EDNS"), (one, over_tcp(one), " over TCP")]);
-    both.filter_map(|(one, probe, how)| match names::heard(seen, &probe) {
-        Heard::Reply(id, reply) => Some(of_one(judge, stage, seen, one, all, (id, reply), how)),
-        _ => None,
-    })
-    .collect()
+    let forms: [(&str, Form); 3] =
+        [(" with EDNS", with_edns), (" over TCP", over_tcp), (" in mixed case", in_mixed_case)];
+    let variants = first_of_each(all).into_iter().flat_map(|one| forms.map(|form| (one, form)));
+    variants
+        .filter_map(|(one, form)| match names::heard(seen, &form.1(one)) {
+            Heard::Reply(id, reply) => {
+                Some(of_one(judge, stage, seen, one, all, (id, reply), form))
+            }
+            _ => None,
+        })
+        .collect()
 }
 
 /// Silence about one type counts only where the same server answers about the other.
@@ -279,7 +297,7 @@ fn of_silence(
     let Some(Heard::Reply(control, _)) = twin.map(|twin| names::heard(seen, &twin.probe)) else {
         return judge.blocked(subject, "the server answers nothing at all", [id]);
     };
-    if asked.hangs_on_another(seen, all) {
+    if asked.hangs_on_another(seen, all, names::plain) {
         let reason = "it did not get an answer from the name server itself";
         return judge.blocked(subject, reason, [id, control]);
     }

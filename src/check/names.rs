@@ -241,6 +241,14 @@ fn knows(stage: &Stage, server: &Server, zone: &Zone) -> bool {
     }
 }
 
+/// The form in which something is asked: over TCP, with EDNS, in mixed case, or just so.
+pub type Form = fn(&Asked) -> Probe;
+
+/// Just so.
+pub fn plain(asked: &Asked) -> Probe {
+    asked.probe.clone()
+}
+
 /// One question to a server.
 pub fn lookup(
     server: &Server,
@@ -256,6 +264,7 @@ pub fn lookup(
         rtype,
         edns,
         recurse: server.kind == ServiceKind::Resolver,
+        mixed_case: false,
     };
     ask::probe(&server.asker, question)
 }
@@ -301,8 +310,8 @@ impl Asked {
     }
 
     /// Whether the server that is asked gets its answers elsewhere, and got none that it could pass on: then a wrong
-    /// answer says nothing about it. The authoritative servers are asked from the resolver's own node.
-    pub fn hangs_on_another(&self, seen: &Seen<'_>, all: &[Self]) -> bool {
+    /// answer says nothing about it. The authoritative servers are asked from the resolver's own node, in the same form.
+    pub fn hangs_on_another(&self, seen: &Seen<'_>, all: &[Self], form: Form) -> bool {
         if self.server.kind != ServiceKind::Resolver {
             return false;
         }
@@ -312,7 +321,7 @@ impl Asked {
                 && other.published.name == self.published.name
                 && other.family == self.family
         });
-        let good = |other: &Self| match heard(seen, &other.probe) {
+        let good = |other: &Self| match heard(seen, &form(other)) {
             Heard::Reply(_, reply) => is_in_order(reply),
             _ => false,
         };

@@ -46,6 +46,8 @@ pub enum WrongAnswer {
     Malformed,
     /// NOERROR without an answer and without SOA.
     NoSoa,
+    /// RCODE 3 to whoever writes the name with capitals: names have no case (RFC 4343).
+    MixedCase,
 }
 
 /// What is done to the lab.

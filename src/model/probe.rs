@@ -134,6 +134,9 @@ pub enum Question {
         edns: Option<u16>,
         /// RD: whether the server is asked to resolve for us.
         recurse: bool,
+        /// Whether the name is asked for in mixed case, as resolvers do against forged replies; it is the same name
+        /// (RFC 4343).
+        mixed_case: bool,
     },
     /// ICMP or ICMPv6 echo.
     Ping {

@@ -234,7 +234,7 @@ async fn resolve(at: &Vantage, name: &DomainName, family: Family, deadline: Dead
     for resolver in &at.resolvers {
         let server = SocketAddr::new(*resolver, 53);
         let until = deadline.or_after(RESOLVER_PATIENCE);
-        let query = lookup::query(name, rtype, None, true);
+        let query = lookup::query(name, rtype, None, true, false);
         let mut answer = lookup::ask(at, server, Transport::Udp, &query, until).await;
         if matches!(&answer, Answer::Dns { reply: Some(reply), .. } if reply.truncated) {
             answer = lookup::ask(at, server, Transport::Tcp, &query, until).await;

@@ -31,8 +31,9 @@ pub(super) fn query(
     rtype: RecordType,
     edns: Option<u16>,
     recurse: bool,
+    mixed_case: bool,
 ) -> Query {
-    Query { id: fresh_short(), name: name.clone(), rtype, edns, recurse }
+    Query { id: fresh_short(), name: name.clone(), rtype, edns, recurse, mixed_case }
 }
 
 pub(super) async fn ask(

@@ -121,8 +121,8 @@ impl Asker {
             Question::Fetch { to, tls, host, path } => {
                 fetch::ask(self, at, *to, tls.as_deref(), host, path, deadline).await
             }
-            Question::Lookup { server, transport, name, rtype, edns, recurse } => {
-                let query = lookup::query(name, *rtype, *edns, *recurse);
+            Question::Lookup { server, transport, name, rtype, edns, recurse, mixed_case } => {
+                let query = lookup::query(name, *rtype, *edns, *recurse, *mixed_case);
                 lookup::ask(at, *server, *transport, &query, deadline).await
             }
             Question::Ping { to, source, size, hop_limit } => {

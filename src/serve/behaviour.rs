@@ -51,6 +51,7 @@ impl Behaviour {
         self.faults.iter().find_map(|fault| match fault {
             Sabotage::AnswerWrongly { name, family, how, .. }
                 if address_type(*family) == rtype
+                    && (*how != WrongAnswer::MixedCase || has_capitals(asked))
                     && name.as_ref().is_none_or(|n| wire_name(n) == *asked) =>
             {
                 Some(*how)
@@ -58,6 +59,10 @@ impl Behaviour {
             _ => None,
         })
     }
+}
+
+fn has_capitals(name: &Name) -> bool {
+    name.iter().flatten().any(u8::is_ascii_uppercase)
 }
 
 /// The type of the records that hold addresses of a family.

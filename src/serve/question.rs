@@ -116,7 +116,7 @@ impl Question {
     pub(super) fn bent(&self, how: WrongAnswer, soa: Option<Record>) -> Option<Message> {
         let code = match how {
             WrongAnswer::Silence => return None,
-            WrongAnswer::Nxdomain => ResponseCode::NXDomain,
+            WrongAnswer::Nxdomain | WrongAnswer::MixedCase => ResponseCode::NXDomain,
             WrongAnswer::Servfail => ResponseCode::ServFail,
             WrongAnswer::Refused => ResponseCode::Refused,
             WrongAnswer::Notimp => ResponseCode::NotImp,
@@ -124,7 +124,7 @@ impl Question {
         };
         let mut reply = self.reply(code);
         match how {
-            WrongAnswer::Nxdomain => reply.authorities.extend(soa),
+            WrongAnswer::Nxdomain | WrongAnswer::MixedCase => reply.authorities.extend(soa),
             WrongAnswer::Malformed => reply.answers.push(self.record_of_wrong_length()),
             _ => {}
         }

@@ -31,6 +31,8 @@ pub struct Query {
     pub edns: Option<u16>,
     /// RD.
     pub recurse: bool,
+    /// Whether every other letter of the name is a capital.
+    pub mixed_case: bool,
 }
 
 /// Why a message is not a reply.
@@ -53,7 +55,7 @@ impl Query {
         for count in [1, 0, 0, u16::from(self.edns.is_some())] {
             message.extend(count.to_be_bytes());
         }
-        encode_name(&mut message, &self.name);
+        encode_name(&mut message, &self.written_name());
         message.extend(type_number(self.rtype).to_be_bytes());
         message.extend(CLASS_INTERNET.to_be_bytes());
         if let Some(size) = self.edns {
@@ -64,6 +66,14 @@ impl Query {
             message.extend([0; 6]);
         }
         message
+    }
+
+    fn written_name(&self) -> String {
+        let letter = |(at, letter): (usize, char)| match at % 2 {
+            0 if self.mixed_case => letter.to_ascii_uppercase(),
+            _ => letter,
+        };
+        self.name.as_str().chars().enumerate().map(letter).collect()
     }
 
     /// Reads the reply to this query.
@@ -250,8 +260,8 @@ fn text(mut data: &[u8]) -> String {
     String::from_utf8_lossy(&whole).into_owned()
 }
 
-fn encode_name(message: &mut Vec<u8>, name: &DomainName) {
-    for label in name.as_str().split('.') {
+fn encode_name(message: &mut Vec<u8>, name: &str) {
+    for label in name.split('.') {
         message.push(u8::try_from(label.len()).expect("a label has at most 63 octets"));
         message.extend(label.as_bytes());
     }
@@ -304,7 +314,20 @@ mod tests {
             rtype: RecordType::Aaaa,
             edns: Some(1232),
             recurse: true,
+            mixed_case: false,
         }
+    }
+
+    #[test]
+    fn a_name_in_mixed_case_is_the_same_name() {
+        let query = Query { mixed_case: true, ..query() };
+        let sent = query.encode();
+        assert!(sent.windows(6).any(|octets| octets == b"PoRtAl"), "{sent:?}");
+        let mut reply = sent.clone();
+        reply[2] |= 0x80;
+        reply[11] = 0;
+        reply.truncate(12 + 16 + 4);
+        assert!(query.read(&reply).is_ok());
     }
 
     /// A reply: header flags, then answers as (type, data), each with the question's name by a pointer.

@@ -211,7 +211,16 @@ const RULE: &[Key] = &[
 ];
 
 fn wrong_answers() -> Vec<&'static str> {
-    vec!["nxdomain", "servfail", "refused", "notimp", "silence", "malformed", "no-soa"]
+    vec![
+        "nxdomain",
+        "servfail",
+        "refused",
+        "notimp",
+        "silence",
+        "malformed",
+        "no-soa",
+        "mixed-case",
+    ]
 }
 
 fn wrong_advertisements() -> Vec<&'static str> {
