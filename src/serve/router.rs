@@ -46,9 +46,17 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 /// How often the link-local address is looked for while there is none that may be used.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// What a router is told.
+#[derive(Clone)]
+struct Said {
+    announcement: Announcement,
+    /// It is to say farewell and end.
+    is_last: bool,
+}
+
 /// A router on one link. Dropping it silences it; [`Router::stop`] says farewell first.
 pub struct Router {
-    announcements: watch::Sender<Announcement>,
+    said: watch::Sender<Said>,
     task: Option<JoinHandle<()>>,
 }
 
@@ -61,20 +69,20 @@ impl Router {
         announcement: Announcement,
     ) -> io::Result<Self> {
         let link = namespace.run(|| Link::open(interface))?;
-        let (announcements, said) = watch::channel(announcement);
-        Ok(Self { announcements, task: Some(tokio::spawn(announce(link, said))) })
+        let (said, heard) = watch::channel(Said { announcement, is_last: false });
+        Ok(Self { said, task: Some(tokio::spawn(announce(link, heard))) })
     }
 
     /// Announces something else from now on.
     pub fn announce(&self, announcement: Announcement) {
-        self.announcements.send_replace(announcement);
+        self.said.send_replace(Said { announcement, is_last: false });
     }
 
     /// Says that it is no default router any more (RFC 4861 section 6.2.5), and ends.
     pub async fn stop(mut self) {
         let Some(task) = self.task.take() else { return };
-        drop(self);
-        // The task ends because its orders do; it cannot fail.
+        self.said.send_modify(|said| said.is_last = true);
+        // It ends after its farewell, and cannot fail.
         let _ = task.await;
     }
 }
@@ -87,24 +95,26 @@ impl Drop for Router {
     }
 }
 
-async fn announce(link: Link, mut said: watch::Receiver<Announcement>) {
+async fn announce(link: Link, mut said: watch::Receiver<Said>) {
     let mut schedule = Schedule::begin(Instant::now());
     loop {
         tokio::select! {
             changed = said.changed() => {
-                if changed.is_err() {
-                    let announcement = said.borrow().clone();
+                // Who is dropped says nothing more.
+                let Ok(()) = changed else { return };
+                let Said { announcement, is_last } = said.borrow().clone();
+                if is_last {
                     return farewell(&link, announcement).await;
                 }
                 schedule.begin_anew(Instant::now());
             }
             () = sleep_until(schedule.next) => {
-                let announcement = said.borrow().clone();
+                let announcement = said.borrow().announcement.clone();
                 let sent = link.send(&announcement, ALL_NODES).await.is_ok();
                 schedule.note(Instant::now(), sent);
             }
             () = sleep_until(schedule.reply), if !schedule.asked.is_empty() => {
-                let announcement = said.borrow().clone();
+                let announcement = said.borrow().announcement.clone();
                 for host in mem::take(&mut schedule.asked) {
                     // A host that cannot be answered will ask again (RFC 4861 section 6.3.7).
                     let _ = link.send(&announcement, host).await;

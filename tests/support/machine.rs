@@ -70,6 +70,14 @@ pub(crate) fn furnish() {
         ip address add 2001:db8:ff::1/64 dev wan nodad
         ip link set wan up
         ip link set far up
+        for interface in wan far; do
+            tries=1000
+            until ip -6 -o address show dev $interface scope link | grep -q fe80; do
+                tries=$((tries - 1))
+                [ $tries -gt 0 ]
+                sleep 0.01
+            done
+        done
         ip route add 198.51.100.0/24 via 192.0.2.2
         ip -6 route add 2001:db8:fe::/48 via 2001:db8:ff::2
         ip rule add from 192.0.2.1 lookup 100
