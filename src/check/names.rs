@@ -321,10 +321,12 @@ impl Asked {
                 && other.published.name == self.published.name
                 && other.family == self.family
         });
-        let good = |other: &Self| match heard(seen, &form(other)) {
+        let is_good = |probe: &Probe| match heard(seen, probe) {
             Heard::Reply(_, reply) => is_in_order(reply),
             _ => false,
         };
+        // However it is asked itself, a resolver asks others over UDP, and with the letters that it was asked with.
+        let good = |other: &Self| is_good(&other.probe) && is_good(&form(other));
         let mut upstream = upstream.peekable();
         upstream.peek().is_none() || !upstream.all(good)
     }

@@ -3,18 +3,21 @@
 use std::net::IpAddr;
 
 use super::{
-    Case, Check, Text, UseCase,
+    Case, Check, Text, UseCase, ask,
     reading::{self, Judge},
     sockets,
 };
 use crate::{
     model::{
+        answer::Answer,
         answer::SocketState,
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
         family::{Families, Family},
         finding::{Complaint, Confidence, Depth, Severity},
+        name::NodeName,
         node::Node,
+        probe::Probe,
         service::{Port, Service},
         verdict::Judgement,
     },
@@ -68,6 +71,16 @@ impl Check for ListenFamilies {
         vec![Experiment::of_probes(stage.nodes.keys().map(sockets::probe))]
     }
 
+    /// A socket that is about to ask something of somebody looks like a listener for a moment. Who listens is still there
+    /// when the node is looked at again.
+    fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
+        let nodes = stage.testbed.nodes.values();
+        let with_strangers = nodes.filter(|node| {
+            sockets::of(seen, &node.name).is_some_and(|(_, held)| !strange(node, held).is_empty())
+        });
+        vec![Experiment::of_probes(with_strangers.map(|node| look_again(&node.name)))]
+    }
+
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
         let judge = Judge(&TEXT);
         let nodes = stage.testbed.nodes.values();
@@ -87,7 +100,11 @@ fn of_node(judge: Judge, stage: &Stage, seen: &Seen<'_>, node: &Node) -> Vec<Jud
             found.extend(of_service(judge, stage, node, service, port, (id, held)));
         }
     }
-    found.extend(strangers(judge, stage, node, (id, held)));
+    let again = match seen.answer(&look_again(&node.name)) {
+        Some((later, Answer::Sockets(again))) => (vec![id, later], again.as_slice()),
+        _ => (vec![id], held),
+    };
+    found.extend(strangers(judge, stage, node, held, again));
     found
 }
 
@@ -182,13 +199,13 @@ fn complaint(
     }
 }
 
-/// Sockets at ports where the node has no service. The loopback address and link-local addresses count for nobody else.
-fn strangers(
-    judge: Judge,
-    stage: &Stage,
-    node: &Node,
-    (id, held): (EvidenceId, &[SocketState]),
-) -> Vec<Judgement> {
+fn look_again(node: &NodeName) -> Probe {
+    ask::again(&sockets::probe(node), 1)
+}
+
+/// Ports at which sockets are and the node has no service. The loopback address and link-local addresses count for nobody
+/// else.
+fn strange(node: &Node, held: &[SocketState]) -> Vec<Port> {
     let planned: Vec<_> = node.services.iter().flat_map(Service::ports).collect();
     let mut ports: Vec<_> = held
         .iter()
@@ -198,7 +215,20 @@ fn strangers(
         .collect();
     ports.sort_unstable();
     ports.dedup();
-    let judged = ports.into_iter().map(|port| {
+    ports
+}
+
+/// Sockets that nobody planned and that are there both times.
+fn strangers(
+    judge: Judge,
+    stage: &Stage,
+    node: &Node,
+    held: &[SocketState],
+    (evidence, again): (Vec<EvidenceId>, &[SocketState]),
+) -> Vec<Judgement> {
+    let still = strange(node, again);
+    let ports = strange(node, held).into_iter().filter(|port| still.contains(port));
+    let judged = ports.map(|port| {
         let at = held.iter().filter(|socket| sockets::port_of(socket) == port);
         let families = at.fold(Families::NONE, |all, socket| all.or(socket.families()));
         let args = [
@@ -216,7 +246,7 @@ fn strangers(
             depth: Depth::Read,
             ..reading::complaint(stage, "unplanned", culprit, scope, args)
         };
-        judge.fail(format!("{}/{port}", node.name), [id], complaint)
+        judge.fail(format!("{}/{port}", node.name), evidence.clone(), complaint)
     });
     judged.collect()
 }
@@ -243,6 +273,27 @@ mod tests {
     #[test]
     fn a_healthy_network_is_silent() {
         fixture::assert_silent_when_healthy(&ListenFamilies);
+    }
+
+    #[test]
+    fn a_socket_that_is_gone_when_one_looks_again_is_no_listener() {
+        let passing = |rounds: u8| {
+            Network::healthy(Phase::DualStack).bend(move |probe, answer| {
+                if let Answer::Sockets(sockets) = answer
+                    && probe.from.as_str() == "portal"
+                    && probe.round < rounds
+                {
+                    sockets.push(SocketState {
+                        transport: Transport::Udp,
+                        local: "[::]:36447".parse().unwrap(),
+                        v6_only: Some(true),
+                        service: None,
+                    });
+                }
+            })
+        };
+        assert_eq!(fixture::complaints(&ListenFamilies, &passing(1)), []);
+        assert_eq!(fixture::complaints(&ListenFamilies, &passing(2)).len(), 1);
     }
 
     #[test]

@@ -136,6 +136,7 @@ pub enum Question {
         recurse: bool,
         /// Whether the name is asked for in mixed case, as resolvers do against forged replies; it is the same name
         /// (RFC 4343).
+        #[serde(default)]
         mixed_case: bool,
     },
     /// ICMP or ICMPv6 echo.
