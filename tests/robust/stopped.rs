@@ -10,7 +10,7 @@ use std::{
 };
 
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::signal::{SigHandler, Signal, kill, signal},
     unistd::Pid,
 };
 use sixwalk::{record::StoredRun, report::run::Ending};
@@ -28,6 +28,9 @@ fn an_interrupted_walk_ends_in_order() {
         return;
     }
     furnish();
+    // Who runs the tests with `nohup` has them ignore SIGHUP, and what they start would heed that.
+    // SAFETY: no handler is installed; the signal is treated as for every new process.
+    unsafe { signal(Signal::SIGHUP, SigHandler::SigDfl) }.expect("a signal that may be treated");
     let mut dice = Dice::new();
     let before = Machine::look();
     let ways = [
