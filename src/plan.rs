@@ -14,6 +14,7 @@ use crate::{
         node::Origin,
         policy::Filter,
         step::{Change, Step},
+        tunnel::TunnelEnd,
     },
     stage::{Delegation, Listener, Stage, StagedInterface, StagedNode},
 };
@@ -35,6 +36,8 @@ pub enum Purpose {
     Filters,
     /// Switches, addresses, routes and forwarding of what is new.
     Links,
+    /// Tunnels, once their outside is there.
+    Tunnels,
     /// Listening sockets of what is new.
     Services,
     /// Names and resolvers.
@@ -53,6 +56,7 @@ impl Purpose {
         match self {
             Self::Filters => "load packet filters",
             Self::Links => "bring up addresses and routes",
+            Self::Tunnels => "open tunnels",
             Self::Services => "open services",
             Self::Names => "publish names",
             Self::Announcements => "announce routers",
@@ -69,6 +73,7 @@ impl Purpose {
             | Change::AddRoute { .. }
             | Change::Forward { on: true, .. }
             | Change::AcceptAdvertisements { on: true, .. } => Self::Links,
+            Change::OpenTunnel { .. } => Self::Tunnels,
             Change::Listen { .. } => Self::Services,
             Change::PublishZones { .. } | Change::Delegate { .. } | Change::UseResolvers { .. } => {
                 Self::Names
@@ -76,6 +81,7 @@ impl Purpose {
             Change::Advertise { .. } => Self::Announcements,
             Change::StopAdvertising { .. }
             | Change::StopListening { .. }
+            | Change::CloseTunnel { .. }
             | Change::AcceptAdvertisements { on: false, .. }
             | Change::Forward { on: false, .. }
             | Change::RemoveRoute { .. }
@@ -122,6 +128,7 @@ impl StagedNode {
             zones: None,
             delegations: None,
             resolvers: Vec::new(),
+            tunnels: Vec::new(),
         }
     }
 }
@@ -141,6 +148,7 @@ impl NodeChange<'_> {
         changes.extend(self.links());
         changes.extend(self.routes());
         changes.extend(self.forwarding());
+        changes.extend(self.tunnels());
         changes.extend(self.listeners());
         changes.extend(self.names());
         changes.extend(self.announcements());
@@ -209,6 +217,19 @@ impl NodeChange<'_> {
             .collect()
     }
 
+    /// A tunnel that is carried otherwise, or couples something else, is opened anew in the place of the old one.
+    fn tunnels(&self) -> Vec<(Change, Change)> {
+        let old = |end: &TunnelEnd| self.old.tunnels.iter().find(|old| old.tunnel == end.tunnel);
+        let come = self.new.tunnels.iter().filter(|end| old(end) != Some(end)).map(|end| {
+            let undo = old(end).map_or_else(|| close(end), open);
+            (open(end), undo)
+        });
+        let stays = |old: &&TunnelEnd| self.new.tunnels.iter().any(|end| end.tunnel == old.tunnel);
+        let go =
+            self.old.tunnels.iter().filter(|old| !stays(old)).map(|old| (close(old), open(old)));
+        come.chain(go).collect()
+    }
+
     fn listeners(&self) -> Vec<(Change, Change)> {
         let listen =
             |l: &Listener| Change::Listen { service: l.service.clone(), address: l.address };
@@ -270,6 +291,14 @@ impl StagedNode {
     fn families(&self) -> Families {
         self.interfaces.iter().fold(Families::NONE, |all, interface| all.or(interface.families))
     }
+}
+
+fn open(end: &TunnelEnd) -> Change {
+    Change::OpenTunnel { end: end.clone() }
+}
+
+fn close(end: &TunnelEnd) -> Change {
+    Change::CloseTunnel { tunnel: end.tunnel.clone() }
 }
 
 /// A change that is made and taken back by the same words with `on` the other way round.

@@ -297,6 +297,11 @@ fn each_check_finds_what_it_is_for_when_it_alone_is_asked() {
 }
 
 #[test]
+fn faults_of_tunnels_are_found() {
+    every_case_of("tunnels");
+}
+
+#[test]
 fn two_faults_are_two_findings() {
     every_case_of("together");
 }

@@ -19,11 +19,12 @@ use sixwalk::{
     model::{
         answer::{Answer, Attempt, IcmpError, Outcome},
         family::Family,
-        name::ServiceName,
+        name::{ServiceName, TunnelName},
         probe::{Aspect, Hello, Provocation, Question},
         record::RecordType,
         service::{Port, Transport},
         tap::{Tap, Watch},
+        tunnel::TunnelAct,
     },
     net::namespace::Namespace,
     probe::{Asker, Host, Vantage, canary::Canary, sweep, tap},
@@ -134,6 +135,14 @@ fn vantage(namespace: &Namespace) -> Vantage {
 struct TestHost;
 
 impl Host for TestHost {
+    fn tunnel<'a>(
+        &'a self,
+        _tunnel: &'a TunnelName,
+        _act: TunnelAct,
+    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>> {
+        Box::pin(async { Err("a test ends no tunnel".to_owned()) })
+    }
+
     fn logged(&self, token: &str) -> Option<Vec<SocketAddr>> {
         Some(if token == "known" { vec!["192.0.2.1:5".parse().unwrap()] } else { Vec::new() })
     }

@@ -139,7 +139,11 @@ pub fn ways(stage: &Stage, family: Family) -> Vec<Path> {
         for (_, to) in &ends {
             let Ok(path) = stage.path(from, *to) else { continue };
             let end = path.nodes.last().expect("a path has ends");
-            if !path.transit().is_empty() && stage.is_allowed(from, end, &Traffic::Ping) {
+            let comes_back = stage.path_from(end, Some(*to), path.source).is_ok();
+            if comes_back
+                && !path.transit().is_empty()
+                && stage.is_allowed(from, end, &Traffic::Ping)
+            {
                 found.entry(path.segments.clone()).or_insert(path);
             }
         }

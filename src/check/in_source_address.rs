@@ -140,6 +140,7 @@ fn complaint(stage: &Stage, subject: &Subject, source: IpAddr) -> Complaint {
         from: Some(probe.from.clone()),
         nodes: path.nodes.clone(),
         segments: path.segments.clone(),
+        carried: reading::carrier(path),
         packets: Some(Packets::RouterDiscovery),
         ..Scope::default()
     };

@@ -6,6 +6,7 @@ pub mod ask;
 pub mod reading;
 pub mod reach;
 pub mod advertisement;
+pub mod couples;
 pub mod crossing;
 pub mod passage;
 pub mod difference;
@@ -44,6 +45,8 @@ mod pol_default_deny_v6;
 mod pol_icmpv6_musts;
 mod pol_nd_and_mld_not_filtered_on_link;
 mod pol_anti_spoof;
+mod vpn_matrix;
+mod vpn_no_clear;
 mod l2_ra_plan;
 mod l2_rogue_ra;
 mod l2_dad;
@@ -196,6 +199,9 @@ pub static CHECKS: &[&dyn Check] = &[
     &pol_icmpv6_musts::Icmpv6Musts,
     &pol_nd_and_mld_not_filtered_on_link::NotFilteredOnLink,
     &pol_anti_spoof::AntiSpoof,
+    &vpn_matrix::Matrix,
+    &vpn_no_clear::NoClear,
+    &vpn_no_clear::FailOpen,
     &l2_ra_plan::RaPlan,
     &l2_rogue_ra::RogueRa,
     &l2_dad::Dad,

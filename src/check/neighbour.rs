@@ -12,6 +12,7 @@ use crate::{
         mac::Mac,
         name::{InterfaceName, NodeName, SegmentName},
         probe::{Probe, Question},
+        segment::SegmentKind,
     },
     stage::Stage,
 };
@@ -55,7 +56,9 @@ pub struct Heard {
 
 /// Every IPv6 address of every link, with a neighbour to ask for it; a sample on large links.
 pub fn of_stage(stage: &Stage) -> Vec<Asked> {
-    stage.testbed.segments.keys().flat_map(|segment| of_segment(stage, segment)).collect()
+    // Inside a tunnel nobody asks for a link-layer address.
+    let links = stage.testbed.segments.values().filter(|s| s.kind != SegmentKind::Tunnel);
+    links.flat_map(|segment| of_segment(stage, &segment.name)).collect()
 }
 
 fn of_segment(stage: &Stage, segment: &SegmentName) -> Vec<Asked> {

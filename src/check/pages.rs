@@ -127,6 +127,7 @@ impl Site<'_> {
             from: Some(self.user.clone()),
             nodes: way.map(|way| way.nodes.clone()).unwrap_or_default(),
             segments: way.map(|way| way.segments.clone()).unwrap_or_default(),
+            carried: way.and_then(super::reading::carrier),
             packets: Some(Packets::Content),
             ..Scope::default()
         }

@@ -395,6 +395,7 @@ impl Way {
             from: Some(self.from().clone()),
             nodes: self.path.nodes.clone(),
             segments: self.path.segments.clone(),
+            carried: super::reading::carrier(&self.path),
             packets: Some(Packets::Large),
             ..Scope::default()
         }

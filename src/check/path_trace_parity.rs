@@ -188,6 +188,7 @@ fn judge(stage: &Stage, seen: &Seen<'_>, way: &Path) -> Judgement {
         from: Some(from.clone()),
         nodes,
         segments: way.segments.clone(),
+        carried: super::reading::carrier(way),
         packets: Some(Packets::Echo),
         ..Scope::default()
     };

@@ -231,6 +231,7 @@ impl Forgery {
             from: Some(self.sender().clone()),
             nodes: path.nodes.clone(),
             segments: path.segments.clone(),
+            carried: super::reading::carrier(path),
             ..Scope::default()
         };
         let args = [

@@ -338,6 +338,7 @@ impl Knock {
             from: Some(self.crossing.from().clone()),
             nodes: path.nodes.clone(),
             segments: path.segments.clone(),
+            carried: super::reading::carrier(path),
             ..Scope::default()
         };
         let args = [

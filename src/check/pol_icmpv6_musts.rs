@@ -338,6 +338,7 @@ impl Must {
             from: Some(sent.way.from().clone()),
             nodes: sent.way.path.nodes.clone(),
             segments: sent.way.path.segments.clone(),
+            carried: super::reading::carrier(&sent.way.path),
             packets: Some(packets),
             ..Scope::default()
         };

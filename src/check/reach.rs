@@ -98,6 +98,7 @@ impl Leg {
             from: self.path.nodes.first().cloned(),
             nodes: self.path.nodes.clone(),
             segments: self.path.segments.clone(),
+            carried: reading::carrier(&self.path),
             name: None,
             packets: matches!(self.probe.question, Question::Ping { .. }).then_some(Packets::Echo),
         }

@@ -14,7 +14,7 @@ use crate::{
         probe::Probe,
         verdict::{Judgement, Verdict},
     },
-    stage::Stage,
+    stage::{Path, Stage},
 };
 
 /// How often a question that failed is asked again (catalogue, `meta.repeatable`).
@@ -96,6 +96,20 @@ pub fn repeat_unanswered<'p>(
     let again =
         unanswered.flat_map(|probe| (1..=REPETITIONS).map(|round| ask::again(probe, round)));
     vec![Experiment::of_probes(again)]
+}
+
+/// What carries the traffic of a way, where a tunnel does.
+pub fn carrier(way: &Path) -> Option<Box<Scope>> {
+    let carrier = way.carried.as_deref()?;
+    Some(Box::new(Scope {
+        family: Some(carrier.family()),
+        from: carrier.nodes.first().cloned(),
+        to: carrier.nodes.last().cloned(),
+        address: Some(carrier.destination),
+        nodes: carrier.nodes.clone(),
+        segments: carrier.segments.clone(),
+        ..Scope::default()
+    }))
 }
 
 /// How an attempt ended, in words: `refused (ECONNREFUSED) after 0.3 ms`.

@@ -142,9 +142,9 @@ fn open_files() -> Ability {
 fn tun() -> Ability {
     let path = Path::new("/dev/net/tun");
     let tried = fs::OpenOptions::new().read(true).write(true).open(path);
-    let tried = tried.map(|_| path.display().to_string()).map_err(|error| {
-        format!("{}: {error}; the walk does not need it, tunnels will", path.display())
-    });
+    let tried = tried
+        .map(|_| path.display().to_string())
+        .map_err(|error| format!("{}: {error}; nothing of sixwalk needs it", path.display()));
     Ability::new("TUN device", false, tried)
 }
 

@@ -6,7 +6,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    family::Family, mac::Mac, name::ServiceName, policy::Filter, record::Record, service::Transport,
+    family::Family, mac::Mac, name::ServiceName, policy::Filter, record::Record,
+    service::Transport, tunnel::TunnelState,
 };
 
 /// An ICMP or ICMPv6 error and who sent it.
@@ -109,7 +110,7 @@ pub enum Answer {
         /// What came, where something came.
         reply: Option<DnsReply>,
     },
-    /// To `Ping`, `Datagram`, `Log`, `Spoof` and `Provoke`.
+    /// To `Ping`, `Canary`, `Datagram`, `Log`, `Spoof` and `Provoke`.
     Echo {
         /// The attempt; an ICMP error that was provoked stands in it.
         attempt: Attempt,
@@ -167,6 +168,10 @@ pub enum Answer {
     },
     /// To `Inspect(Switches)`: name and value, for example `net.ipv6.conf.eth0.disable_ipv6` = `0`.
     Switches(Vec<(String, String)>),
+    /// To `Inspect(Tunnels)`.
+    Tunnels(Vec<TunnelState>),
+    /// To `Tunnel`: it has been done.
+    Done,
     /// To `Journey`.
     Journey {
         /// The addresses that the name resolved to, in the order tried.

@@ -142,6 +142,9 @@ pub struct Scope {
     pub name: Option<DomainName>,
     /// The kind of packets that are touched, where not all are.
     pub packets: Option<Packets>,
+    /// In a symptom: what carries its traffic, where a tunnel does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried: Option<Box<Scope>>,
 }
 
 /// A kind of packets that can be in trouble by itself.
@@ -179,8 +182,14 @@ impl Packets {
 }
 
 impl Scope {
-    /// Whether a trouble with this scope explains a trouble with that one.
+    /// Whether a trouble with this scope explains a trouble with that one: with its traffic, or with what carries it.
     pub fn covers(&self, other: &Self) -> bool {
+        let carrier = || other.carried.as_deref();
+        self.matches(other, other.packets)
+            || carrier().is_some_and(|carrier| self.matches(carrier, other.packets))
+    }
+
+    fn matches(&self, other: &Self, packets: Option<Packets>) -> bool {
         fn fixes<T: PartialEq>(mine: Option<&T>, theirs: Option<&T>) -> bool {
             mine.is_none() || mine == theirs
         }
@@ -190,7 +199,7 @@ impl Scope {
             && fixes(self.port.as_ref(), other.port.as_ref())
             && fixes(self.from.as_ref(), other.from.as_ref())
             && fixes(self.name.as_ref(), other.name.as_ref())
-            && self.packets.is_none_or(|mine| other.packets.is_some_and(|p| mine.explains(p)))
+            && self.packets.is_none_or(|mine| packets.is_some_and(|p| mine.explains(p)))
             && self.nodes.iter().all(|node| other.nodes.contains(node))
             && self.segments.iter().all(|segment| other.segments.contains(segment))
     }

@@ -32,9 +32,13 @@ pub mod label {
     pub const LOOPBACK: &str = "loopback";
     /// A service of the node itself.
     pub const OWN_SERVICE: &str = "own-service";
+    /// What carries a tunnel.
+    pub const TUNNEL: &str = "tunnel";
+    /// What a tunnel couples never leaves beside it.
+    pub const TUNNEL_GUARD: &str = "tunnel-guard";
 
     /// All of them.
-    pub const ALL: [&str; 9] = [
+    pub const ALL: [&str; 11] = [
         ESTABLISHED,
         INVALID,
         MANAGEMENT,
@@ -44,6 +48,8 @@ pub mod label {
         ON_LINK,
         LOOPBACK,
         OWN_SERVICE,
+        TUNNEL,
+        TUNNEL_GUARD,
     ];
 }
 

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     family::Family,
-    name::{DomainName, InterfaceName, NodeName},
+    name::{DomainName, InterfaceName, NodeName, TunnelName},
     record::RecordType,
     service::Transport,
+    tunnel::TunnelAct,
 };
 
 /// A question and the node that asks it.
@@ -69,6 +70,8 @@ pub enum Aspect {
     Filter,
     /// The switches of the address families (`disable_ipv6`, `forwarding`, `accept_ra`, `accept_dad` …).
     Switches,
+    /// The tunnels that the node ends.
+    Tunnels,
 }
 
 /// What is sent to provoke an ICMP error from some router or host (RFC 4443).
@@ -232,6 +235,21 @@ pub enum Question {
         /// What is sent.
         how: Provocation,
     },
+    /// ICMP or ICMPv6 echo with a token in its payload, to be found again by taps.
+    Canary {
+        /// Literal destination.
+        to: IpAddr,
+        /// What to look for.
+        token: String,
+    },
+    /// Does something to a tunnel that the node ends. Only an experiment that has the lab to itself does that, and it
+    /// leaves the tunnel as it found it.
+    Tunnel {
+        /// Which.
+        tunnel: TunnelName,
+        /// What is done.
+        act: TunnelAct,
+    },
     /// Which source address the node would use towards a destination (RFC 6724), without sending anything.
     SourceFor {
         /// The destination.
@@ -250,7 +268,9 @@ impl Question {
             Self::PathMtu { .. } | Self::Trace { .. } => 20_000,
             Self::Lookup { .. } | Self::Time { .. } | Self::Datagram { .. } => 2_000,
             Self::Ping { .. } | Self::Solicit { .. } | Self::Neighbour { .. } => 3_500,
-            Self::Sink { .. } => 1_500,
+            Self::Tunnel { .. } => 5_000,
+            // A canary is seen by taps at once; the reply only tells that the way is open.
+            Self::Sink { .. } | Self::Canary { .. } => 1_500,
             Self::Log { .. } | Self::Inspect(_) | Self::Spoof { .. } | Self::SourceFor { .. } => {
                 1_000
             }
@@ -272,10 +292,13 @@ impl Question {
             | Self::Trace { to, .. }
             | Self::Provoke { to, .. }
             | Self::SourceFor { to }
+            | Self::Canary { to, .. }
             | Self::Neighbour { target: to, .. } => Some(*to),
-            Self::Sink { .. } | Self::Solicit { .. } | Self::Inspect(_) | Self::Journey { .. } => {
-                None
-            }
+            Self::Sink { .. }
+            | Self::Solicit { .. }
+            | Self::Inspect(_)
+            | Self::Tunnel { .. }
+            | Self::Journey { .. } => None,
         }
     }
 }

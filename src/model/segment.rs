@@ -30,6 +30,8 @@ pub enum SegmentKind {
     PointToPoint,
     /// The insecure network between sites.
     Transit,
+    /// The inside of a tunnel: what its two gateways would see between them if it were a cable.
+    Tunnel,
 }
 
 /// Data, or management of the nodes (S2 section 2.2.4). Nothing is ever forwarded between the two.

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     family::Family,
-    name::{DomainName, InterfaceName, NodeName, ServiceName},
+    name::{DomainName, InterfaceName, NodeName, ServiceName, TunnelName},
     policy::Filter,
     record::Zone,
     segment::Advertisement,
+    tunnel::TunnelEnd,
 };
 
 /// A change on one node.
@@ -91,6 +92,16 @@ pub enum Change {
     StopAdvertising {
         /// The interface.
         interface: InterfaceName,
+    },
+    /// Opens this end of a tunnel, or opens it anew in another form.
+    OpenTunnel {
+        /// What the gateway is told.
+        end: TunnelEnd,
+    },
+    /// Closes this end of a tunnel.
+    CloseTunnel {
+        /// Which.
+        tunnel: TunnelName,
     },
     /// Serves these zones from now on.
     PublishZones {
@@ -173,6 +184,14 @@ impl fmt::Display for Change {
             Self::StopAdvertising { interface } => {
                 write!(f, "stop announcing as a router on {interface}")
             }
+            Self::OpenTunnel { end } => {
+                write!(f, "open {} to {} over {}", end.tunnel, end.remote, end.outer())?;
+                for relation in &end.relations {
+                    write!(f, ", coupling {} with {}", relation.here, relation.there)?;
+                }
+                Ok(())
+            }
+            Self::CloseTunnel { tunnel } => write!(f, "close {tunnel}"),
             Self::PublishZones { service, zones } => {
                 let records: usize = zones.iter().map(|zone| zone.extra.len()).sum();
                 write!(f, "serve {} zones with {records} records by {service}", zones.len())

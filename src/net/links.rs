@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     net::{IpAddr, Ipv6Addr},
     os::fd::{AsFd, AsRawFd},
 };
@@ -13,6 +14,7 @@ use netlink_packet_route::{
     link::{BridgeStpState, InfoBridge, InfoData, InfoVeth, LinkAttribute, LinkFlags, LinkMessage},
 };
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
+use socket2::{Domain, Socket, Type};
 
 use super::{
     namespace::Namespace,
@@ -51,16 +53,19 @@ pub fn add_bridge(name: &str, index: u32, mtu: u32) -> Request {
     Request::create(RouteNetlinkMessage::NewLink(bridge))
 }
 
-/// Makes a cable whose near end is a port of a bridge here, up, and whose far end stands in another namespace, down.
-pub fn add_cable(near: End, bridge: u32, far: End, other: &Namespace, mtu: u32) -> Request {
+/// Makes a cable whose near end is here, up, as a port of a bridge where there is one, and whose far end stands in another
+/// namespace, down.
+pub fn add_cable(near: End, bridge: Option<u32>, far: End, other: &Namespace, mtu: u32) -> Request {
     let peer = named(LinkMessageBuilder::<LinkUnspec>::default(), far, mtu)
         .setns_by_fd(other.as_fd().as_raw_fd())
         .build();
     let cable = named(LinkVeth::new(near.name, far.name), near, mtu)
-        .controller(bridge)
         .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
-        .up()
-        .build();
+        .up();
+    let cable = match bridge {
+        Some(index) => cable.controller(index).build(),
+        None => cable.build(),
+    };
     Request::create(RouteNetlinkMessage::NewLink(cable))
 }
 
@@ -190,4 +195,44 @@ fn address_state(message: &AddressMessage) -> Option<AddressState> {
 /// Whether an address is link-local of IPv6 (RFC 4291 section 2.5.6): the node makes and drops it by itself.
 pub fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if Ipv6Addr::is_unicast_link_local(&v6))
+}
+
+/// Makes a link that packets leave as they would leave a tunnel device: nobody there is asked for a link-layer address,
+/// and what leaves is whole, with its checksum and no longer than the MTU, because a program will read it. Called before
+/// the link is brought up.
+pub fn as_tunnel(namespace: &Namespace, interface: &str) -> io::Result<()> {
+    /// `ETHTOOL_STXCSUM`, `ETHTOOL_STSO` and `ETHTOOL_SGSO` (linux/ethtool.h).
+    const OFFLOADS: [u32; 3] = [0x17, 0x1f, 0x24];
+    namespace.run(|| {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+        for command in OFFLOADS {
+            // `struct ethtool_value`: the command, and whether it is on.
+            let mut value = [command, 0_u32];
+            ioctl(&socket, interface, libc::SIOCETHTOOL, |request| {
+                request.ifr_ifru.ifru_data = value.as_mut_ptr().cast();
+            })?;
+        }
+        let flags = i16::try_from(libc::IFF_NOARP).map_err(io::Error::other)?;
+        ioctl(&socket, interface, libc::SIOCSIFFLAGS, |request| {
+            request.ifr_ifru.ifru_flags = flags;
+        })
+    })
+}
+
+fn ioctl(
+    socket: &Socket,
+    interface: &str,
+    command: libc::Ioctl,
+    fill: impl FnOnce(&mut libc::ifreq),
+) -> io::Result<()> {
+    // SAFETY: `ifreq` is a plain structure, and all zeros is a value of it.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    let room = request.ifr_name.len() - 1;
+    for (place, octet) in request.ifr_name.iter_mut().take(room).zip(interface.bytes()) {
+        *place = octet.cast_signed();
+    }
+    fill(&mut request);
+    // SAFETY: the request is a whole `ifreq` with a terminated name; what it points to outlives the call.
+    let said = unsafe { libc::ioctl(socket.as_raw_fd(), command, &raw mut request) };
+    if said == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

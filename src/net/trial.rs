@@ -80,7 +80,7 @@ fn cable(here: &Namespace) -> Result<(), Box<dyn std::error::Error>> {
     netlink.ask(&links::add_bridge("bridge", 2, 1500))?;
     let near = End { name: "near", index: 3, mac: None };
     let far = End { name: "far", index: 2, mac: None };
-    netlink.ask(&links::add_cable(near, 2, far, &there, 1500))?;
+    netlink.ask(&links::add_cable(near, Some(2), far, &there, 1500))?;
     Ok(())
 }
 

@@ -44,9 +44,10 @@ use rustls::{RootCertStore, pki_types::CertificateDer};
 use crate::{
     model::{
         answer::Answer,
-        name::{InterfaceName, NodeName, ServiceName},
+        name::{InterfaceName, NodeName, ServiceName, TunnelName},
         probe::{Aspect, Question},
         service::Transport,
+        tunnel::TunnelAct,
     },
     net::{
         namespace::Namespace,
@@ -64,6 +65,13 @@ pub trait Host: Send + Sync {
 
     /// The built-in service that holds a listening socket.
     fn service_at(&self, transport: Transport, local: SocketAddr) -> Option<ServiceName>;
+
+    /// Does something to a tunnel that the node ends; an error is a sentence.
+    fn tunnel<'a>(
+        &'a self,
+        tunnel: &'a TunnelName,
+        act: TunnelAct,
+    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
 
     /// Reads an aspect of the node that netlink or the lab knows: every one but `Aspect::Sockets`.
     fn inspect(&self, aspect: Aspect) -> Pin<Box<dyn Future<Output = Answer> + Send + '_>>;
@@ -147,6 +155,11 @@ impl Asker {
             Question::Spoof { source, to, token } => spoof::ask(at, *source, *to, token),
             Question::Provoke { to, how } => provoke::ask(at, *to, *how, deadline).await,
             Question::SourceFor { to } => source_for::ask(at, *to),
+            Question::Canary { to, token } => ping::canary(at, *to, token, deadline).await,
+            Question::Tunnel { tunnel, act } => match at.host.tunnel(tunnel, *act).await {
+                Ok(()) => Answer::Done,
+                Err(reason) => not_asked(reason),
+            },
         }
     }
 }

@@ -28,7 +28,23 @@ pub(super) async fn ask(
 ) -> Answer {
     let id = EchoId { identifier: fresh_short(), sequence: 1 };
     let attempt = match open(at, to, source, id.identifier, hop_limit) {
-        Ok(call) => echo(call, to, id, size, deadline).await,
+        Ok(call) => {
+            let request = icmp::echo_request(Family::of(to), id, usize::from(size));
+            echo(call, to, id, &request, deadline).await
+        }
+        Err(attempt) => *attempt,
+    };
+    Answer::Echo { attempt }
+}
+
+/// `Question::Canary`: an echo request that taps know again.
+pub(super) async fn canary(at: &Vantage, to: IpAddr, token: &str, deadline: Deadline) -> Answer {
+    let id = EchoId { identifier: fresh_short(), sequence: 1 };
+    let attempt = match open(at, to, None, id.identifier, None) {
+        Ok(call) => {
+            let request = icmp::echo_request_with(Family::of(to), id, token.as_bytes());
+            echo(call, to, id, &request, deadline).await
+        }
         Err(attempt) => *attempt,
     };
     Answer::Echo { attempt }
@@ -54,11 +70,11 @@ pub(super) async fn echo(
     mut call: Call,
     to: IpAddr,
     id: EchoId,
-    size: u16,
+    request: &[u8],
     deadline: Deadline,
 ) -> Attempt {
     let family = Family::of(to);
-    if let Err(attempt) = call.send(&icmp::echo_request(family, id, usize::from(size))) {
+    if let Err(attempt) = call.send(request) {
         return *attempt;
     }
     let is_reply = |message: &[u8]| (reply_id(family, message)? == id).then_some(());

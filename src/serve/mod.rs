@@ -34,6 +34,7 @@ mod listener;
 mod router;
 mod error;
 mod service_host;
+pub mod tunnel;
 
 pub use authority::CertificateError;
 pub use error::ServeError;

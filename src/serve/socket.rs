@@ -35,13 +35,18 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Opens a UDP socket that knows which address a datagram came to.
 pub(super) fn datagrams(address: SocketAddr) -> io::Result<Datagrams> {
-    let socket = open(address, Type::DGRAM, Protocol::UDP)?;
+    let socket = datagram_socket(address)?;
     match address {
         SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?,
         SocketAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?,
     }
     socket.bind(&address.into())?;
     Ok(Datagrams { socket: UdpSocket::from_std(socket.into())? })
+}
+
+/// Opens a UDP socket for an address, not bound yet.
+pub(super) fn datagram_socket(address: SocketAddr) -> io::Result<Socket> {
+    open(address, Type::DGRAM, Protocol::UDP)
 }
 
 fn open(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {

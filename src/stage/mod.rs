@@ -2,6 +2,7 @@
 //! verified and expected is read from it.
 
 mod routes;
+mod tunnels;
 mod path;
 pub mod rules;
 pub mod zones;
@@ -23,6 +24,7 @@ use crate::model::{
     segment::{Advertisement, Plane},
     service::{Service, ServiceKind},
     testbed::Testbed,
+    tunnel::TunnelEnd,
 };
 
 pub use exchange::{Exchange, Expect};
@@ -60,6 +62,8 @@ pub struct StagedNode {
     pub delegations: Option<(ServiceName, Vec<Delegation>)>,
     /// The resolvers that it asks itself, in this order.
     pub resolvers: Vec<IpAddr>,
+    /// The tunnels that it ends.
+    pub tunnels: Vec<TunnelEnd>,
 }
 
 /// A zone and the servers to ask for it.
@@ -129,6 +133,7 @@ impl Stage {
         let owners = owners(&nodes);
         let mut stage = Self { phase, testbed: Arc::clone(testbed), nodes, owners };
         routes::derive(&mut stage);
+        tunnels::derive(&mut stage);
         zones::derive(&mut stage);
         rules::derive(&mut stage);
         stage
@@ -190,6 +195,11 @@ impl Stage {
         Some((name, self.nodes.get(name)?.interfaces.get(*at)?))
     }
 
+    /// Every end of every tunnel, with its gateway.
+    pub fn ends(&self) -> impl Iterator<Item = (&NodeName, &TunnelEnd)> {
+        self.nodes.iter().flat_map(|(name, node)| node.tunnels.iter().map(move |end| (name, end)))
+    }
+
     /// The families live on a segment in this phase.
     pub fn segment_families(&self, segment: &SegmentName) -> Families {
         *self.testbed.segments[segment].families.in_phase(self.phase)
@@ -241,6 +251,7 @@ impl StagedNode {
             zones: None,
             delegations: None,
             resolvers: Vec::new(),
+            tunnels: Vec::new(),
         };
         bare.listeners =
             node.services.iter().flat_map(|service| bare.listeners_of(service, phase)).collect();

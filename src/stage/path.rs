@@ -7,7 +7,7 @@ use crate::model::{
     family::Family,
     name::{NodeName, SegmentName},
     node::Route,
-    segment::Plane,
+    segment::{Plane, SegmentKind},
 };
 
 /// The way from a node to an address by the plan.
@@ -23,6 +23,8 @@ pub struct Path {
     pub destination: IpAddr,
     /// The smallest MTU on the way, in octets.
     pub mtu: u32,
+    /// The way of what carries it, where it goes through a tunnel.
+    pub carried: Option<Box<Path>>,
 }
 
 impl Path {
@@ -49,11 +51,33 @@ pub enum NoPath {
     NoRouteAt(NodeName),
     /// This node would have to forward the family and does not.
     NotForwardedBy(NodeName),
+    /// This gateway has a route into a tunnel that does not couple source and destination.
+    NotCoupledBy(NodeName),
+}
+
+/// What a tunnel makes of a packet.
+enum Through {
+    /// It goes through none.
+    Nothing,
+    /// It is not coupled.
+    Refused,
+    /// It is carried on this way.
+    Carrier(Option<Box<Path>>),
 }
 
 impl Stage {
     /// The way from a node to an address that some node has in this phase.
     pub fn path(&self, from: &NodeName, to: IpAddr) -> Result<Path, NoPath> {
+        self.path_from(from, None, to)
+    }
+
+    /// The same with a source that is not the one of the first interface: an answer comes from the address that was asked.
+    pub fn path_from(
+        &self,
+        from: &NodeName,
+        source: Option<IpAddr>,
+        to: IpAddr,
+    ) -> Result<Path, NoPath> {
         const MOST_HOPS: usize = 64;
         let family = Family::of(to);
         let (owner, _) = self.owner(to).ok_or(NoPath::NobodyHasIt)?;
@@ -63,6 +87,7 @@ impl Stage {
             source: family.loopback(),
             destination: to,
             mtu: 65_535,
+            carried: None,
         };
         let mut here = from.clone();
         while here != *owner {
@@ -75,7 +100,13 @@ impl Stage {
                 return Err(NoPath::NotForwardedBy(here));
             }
             if path.nodes.len() == 1 {
-                path.source = source_on(interface, family).ok_or_else(no_route)?;
+                let usual = || source_on(interface, family);
+                path.source = source.or_else(usual).ok_or_else(no_route)?;
+            }
+            match self.through_tunnel(&here, interface, path.source, to) {
+                Through::Nothing => {}
+                Through::Refused => return Err(NoPath::NotCoupledBy(here)),
+                Through::Carrier(carrier) => path.carried = carrier,
             }
             path.mtu = path.mtu.min(interface.mtu);
             path.segments.push(interface.segment.clone());
@@ -95,6 +126,24 @@ impl Stage {
     /// Whether both segments are of the data plane: nothing is forwarded from, to or within the management plane.
     fn in_data(&self, segments: [&SegmentName; 2]) -> bool {
         segments.iter().all(|segment| self.testbed.segments[*segment].plane == Plane::Data)
+    }
+
+    /// What a tunnel makes of a packet that would leave by an interface.
+    fn through_tunnel(
+        &self,
+        node: &NodeName,
+        interface: &StagedInterface,
+        source: IpAddr,
+        to: IpAddr,
+    ) -> Through {
+        if self.testbed.segments[&interface.segment].kind != SegmentKind::Tunnel {
+            return Through::Nothing;
+        }
+        let mut ends = self.nodes[node].tunnels.iter();
+        match ends.find(|end| end.interface == interface.name && end.couples(source, to)) {
+            Some(end) => Through::Carrier(self.path(node, end.remote.ip()).ok().map(Box::new)),
+            None => Through::Refused,
+        }
     }
 
     /// The interface and the address of the next hop (the destination itself where it is on-link).

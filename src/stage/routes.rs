@@ -10,7 +10,7 @@ use crate::model::{
     family::Family,
     name::{NodeName, SegmentName},
     node::Route,
-    segment::Plane,
+    segment::{Plane, SegmentKind},
 };
 
 /// Fills in routes and advertisements of every node.
@@ -47,6 +47,10 @@ impl RouterMap {
                 continue;
             }
             for interface in stage.interfaces(name, Plane::Data) {
+                // What goes through a tunnel is what it couples, and nothing else.
+                if stage.testbed.segments[&interface.segment].kind == SegmentKind::Tunnel {
+                    continue;
+                }
                 if let Some(address) = first_address(interface, family) {
                     let routers = on_segment.entry(interface.segment.clone()).or_default();
                     routers.insert(name.clone(), address);

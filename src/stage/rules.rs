@@ -11,7 +11,9 @@ use crate::model::{
     name::NodeName,
     node::{Address, Role},
     policy::{Action, Chain, Filter, Hook, Match, Rule},
-    segment::Plane,
+    segment::{Plane, SegmentKind},
+    service::Transport,
+    tunnel::Relation,
 };
 
 pub use crate::model::policy::label;
@@ -38,6 +40,7 @@ fn filter_of(stage: &Stage, node: &NodeName, role: Role) -> Filter {
         return Filter { chains };
     }
     let mut forward = planes;
+    forward.extend(guards(stage, node));
     forward.extend([
         rule(label::ESTABLISHED, [Match::Established], Action::Accept),
         rule(label::INVALID, [Match::Invalid], Action::Drop),
@@ -46,6 +49,7 @@ fn filter_of(stage: &Stage, node: &NodeName, role: Role) -> Filter {
     forward.extend(icmp_errors());
     forward.extend(of_flows(stage, node, Intent::Deny));
     forward.extend(icmp_echo());
+    forward.extend(carriers(stage, node));
     forward.extend(of_flows(stage, node, Intent::Allow));
     Filter {
         chains: vec![
@@ -85,6 +89,60 @@ fn between_planes(stage: &Stage, node: &NodeName) -> Vec<Rule> {
         .collect()
 }
 
+/// What a tunnel couples never leaves by another interface of its gateway, whatever the routes say: a tunnel that is down
+/// is closed, not open (RFC 7359).
+fn guards(stage: &Stage, node: &NodeName) -> Vec<Rule> {
+    let relations = stage.testbed.tunnels.values().flat_map(|tunnel| tunnel.seen_from(node));
+    let live = |relation: &Relation| stage.nodes[node].forwarding.has(relation.family());
+    let outside = || {
+        let segments = &stage.testbed.segments;
+        let data = stage.interfaces(node, Plane::Data);
+        data.filter(|interface| segments[&interface.segment].kind != SegmentKind::Tunnel)
+    };
+    relations
+        .filter(live)
+        .flat_map(|relation| {
+            outside().map(move |interface| {
+                let matches = [
+                    Match::Source(relation.here),
+                    Match::Destination(relation.there),
+                    Match::OutInterface(interface.name.clone()),
+                ];
+                rule(label::TUNNEL_GUARD, matches, Action::Drop)
+            })
+        })
+        .collect()
+}
+
+/// What carries the tunnels of others through this node.
+fn carriers(stage: &Stage, node: &NodeName) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for (gateway, end) in stage.ends().filter(|(gateway, _)| *gateway != node) {
+        let through =
+            stage.path(gateway, end.remote.ip()).is_ok_and(|p| p.transit().contains(node));
+        if through {
+            let matches = [
+                Match::Source(end.local.ip().into()),
+                Match::Destination(end.remote.ip().into()),
+                Match::Port { transport: Transport::Udp, number: end.remote.port() },
+            ];
+            rules.push(rule(label::TUNNEL, matches, Action::Accept));
+        }
+    }
+    rules
+}
+
+/// What carries the tunnels of this node.
+fn own_tunnels(stage: &Stage, node: &NodeName) -> impl Iterator<Item = Rule> {
+    stage.nodes[node].tunnels.iter().map(|end| {
+        let matches = [
+            Match::Source(end.remote.ip().into()),
+            Match::Port { transport: Transport::Udp, number: end.local.port() },
+        ];
+        rule(label::TUNNEL, matches, Action::Accept)
+    })
+}
+
 /// What a filtering node takes for itself.
 fn input(stage: &Stage, node: &NodeName) -> Vec<Rule> {
     let mut rules = vec![
@@ -101,6 +159,7 @@ fn input(stage: &Stage, node: &NodeName) -> Vec<Rule> {
     ];
     rules.extend(icmp_errors());
     rules.extend(icmp_echo());
+    rules.extend(own_tunnels(stage, node));
     for service in &stage.testbed.nodes[node].services {
         for port in service.ports() {
             for family in service.listen.in_phase(stage.phase).iter() {

@@ -65,6 +65,8 @@ fn in_words(Probe { from, question, .. }: &Probe) -> String {
         | Question::Log { .. }
         | Question::Spoof { .. }
         | Question::SourceFor { .. }
+        | Question::Canary { .. }
+        | Question::Tunnel { .. }
         | Question::Inspect(_) => "an echo",
     };
     match question.destination() {

@@ -250,6 +250,12 @@ pub fn nothing() -> Vec<Instruction> {
     Program::default().refuse().0
 }
 
+/// For a packet socket on one interface: packets of either family.
+pub fn packets_of_any_family() -> Vec<Instruction> {
+    let types = Family::ALL.map(|family| u32::from(family.ethertype()));
+    Program::default().require(LOAD_HALF, 12, &types).accept().0
+}
+
 /// For a packet socket on one interface: ARP.
 pub fn arp() -> Vec<Instruction> {
     Program::default().require(LOAD_HALF, 12, &[0x0806]).accept().0

@@ -50,11 +50,17 @@ pub struct EchoId {
 /// An echo request with `size` octets of payload. The checksum of ICMPv6 covers addresses that only the kernel knows;
 /// it fills it in (RFC 3542 section 3.1), and here it stays zero.
 pub fn echo_request(family: Family, id: EchoId, size: usize) -> Vec<u8> {
-    let mut message = Vec::with_capacity(ECHO_HEADER + size);
+    let payload: Vec<_> = (0..size).map(|at| b'a' + u8::try_from(at % 26).unwrap_or(0)).collect();
+    echo_request_with(family, id, &payload)
+}
+
+/// The same with a payload.
+pub fn echo_request_with(family: Family, id: EchoId, payload: &[u8]) -> Vec<u8> {
+    let mut message = Vec::with_capacity(ECHO_HEADER + payload.len());
     message.extend([echo_request_type(family), 0, 0, 0]);
     message.extend(id.identifier.to_be_bytes());
     message.extend(id.sequence.to_be_bytes());
-    message.extend((0..size).map(|at| b'a' + u8::try_from(at % 26).unwrap_or(0)));
+    message.extend(payload);
     if family == Family::V4 {
         let sum = Checksum::default().plus(&message).finish();
         message[2..4].copy_from_slice(&sum.to_be_bytes());

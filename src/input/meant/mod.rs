@@ -11,6 +11,7 @@ mod paths;
 mod nodes;
 mod zones;
 mod flows;
+mod insides;
 mod tunnels;
 mod management;
 mod policy;
@@ -25,6 +26,7 @@ use crate::{
 
 /// The testbed that a file means, and everything that is wrong with it.
 pub(super) fn resolve(written: &written::testbed::Testbed) -> (Testbed, Vec<Diagnostic>) {
+    let written = &insides::lay(written);
     let mut found = Vec::new();
     names::check(written, &mut found);
     let segments = segments::resolve(written, &mut found);

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The MTU of a link where nothing is said: Ethernet.
-const USUAL_MTU: u32 = 1500;
+pub(super) const USUAL_MTU: u32 = 1500;
 /// The smallest MTU of a link with IPv6 (RFC 8200 section 5).
 const LEAST_MTU_V6: u32 = 1280;
 /// RFC 4861 section 6.2.1: three times the longest interval between advertisements.
@@ -49,7 +49,7 @@ pub(super) fn resolve(
 fn one(written: &Testbed, segment: &Segment, found: &mut Vec<Diagnostic>) -> segment::Segment {
     mtu(segment, found);
     members(written, segment, found);
-    if !segment.has_prefix {
+    if segment.kind != SegmentKind::Tunnel && !segment.has_prefix {
         let message = format!("segment `{}` has no prefix", segment.name.is);
         let hint = "give it `ipv4`, `ipv6` or both";
         found.push(Diagnostic::error(&segment.name.at, message).hint(hint));

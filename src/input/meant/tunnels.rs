@@ -22,18 +22,28 @@ use crate::{
     },
 };
 
+/// The UDP port of the first tunnel; the others follow. That of WireGuard's documentation.
+const FIRST_PORT: u16 = 51_820;
+
 /// Every tunnel.
 pub(super) fn resolve(
     written: &Testbed,
     found: &mut Vec<Diagnostic>,
 ) -> BTreeMap<TunnelName, Tunnel> {
-    let one = |tunnel| one(written, tunnel, found);
-    written.tunnels.iter().filter_map(one).map(|tunnel| (tunnel.name.clone(), tunnel)).collect()
+    let mut one = |(index, tunnel)| one(written, tunnel, index, found);
+    written
+        .tunnels
+        .iter()
+        .enumerate()
+        .filter_map(&mut one)
+        .map(|tunnel| (tunnel.name.clone(), tunnel))
+        .collect()
 }
 
 fn one(
     written: &Testbed,
     tunnel: &written::tunnel::Tunnel,
+    index: usize,
     found: &mut Vec<Diagnostic>,
 ) -> Option<Tunnel> {
     for name in &tunnel.between {
@@ -73,7 +83,10 @@ fn one(
         outer = vec![Family::V6, Family::V4];
     }
     let between = [here.is.clone(), there.is.clone()];
-    Some(Tunnel { name: tunnel.name.is.clone(), between, outer, relations })
+    let name = tunnel.name.is.clone();
+    let inside = name.as_str().parse().ok()?;
+    let port = FIRST_PORT.saturating_add(u16::try_from(index).unwrap_or(u16::MAX));
+    Some(Tunnel { name, inside, between, outer, relations, port })
 }
 
 /// A side of a couple: its prefixes, at most one per family.

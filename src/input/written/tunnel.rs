@@ -1,6 +1,8 @@
 //! `[tunnel.NAME]`
 
-use super::words::{FAMILIES, NODES};
+use ipnet::IpNet;
+
+use super::words::{FAMILIES, NODES, segment_prefix};
 use crate::{
     input::{
         diagnostic::Span,
@@ -27,7 +29,38 @@ pub(in crate::input) const KEYS: &[Key] = &[
         Shape::List { of: &PAIR, most: 64 },
         "Pairs of segments or prefixes, the first behind the first gateway: `[[\"admin-lan\", \"dc-lan\"]]`.",
     ),
+    key(
+        "ipv4",
+        Shape::Parsed {
+            what: "an IPv4 prefix of two addresses such as `192.0.2.128/31`",
+            check: |text| pair_prefix(text, Family::V4).map(drop),
+        },
+        "The IPv4 addresses of its two ends inside; two of 100.64.0.0/10 (RFC 6598) otherwise.",
+    ),
+    key(
+        "ipv6",
+        Shape::Parsed {
+            what: "an IPv6 prefix of two addresses such as `2001:db8:f:d::/127`",
+            check: |text| pair_prefix(text, Family::V6).map(drop),
+        },
+        "The IPv6 addresses of its two ends inside; two of fd76:706e::/32 (RFC 4193) otherwise.",
+    ),
+    key(
+        "mtu",
+        Shape::Number { least: 576, most: 65_535 },
+        "MTU inside in octets; what the smallest link of the testbed leaves otherwise.",
+    ),
 ];
+
+/// A prefix of exactly two addresses.
+fn pair_prefix(text: &str, family: Family) -> Result<IpNet, String> {
+    let net = segment_prefix(text, family)?;
+    let usual = family.bits() - 1;
+    match net.prefix_len() {
+        length if length == usual => Ok(net),
+        length => Err(format!("{net} has /{length}; the two ends of a tunnel share a /{usual}")),
+    }
+}
 
 /// A tunnel as written.
 #[derive(Clone, Debug)]
@@ -36,6 +69,8 @@ pub(in crate::input) struct Tunnel {
     pub between: Vec<At<NodeName>>,
     pub outer: Vec<At<Family>>,
     pub couple: Vec<Couple>,
+    pub prefixes: Vec<At<IpNet>>,
+    pub mtu: Option<At<u32>>,
 }
 
 /// A pair of subnets as written.
@@ -48,7 +83,13 @@ pub(in crate::input) struct Couple {
 impl Tunnel {
     pub(super) fn read(entry: &Entry<'_>) -> Option<Self> {
         let table = entry.table()?;
+        let prefix = |family: Family| {
+            let written = table.one::<String>(family.word())?;
+            Some(At { is: pair_prefix(&written.is, family).ok()?, at: written.at })
+        };
         Some(Self {
+            prefixes: Family::ALL.into_iter().filter_map(prefix).collect(),
+            mtu: table.number("mtu"),
             name: entry.name()?,
             between: table.references("between"),
             outer: table.list("outer"),

@@ -13,6 +13,7 @@ use crate::{
     model::{
         name::{NodeName, SegmentName},
         node::Interface,
+        segment::SegmentKind,
         testbed::Testbed,
     },
     net::{
@@ -114,8 +115,20 @@ pub(super) fn build(testbed: &Testbed) -> Result<Built, BuildError> {
     for (segment, namespace, netlink) in made {
         wires.insert(segment.clone(), plug(testbed, segment, namespace, netlink, &nodes)?);
     }
+    for (node, interface) in tunnel_interfaces(testbed) {
+        let node = &nodes[&node.name];
+        links::as_tunnel(&node.namespace, interface.name.as_str())
+            .map_err(BuildError::Namespace)?;
+    }
     nodes.values().try_for_each(|node| bring_up(node))?;
     Ok(Built { nodes, wires })
+}
+
+/// The interfaces on the insides of tunnels, with their gateways.
+fn tunnel_interfaces(
+    testbed: &Testbed,
+) -> impl Iterator<Item = (&crate::model::node::Node, &Interface)> {
+    testbed.tunnels.values().flat_map(|tunnel| testbed.on_segment(&tunnel.inside))
 }
 
 /// Says what is missing where a limit was met.
@@ -159,23 +172,32 @@ fn plug(
     if plugged.len() > MOST_PORTS {
         return Err(BuildError::Crowded { segment: segment.clone(), count: plugged.len() });
     }
+    // What is put into a tunnel is carried by its gateways; no bridge joins its ends.
+    let bridge = (testbed.segments[segment].kind != SegmentKind::Tunnel).then_some(BRIDGE_INDEX);
     let mut ports = BTreeMap::new();
-    let mut requests = vec![links::add_bridge(BRIDGE, BRIDGE_INDEX, mtu)];
+    let mut requests: Vec<_> =
+        bridge.map(|index| links::add_bridge(BRIDGE, index, mtu)).into_iter().collect();
     for ((node, interface), index) in plugged.into_iter().zip(BRIDGE_INDEX + 1..) {
         let port = Port { name: format!("port{}", index - BRIDGE_INDEX), index };
-        requests.push(cable(&port, &nodes[&node.name], interface, mtu));
+        requests.push(cable(&port, bridge, &nodes[&node.name], interface, mtu));
         ports.insert((node.name.clone(), interface.name.clone()), port);
     }
     all(&netlink, &requests, || format!("segment `{segment}`"))?;
     Ok(Wire { segment: segment.clone(), namespace, netlink, ports })
 }
 
-fn cable(port: &Port, node: &Node, interface: &Interface, mtu: u32) -> Request {
+fn cable(
+    port: &Port,
+    bridge: Option<u32>,
+    node: &Node,
+    interface: &Interface,
+    mtu: u32,
+) -> Request {
     let name = interface.name.as_str();
     let index = node.index(name).expect("every interface of the testbed has an index");
     let near = End { name: &port.name, index: port.index, mac: None };
     let far = End { name, index, mac: Some(interface.mac) };
-    links::add_cable(near, BRIDGE_INDEX, far, &node.namespace, mtu)
+    links::add_cable(near, bridge, far, &node.namespace, mtu)
 }
 
 /// Brings every interface of a node up. The kernel then gives `lo` its IPv4 address, which belongs to the family and is

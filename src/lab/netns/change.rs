@@ -104,6 +104,8 @@ pub(super) fn is_kernels(change: &Change) -> bool {
         | Change::Delegate { .. }
         | Change::Listen { .. }
         | Change::StopListening { .. }
+        | Change::OpenTunnel { .. }
+        | Change::CloseTunnel { .. }
         | Change::UseResolvers { .. } => false,
     }
 }

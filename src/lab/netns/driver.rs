@@ -17,19 +17,27 @@ use crate::{
     model::{
         answer::Answer,
         fault::Sabotage,
-        name::{InterfaceName, NodeName, SegmentName, ServiceName},
+        name::{InterfaceName, NodeName, SegmentName, ServiceName, TunnelName},
+        node as planned,
         probe::{Aspect, Probe},
         service::Transport,
         step::Change,
         tap::{Reading, Tap},
         testbed::Testbed,
+        tunnel::{Tunnel, TunnelAct},
     },
     net::nftables,
     probe::{Asker, Host, Vantage, canary::Canary, tap},
     report::run::Wait,
-    serve::{ServiceHost, Shared},
+    serve::{
+        ServiceHost, Shared,
+        tunnel::{Keys, Mouth, TunnelHost},
+    },
     stage::Stage,
 };
+
+/// How often tunnels are looked at that have not agreed on keys yet.
+const BETWEEN_LOOKS: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// A lab of namespaces with everything that runs in it.
 pub struct Netns {
@@ -46,6 +54,7 @@ pub struct Netns {
 pub(super) struct Occupant {
     pub(super) node: Arc<Node>,
     pub(super) services: ServiceHost,
+    pub(super) tunnels: TunnelHost,
     resolvers: Mutex<Vec<IpAddr>>,
 }
 
@@ -103,11 +112,18 @@ impl Netns {
         let root = offers.then(|| shared.root_certificate()).transpose();
         let root = root.map_err(|error| MakeError::Authority(error.to_string()))?;
         let asker = Asker::new(root).map_err(|error| MakeError::Authority(error.to_string()))?;
+        let keys = Arc::new(Keys::default());
         let occupant = |node: &Arc<Node>| {
             let planned = &stage.testbed.nodes[&node.name];
             let services = ServiceHost::new(planned, node.namespace.clone(), Arc::clone(&shared));
-            let occupant =
-                Occupant { node: Arc::clone(node), services, resolvers: Mutex::default() };
+            let tunnels = TunnelHost::new(
+                node.name.clone(),
+                node.namespace.clone(),
+                Arc::clone(&keys),
+                mouths(&lab, &stage.testbed, planned),
+            );
+            let resolvers = Mutex::default();
+            let occupant = Occupant { node: Arc::clone(node), services, tunnels, resolvers };
             (node.name.clone(), Arc::new(occupant))
         };
         let occupants = lab.nodes().map(occupant).collect();
@@ -174,8 +190,13 @@ impl Netns {
         index: usize,
     ) -> Result<(), ChangeError> {
         let occupant = self.occupant(node, change, index)?;
-        let made = occupant.services.apply(change).await;
-        made.map_err(|error| failed(node, change, index, error.to_string()))
+        let made = match change {
+            Change::OpenTunnel { .. } | Change::CloseTunnel { .. } => {
+                occupant.tunnels.apply(change).await.map_err(|error| error.to_string())
+            }
+            _ => occupant.services.apply(change).await.map_err(|error| error.to_string()),
+        };
+        made.map_err(|said| failed(node, change, index, said))
     }
 
     fn occupant(
@@ -236,14 +257,49 @@ impl Netns {
     }
 
     async fn wait(&self, stage: &Stage) -> Settled {
-        match self.lab.settle(stage, PATIENCE).await {
+        let mut settled = match self.lab.settle(stage, PATIENCE).await {
             Ok(settled) => Settled {
                 waits: settled.waited.iter().map(|(reason, time)| wait(*reason, *time)).collect(),
                 unsettled: settled.unsettled.iter().map(ToString::to_string).collect(),
             },
             Err(error) => Settled { waits: Vec::new(), unsettled: vec![error.to_string()] },
-        }
+        };
+        self.shake_hands(&mut settled).await;
+        settled
     }
+
+    /// Waits until every tunnel that is open has agreed on keys.
+    async fn shake_hands(&self, settled: &mut Settled) {
+        let began = Instant::now();
+        let without_keys = || {
+            let states = self.occupants.values().flat_map(|node| node.tunnels.states());
+            states.filter(|state| state.counters.handshakes == 0).collect::<Vec<_>>()
+        };
+        let mut waiting = without_keys();
+        if waiting.is_empty() {
+            return;
+        }
+        while !waiting.is_empty() && began.elapsed() < PATIENCE {
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+            waiting = without_keys();
+        }
+        let us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        settled.waits.push(Wait { reason: "handshakes of tunnels".to_owned(), us });
+        settled.unsettled.extend(waiting.iter().map(|state| {
+            format!("the tunnel {} to {} has agreed on no keys", state.end.tunnel, state.end.peer)
+        }));
+    }
+}
+
+/// Where a node stands on the inside of its tunnels.
+fn mouths(lab: &NetnsLab, testbed: &Testbed, node: &planned::Node) -> BTreeMap<TunnelName, Mouth> {
+    let mouth = |tunnel: &Tunnel| {
+        let (wire, interface) = (lab.wire(&tunnel.inside)?, node.interface_on(&tunnel.inside)?);
+        let port = wire.ports.get(&(node.name.clone(), interface.name.clone()))?;
+        let wire = wire.namespace.clone();
+        Some((tunnel.name.clone(), Mouth { wire, port: port.index, mac: interface.mac }))
+    };
+    testbed.tunnels.values().filter_map(mouth).collect()
 }
 
 fn wait(reason: super::Reason, time: std::time::Duration) -> Wait {
@@ -264,6 +320,8 @@ fn is_services(change: &Change) -> bool {
             | Change::Delegate { .. }
             | Change::Advertise { .. }
             | Change::StopAdvertising { .. }
+            | Change::OpenTunnel { .. }
+            | Change::CloseTunnel { .. }
     )
 }
 
@@ -335,12 +393,21 @@ impl Occupant {
                     nftables::read(&self.node.namespace).map_err(|e| said(&e))?;
                 Answer::Filter { filter, unread }
             }
+            Aspect::Tunnels => Answer::Tunnels(self.tunnels.states()),
             Aspect::Sockets => return Err("sockets are read by the probe itself".to_owned()),
         })
     }
 }
 
 impl Host for Occupant {
+    fn tunnel<'a>(
+        &'a self,
+        tunnel: &'a TunnelName,
+        act: TunnelAct,
+    ) -> Soon<'a, Result<(), String>> {
+        Box::pin(async move { self.tunnels.act(tunnel, act).await.map_err(|e| e.to_string()) })
+    }
+
     fn logged(&self, token: &str) -> Option<Vec<SocketAddr>> {
         Some(self.services.sink(token))
     }

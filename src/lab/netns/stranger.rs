@@ -71,7 +71,7 @@ impl Stranger {
         let far = End { name: "eth0", index: links::LOOPBACK + 1, mac: Some(mac) };
         let switches = Switches::open(&namespace)?;
         switches.set("net.ipv6.conf.default.accept_ra", "0")?;
-        wire.netlink.ask(&links::add_cable(near, BRIDGE_INDEX, far, &namespace, mtu))?;
+        wire.netlink.ask(&links::add_cable(near, Some(BRIDGE_INDEX), far, &namespace, mtu))?;
         netlink.ask(&links::bring_up(far.index))?;
         let announcement = Announcement {
             hop_limit: 64,

@@ -11,6 +11,7 @@ use crate::{
         probe::{Aspect, Hello, Provocation, Question},
         record::RecordType,
         tap::{Reading, Tap, Watch},
+        tunnel::{TunnelAct, TunnelState},
     },
     report::{
         document::{Inline, Line},
@@ -75,6 +76,24 @@ fn question(question: &Question) -> Line {
             plain(format!("to provoke an ICMP error: {}", provocation(*how)))
         }
         Question::SourceFor { .. } => plain("source address that the kernel would use".to_owned()),
+        Question::Canary { token, .. } => {
+            let mut line = words("echo request with the token ");
+            line.extend(code(token));
+            line
+        }
+        Question::Tunnel { tunnel, act } => {
+            let mut line = words(format!("{} the tunnel ", act_words(*act)));
+            line.extend(code(tunnel.as_str()));
+            line
+        }
+    }
+}
+
+fn act_words(act: TunnelAct) -> &'static str {
+    match act {
+        TunnelAct::Stop => "stop",
+        TunnelAct::Start => "start",
+        TunnelAct::Renew => "renew the keys of",
     }
 }
 
@@ -90,6 +109,7 @@ fn aspect_words(aspect: Aspect) -> &'static str {
         Aspect::Sockets => "listening sockets",
         Aspect::Filter => "packet filter",
         Aspect::Switches => "switches of the families",
+        Aspect::Tunnels => "tunnels",
     }
 }
 
@@ -140,6 +160,20 @@ fn wire(question: &Question, answer: &Answer) -> Line {
 /// An address, with its port where it has one: an echo request has none.
 fn socket(address: &SocketAddr) -> String {
     if address.port() == 0 { address.ip().to_string() } else { address.to_string() }
+}
+
+fn tunnel_words(tunnel: &TunnelState) -> String {
+    let TunnelState { end, counters, running, .. } = tunnel;
+    format!(
+        "{} to {} over {}: {}, {} packets sent, {} received, {} refused",
+        end.tunnel,
+        end.peer,
+        end.outer(),
+        if *running { "carries" } else { "is stopped" },
+        counters.sent.packets,
+        counters.received.packets,
+        counters.refused
+    )
 }
 
 fn outcome(answer: &Answer) -> Line {
@@ -197,6 +231,10 @@ fn outcome(answer: &Answer) -> Line {
             words(format!("{n} addresses on {} interfaces", links.len()))
         }
         Answer::Routes(routes) => words(format!("{} routes", routes.len())),
+        Answer::Tunnels(tunnels) => {
+            joined(tunnels.iter().map(|tunnel| words(tunnel_words(tunnel))))
+        }
+        Answer::Done => words("done"),
         Answer::Neighbours(entries) => words(format!("{} neighbours", entries.len())),
         Answer::Sockets(sockets) => joined(sockets.iter().take(12).map(|socket| {
             let mut line = words(format!("{} ", socket.transport));

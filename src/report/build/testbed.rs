@@ -95,6 +95,7 @@ fn segment_row(segment: &Segment) -> [Line; 8] {
         SegmentKind::Lan => "LAN",
         SegmentKind::PointToPoint => "point to point",
         SegmentKind::Transit => "transit",
+        SegmentKind::Tunnel => "inside of a tunnel",
     };
     let plane = match segment.plane {
         Plane::Data => "",

@@ -168,6 +168,7 @@ impl<'t> Picture<'t> {
             SegmentKind::Lan => "",
             SegmentKind::PointToPoint => ", point to point",
             SegmentKind::Transit => ", transit",
+            SegmentKind::Tunnel => ", inside a tunnel",
         };
         svg.words(
             (MARGIN, y + 5),
@@ -312,7 +313,8 @@ impl<'t> Picture<'t> {
                 .values()
                 .map(|t| format!("{} ({} to {})", t.name, t.between[0], t.between[1]))
                 .collect();
-            let words = format!("Declared tunnels, not drawn: {}", names.join(", "));
+            let words =
+                format!("Tunnels, each with its inside drawn as a segment: {}", names.join(", "));
             svg.words((MARGIN, foot + 50), Type::plain(12), ink::WORDS, &words);
         }
     }

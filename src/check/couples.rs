@@ -1,0 +1,116 @@
+//! Couples: what tunnels join in a phase, each direction by itself, with a host on either side. What the checks of the
+//! VPN choose their traffic from.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::{
+    model::{
+        family::Family,
+        name::{NodeName, SegmentName},
+        segment::{Plane, SegmentKind},
+        tunnel::TunnelEnd,
+    },
+    stage::{Path, Stage},
+};
+
+/// One direction of what a tunnel joins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Couple {
+    /// The gateway that packets enter the tunnel at.
+    pub gateway: NodeName,
+    /// Its end of the tunnel.
+    pub end: TunnelEnd,
+    /// The way from a host on this side to one on the other.
+    pub path: Path,
+}
+
+impl Couple {
+    /// The family inside.
+    pub fn inner(&self) -> Family {
+        self.path.family()
+    }
+
+    /// The family outside.
+    pub fn outer(&self) -> Family {
+        self.end.outer()
+    }
+
+    /// `IPv6 in IPv4`.
+    pub fn families(&self) -> String {
+        format!("{} in {}", self.inner(), self.outer())
+    }
+
+    /// The host that sends.
+    pub fn from(&self) -> &NodeName {
+        self.path.nodes.first().expect("a path has ends")
+    }
+
+    /// The host that is sent to.
+    pub fn to(&self) -> &NodeName {
+        self.path.nodes.last().expect("a path has ends")
+    }
+
+    /// `head-to-branch: IPv6 in IPv4, desk->files`.
+    pub fn subject(&self) -> String {
+        format!("{}: {}, {}->{}", self.end.tunnel, self.families(), self.from(), self.to())
+    }
+
+    /// The link of the sender.
+    pub fn own_link(&self) -> &SegmentName {
+        self.path.segments.first().expect("a tunnel is beyond the first link")
+    }
+
+    /// The link of the receiver.
+    pub fn far_link(&self) -> &SegmentName {
+        self.path.segments.last().expect("a tunnel is before the last link")
+    }
+
+    /// The inside of the tunnel.
+    pub fn inside<'s>(&self, stage: &'s Stage) -> &'s SegmentName {
+        &stage.testbed.tunnels[&self.end.tunnel].inside
+    }
+
+    /// The links on which nothing of it may be seen: those of the data plane that are neither of a side nor an inside.
+    pub fn outside<'s>(&self, stage: &'s Stage) -> Vec<&'s SegmentName> {
+        let own = |segment: &SegmentName| self.path.segments.contains(segment);
+        let open = stage
+            .testbed
+            .links()
+            .filter(|segment| segment.plane == Plane::Data && segment.kind != SegmentKind::Tunnel);
+        open.map(|segment| &segment.name).filter(|name| !own(name)).collect()
+    }
+}
+
+/// Every couple of the stage, each direction by itself.
+pub fn of_stage(stage: &Stage) -> Vec<Couple> {
+    let mut found = Vec::new();
+    for (gateway, end) in stage.ends() {
+        for relation in &end.relations {
+            let path = host_in(stage, relation.here).zip(host_in(stage, relation.there));
+            let path = path.and_then(|((from, _), (_, to))| stage.path(&from, to).ok());
+            let through = |path: &Path| path.segments.contains(inside(stage, end));
+            found.extend(path.filter(through).map(|path| Couple {
+                gateway: gateway.clone(),
+                end: end.clone(),
+                path,
+            }));
+        }
+    }
+    found
+}
+
+fn inside<'s>(stage: &'s Stage, end: &TunnelEnd) -> &'s SegmentName {
+    &stage.testbed.tunnels[&end.tunnel].inside
+}
+
+/// The first host with a live address in a subnet.
+fn host_in(stage: &Stage, subnet: IpNet) -> Option<(NodeName, IpAddr)> {
+    let hosts = stage.nodes.iter().filter(|(name, _)| !stage.testbed.nodes[*name].role.forwards());
+    let mut addresses = hosts.flat_map(|(name, node)| {
+        let addresses = node.interfaces.iter().flat_map(|interface| &interface.addresses);
+        addresses.map(move |address| (name.clone(), address.ip()))
+    });
+    addresses.find(|(_, address)| subnet.contains(address))
+}

@@ -1,0 +1,397 @@
+//! `vpn.no-clear` and `vpn.fail-open`: nothing of what a tunnel couples is seen outside of it, while it carries, while its
+//! keys are renewed and while it is down. A canary tells: a token in clear, sought on every link that it must not be on,
+//! with the sender's own link as the control.
+
+use super::{
+    Case, Check, Text, UseCase, ask,
+    couples::{self, Couple},
+    reading::{self, Judge},
+};
+use crate::{
+    model::{
+        answer::Answer,
+        evidence::{EvidenceId, Seen},
+        experiment::Experiment,
+        family::Family,
+        finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
+        name::SegmentName,
+        phase::Phase,
+        probe::{Aspect, Probe, Question},
+        tap::{Tap, Watch},
+        tunnel::TunnelAct,
+        verdict::Judgement,
+    },
+    stage::Stage,
+};
+
+/// `vpn.no-clear`.
+pub(super) struct NoClear;
+/// `vpn.fail-open`.
+pub(super) struct FailOpen;
+
+static NO_CLEAR: Text = Text {
+    id: "vpn.no-clear",
+    title: "Nothing beside the tunnel",
+    section: "S2 2.2.3",
+    use_case: UseCase::Policies,
+    question: "Does what a tunnel couples go through it alone: seen on the sender's link and inside the tunnel, counted \
+               by both gateways, and on no other link in clear?",
+    good: "Coupled traffic is seen in clear on its own links alone.",
+    references: &["RFC 7359", "RFC 9099 section 3.2"],
+    cases: &[
+        Case {
+            name: "clear",
+            finding: "{family} from {from} to {to} is seen unencrypted on {segment}, beside the tunnel {tunnel}.",
+            expected: "The canary on {own} and inside {tunnel}, and nowhere else.",
+            observed: "{observed}.",
+            remedy: "Let {gateway} route what is coupled into the tunnel, and drop it on every other way out.",
+        },
+        Case {
+            name: "around",
+            finding: "{family} from {from} reaches {to} without going through the tunnel {tunnel}.",
+            expected: "The canary inside {tunnel}, counted by both gateways.",
+            observed: "{observed}.",
+            remedy: "Compare the routes of {gateway} with what the tunnel couples.",
+        },
+    ],
+};
+
+static FAIL_OPEN: Text = Text {
+    id: "vpn.fail-open",
+    title: "A tunnel that is down is closed",
+    section: "S2 2.2.3",
+    use_case: UseCase::Policies,
+    question: "Does nothing of what a tunnel couples leave in clear while its keys are renewed and while it is stopped, \
+               and does it carry again afterwards?",
+    good: "What is coupled stays at home while its tunnel is down.",
+    references: &["RFC 7359", "RFC 9099 section 3.2"],
+    cases: &[
+        Case {
+            name: "open",
+            finding: "While {tunnel} is down, {family} from {from} to {to} leaves in clear on {segment}.",
+            expected: "No canary outside the sender's own link.",
+            observed: "{observed}.",
+            remedy: "Drop what is coupled on every way out of {gateway} but the tunnel.",
+        },
+        Case {
+            name: "lost",
+            finding: "{tunnel} carries no {family} from {from} to {to} after {what}.",
+            expected: "An answer from {to}.",
+            observed: "{observed}.",
+            remedy: "Look at the logs of both gateways at that moment.",
+        },
+    ],
+};
+
+impl Check for NoClear {
+    fn text(&self) -> &'static Text {
+        &NO_CLEAR
+    }
+
+    fn ask(&self, stage: &Stage) -> Vec<Experiment> {
+        numbered(stage).iter().map(|(couple, number)| one(stage, couple, *number)).collect()
+    }
+
+    fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
+        let judge = Judge(&NO_CLEAR);
+        let found = numbered(stage).into_iter().map(|(c, n)| no_clear(judge, stage, seen, &c, n));
+        judge.or_not_applicable(found.collect(), "no tunnel couples anything in this phase")
+    }
+}
+
+impl Check for FailOpen {
+    fn text(&self) -> &'static Text {
+        &FAIL_OPEN
+    }
+
+    fn ask(&self, stage: &Stage) -> Vec<Experiment> {
+        let couples = numbered(stage);
+        couples.iter().map(|(couple, number)| interrupted(stage, couple, *number)).collect()
+    }
+
+    fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
+        let judge = Judge(&FAIL_OPEN);
+        let found = numbered(stage).into_iter().map(|(c, n)| fail_open(judge, stage, seen, &c, n));
+        judge.or_not_applicable(found.collect(), "no tunnel couples anything in this phase")
+    }
+}
+
+/// Every couple with its number: what is asked of gateways is asked for each anew, though the question is the same.
+fn numbered(stage: &Stage) -> Vec<(Couple, u8)> {
+    couples::of_stage(stage).into_iter().zip((0..=u8::MAX / 2).map(|number| number * 2)).collect()
+}
+
+/// The moments at which a canary is sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    Carrying,
+    Renewing,
+    Down,
+    Again,
+}
+
+impl Moment {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Carrying => "carrying",
+            Self::Renewing => "renewing",
+            Self::Down => "down",
+            Self::Again => "again",
+        }
+    }
+}
+
+/// The same in asking and judging, and in no other couple, phase or moment.
+fn token(phase: Phase, couple: &Couple, moment: Moment) -> String {
+    format!(
+        "sixwalk {} {} {} {}->{} {}",
+        couple.end.tunnel,
+        couple.inner().word(),
+        phase.word(),
+        couple.from(),
+        couple.to(),
+        moment.word()
+    )
+}
+
+fn canary(stage: &Stage, couple: &Couple, moment: Moment) -> Probe {
+    let token = token(stage.phase, couple, moment);
+    ask::probe(couple.from(), Question::Canary { to: couple.path.destination, token })
+}
+
+/// A tap on a link for a canary, whichever family would carry it there in clear.
+fn taps(stage: &Stage, couple: &Couple, moment: Moment, segment: &SegmentName) -> [Tap; 2] {
+    let token = token(stage.phase, couple, moment);
+    Family::ALL.map(|family| Tap {
+        segment: segment.clone(),
+        watch: Watch::Payload { family, token: token.clone() },
+        label: "canary".to_owned(),
+    })
+}
+
+/// What both gateways have counted, before the canary of a couple (`later` 0) or after it (1).
+fn counters(couple: &Couple, number: u8, later: u8) -> [Probe; 2] {
+    [&couple.gateway, &couple.end.peer]
+        .map(|gateway| Probe { round: number + later, ..ask::inspect(gateway, Aspect::Tunnels) })
+}
+
+fn watched(stage: &Stage, couple: &Couple, moments: &[Moment]) -> Vec<Tap> {
+    let mut links = couple.outside(stage);
+    links.extend([couple.own_link(), couple.inside(stage)]);
+    let of = |moment| links.iter().flat_map(move |link| taps(stage, couple, moment, link));
+    moments.iter().flat_map(|moment| of(*moment).collect::<Vec<_>>()).collect()
+}
+
+fn one(stage: &Stage, couple: &Couple, number: u8) -> Experiment {
+    let mut probes: Vec<_> = counters(couple, number, 0).into();
+    probes.push(canary(stage, couple, Moment::Carrying));
+    probes.extend(counters(couple, number, 1));
+    Experiment {
+        taps: watched(stage, couple, &[Moment::Carrying]),
+        probes,
+        in_order: true,
+        ..Experiment::default()
+    }
+}
+
+fn act(couple: &Couple, act: TunnelAct, number: u8) -> Probe {
+    let question = Question::Tunnel { tunnel: couple.end.tunnel.clone(), act };
+    Probe { round: number, ..ask::probe(&couple.gateway, question) }
+}
+
+/// Renews the keys, stops the tunnel and starts it again, with a canary each time.
+fn interrupted(stage: &Stage, couple: &Couple, number: u8) -> Experiment {
+    Experiment {
+        taps: watched(stage, couple, &[Moment::Renewing, Moment::Down]),
+        probes: vec![
+            act(couple, TunnelAct::Renew, number),
+            canary(stage, couple, Moment::Renewing),
+            act(couple, TunnelAct::Stop, number),
+            canary(stage, couple, Moment::Down),
+            act(couple, TunnelAct::Start, number),
+            canary(stage, couple, Moment::Again),
+        ],
+        in_order: true,
+        alone: true,
+        ..Experiment::default()
+    }
+}
+
+/// Whether both gateways have counted a packet of a couple, in at one end and out at the other; `None` where one was not
+/// read.
+fn counted(seen: &Seen<'_>, couple: &Couple, number: u8) -> Option<bool> {
+    let packets = |probe: &Probe| {
+        let Some((_, Answer::Tunnels(states))) = seen.answer(probe) else { return None };
+        let state = states.iter().find(|state| state.end.tunnel == couple.end.tunnel)?;
+        Some([state.counters.sent.packets, state.counters.received.packets])
+    };
+    let [before, after] = [counters(couple, number, 0), counters(couple, number, 1)];
+    let ([sent, _], [_, received]) = (packets(&before[0])?, packets(&before[1])?);
+    let ([sent_later, _], [_, received_later]) = (packets(&after[0])?, packets(&after[1])?);
+    Some(sent_later > sent && received_later > received)
+}
+
+/// Where a canary was seen.
+struct Sightings {
+    evidence: Vec<EvidenceId>,
+    own: u64,
+    inside: u64,
+    outside: Vec<(SegmentName, u64)>,
+    /// A tap that nobody may trust.
+    deaf: Option<SegmentName>,
+}
+
+fn sightings(stage: &Stage, seen: &Seen<'_>, couple: &Couple, moment: Moment) -> Sightings {
+    let mut found =
+        Sightings { evidence: Vec::new(), own: 0, inside: 0, outside: Vec::new(), deaf: None };
+    let mut count = |segment: &SegmentName| {
+        let mut frames = 0;
+        for tap in taps(stage, couple, moment, segment) {
+            match seen.reading(&tap) {
+                Some((id, reading)) if reading.is_trustworthy() => {
+                    found.evidence.push(id);
+                    frames += reading.frames;
+                }
+                _ => found.deaf = Some(segment.clone()),
+            }
+        }
+        frames
+    };
+    let (own, inside) = (count(couple.own_link()), count(couple.inside(stage)));
+    let outside = couple.outside(stage).into_iter().map(|name| (name.clone(), count(name)));
+    let outside = outside.filter(|(_, frames)| *frames > 0).collect();
+    Sightings { own, inside, outside, ..found }
+}
+
+fn no_clear(
+    judge: Judge,
+    stage: &Stage,
+    seen: &Seen<'_>,
+    couple: &Couple,
+    number: u8,
+) -> Judgement {
+    let subject = couple.subject();
+    let sent = canary(stage, couple, Moment::Carrying);
+    let Some((id, answer)) = seen.answer(&sent) else {
+        return judge.not_testable(subject, "the canary was not sent", []);
+    };
+    let at = sightings(stage, seen, couple, Moment::Carrying);
+    let mut evidence = at.evidence.clone();
+    evidence.push(id);
+    if let Some(deaf) = &at.deaf {
+        return judge.not_testable(subject, format!("the tap on {deaf} was not alive"), evidence);
+    }
+    if let Some((segment, frames)) = at.outside.first() {
+        let observed = format!("{frames} frames with the canary on {segment}");
+        let complaint = complaint(stage, couple, "clear", segment, observed);
+        return judge.fail(subject, evidence, complaint);
+    }
+    if at.own == 0 {
+        return judge.not_testable(subject, "the canary was not seen on its own link", evidence);
+    }
+    let counted = counted(seen, couple, number);
+    for probe in counters(couple, number, 0).into_iter().chain(counters(couple, number, 1)) {
+        evidence.extend(seen.answer(&probe).map(|(id, _)| id));
+    }
+    match counted {
+        None => return judge.not_testable(subject, "a gateway was not read", evidence),
+        Some(true) if at.inside > 0 => return judge.pass(subject, evidence),
+        Some(_) => {}
+    }
+    if answer.is_answered() {
+        let observed = "an answer came, and the tunnel had no part in it".to_owned();
+        let complaint = complaint(stage, couple, "around", couple.own_link(), observed);
+        return judge.fail(subject, evidence, complaint);
+    }
+    judge.blocked(subject, "the canary never came to the tunnel: see vpn.matrix", evidence)
+}
+
+fn fail_open(
+    judge: Judge,
+    stage: &Stage,
+    seen: &Seen<'_>,
+    couple: &Couple,
+    number: u8,
+) -> Judgement {
+    let subject = couple.subject();
+    let mut evidence = Vec::new();
+    for moment in [Moment::Renewing, Moment::Down] {
+        let at = sightings(stage, seen, couple, moment);
+        evidence.extend(at.evidence);
+        if let Some(deaf) = &at.deaf {
+            let reason = format!("the tap on {deaf} was not alive");
+            return judge.not_testable(subject, reason, evidence);
+        }
+        if let Some((segment, frames)) = at.outside.first() {
+            let observed = format!("{frames} frames with the canary on {segment}");
+            let complaint = complaint(stage, couple, "open", segment, observed);
+            return judge.fail(subject, evidence, complaint);
+        }
+        if at.own == 0 {
+            let reason = "the canary was not seen on its own link";
+            return judge.not_testable(subject, reason, evidence);
+        }
+    }
+    if let Some(reason) = was_not_stopped(seen, couple, number) {
+        return judge.not_testable(subject, reason, evidence);
+    }
+    for (moment, what) in [(Moment::Renewing, "its keys were renewed"), (Moment::Again, "a stop")] {
+        let Some((id, answer)) = seen.answer(&canary(stage, couple, moment)) else { continue };
+        evidence.push(id);
+        if !answer.is_answered() {
+            let observed = reading::describe(answer);
+            let mut complaint = complaint(stage, couple, "lost", couple.own_link(), observed);
+            complaint.args.insert("what".to_owned(), what.to_owned());
+            complaint.severity = Severity::Major;
+            return judge.fail(subject, evidence, complaint);
+        }
+    }
+    judge.pass(subject, evidence)
+}
+
+/// Why a tunnel that should have been stopped was not; `None` if it was.
+fn was_not_stopped(seen: &Seen<'_>, couple: &Couple, number: u8) -> Option<String> {
+    let stop = act(couple, TunnelAct::Stop, number);
+    match seen.answer(&stop) {
+        Some((_, Answer::Done)) => None,
+        Some((_, other)) => Some(
+            other.not_asked().unwrap_or("the gateway gave an answer of another kind").to_owned(),
+        ),
+        None => Some("nobody stopped the tunnel".to_owned()),
+    }
+}
+
+fn complaint(
+    stage: &Stage,
+    couple: &Couple,
+    case: &str,
+    segment: &SegmentName,
+    observed: String,
+) -> Complaint {
+    let args = [
+        ("family", couple.inner().to_string()),
+        ("from", couple.from().to_string()),
+        ("to", couple.to().to_string()),
+        ("tunnel", couple.end.tunnel.to_string()),
+        ("gateway", couple.gateway.to_string()),
+        ("segment", segment.to_string()),
+        ("own", couple.own_link().to_string()),
+        ("observed", observed),
+    ];
+    let scope = Scope {
+        family: Some(couple.inner()),
+        from: Some(couple.from().clone()),
+        to: Some(couple.to().clone()),
+        nodes: couple.path.nodes.clone(),
+        segments: couple.path.segments.clone(),
+        carried: reading::carrier(&couple.path),
+        ..Scope::default()
+    };
+    let part = format!("{} beside {}", couple.inner(), couple.end.tunnel);
+    Complaint {
+        severity: Severity::Critical,
+        confidence: Confidence::High,
+        depth: Depth::Located,
+        ..reading::complaint(stage, case, Culprit::node(&couple.gateway, part), scope, args)
+    }
+}

@@ -1,0 +1,190 @@
+//! The insides of tunnels: each is laid as one more segment with an interface of both gateways on it, so that everything
+//! that is meant by a segment is meant by it too.
+
+use std::collections::BTreeSet;
+
+use ipnet::IpNet;
+
+use crate::{
+    input::{
+        table::At,
+        written::{
+            node::Interface, segment::Segment, testbed::Testbed, tunnel::Tunnel, words::InPhase,
+        },
+    },
+    model::{
+        family::{Families, Family},
+        name::{InterfaceName, SegmentName},
+        phase::Phase,
+        segment::{Plane, SegmentKind},
+    },
+};
+
+/// What a tunnel adds to a packet: the outer header, UDP, and 32 octets of its own (WireGuard, message type 4).
+fn overhead(outer: Family) -> u32 {
+    let header = match outer {
+        Family::V4 => 20,
+        Family::V6 => 40,
+    };
+    header + 8 + 32
+}
+
+/// The testbed with the inside of every tunnel that has two gateways.
+pub(super) fn lay(written: &Testbed) -> Testbed {
+    let mut laid = written.clone();
+    for (index, tunnel) in written.tunnels.iter().enumerate() {
+        let Some(name) = segment_name(tunnel) else { continue };
+        let gateways: BTreeSet<_> = tunnel.between.iter().map(|gateway| &gateway.is).collect();
+        let both = gateways.len() == 2 && gateways.iter().all(|g| written.node(g).is_some());
+        if !both || written.segment(&name.is).is_some() {
+            continue;
+        }
+        for node in laid.nodes.iter_mut().filter(|node| gateways.contains(&node.name.is)) {
+            let taken: BTreeSet<_> = node.on.iter().map(|on| on.name.is.to_string()).collect();
+            let free =
+                (0..=taken.len()).map(|n| format!("vpn{n}")).find(|name| !taken.contains(name));
+            let interface = free.and_then(|name| name.parse::<InterfaceName>().ok());
+            node.on.extend(interface.map(|is| Interface {
+                name: At { is, at: tunnel.name.at.clone() },
+                segment: name.clone(),
+                host: None,
+                addresses: Vec::new(),
+                slaac: None,
+                mac: None,
+            }));
+        }
+        laid.segments.push(inside(written, tunnel, name, index));
+    }
+    laid
+}
+
+fn segment_name(tunnel: &Tunnel) -> Option<At<SegmentName>> {
+    let is = tunnel.name.is.as_str().parse().ok()?;
+    Some(At { is, at: tunnel.name.at.clone() })
+}
+
+fn inside(written: &Testbed, tunnel: &Tunnel, name: At<SegmentName>, index: usize) -> Segment {
+    let at = || tunnel.name.at.clone();
+    let live = |phase| InPhase { phase, families: live(written, tunnel, phase), at: at() };
+    let prefix = |family: Family| {
+        let given = tunnel.prefixes.iter().find(|prefix| Family::of_net(prefix.is) == family);
+        given.cloned().unwrap_or_else(|| At { is: usual_prefix(family, index), at: at() })
+    };
+    let mtu = tunnel.mtu.clone().unwrap_or_else(|| At { is: usual_mtu(written, tunnel), at: at() });
+    Segment {
+        name,
+        site: None,
+        kind: SegmentKind::Tunnel,
+        plane: Plane::Data,
+        prefixes: coupled(written, tunnel).iter().map(prefix).collect(),
+        has_prefix: true,
+        mtu: Some(mtu),
+        advertise: None,
+        families: Phase::ALL.into_iter().map(live).collect(),
+    }
+}
+
+/// The families that some couple of a tunnel has on both sides.
+fn coupled(written: &Testbed, tunnel: &Tunnel) -> Families {
+    let has = |family| sides(written, tunnel).any(|pair| pair.iter().all(|side| side(family)));
+    Family::ALL.into_iter().filter(|family| has(*family)).collect()
+}
+
+/// A side of a couple: whether it has a family.
+type Side<'w> = Box<dyn Fn(Family) -> bool + 'w>;
+
+fn sides<'w>(
+    written: &'w Testbed,
+    tunnel: &'w Tunnel,
+) -> impl Iterator<Item = Vec<Side<'w>>> + use<'w> {
+    tunnel
+        .couple
+        .iter()
+        .filter(|couple| couple.ends.len() == 2)
+        .map(move |couple| couple.ends.iter().map(|end| side(written, &end.is)).collect())
+}
+
+fn side<'w>(written: &'w Testbed, word: &str) -> Side<'w> {
+    if let Ok(net) = word.parse::<IpNet>() {
+        return Box::new(move |family| Family::of_net(net) == family);
+    }
+    let segment = written.segments.iter().find(|segment| segment.name.is.as_str() == word);
+    Box::new(move |family| segment.is_some_and(|segment| segment.prefix(family).is_some()))
+}
+
+/// The families of a tunnel's inside in a phase: what the coupled segments have live at both sides, if the gateways can
+/// reach one another over something at all.
+fn live(written: &Testbed, tunnel: &Tunnel, phase: Phase) -> Families {
+    let inner = |couple: &crate::input::written::tunnel::Couple| {
+        let side =
+            |end: &At<String>| segment_of(written, &end.is).map(|s| families(written, s, phase));
+        let mut sides = couple.ends.iter().filter_map(side);
+        match (sides.next(), sides.next()) {
+            (Some(here), Some(there)) => here.and(there),
+            _ => Families::NONE,
+        }
+    };
+    let inner = tunnel.couple.iter().map(inner).fold(Families::NONE, Families::or);
+    let carried = !outer(written, tunnel, phase).is_empty();
+    if carried { inner.and(coupled(written, tunnel)) } else { Families::NONE }
+}
+
+/// The segment that a side of a couple is, or is part of.
+fn segment_of<'w>(written: &'w Testbed, word: &str) -> Option<&'w Segment> {
+    let by_name = written.segments.iter().find(|segment| segment.name.is.as_str() == word);
+    by_name.or_else(|| {
+        let net = word.parse::<IpNet>().ok()?;
+        written.segments.iter().find(|s| s.prefixes.iter().any(|prefix| prefix.is.contains(&net)))
+    })
+}
+
+fn families(written: &Testbed, segment: &Segment, phase: Phase) -> Families {
+    *super::families::of_segment(written, segment, &mut Vec::new()).in_phase(phase)
+}
+
+/// The families that may carry a tunnel and that both gateways have outside what it couples.
+fn outer(written: &Testbed, tunnel: &Tunnel, phase: Phase) -> Families {
+    let inner: Vec<_> = tunnel
+        .couple
+        .iter()
+        .flat_map(|couple| &couple.ends)
+        .filter_map(|end| segment_of(written, &end.is))
+        .map(|segment| &segment.name.is)
+        .collect();
+    let outside = |gateway: &At<crate::model::name::NodeName>| {
+        let on = written.node(&gateway.is).into_iter().flat_map(|node| &node.on);
+        on.filter_map(|on| written.segment(&on.segment.is))
+            .filter(|segment| segment.plane == Plane::Data && !inner.contains(&&segment.name.is))
+            .map(|segment| families(written, segment, phase))
+            .fold(Families::NONE, Families::or)
+    };
+    let both = tunnel.between.iter().map(outside).fold(Families::BOTH, Families::and);
+    both.and(may_carry(tunnel))
+}
+
+fn may_carry(tunnel: &Tunnel) -> Families {
+    match tunnel.outer.as_slice() {
+        [] => Families::BOTH,
+        said => said.iter().map(|family| family.is).collect(),
+    }
+}
+
+/// What the smallest link leaves of a packet, whichever family carries the tunnel.
+fn usual_mtu(written: &Testbed, tunnel: &Tunnel) -> u32 {
+    let data = written.segments.iter().filter(|segment| segment.plane == Plane::Data);
+    let smallest =
+        data.map(|s| s.mtu.as_ref().map_or(super::segments::USUAL_MTU, |mtu| mtu.is)).min();
+    let overhead = may_carry(tunnel).iter().map(overhead).max().unwrap_or_default();
+    smallest.unwrap_or(super::segments::USUAL_MTU).saturating_sub(overhead).max(576)
+}
+
+/// The prefix of the tunnel at a place in the file where none is given.
+fn usual_prefix(family: Family, index: usize) -> IpNet {
+    let number = u16::try_from(index).unwrap_or(u16::MAX);
+    let [high, low] = number.to_be_bytes();
+    match family {
+        Family::V4 => IpNet::new(std::net::IpAddr::from([100, 64 + high, low, 0]), 31),
+        Family::V6 => IpNet::new([0xfd76, 0x706e, number, 0, 0, 0, 0, 0].into(), 127),
+    }
+    .expect("the lengths are in range")
+}

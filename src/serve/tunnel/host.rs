@@ -1,0 +1,203 @@
+//! The tunnels of one gateway.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use boringtun::noise::Tunn;
+use tokio::{sync::mpsc, task::JoinHandle};
+
+use super::{
+    counters::Counters,
+    keys::Keys,
+    selectors::Selectors,
+    tube::Tube,
+    wireguard::{End, Order, outside},
+};
+use crate::{
+    model::{
+        mac::Mac,
+        name::{NodeName, TunnelName},
+        step::Change,
+        tunnel::{TunnelAct, TunnelEnd, TunnelState},
+    },
+    net::namespace::Namespace,
+};
+
+/// The place of a gateway on the inside of a tunnel.
+#[derive(Clone, Debug)]
+pub struct Mouth {
+    /// The namespace of the wire.
+    pub wire: Namespace,
+    /// The port there that leads to the gateway, by its index.
+    pub port: u32,
+    /// The link-layer address of the gateway's interface.
+    pub mac: Mac,
+}
+
+/// Why a tunnel cannot be as it is told.
+#[derive(Debug, thiserror::Error)]
+pub enum TunnelError {
+    /// The gateway has no part in it.
+    #[error("node `{node}` ends no tunnel `{tunnel}` in this phase")]
+    NotOurs {
+        /// The node.
+        node: NodeName,
+        /// The tunnel.
+        tunnel: TunnelName,
+    },
+    /// A socket could not be opened.
+    #[error("node `{node}` cannot open the tunnel `{tunnel}` {side}: {source}")]
+    Open {
+        /// The node.
+        node: NodeName,
+        /// The tunnel.
+        tunnel: TunnelName,
+        /// `inside` or `outside`.
+        side: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+/// The tunnels of one gateway. Dropping it closes all of them.
+pub struct TunnelHost {
+    node: NodeName,
+    namespace: Namespace,
+    keys: Arc<Keys>,
+    mouths: BTreeMap<TunnelName, Mouth>,
+    ends: Mutex<BTreeMap<TunnelName, Opened>>,
+}
+
+/// An end that was opened, at work or stopped.
+struct Opened {
+    end: TunnelEnd,
+    counters: Arc<Counters>,
+    work: Option<Work>,
+}
+
+/// An end at work: it ends with its orders, or when it is dropped.
+struct Work {
+    orders: mpsc::Sender<Order>,
+    task: JoinHandle<()>,
+}
+
+impl Work {
+    async fn end(mut self) {
+        self.task.abort();
+        // It can only have been cancelled.
+        let _ = (&mut self.task).await;
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl TunnelHost {
+    /// A node with no tunnel open.
+    pub fn new(
+        node: NodeName,
+        namespace: Namespace,
+        keys: Arc<Keys>,
+        mouths: BTreeMap<TunnelName, Mouth>,
+    ) -> Self {
+        Self { node, namespace, keys, mouths, ends: Mutex::default() }
+    }
+
+    /// Makes a change that concerns tunnels. When it returns, the ports of ends that were closed are free.
+    pub async fn apply(&self, change: &Change) -> Result<(), TunnelError> {
+        match change {
+            Change::OpenTunnel { end } => {
+                let counters = Arc::new(Counters::default());
+                self.close(&end.tunnel).await;
+                let work = Some(self.start(end, &counters)?);
+                let opened = Opened { end: end.clone(), counters, work };
+                self.ends().insert(end.tunnel.clone(), opened);
+            }
+            Change::CloseTunnel { tunnel } => self.close(tunnel).await,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn close(&self, tunnel: &TunnelName) {
+        let work = self.ends().remove(tunnel).and_then(|opened| opened.work);
+        if let Some(work) = work {
+            work.end().await;
+        }
+    }
+
+    /// Does something to a tunnel that is open.
+    pub async fn act(&self, tunnel: &TunnelName, act: TunnelAct) -> Result<(), TunnelError> {
+        let not_ours = || TunnelError::NotOurs { node: self.node.clone(), tunnel: tunnel.clone() };
+        let stopped = {
+            let mut ends = self.ends();
+            let opened = ends.get_mut(tunnel).ok_or_else(not_ours)?;
+            if act == TunnelAct::Stop { opened.work.take() } else { None }
+        };
+        if let Some(work) = stopped {
+            work.end().await;
+        }
+        let mut ends = self.ends();
+        let opened = ends.get_mut(tunnel).ok_or_else(not_ours)?;
+        match act {
+            TunnelAct::Start if opened.work.is_none() => {
+                opened.work = Some(self.start(&opened.end, &opened.counters)?);
+            }
+            TunnelAct::Stop | TunnelAct::Start => {}
+            TunnelAct::Renew => {
+                if let Some(work) = &opened.work {
+                    // An end that has more orders than it can take renews anyhow.
+                    let _ = work.orders.try_send(Order::Renew);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What its tunnels are and count.
+    pub fn states(&self) -> Vec<TunnelState> {
+        let state = |opened: &Opened| TunnelState {
+            end: opened.end.clone(),
+            engine: "WireGuard, built in".to_owned(),
+            running: opened.work.as_ref().is_some_and(|work| !work.task.is_finished()),
+            counters: opened.counters.read(),
+        };
+        self.ends().values().map(state).collect()
+    }
+
+    fn ends(&self) -> MutexGuard<'_, BTreeMap<TunnelName, Opened>> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start(&self, end: &TunnelEnd, counters: &Arc<Counters>) -> Result<Work, TunnelError> {
+        let tunnel = || end.tunnel.clone();
+        let mouth = self.mouths.get(&end.tunnel);
+        let mouth = mouth
+            .ok_or_else(|| TunnelError::NotOurs { node: self.node.clone(), tunnel: tunnel() })?;
+        let failed = |side| {
+            let node = self.node.clone();
+            move |source| TunnelError::Open { node, tunnel: end.tunnel.clone(), side, source }
+        };
+        let tube = Tube::open(&mouth.wire, mouth.port, mouth.mac).map_err(failed("inside"))?;
+        let outside = self.namespace.run(|| outside(end.local, end.remote));
+        let outside = outside.map_err(failed("outside"))?;
+        let secret = self.keys.secret(&self.node, &end.tunnel);
+        let peer = self.keys.public(&end.peer, &end.tunnel);
+        let at_work = End {
+            tunnel: Tunn::new(secret, peer, None, None, u32::from(end.local.port()), None),
+            tube,
+            outside,
+            selectors: Selectors::of(end),
+            counters: Arc::clone(counters),
+            begins: end.begins,
+        };
+        let (orders, told) = mpsc::channel(4);
+        Ok(Work { orders, task: tokio::spawn(at_work.run(told)) })
+    }
+}

@@ -1,0 +1,18 @@
+//! The built-in VPN: WireGuard in user space, several gateways in one process.
+//!
+//! ```text
+//! gateway's interface ── wire (the inside) ── Tube ── Selectors ── WireGuard ── UDP socket of the gateway (the outside)
+//! ```
+//!
+//! The inside is a cable like any other of the lab, and its far end is read and written by a packet socket. That needs no
+//! TUN device, whose file is often closed to ordinary users, and what enters the tunnel can be tapped as on any link.
+
+mod selectors;
+mod tube;
+mod wireguard;
+mod host;
+mod keys;
+mod counters;
+
+pub use host::{Mouth, TunnelError, TunnelHost};
+pub use keys::Keys;
