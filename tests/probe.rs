@@ -462,7 +462,7 @@ fn a_tap_counts_each_frame_once_and_knows_when_it_is_deaf() {
         };
         let ipv4 = open(Watch::Ethertypes(vec![0x0800, 0x0806])).await;
         let [to_v4, to_v6] = [open(packets(Family::V4)).await, open(packets(Family::V6)).await];
-        let pings = open(Watch::Icmp { family: Family::V6, types: vec![128] }).await;
+        let pings = open(Watch::icmp(Family::V6, &[128])).await;
         for _ in 0..5 {
             let question = Question::Datagram { to: to(Family::V6), size: 9 };
             assert!(asker.ask(&at, &question).await.is_answered());

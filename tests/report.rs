@@ -272,6 +272,7 @@ fn a_run_without_anything_has_a_report() {
     run.testbed.segments.clear();
     run.testbed.zones.clear();
     run.testbed.flows.clear();
+    run.testbed.tunnels.clear();
     let document = document(&run, &[]);
     assert!(rendered(&document, "html").contains("There is no finding."));
 }

@@ -76,7 +76,7 @@ pub fn frame_decode(bytes: &[u8]) {
     for family in Family::ALL {
         let watches = [
             Watch::Ethertypes(vec![family.ethertype()]),
-            Watch::Icmp { family, types: vec![128] },
+            Watch::icmp(family, &[128]),
             Watch::Payload { family, token: "token".to_owned() },
             Watch::Packets { family, source: note.source, destination: None, port: None },
         ];

@@ -29,7 +29,7 @@ pub fn links(stage: &Stage) -> impl Iterator<Item = &SegmentName> {
 pub fn tap(segment: &SegmentName) -> Tap {
     Tap {
         segment: segment.clone(),
-        watch: Watch::Icmp { family: Family::V6, types: vec![ROUTER_ADVERTISEMENT] },
+        watch: Watch::icmp(Family::V6, &[ROUTER_ADVERTISEMENT]),
         label: "router advertisements".to_owned(),
     }
 }

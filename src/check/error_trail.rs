@@ -35,7 +35,7 @@ impl Trail<'_> {
     fn tap(&self, segment: &SegmentName) -> Tap {
         Tap {
             segment: segment.clone(),
-            watch: Watch::Icmp { family: self.path.family(), types: vec![self.kind] },
+            watch: Watch::icmp(self.path.family(), &[self.kind]),
             label: self.label.clone(),
         }
     }

@@ -13,6 +13,7 @@ use crate::{
         finding::{Complaint, Confidence, Packets, Scope, Severity},
         name::{DomainName, NodeName},
         node::Node,
+        probe::{Probe, Question},
         service::Service,
         verdict::Judgement,
     },
@@ -160,14 +161,28 @@ impl Named {
             ("other", self.other_family(seen, all)),
             ("name", self.name.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string)),
         ];
-        let scope =
-            Scope { name: self.name.clone(), packets: large(reading.telling), ..self.leg.scope() };
+        let scope = self.leg.scope();
+        let of_size = || self.is_lost_for_its_size(seen, all).then_some(Packets::Large);
+        let packets = large(reading.telling).or_else(of_size).or(scope.packets);
+        let scope = Scope { name: self.name.clone(), packets, ..scope };
         Complaint {
             severity: self.severity,
             confidence: confidence(reading),
             depth: reading.depth(),
             ..reading::complaint(stage, case, reading.culprit(&self.leg), scope, args)
         }
+    }
+
+    /// Whether a smaller echo to the same address came back.
+    fn is_lost_for_its_size(&self, seen: &Seen<'_>, all: &[Self]) -> bool {
+        let smaller = |probe: &Probe| match (&probe.question, &self.leg.probe.question) {
+            (Question::Ping { to, size, .. }, Question::Ping { to: mine, size: larger, .. }) => {
+                probe.from == self.leg.probe.from && to == mine && size < larger
+            }
+            _ => false,
+        };
+        let mut twins = all.iter().map(|named| &named.leg.probe).filter(|probe| smaller(probe));
+        twins.any(|probe| seen.answer(probe).is_some_and(|(_, answer)| answer.is_answered()))
     }
 
     /// How the same thing went in the other family: a comparison, not a ping (rule 2 of the catalogue).

@@ -19,6 +19,7 @@ use crate::{
         tap::{Tap, Watch},
     },
     stage::{Path, Stage},
+    wire::icmp,
 };
 
 /// Hop limit of packets as hosts send them here (Linux default).
@@ -115,25 +116,29 @@ impl Leg {
 
     /// Taps on every segment of the way, for packets to the far end and for those coming back.
     pub fn taps(&self) -> Vec<Tap> {
-        let tap = |segment: &crate::model::name::SegmentName, back: bool| {
-            let far = Some(self.path.destination);
-            let (source, destination) = if back { (far, None) } else { (None, far) };
-            Tap {
-                segment: segment.clone(),
-                watch: Watch::Packets {
-                    family: self.family(),
-                    source,
-                    destination,
-                    port: if back { None } else { self.port },
-                },
-                label: format!("{} {}", self.probe.from, if back { "back" } else { "there" }),
-            }
+        let tap = |segment: &crate::model::name::SegmentName, back: bool| Tap {
+            segment: segment.clone(),
+            watch: self.watch(back),
+            label: format!("{} {}", self.probe.from, if back { "back" } else { "there" }),
         };
         self.path
             .segments
             .iter()
             .flat_map(|segment| [tap(segment, false), tap(segment, true)])
             .collect()
+    }
+
+    /// Its packets there, or those that come back. Echoes are told from echoes that the far end asks for itself.
+    fn watch(&self, back: bool) -> Watch {
+        let (family, far) = (self.family(), Some(self.path.destination));
+        let (source, destination) = if back { (far, None) } else { (None, far) };
+        if matches!(self.probe.question, Question::Ping { .. }) {
+            let kind =
+                if back { icmp::echo_reply_type(family) } else { icmp::echo_request_type(family) };
+            return Watch::Icmp { family, types: vec![kind], source, destination };
+        }
+        let port = if back { None } else { self.port };
+        Watch::Packets { family, source, destination, port }
     }
 
     /// What to do once the first answer is known: if it failed, repeat it with control and taps.

@@ -54,6 +54,12 @@ pub enum Watch {
         family: Family,
         /// The types.
         types: Vec<u8>,
+        /// From whom, where that matters.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<IpAddr>,
+        /// To whom, where that matters.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        destination: Option<IpAddr>,
     },
     /// Packets of a family whose payload holds this text.
     Payload {
@@ -82,6 +88,13 @@ pub struct Reading {
     /// Why the tap could not be opened, or the file of a capture does not hold every frame that matched: a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+}
+
+impl Watch {
+    /// ICMP or ICMPv6 of these types, whoever sends it.
+    pub fn icmp(family: Family, types: &[u8]) -> Self {
+        Self::Icmp { family, types: types.to_vec(), source: None, destination: None }
+    }
 }
 
 impl Reading {

@@ -174,11 +174,10 @@ fn watched(program: Program, watch: &Watch) -> Program {
                 &[u32::from(*number)],
             )
         }
-        Watch::Icmp { family, types } => {
+        Watch::Icmp { family, types, source, destination } => {
             let types: Vec<u32> = types.iter().copied().map(u32::from).collect();
             let (load, at) = upper(*family, ETHERNET, 0, LOAD_OCTET_INDEXED, LOAD_OCTET);
-            program
-                .require(LOAD_HALF, 12, &[u32::from(family.ethertype())])
+            between(program, *family, *source, *destination)
                 .require_protocol(*family, ETHERNET, &[u32::from(icmp::protocol(*family))])
                 .require(load, at, &types)
         }
@@ -263,7 +262,7 @@ pub fn arp() -> Vec<Instruction> {
 
 /// For a packet socket on one interface: ICMPv6 messages of one type.
 pub fn icmpv6(kind: u8) -> Vec<Instruction> {
-    let watch = Watch::Icmp { family: Family::V6, types: vec![kind] };
+    let watch = Watch::icmp(Family::V6, &[kind]);
     watched(Program::default(), &watch).accept().0
 }
 

@@ -53,12 +53,12 @@ pub fn ethertype(frame: &[u8]) -> Option<u16> {
 /// Whether a decoded frame counts for a watch.
 pub fn counts(watch: &Watch, note: &FrameNote, frame: &[u8]) -> bool {
     let is_of = |family: Family| ethertype(frame) == Some(family.ethertype());
+    let wanted = |asked: &Option<IpAddr>, seen: Option<IpAddr>| {
+        asked.is_none_or(|asked| seen == Some(asked))
+    };
     match watch {
         Watch::Ethertypes(types) => ethertype(frame).is_some_and(|t| types.contains(&t)),
         Watch::Packets { family, source, destination, port } => {
-            let wanted = |asked: &Option<IpAddr>, seen: Option<IpAddr>| {
-                asked.is_none_or(|asked| seen == Some(asked))
-            };
             is_of(*family)
                 && wanted(source, note.source)
                 && wanted(destination, note.destination)
@@ -73,8 +73,11 @@ pub fn counts(watch: &Watch, note: &FrameNote, frame: &[u8]) -> bool {
                 && note.destination == Some(*destination)
                 && note.protocol == Some(*number)
         }
-        Watch::Icmp { family, types } => {
-            is_of(*family) && note.icmp.is_some_and(|(kind, _)| types.contains(&kind))
+        Watch::Icmp { family, types, source, destination } => {
+            is_of(*family)
+                && wanted(source, note.source)
+                && wanted(destination, note.destination)
+                && note.icmp.is_some_and(|(kind, _)| types.contains(&kind))
         }
         Watch::Payload { family, token } => is_of(*family) && holds(frame, token.as_bytes()),
     }

@@ -109,7 +109,7 @@ fn end(written: &Testbed, word: &At<String>, found: &mut Vec<Diagnostic>) -> Opt
             (End::Segment(name), data)
         }
         Some(Noun::Site) => (End::Site(read(&word.is).ok()?), true),
-        None => {
+        Some(Noun::Tunnel) | None => {
             let wanted = [Noun::Node, Noun::Segment, Noun::Site];
             names::unknown(written, &word.is, &word.at, &wanted, found);
             return None;

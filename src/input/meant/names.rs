@@ -11,7 +11,7 @@ use crate::{
     },
     model::{
         name::{NodeName, SegmentName, SiteName},
-        segment::Site,
+        segment::{SegmentKind, Site},
     },
 };
 
@@ -21,6 +21,7 @@ pub(super) enum Noun {
     Site,
     Segment,
     Node,
+    Tunnel,
 }
 
 impl Noun {
@@ -29,14 +30,19 @@ impl Noun {
             Self::Site => "a site",
             Self::Segment => "a segment",
             Self::Node => "a node",
+            Self::Tunnel => "a tunnel",
         }
     }
 }
 
-/// Every name with its kind and place, in the order sites, segments, nodes.
+/// Every name with its kind and place, in the order sites, segments and the insides of tunnels, nodes.
 pub(super) fn all(written: &Testbed) -> impl Iterator<Item = (&str, Noun, &Span)> {
     let sites = written.sites.iter().map(|s| (s.name.is.as_str(), Noun::Site, &s.name.at));
-    let segments = written.segments.iter().map(|s| (s.name.is.as_str(), Noun::Segment, &s.name.at));
+    let noun = |s: &Segment| match s.kind {
+        SegmentKind::Tunnel => Noun::Tunnel,
+        _ => Noun::Segment,
+    };
+    let segments = written.segments.iter().map(move |s| (s.name.is.as_str(), noun(s), &s.name.at));
     let nodes = written.nodes.iter().map(|n| (n.name.is.as_str(), Noun::Node, &n.name.at));
     sites.chain(segments).chain(nodes)
 }
@@ -83,13 +89,14 @@ pub(super) fn node<'w>(
     node
 }
 
-/// The segment of a name.
+/// The segment of a name. The inside of a tunnel is one only for the interfaces that were laid into it.
 pub(super) fn segment<'w>(
     written: &'w Testbed,
     name: &At<SegmentName>,
     found: &mut Vec<Diagnostic>,
 ) -> Option<&'w Segment> {
-    let segment = written.segment(&name.is);
+    let may_be = |s: &&Segment| s.kind != SegmentKind::Tunnel || s.name.at == name.at;
+    let segment = written.segment(&name.is).filter(may_be);
     if segment.is_none() {
         unknown(written, name.is.as_str(), &name.at, &[Noun::Segment], found);
     }

@@ -154,12 +154,13 @@ fn side<'w>(
     found: &mut Vec<Diagnostic>,
 ) -> Option<Side<'w>> {
     let name = placeholder::stand_in(&word.is);
-    if let Some(segment) = written.segments.iter().find(|s| s.name.is.as_str() == name) {
+    let mut segments = written.segments.iter().filter(|s| s.kind != SegmentKind::Tunnel);
+    if let Some(segment) = segments.clone().find(|s| s.name.is.as_str() == name) {
         let nets = segment.prefixes.iter().map(|prefix| prefix.is).collect();
         return Some(Side { segment: Some(segment), nets });
     }
     if !word.is.contains('/') {
-        let known = written.segments.iter().map(|segment| segment.name.is.as_str());
+        let known = segments.map(|segment| segment.name.is.as_str());
         let message = format!("there is no segment `{}` to couple", word.is);
         found.push(Diagnostic::error(&word.at, message).maybe_hint(suggest(&word.is, known)));
         return None;
@@ -171,7 +172,7 @@ fn side<'w>(
         }
         Ok(net) => {
             let holds = |s: &&Segment| s.prefixes.iter().any(|prefix| prefix.is.contains(&net));
-            let segment = written.segments.iter().find(holds);
+            let segment = segments.find(holds);
             if segment.is_none() {
                 let message = format!("{net} is within no prefix of a segment");
                 found.push(Diagnostic::error(&word.at, message));

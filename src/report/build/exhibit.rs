@@ -321,7 +321,7 @@ fn watch(tap: &Tap) -> Line {
         Watch::Protocol { family, number, .. } => {
             format!("tap: {family} packets of protocol {number}")
         }
-        Watch::Icmp { family, types } => format!("tap: {family} ICMP types {types:?}"),
+        Watch::Icmp { family, types, .. } => format!("tap: {family} ICMP types {types:?}"),
         Watch::Payload { family, .. } => format!("tap: {family} packets with a token"),
     })
 }
