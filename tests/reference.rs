@@ -145,10 +145,10 @@ fn the_way_to_the_application_leads_through_both_gateways_and_the_narrow_link() 
     let transit: Vec<_> = path.transit().iter().map(NodeName::as_str).collect();
     assert_eq!(transit, ["gateway-a", "gateway-b"]);
     let carried = path.carried.as_deref().expect("the tunnel carries it");
-    let carriers: Vec<_> = carried.nodes.iter().map(NodeName::as_str).collect();
+    let carriers: Vec<_> = carried.way.nodes.iter().map(NodeName::as_str).collect();
     assert_eq!(carriers, ["gateway-a", "provider-a", "provider-b", "firewall-b", "gateway-b"]);
     // What the narrow link takes, less an IPv6 header, UDP and what WireGuard adds.
-    assert_eq!((carried.mtu, path.mtu), (1400, 1400 - 40 - 8 - 32));
+    assert_eq!((carried.way.mtu, path.mtu), (1400, 1400 - 40 - 8 - 32));
 }
 
 #[test]

@@ -6,6 +6,7 @@ pub mod ask;
 pub mod reading;
 pub mod reach;
 pub mod advertisement;
+mod carriage;
 pub mod couples;
 pub mod crossing;
 pub mod passage;

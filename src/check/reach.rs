@@ -149,7 +149,9 @@ impl Leg {
             return Vec::new();
         }
         let probes = (1..=REPETITIONS).map(|round| ask::again(&self.probe, round)).collect();
-        let again = Experiment { taps: self.taps(), probes, ..Experiment::default() };
+        let mut taps = self.taps();
+        taps.extend(self.path.carried.iter().flat_map(|carriage| carriage.taps(&self.probe.from)));
+        let again = Experiment { taps, probes, ..Experiment::default() };
         let ends = self.path.nodes.first().into_iter().chain(self.path.nodes.last());
         let switches = ends.map(|node| ask::inspect(node, Aspect::Switches));
         vec![again, Experiment::of_probes(self.control(stage).into_iter().chain(switches))]
@@ -292,6 +294,9 @@ impl Leg {
             if let Some(short) = self.short_of(stage, seen, &self.path, there, evidence) {
                 return Some(short);
             }
+            if let Some(lost) = self.lost_inside(seen, there - 1, false, evidence) {
+                return Some(lost);
+            }
             let node = &self.path.nodes[there];
             let how = format!(
                 "packets were seen on {} and not on {}",
@@ -306,6 +311,11 @@ impl Leg {
             way_back.and_then(|way| self.short_of(stage, seen, &way, back, evidence))
         {
             return Some(short);
+        }
+        if back > 0
+            && let Some(lost) = self.lost_inside(seen, links - back, true, evidence)
+        {
+            return Some(lost);
         }
         let node = &self.path.nodes[links - back];
         let how = if back == 0 {
@@ -323,6 +333,20 @@ impl Leg {
             )
         };
         Some(self.located(node, how))
+    }
+
+    /// Where packets were last seen on a link that is the inside of a tunnel: the node that stops what carries them.
+    fn lost_inside(
+        &self,
+        seen: &Seen<'_>,
+        link: usize,
+        back: bool,
+        evidence: &mut Vec<EvidenceId>,
+    ) -> Option<Located> {
+        let carriage = self.path.carried.as_deref()?;
+        (carriage.inside == self.path.segments[link]).then_some(())?;
+        let (node, how) = carriage.stopped_at(seen, &self.probe.from, back, evidence)?;
+        Some(self.located(&node, how))
     }
 
     /// The same for packets that nobody answers: the node after the last link on which they were seen.

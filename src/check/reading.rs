@@ -14,7 +14,7 @@ use crate::{
         probe::Probe,
         verdict::{Judgement, Verdict},
     },
-    stage::{Path, Stage},
+    stage::{Carriage, Path, Stage},
 };
 
 /// How often a question that failed is asked again (catalogue, `meta.repeatable`).
@@ -100,9 +100,10 @@ pub fn repeat_unanswered<'p>(
 
 /// What carries the traffic of a way, where a tunnel does.
 pub fn carrier(way: &Path) -> Option<Box<Scope>> {
-    let carrier = way.carried.as_deref()?;
+    let Carriage { way: carrier, port, .. } = way.carried.as_deref()?;
     Some(Box::new(Scope {
         family: Some(carrier.family()),
+        port: Some(*port),
         from: carrier.nodes.first().cloned(),
         to: carrier.nodes.last().cloned(),
         address: Some(carrier.destination),

@@ -28,7 +28,7 @@ use crate::model::{
 };
 
 pub use exchange::{Exchange, Expect};
-pub use path::{NoPath, Path};
+pub use path::{Carriage, NoPath, Path};
 
 /// What should be live in a phase.
 #[derive(Clone, Debug, PartialEq, Eq)]

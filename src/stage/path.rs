@@ -8,6 +8,7 @@ use crate::model::{
     name::{NodeName, SegmentName},
     node::Route,
     segment::{Plane, SegmentKind},
+    service::{Port, Transport},
 };
 
 /// The way from a node to an address by the plan.
@@ -23,8 +24,19 @@ pub struct Path {
     pub destination: IpAddr,
     /// The smallest MTU on the way, in octets.
     pub mtu: u32,
-    /// The way of what carries it, where it goes through a tunnel.
-    pub carried: Option<Box<Path>>,
+    /// What carries it, where it goes through a tunnel.
+    pub carried: Option<Box<Carriage>>,
+}
+
+/// What a tunnel sends outside for what goes inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carriage {
+    /// The inside of the tunnel.
+    pub inside: SegmentName,
+    /// The way from gateway to gateway.
+    pub way: Path,
+    /// Where the other gateway listens.
+    pub port: Port,
 }
 
 impl Path {
@@ -62,7 +74,7 @@ enum Through {
     /// It is not coupled.
     Refused,
     /// It is carried on this way.
-    Carrier(Option<Box<Path>>),
+    Carrier(Option<Box<Carriage>>),
 }
 
 impl Stage {
@@ -141,7 +153,10 @@ impl Stage {
         }
         let mut ends = self.nodes[node].tunnels.iter();
         match ends.find(|end| end.interface == interface.name && end.couples(source, to)) {
-            Some(end) => Through::Carrier(self.path(node, end.remote.ip()).ok().map(Box::new)),
+            Some(end) => Through::Carrier(self.path(node, end.remote.ip()).ok().map(|way| {
+                let port = Port { transport: Transport::Udp, number: end.remote.port() };
+                Box::new(Carriage { inside: interface.segment.clone(), way, port })
+            })),
             None => Through::Refused,
         }
     }
