@@ -302,6 +302,11 @@ fn faults_of_tunnels_are_found() {
 }
 
 #[test]
+fn faults_of_management_products_are_found() {
+    every_case_of("management");
+}
+
+#[test]
 fn two_faults_are_two_findings() {
     every_case_of("together");
 }

@@ -13,6 +13,7 @@ pub mod difference;
 pub mod error_trail;
 pub mod hops;
 pub mod legs;
+mod management;
 pub mod names;
 pub mod neighbour;
 mod pages;
@@ -39,6 +40,8 @@ mod svc_listen_families;
 mod svc_ntp_v6;
 mod svc_syslog_v6;
 mod mgmt_reach_both;
+mod mgmt_single_address_field;
+mod mgmt_config_roundtrip;
 mod pol_rule_parity_static;
 mod pol_rule_parity_dynamic;
 mod pol_default_deny_v6;
@@ -193,6 +196,8 @@ pub static CHECKS: &[&dyn Check] = &[
     &svc_ntp_v6::Ntp,
     &svc_syslog_v6::Syslog,
     &mgmt_reach_both::MgmtReach,
+    &mgmt_single_address_field::SingleAddressField,
+    &mgmt_config_roundtrip::ConfigRoundtrip,
     &pol_rule_parity_static::RuleParityStatic,
     &pol_rule_parity_dynamic::RuleParityDynamic,
     &pol_default_deny_v6::DefaultDenyV6,

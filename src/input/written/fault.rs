@@ -5,7 +5,7 @@ use super::words::{
 };
 use crate::{
     input::shape::{Key, Shape, key, required},
-    model::{mac::Mac, name::FaultName},
+    model::{mac::Mac, management::Quirk, name::FaultName},
 };
 
 pub(in crate::input) const KEYS: &[Key] = &[required(
@@ -148,6 +148,16 @@ pub(in crate::input) const FAULT_KEYS: &[Key] = &[
         "A web service shows other content to users of one family.",
     ),
     change(
+        "quirk",
+        &[NODE_KEY, SERVICE_KEY, required("is", Shape::Word(quirks), "What it does.")],
+        "A management product, or a box, does something worse than it should.",
+    ),
+    change(
+        "listen-everywhere",
+        &[NODE_KEY, SERVICE_KEY],
+        "A service of one interface listens on every address of its node.",
+    ),
+    change(
         "delay",
         &[
             NODE_KEY,
@@ -235,7 +245,18 @@ fn wrong_advertisements() -> Vec<&'static str> {
 }
 
 fn wrong_contents() -> Vec<&'static str> {
-    vec!["stale", "other-body", "unavailable", "other-certificate", "rejects-brackets"]
+    vec![
+        "stale",
+        "other-body",
+        "unavailable",
+        "other-certificate",
+        "other-host-key",
+        "rejects-brackets",
+    ]
+}
+
+fn quirks() -> Vec<&'static str> {
+    Quirk::ALL.into_iter().map(Quirk::word).collect()
 }
 
 fn port(text: &str) -> Result<(), String> {
