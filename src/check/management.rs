@@ -1,16 +1,20 @@
 //! Management products: the stations whose software configures boxes, and what an operator says to them. Checks that look
 //! at one property each share these conversations, so that each is held once.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::{ask, reading};
+use super::{
+    ask,
+    reading::{self, Judge},
+};
 use crate::{
     model::{
         answer::{Answer, Outcome},
         evidence::{EvidenceId, Seen},
+        experiment::Experiment,
         family::Family,
         finding::{Culprit, Packets, Scope},
         management::{Draft, Item, ItemKind, Local, Method, Pair, Reply},
@@ -20,6 +24,7 @@ use crate::{
         segment::Plane,
         service::{Port, Service, ServiceKind, Transport},
         tunnel::Relation,
+        verdict::Judgement,
     },
     stage::Stage,
 };
@@ -79,6 +84,19 @@ pub(super) fn offering(
     stage.testbed.nodes.values().flat_map(move |node| {
         node.services.iter().filter(move |s| s.kind == kind).map(move |service| (node, service))
     })
+}
+
+/// Two addresses for an upload.
+#[derive(Clone, Copy)]
+pub(super) struct Try {
+    /// The name of the call.
+    pub(super) name: &'static str,
+    /// The IPv4 address.
+    pub(super) v4: IpAddr,
+    /// The IPv6 address.
+    pub(super) v6: IpAddr,
+    /// Which of them answers first, or at all.
+    pub(super) wanted: IpAddr,
 }
 
 /// What is said, call by call, each under a name by which its reply is found again.
@@ -342,7 +360,7 @@ impl<'s> Product<'s> {
     pub(super) fn entries(&self) -> Conversation {
         let mut said = Conversation::of(self);
         let station = self.socket();
-        let mut draft = |said: &mut Conversation, what: &str| {
+        let draft = |said: &mut Conversation, what: &str| {
             let path = format!("/drafts/entries-{what}");
             said.say(format!("new {what}"), station, Method::Put, path.clone(), &self.empty());
             path
@@ -381,37 +399,43 @@ impl<'s> Product<'s> {
         Some(Pair { local: local.to_string(), remote: remote.to_string() })
     }
 
-    /// Uploads to the box under both its addresses, under an IPv6 address that nobody has, and under one at which nothing
-    /// listens. `None` where the station or the box has not both families.
-    pub(super) fn uploads(&self) -> Option<Conversation> {
+    /// What uploads are tried with: a name, the IPv4 address of the box, an IPv6 address that is the box's, that nobody has,
+    /// or at which nothing listens, and which of the two must be used. `None` where station or box lack a family.
+    pub(super) fn tries(&self) -> Option<[Try; 3]> {
         let both = Family::ALL.into_iter().all(|family| {
             self.stage.listens(self.station, self.manager, family)
                 && self.stage.listens(self.device, self.port, family)
         });
-        let v4 = self.at(self.device, self.port, Family::V4).ip();
-        let v6 = self.at(self.device, self.port, Family::V6).ip();
         let nobody = self.nobody().filter(|_| both)?;
+        let [v4, v6] = Family::ALL.map(|family| self.at(self.device, self.port, family).ip());
         let closed = self.at(self.station, self.manager, Family::V6).ip();
+        let to = |name, v6, wanted| Try { name, v4, v6, wanted };
+        Some([to("both", v6, v6), to("nobody", nobody, v4), to("closed", closed, v4)])
+    }
+
+    /// Uploads to the box with all of them.
+    pub(super) fn uploads(&self) -> Option<Conversation> {
         let mut said = Conversation::of(self);
-        for (what, second) in [("both", v6), ("nobody", nobody), ("closed", closed)] {
-            let path = format!("/drafts/upload-{what}-{}", self.device.name);
-            let draft = Draft { addresses: vec![v4, second], ..self.empty() };
-            let to = self.socket();
-            said.say(format!("new {what}"), to, Method::Put, path.clone(), &draft);
-            said.say(what, to, Method::Post, format!("{path}/upload"), &());
+        let to = self.socket();
+        for Try { name, v4, v6, .. } in self.tries()? {
+            let path = format!("/drafts/upload-{name}-{}", self.device.name);
+            let draft = Draft { addresses: vec![v4, v6], ..self.empty() };
+            said.say(format!("new {name}"), to, Method::Put, path.clone(), &draft);
+            said.say(name, to, Method::Post, format!("{path}/upload"), &());
         }
         Some(said)
     }
 
     /// An IPv6 address on the link of station and box that no node has.
-    pub(super) fn nobody(&self) -> Option<IpAddr> {
+    fn nobody(&self) -> Option<IpAddr> {
         let v6 = self.at(self.device, self.port, Family::V6).ip();
         let (_, interface) = self.stage.owner(v6)?;
         let address = interface.addresses.iter().find(|address| address.ip() == v6)?;
         let IpNet::V6(net) = address.net else { return None };
         let first = u128::from(net.network());
-        let all = (0xdead..0xdf00_u128).map(|host| IpAddr::V6((first | host).into()));
-        all.into_iter().find(|ip| net.contains(&ip_v6(*ip)) && self.stage.owner(*ip).is_none())
+        let mut all = (0xdead..0xdf00_u128).map(|host| Ipv6Addr::from(first | host));
+        let free = |ip: &Ipv6Addr| net.contains(ip) && self.stage.owner((*ip).into()).is_none();
+        all.find(free).map(IpAddr::V6)
     }
 
     /// Whether the software answers at all, asked over one family.
@@ -439,11 +463,29 @@ fn spelt_out(address: IpAddr) -> String {
     }
 }
 
-fn ip_v6(address: IpAddr) -> std::net::Ipv6Addr {
-    match address {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-        IpAddr::V6(v6) => v6,
-    }
+/// What every check asks that looks at entries.
+pub(super) fn ask_entries(stage: &Stage) -> Vec<Experiment> {
+    vec![Experiment::of_probes(stations(stage).iter().map(|product| product.entries().probe()))]
+}
+
+/// The judgements of a check that looks at entries, one for each product.
+pub(super) fn judge_entries<'s>(
+    judge: Judge,
+    stage: &'s Stage,
+    seen: &Seen<'_>,
+    of: impl Fn(&Product<'s>, &Heard<'_>) -> Judgement,
+) -> Vec<Judgement> {
+    let judged = stations(stage).into_iter().map(|product| match product.entries().heard(seen) {
+        Ok(heard) => of(&product, &heard),
+        Err((reason, evidence)) => judge.not_testable(product.subject(), reason, evidence),
+    });
+    judge.or_not_applicable(judged.collect(), "no management software is planned in this phase")
+}
+
+/// The phases from now on in which a family is live.
+pub(super) fn phases_with(stage: &Stage, family: Family) -> Vec<Phase> {
+    let all = std::iter::once(stage.phase).chain(stage.phase.later());
+    all.filter(|phase| phase.permits().has(family)).collect()
 }
 
 /// The phases in which trouble hurts that needs both families at once, the present one first if it is one.
