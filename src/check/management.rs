@@ -141,6 +141,12 @@ impl Conversation {
         self.probe.clone()
     }
 
+    /// Once more.
+    #[must_use]
+    pub(super) fn again(&self) -> Self {
+        Self { probe: ask::again(&self.probe, 1), names: self.names.clone() }
+    }
+
     /// What came back, if the software worked with its operator at all.
     pub(super) fn heard<'e>(&self, seen: &Seen<'e>) -> Result<Heard<'e>, Mute> {
         let Some((id, answer)) = seen.answer(&self.probe) else {

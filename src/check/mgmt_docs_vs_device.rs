@@ -63,62 +63,80 @@ impl Check for DocsVsDevice {
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
         let judge = Judge(&TEXT);
-        management::judge_entries(judge, stage, seen, |product, heard| {
-            compare(judge, stage, seen, product, heard)
-        })
+        let mut judged = Vec::new();
+        for product in management::stations(stage) {
+            match product.entries().heard(seen) {
+                Ok(heard) => judged.extend(compare(judge, stage, seen, &product, &heard)),
+                Err((reason, evidence)) => {
+                    judged.push(judge.not_testable(product.subject(), reason, evidence));
+                }
+            }
+        }
+        judge.or_not_applicable(judged, "no management software is planned in this phase")
     }
 }
 
+/// What is claimed and what works, each seen from the other.
 fn compare(
     judge: Judge,
     stage: &Stage,
     seen: &Seen<'_>,
     product: &Product<'_>,
     heard: &Heard<'_>,
-) -> Judgement {
-    let subject = product.subject();
+) -> Vec<Judgement> {
+    let subject = product.station.name.to_string();
     let Some(manual) = heard.reply("manual").and_then(|(reply, _)| reply.value::<Manual>()) else {
-        return judge.not_testable(subject, "the product shows no manual", [heard.id]);
+        return vec![judge.not_testable(subject, "the product shows no manual", [heard.id])];
     };
     let mut evidence = vec![heard.id];
-    let measured: Vec<_> = Feature::ALL
-        .into_iter()
-        .filter_map(|feature| {
-            let (works, id) = works(stage, seen, product, heard, feature)?;
-            evidence.push(id);
-            Some((feature, manual.claims.contains(&feature), works))
-        })
-        .collect();
+    let mut measured = Vec::new();
+    for feature in Feature::ALL {
+        let Some((works, id)) = works(stage, seen, product, heard, feature) else { continue };
+        evidence.push(id);
+        measured.push((feature.word(), manual.claims.contains(&feature), works));
+    }
     evidence.sort_unstable();
     evidence.dedup();
-    let those = |documented: bool, working: bool| {
-        let found = measured.iter().filter(|(_, d, w)| (*d, *w) == (documented, working));
-        found.map(|(feature, ..)| feature.word()).collect::<Vec<_>>().join(", ")
-    };
-    let (undocumented, overstated) = (those(false, true), those(true, false));
-    let (case, features, depth) = match (undocumented.as_str(), overstated.as_str()) {
-        ("", "") => return judge.pass(subject, evidence),
-        // What does not work has a finding of its own, which explains this one.
-        ("", _) => ("overstated", overstated, Depth::Symptom),
-        _ => ("undocumented", undocumented, Depth::Located),
-    };
+    // What does not work has a finding of its own, which explains what is claimed of it.
+    let sides = [
+        ("undocumented", "what works", (false, true), "manual", Depth::Located),
+        ("overstated", "what is claimed", (true, false), "claims of the manual", Depth::Symptom),
+    ];
+    let judged = sides.map(|(case, about, state, part, depth)| {
+        let subject = format!("{subject}, {about}");
+        let features = measured.iter().filter(|(_, claimed, works)| (*claimed, *works) == state);
+        let features: Vec<_> = features.map(|(word, ..)| *word).collect();
+        if features.is_empty() {
+            return judge.pass(subject, evidence.clone());
+        }
+        let args = args(product, heard, &manual, &features);
+        let complaint = Complaint {
+            severity: Severity::Notice,
+            confidence: Confidence::High,
+            depth,
+            bites_in: management::phases_with(stage, Family::V6),
+            ..reading::complaint(stage, case, product.culprit(part), product.scope(), args)
+        };
+        judge.fail(subject, evidence.clone(), complaint)
+    });
+    judged.to_vec()
+}
+
+fn args(
+    product: &Product<'_>,
+    heard: &Heard<'_>,
+    manual: &Manual,
+    features: &[&str],
+) -> [(&'static str, String); 5] {
     let about = heard.reply("about").and_then(|(reply, _)| reply.value::<About>());
     let claims: Vec<_> = manual.claims.iter().map(|claim| claim.word()).collect();
-    let args = [
+    [
         ("station", product.station.name.to_string()),
-        ("features", features),
-        ("edition", manual.edition),
+        ("features", features.join(", ")),
+        ("edition", manual.edition.clone()),
         ("product", about.map_or_else(String::new, |a| format!("{} {}", a.product, a.version))),
         ("claims", if claims.is_empty() { "nothing".to_owned() } else { claims.join(", ") }),
-    ];
-    let complaint = Complaint {
-        severity: Severity::Notice,
-        confidence: Confidence::High,
-        depth,
-        bites_in: management::phases_with(stage, Family::V6),
-        ..reading::complaint(stage, case, product.culprit("manual"), product.scope(), args)
-    };
-    judge.fail(subject, evidence, complaint)
+    ]
 }
 
 /// Whether the product does something, where the phase lets it be seen.
@@ -133,7 +151,9 @@ fn works(
     let configured = || talk.heard(seen).ok();
     match feature {
         Feature::TwoAddresses => {
-            let heard = configured().filter(|_| product.is_planned_dual())?;
+            // Where only IPv6 is live, one address is all that is needed.
+            let needs_two = product.is_planned_dual() && stage.phase != Phase::Ipv6Only;
+            let heard = configured().filter(|_| needs_two)?;
             Some((heard.is_done("addresses"), heard.id))
         }
         Feature::UploadsOverIpv6 => {
@@ -193,7 +213,7 @@ mod tests {
     fn what_is_claimed_and_fails_is_a_symptom_of_the_failure() {
         let network = tests::network(Phase::DualStack).quirk("manager", Quirk::OneAddress);
         let judged = network.ask(&[&DocsVsDevice]);
-        let complaint = judged[0].complaint.as_ref().expect("a complaint");
+        let complaint = judged[1].complaint.as_ref().expect("a complaint");
         assert_eq!(
             (complaint.case.as_str(), complaint.args["features"].as_str()),
             ("overstated", "two-addresses")

@@ -2,7 +2,7 @@
 
 use super::{
     Case, Check, Text, UseCase,
-    management::{self, Heard, Product, Try},
+    management::{self, Conversation, Heard, Product, Try},
     reading::{self, Judge},
 };
 use crate::{
@@ -77,21 +77,49 @@ impl Check for FallbackOrder {
         vec![Experiment::of_probes(talks)]
     }
 
+    /// What is slow once may be slow because of this machine.
+    fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
+        let products = management::stations(stage);
+        let doubtful = products.iter().filter_map(|product| {
+            let talk = product.uploads()?;
+            complaint(stage, product, &talk.heard(seen).ok()?)?;
+            Some(talk.again().probe())
+        });
+        vec![Experiment::of_probes(doubtful)]
+    }
+
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
         let judge = Judge(&TEXT);
         let mut judged = Vec::new();
         for product in management::stations(stage) {
             let Some(talk) = product.uploads() else { continue };
-            let subject = product.subject();
-            judged.push(match talk.heard(seen) {
-                Err((reason, evidence)) => judge.not_testable(subject, reason, evidence),
-                Ok(heard) => match complaint(stage, &product, &heard) {
-                    Some(complaint) => judge.fail(subject, [heard.id], complaint),
-                    None => judge.pass(subject, [heard.id]),
-                },
-            });
+            judged.push(of_product(judge, stage, seen, &product, &talk));
         }
         judge.or_not_applicable(judged, "no box is managed over both families in this phase")
+    }
+}
+
+fn of_product(
+    judge: Judge,
+    stage: &Stage,
+    seen: &Seen<'_>,
+    product: &Product<'_>,
+    talk: &Conversation,
+) -> Judgement {
+    let subject = product.subject();
+    let heard = match talk.heard(seen) {
+        Ok(heard) => heard,
+        Err((reason, evidence)) => return judge.not_testable(subject, reason, evidence),
+    };
+    let Some(first) = complaint(stage, product, &heard) else {
+        return judge.pass(subject, [heard.id]);
+    };
+    match talk.again().heard(seen) {
+        Ok(again) => match complaint(stage, product, &again) {
+            Some(_) => judge.fail(subject, [heard.id, again.id], first),
+            None => judge.pass(subject, [heard.id, again.id]),
+        },
+        Err((reason, evidence)) => judge.not_testable(subject, reason, evidence),
     }
 }
 
@@ -130,7 +158,7 @@ fn complaint(stage: &Stage, product: &Product<'_>, heard: &Heard<'_>) -> Option<
         let culprit = product.culprit("order of addresses in uploads");
         Some(Complaint {
             severity,
-            confidence: Confidence::Medium,
+            confidence: Confidence::High,
             depth: Depth::Located,
             bites_in: management::dual_phases(stage),
             ..reading::complaint(stage, case, culprit, product.scope(), args)

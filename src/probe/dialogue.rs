@@ -12,7 +12,7 @@ use crate::{
         answer::{Answer, Outcome},
         probe::Call,
     },
-    net::request::request,
+    net::{patience::Stopwatch, request::request},
 };
 
 pub(super) async fn ask(at: &Vantage, calls: &[Call], deadline: Deadline) -> Answer {
@@ -20,13 +20,13 @@ pub(super) async fn ask(at: &Vantage, calls: &[Call], deadline: Deadline) -> Ans
     let mut attempt = Course::start(first.to).end(Outcome::Answered);
     let mut replies = Vec::new();
     for call in calls {
-        let begun = std::time::Instant::now();
+        let watch = Stopwatch::start();
         let Line { stream, course } = match dial(at, call.to, None, false, deadline).await {
             Ok(line) => line,
             Err(attempt) => return Answer::Dialogue { attempt: *attempt, replies },
         };
         match within(deadline, request(stream, call)).await {
-            Ok(Ok(reply)) => replies.push((reply, micros(begun.elapsed()))),
+            Ok(Ok(reply)) => replies.push((reply, micros(watch.elapsed()))),
             Ok(Err(error)) => {
                 return Answer::Dialogue { attempt: garbled(course, &error), replies };
             }

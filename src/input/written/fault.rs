@@ -8,16 +8,25 @@ use crate::{
     model::{mac::Mac, management::Quirk, name::FaultName},
 };
 
-pub(in crate::input) const KEYS: &[Key] = &[required(
-    "fault",
-    Shape::Named {
-        noun: "fault",
-        check: parses::<FaultName>,
-        of: &Shape::Table(FAULT_KEYS),
-        most: 1000,
-    },
-    "Faults: `[fault.portal-forgets-ipv6]`.",
-)];
+pub(in crate::input) const KEYS: &[Key] = &[
+    key(
+        "testbed",
+        Shape::Text,
+        "The testbed that was found with these faults, as a path from this file; then this file can be walked like a testbed.",
+    ),
+    key("title", Shape::Text, "What people call the testbed with these faults."),
+    key("source", Shape::Text, "The document that tells of them."),
+    required(
+        "fault",
+        Shape::Named {
+            noun: "fault",
+            check: parses::<FaultName>,
+            of: &Shape::Table(FAULT_KEYS),
+            most: 1000,
+        },
+        "Faults: `[fault.portal-forgets-ipv6]`.",
+    ),
+];
 
 /// The keys of a fault that are not its change.
 pub(in crate::input) const NOT_CHANGES: [&str; 2] = ["title", "phase"];

@@ -1,0 +1,255 @@
+//! Section 2.3.4: what was asked of management products, and what they did (S2 sections 2.3.1 and 2.3.2).
+
+use std::net::SocketAddr;
+
+use super::{
+    Page, Source,
+    phrase::{code, count, foreign, joined, words},
+};
+use crate::{
+    model::{
+        answer::Answer,
+        evidence::{About, Evidence},
+        family::Family,
+        management::{Draft, Item, Local, Manual, Method, Pair, Proposal, Reply, Uploaded},
+        phase::Phase,
+        probe::{Call, Question},
+    },
+    report::{
+        document::{Inline, Line},
+        figure::timeline::seconds,
+    },
+};
+
+/// Asked, done, at which address.
+type Row = [Line; 4];
+
+pub(super) fn write(page: &mut Page, source: Source<'_>) {
+    let tables: Vec<_> = source
+        .run
+        .phases
+        .iter()
+        .map(|walked| (walked.phase, rows(source.evidence, walked.phase)))
+        .filter(|(_, rows)| !rows.is_empty())
+        .collect();
+    if tables.is_empty() {
+        return;
+    }
+    page.heading(4, "2.3.4 Management product");
+    page.words(
+        "What an operator enters into the management software, and what the software and the boxes did with it, in each phase. \
+         Every call went to a literal address; its family is that of the connection. Quotations are the words of the product.",
+    );
+    for (phase, rows) in tables {
+        page.table(
+            format!("management-{}", phase.word()),
+            &format!("The management product in the phase {phase}"),
+            ["Asked", "What the product did", "Spoken to at", "Evidence"],
+            rows,
+        );
+    }
+}
+
+/// The rows of a phase: each thing once, as it was asked first.
+fn rows(evidence: &[Evidence], phase: Phase) -> Vec<Row> {
+    let mut rows = Vec::<Row>::new();
+    for piece in evidence.iter().filter(|piece| piece.phase == phase) {
+        let About::Probe { probe, answer: Answer::Dialogue { replies, .. } } = &piece.about else {
+            continue;
+        };
+        let Question::Dialogue { calls } = &probe.question else { continue };
+        let said: Vec<_> =
+            calls.iter().zip(replies).map(|(call, (reply, us))| (call, reply, *us)).collect();
+        for [asked, did, at] in told(&said) {
+            let known = |row: &Row| row[0] == asked && row[1] == did && row[2] == at;
+            if !rows.iter().any(known) {
+                rows.push([asked, did, at, code(piece.id.to_string())]);
+            }
+        }
+    }
+    rows
+}
+
+/// What is told of a conversation.
+fn told(said: &[(&Call, &Reply, u64)]) -> Vec<[Line; 3]> {
+    let mut told = Vec::new();
+    let mut items = Vec::new();
+    for (at, (call, reply, us)) in said.iter().enumerate() {
+        let path: Vec<_> = call.path.trim_matches('/').split('/').collect();
+        let before = || said[..at].iter().rev().find_map(|(call, ..)| draft_of(call));
+        let row = match (call.method, path.as_slice()) {
+            (Method::Get, [""]) => Some((words("What it is"), outcome(reply, &reply.body))),
+            (Method::Get, ["manual"]) => reply.value::<Manual>().map(|manual| {
+                let claims: Vec<_> = manual.claims.iter().map(|claim| claim.word()).collect();
+                (
+                    words("Its manual"),
+                    foreign(&format!("edition {}: {}", manual.edition, claims.join(", "))),
+                )
+            }),
+            (Method::Put, ["drafts", _, "addresses"]) => {
+                let addresses: Vec<String> = serde_json::from_str(&call.body).unwrap_or_default();
+                let both = addresses.len() > 1;
+                both.then(|| {
+                    (
+                        asked("Management addresses in the menu: ", &addresses),
+                        outcome(reply, "taken"),
+                    )
+                })
+            }
+            (Method::Post, ["drafts", _, "items"]) => {
+                items.extend(
+                    serde_json::from_str::<Item>(&call.body)
+                        .ok()
+                        .map(|item| (item, *reply, call.to)),
+                );
+                None
+            }
+            (Method::Post, ["drafts", _, "couples"]) => {
+                serde_json::from_str::<Pair>(&call.body).ok().map(|pair| {
+                    (asked("Couple: ", &[pair.local, pair.remote]), outcome(reply, "taken"))
+                })
+            }
+            (Method::Post, ["drafts", _, "proposal"]) => {
+                let proposal =
+                    reply.value::<Proposal>().map(|proposal| proposal.remote.to_string());
+                serde_json::from_str::<Local>(&call.body).ok().map(|Local { local }| {
+                    (
+                        asked("Proposal for ", &[local.to_string()]),
+                        outcome(reply, proposal.as_deref().unwrap_or("")),
+                    )
+                })
+            }
+            (Method::Post, ["drafts", _, "final"]) => (!reply.is_done()).then(|| {
+                let last = said[..at].last().map_or("", |(call, ..)| call.body.as_str());
+                (asked("To make final, after ", &[last.to_owned()]), outcome(reply, ""))
+            }),
+            (Method::Post, ["drafts", _, "upload"]) => {
+                let addresses = before().map(|draft| draft.addresses).unwrap_or_default();
+                let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+                Some((asked("Upload to ", &addresses), uploaded(reply, *us)))
+            }
+            (Method::Get, ["cards", _]) => {
+                let kept = reply.value::<Draft>().map_or(0, |card| card.items.len());
+                let again = said[..at].iter().any(|(call, ..)| call.path.ends_with("/reload"));
+                let when = if again {
+                    "The box after it has started again"
+                } else {
+                    "The box after the upload"
+                };
+                let all = count(items.len(), "item");
+                Some((words(when), outcome(reply, &format!("{kept} of {all}"))))
+            }
+            _ => None,
+        };
+        told.extend(row.map(|(asked, did)| [asked, did, place(call.to)]));
+    }
+    if let Some((_, _, to)) = items.first() {
+        let (good, all) =
+            (items.iter().filter(|(_, reply, _)| reply.is_done()).count(), items.len());
+        let refused = items.iter().find(|(_, reply, _)| !reply.is_done());
+        let mut did = words(format!("{good} taken"));
+        if let Some((item, reply, _)) = refused {
+            did.push(Inline::text("; "));
+            did.extend(asked("first refused: ", std::slice::from_ref(&item.value)));
+            did.push(Inline::text(", "));
+            did.extend(outcome(reply, ""));
+        }
+        told.push([words(format!("Entry of {}", count(all, "item"))), did, place(*to)]);
+    }
+    told
+}
+
+/// The draft that a call holds, with its addresses: a whole one, or those of the menu.
+fn draft_of(call: &Call) -> Option<Draft> {
+    if call.path.ends_with("/addresses") {
+        let addresses = serde_json::from_str(&call.body).ok()?;
+        return Some(Draft { addresses, ..Draft::default() });
+    }
+    serde_json::from_str(&call.body).ok().filter(|_| call.method == Method::Put)
+}
+
+fn asked(what: &str, values: &[String]) -> Line {
+    let mut line = words(what);
+    line.extend(joined(values.iter().map(code)));
+    line
+}
+
+/// What was done, or the words of the refusal.
+fn outcome(reply: &Reply, done: &str) -> Line {
+    if reply.is_done() {
+        return foreign(done);
+    }
+    let mut line = words("refused: ");
+    let said = reply.complaint().unwrap_or_else(|| format!("status {}", reply.status));
+    line.push(Inline::foreign(&said));
+    line
+}
+
+fn uploaded(reply: &Reply, us: u64) -> Line {
+    let Some(Uploaded { address, log }) = reply.value::<Uploaded>() else {
+        return outcome(reply, "");
+    };
+    let mut line = words("written to ");
+    line.extend(code(address.to_string()));
+    line.push(Inline::text(format!(" ({}) after {}; its log: ", Family::of(address), seconds(us))));
+    line.push(Inline::foreign(&log.join("; ")));
+    line
+}
+
+fn place(to: SocketAddr) -> Line {
+    let mut line = code(to.to_string());
+    line.push(Inline::text(format!(" ({})", Family::of(to.ip()))));
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        check::{CHECKS, Check, fixture::Network},
+        model::management::Quirk,
+        stage::Stage,
+    };
+
+    fn rows_of(phase: Phase, quirks: &[Quirk]) -> Vec<String> {
+        let text = include_str!("../../../testbed/fokus.toml");
+        let testbed = crate::input::testbed("fokus.toml", text).expect("the reference testbed");
+        let mut network = Network::of(Stage::new(&Arc::new(testbed), phase));
+        for quirk in quirks {
+            network = network.quirk("manager", *quirk);
+        }
+        let about = |check: &&&dyn Check| {
+            let id = check.text().id;
+            id.starts_with("mgmt.") || id.starts_with("vpn.")
+        };
+        let checks: Vec<_> = CHECKS.iter().filter(about).copied().collect();
+        let (evidence, _) = network.walk(&checks);
+        let row = |row: &Row| format!("{:?}", row).replace('\n', " ");
+        rows(&evidence, phase).iter().map(row).collect()
+    }
+
+    #[test]
+    fn what_was_asked_and_what_was_done_stand_in_each_phase() {
+        for phase in Phase::ALL {
+            let rows = rows_of(phase, &[]);
+            let tells = |asked: &str, did: &str| {
+                rows.iter().any(|row| row.contains(asked) && row.contains(did))
+            };
+            assert!(tells("Upload to", "written to"), "{phase}: {rows:#?}");
+            assert!(tells("Management addresses in the menu", "taken"), "{phase}");
+            assert!(tells("Couple: ", "refused"), "{phase}");
+        }
+    }
+
+    #[test]
+    fn a_late_complaint_and_a_wrong_proposal_are_told_in_the_words_of_the_product() {
+        let rows = rows_of(Phase::DualStack, &[Quirk::MixedCouples, Quirk::ProposesIpv4]);
+        let tells = |asked: &str, did: &str| {
+            rows.iter().any(|row| row.contains(asked) && row.contains(did))
+        };
+        assert!(tells("To make final", "10.1.0.0/24 is IPv4 and 2001:db8:b:2::/64 is IPv6"));
+        assert!(tells("2001:db8:a:1::/64", "10."), "{rows:#?}");
+    }
+}
