@@ -32,7 +32,7 @@ static TEXT: Text = Text {
     cases: &[
         Case {
             name: "undocumented",
-            finding: "The manual of the management software on {station} is behind the product: {features} work and are not in it.",
+            finding: "The manual of the management software on {station} is behind the product, which can do more than it says: {features}.",
             expected: "The manual (edition {edition}) tells what {product} does.",
             observed: "It claims {claims}. Without a claim, but working: {features}.",
             remedy: "Ask the manufacturer for the newest documents, and write down edition and version together.",

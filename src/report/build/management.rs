@@ -9,9 +9,9 @@ use super::{
 use crate::{
     model::{
         answer::Answer,
-        evidence::{About, Evidence},
+        evidence::{self, Evidence},
         family::Family,
-        management::{Draft, Item, Local, Manual, Method, Pair, Proposal, Reply, Uploaded},
+        management::{About, Draft, Item, Local, Manual, Method, Pair, Proposal, Reply, Uploaded},
         phase::Phase,
         probe::{Call, Question},
     },
@@ -54,7 +54,9 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
 fn rows(evidence: &[Evidence], phase: Phase) -> Vec<Row> {
     let mut rows = Vec::<Row>::new();
     for piece in evidence.iter().filter(|piece| piece.phase == phase) {
-        let About::Probe { probe, answer: Answer::Dialogue { replies, .. } } = &piece.about else {
+        let evidence::About::Probe { probe, answer: Answer::Dialogue { replies, .. } } =
+            &piece.about
+        else {
             continue;
         };
         let Question::Dialogue { calls } = &probe.question else { continue };
@@ -76,9 +78,18 @@ fn told(said: &[(&Call, &Reply, u64)]) -> Vec<[Line; 3]> {
     let mut items = Vec::new();
     for (at, (call, reply, us)) in said.iter().enumerate() {
         let path: Vec<_> = call.path.trim_matches('/').split('/').collect();
-        let before = || said[..at].iter().rev().find_map(|(call, ..)| draft_of(call));
+        let before = || {
+            said[..at]
+                .iter()
+                .rev()
+                .find_map(|(call, reply, _)| draft_of(call).filter(|_| reply.is_done()))
+        };
         let row = match (call.method, path.as_slice()) {
-            (Method::Get, [""]) => Some((words("What it is"), outcome(reply, &reply.body))),
+            (Method::Get, [""]) => {
+                let about = reply.value::<About>();
+                let name = about.map(|about| format!("{} {}", about.product, about.version));
+                Some((words("What it is"), outcome(reply, name.as_deref().unwrap_or(""))))
+            }
             (Method::Get, ["manual"]) => reply.value::<Manual>().map(|manual| {
                 let claims: Vec<_> = manual.claims.iter().map(|claim| claim.word()).collect();
                 (
