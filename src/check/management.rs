@@ -196,7 +196,7 @@ impl Heard<'_> {
     }
 }
 
-impl<'s> Product<'s> {
+impl Product<'_> {
     /// `manager->gateway-a`.
     pub(super) fn subject(&self) -> String {
         format!("{}->{}", self.station.name, self.device.name)
@@ -313,7 +313,9 @@ impl<'s> Product<'s> {
             for (node, service) in services {
                 for family in Family::ALL {
                     let addresses = self.stage.service_addresses(node, service, family);
-                    addresses.iter().for_each(|address| enter(kind, address.to_string()));
+                    for address in addresses {
+                        enter(kind, address.to_string());
+                    }
                 }
             }
         }

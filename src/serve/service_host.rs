@@ -164,6 +164,7 @@ impl ServiceHost {
         match fault {
             Sabotage::ListenOnly { service, .. }
             | Sabotage::StopService { service, .. }
+            | Sabotage::ListenEverywhere { service, .. }
             | Sabotage::Delay { service, .. } => self.service(service, &ServiceKind::ALL),
             Sabotage::ServeDifferently { service, how: ContentFault::OtherCertificate, .. } => {
                 self.service(service, &[ServiceKind::Https])
@@ -175,7 +176,6 @@ impl ServiceHost {
                 let kind = if quirk.is_of_box() { ServiceKind::Box } else { ServiceKind::Manager };
                 self.service(service, &[kind])
             }
-            Sabotage::ListenEverywhere { service, .. } => self.service(service, &ServiceKind::ALL),
             Sabotage::ServeDifferently { service, .. } => {
                 self.service(service, &[ServiceKind::Http, ServiceKind::Https])
             }

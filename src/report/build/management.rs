@@ -72,111 +72,106 @@ fn rows(evidence: &[Evidence], phase: Phase) -> Vec<Row> {
     rows
 }
 
-/// What is told of a conversation.
-fn told(said: &[(&Call, &Reply, u64)]) -> Vec<[Line; 3]> {
-    let mut told = Vec::new();
-    let mut items = Vec::new();
-    for (at, (call, reply, us)) in said.iter().enumerate() {
+/// A call with its reply and the microseconds that it took.
+type Said<'e> = (&'e Call, &'e Reply, u64);
+
+/// What is told of a conversation: each call that tells something, and what was entered item by item as one.
+fn told(said: &[Said<'_>]) -> Vec<[Line; 3]> {
+    let calls = said.iter().enumerate().filter_map(|(at, (call, reply, us))| {
         let path: Vec<_> = call.path.trim_matches('/').split('/').collect();
-        let before = || {
-            said[..at]
-                .iter()
-                .rev()
-                .find_map(|(call, reply, _)| draft_of(call).filter(|_| reply.is_done()))
-        };
-        let row = match (call.method, path.as_slice()) {
-            (Method::Get, [""]) => {
-                let about = reply.value::<About>();
-                let name = about.map(|about| format!("{} {}", about.product, about.version));
-                Some((words("What it is"), outcome(reply, name.as_deref().unwrap_or(""))))
-            }
-            (Method::Get, ["manual"]) => reply.value::<Manual>().map(|manual| {
-                let claims: Vec<_> = manual.claims.iter().map(|claim| claim.word()).collect();
-                (
-                    words("Its manual"),
-                    foreign(&format!("edition {}: {}", manual.edition, claims.join(", "))),
-                )
-            }),
-            (Method::Put, ["drafts", _, "addresses"]) => {
-                let addresses: Vec<String> = serde_json::from_str(&call.body).unwrap_or_default();
-                let both = addresses.len() > 1;
-                both.then(|| {
-                    (
-                        asked("Management addresses in the menu: ", &addresses),
-                        outcome(reply, "taken"),
-                    )
-                })
-            }
-            (Method::Post, ["drafts", _, "items"]) => {
-                items.extend(
-                    serde_json::from_str::<Item>(&call.body)
-                        .ok()
-                        .map(|item| (item, *reply, call.to)),
-                );
-                None
-            }
-            (Method::Post, ["drafts", _, "couples"]) => {
-                serde_json::from_str::<Pair>(&call.body).ok().map(|pair| {
-                    (asked("Couple: ", &[pair.local, pair.remote]), outcome(reply, "taken"))
-                })
-            }
-            (Method::Post, ["drafts", _, "proposal"]) => {
-                let proposal =
-                    reply.value::<Proposal>().map(|proposal| proposal.remote.to_string());
-                serde_json::from_str::<Local>(&call.body).ok().map(|Local { local }| {
-                    (
-                        asked("Proposal for ", &[local.to_string()]),
-                        outcome(reply, proposal.as_deref().unwrap_or("")),
-                    )
-                })
-            }
-            (Method::Post, ["drafts", _, "final"]) => (!reply.is_done()).then(|| {
-                let last = said[..at].last().map_or("", |(call, ..)| call.body.as_str());
-                (asked("To make final, after ", &[last.to_owned()]), outcome(reply, ""))
-            }),
-            (Method::Post, ["drafts", _, "upload"]) => {
-                let addresses = before().map(|draft| draft.addresses).unwrap_or_default();
-                let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-                Some((asked("Upload to ", &addresses), uploaded(reply, *us)))
-            }
-            (Method::Get, ["cards", _]) => {
-                let kept = reply.value::<Draft>().map_or(0, |card| card.items.len());
-                let again = said[..at].iter().any(|(call, ..)| call.path.ends_with("/reload"));
-                let when = if again {
-                    "The box after it has started again"
-                } else {
-                    "The box after the upload"
-                };
-                let all = count(items.len(), "item");
-                Some((words(when), outcome(reply, &format!("{kept} of {all}"))))
-            }
-            _ => None,
-        };
-        told.extend(row.map(|(asked, did)| [asked, did, place(call.to)]));
-    }
-    if let Some((_, _, to)) = items.first() {
-        let (good, all) =
-            (items.iter().filter(|(_, reply, _)| reply.is_done()).count(), items.len());
-        let refused = items.iter().find(|(_, reply, _)| !reply.is_done());
-        let mut did = words(format!("{good} taken"));
-        if let Some((item, reply, _)) = refused {
-            did.push(Inline::text("; "));
-            did.extend(asked("first refused: ", std::slice::from_ref(&item.value)));
-            did.push(Inline::text(", "));
-            did.extend(outcome(reply, ""));
+        let entry = entry(call, reply, &path);
+        let (asked, did) = entry.or_else(|| step(&said[..at], (call, reply, *us), &path))?;
+        Some([asked, did, place(call.to)])
+    });
+    calls.chain(entry_of_items(said)).collect()
+}
+
+/// What the menu and the manual say.
+fn entry(call: &Call, reply: &Reply, path: &[&str]) -> Option<(Line, Line)> {
+    Some(match (call.method, path) {
+        (Method::Get, [""]) => {
+            let name =
+                reply.value().map(|About { product, version }| format!("{product} {version}"));
+            (words("What it is"), outcome(reply, name.as_deref().unwrap_or("")))
         }
-        told.push([words(format!("Entry of {}", count(all, "item"))), did, place(*to)]);
+        (Method::Get, ["manual"]) => {
+            let manual: Manual = reply.value()?;
+            let claims: Vec<_> = manual.claims.iter().map(|claim| claim.word()).collect();
+            let said = format!("edition {}: {}", manual.edition, claims.join(", "));
+            (words("Its manual"), foreign(&said))
+        }
+        (Method::Put, ["drafts", _, "addresses"]) => {
+            let addresses: Vec<String> = read(call)?;
+            let both = addresses.len() > 1;
+            both.then(|| {
+                (asked("Management addresses in the menu: ", &addresses), outcome(reply, "taken"))
+            })?
+        }
+        (Method::Post, ["drafts", _, "couples"]) => {
+            let Pair { local, remote } = read(call)?;
+            (asked("Couple: ", &[local, remote]), outcome(reply, "taken"))
+        }
+        (Method::Post, ["drafts", _, "proposal"]) => {
+            let Local { local } = read(call)?;
+            let remote = reply.value().map(|Proposal { remote }| remote.to_string());
+            let did = outcome(reply, remote.as_deref().unwrap_or(""));
+            (asked("Proposal for ", &[local.to_string()]), did)
+        }
+        _ => return None,
+    })
+}
+
+/// What comes of what was entered before.
+fn step(before: &[Said<'_>], (call, reply, us): Said<'_>, path: &[&str]) -> Option<(Line, Line)> {
+    match (call.method, path) {
+        (Method::Post, ["drafts", _, "final"]) if !reply.is_done() => {
+            let last = before.last().map_or("", |(call, ..)| call.body.as_str());
+            Some((asked("To make final, after ", &[last.to_owned()]), outcome(reply, "")))
+        }
+        (Method::Post, ["drafts", _, "upload"]) => {
+            let entered = before.iter().rev().filter(|(_, reply, _)| reply.is_done());
+            let draft = entered.map(|(call, ..)| draft_of(call)).find_map(|draft| draft);
+            let addresses = draft.map(|draft| draft.addresses).unwrap_or_default();
+            let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            Some((asked("Upload to ", &addresses), uploaded(reply, us)))
+        }
+        (Method::Get, ["cards", _]) => {
+            let kept = reply.value::<Draft>().map_or(0, |card| card.items.len());
+            let entered = before.iter().filter(|(call, ..)| call.path.ends_with("/items")).count();
+            let again = before.iter().any(|(call, ..)| call.path.ends_with("/reload"));
+            let when = if again { "after it has started again" } else { "after the upload" };
+            let did = outcome(reply, &format!("{kept} of {}", count(entered, "item")));
+            Some((words(format!("The box {when}")), did))
+        }
+        _ => None,
     }
-    told
+}
+
+/// What was entered item by item, and the first that was refused.
+fn entry_of_items(said: &[Said<'_>]) -> Option<[Line; 3]> {
+    let items: Vec<_> = said.iter().filter(|(call, ..)| call.path.ends_with("/items")).collect();
+    let (first, ..) = items.first()?;
+    let good = items.iter().filter(|(_, reply, _)| reply.is_done()).count();
+    let mut did = words(format!("{good} taken"));
+    if let Some((call, reply, _)) = items.iter().find(|(_, reply, _)| !reply.is_done()) {
+        let value = read(call).map(|Item { value, .. }| value).unwrap_or_default();
+        did.extend(asked("; ", &[value]));
+        did.push(Inline::text(" was "));
+        did.extend(outcome(reply, ""));
+    }
+    Some([words(format!("Entry of {}", count(items.len(), "item"))), did, place(first.to)])
+}
+
+fn read<T: serde::de::DeserializeOwned>(call: &Call) -> Option<T> {
+    serde_json::from_str(&call.body).ok()
 }
 
 /// The draft that a call holds, with its addresses: a whole one, or those of the menu.
 fn draft_of(call: &Call) -> Option<Draft> {
     if call.path.ends_with("/addresses") {
-        let addresses = serde_json::from_str(&call.body).ok()?;
-        return Some(Draft { addresses, ..Draft::default() });
+        return read(call).map(|addresses| Draft { addresses, ..Draft::default() });
     }
-    serde_json::from_str(&call.body).ok().filter(|_| call.method == Method::Put)
+    read(call).filter(|_| call.method == Method::Put)
 }
 
 fn asked(what: &str, values: &[String]) -> Line {
@@ -237,7 +232,7 @@ mod tests {
         };
         let checks: Vec<_> = CHECKS.iter().filter(about).copied().collect();
         let (evidence, _) = network.walk(&checks);
-        let row = |row: &Row| format!("{:?}", row).replace('\n', " ");
+        let row = |row: &Row| format!("{row:?}").replace('\n', " ");
         rows(&evidence, phase).iter().map(row).collect()
     }
 
