@@ -302,6 +302,11 @@ fn faults_of_tunnels_are_found() {
 }
 
 #[test]
+fn faults_of_management_products_are_found() {
+    every_case_of("management");
+}
+
+#[test]
 fn two_faults_are_two_findings() {
     every_case_of("together");
 }
@@ -314,6 +319,56 @@ fn what_only_looks_like_a_fault_is_none() {
 #[test]
 fn a_fault_is_gone_when_its_phase_is_left() {
     every_case_of("left");
+}
+
+/// What GEN6 D3.6.4 concludes in its section 2.4, by the walk of the testbed as it was found: the tunnel is capable of
+/// IPv4-only, dual-stack and IPv6-only; the software that configures it is not dual-stack, couples unequal families until the
+/// end, proposes the wrong family, and has a manual that is behind it.
+#[test]
+fn the_pilot_as_found_comes_to_the_conclusions_of_the_document() {
+    let directory = tempfile::tempdir().expect("a directory for the run");
+    let phases = "ipv4-only,partial,dual-stack,ipv6-only";
+    let walked = Walk::of(&testbed("fokus-as-found"), phases, &[], &[], directory.path());
+    assert_eq!(walked.wrong, Vec::<String>::new());
+    let found: BTreeSet<_> = walked.findings.iter().map(headline).collect();
+    let wanted = [
+        "mgmt.single-address-field/one manager (field for the management address)",
+        "vpn.mixed-family-coupling/coupled manager (entry of couples)",
+        "vpn.default-subnet-family/other-family manager (proposed subnets)",
+        "mgmt.docs-vs-device/undocumented manager (manual)",
+    ];
+    assert_eq!(found, wanted.map(str::to_owned).into());
+    assert!(
+        walked.findings.iter().all(|f| f["evidence"].as_array().is_some_and(|e| !e.is_empty()))
+    );
+    // The tunnel itself: every couple of every mode is carried, and nothing of it is seen in clear.
+    for (phase, families) in
+        [("ipv4-only", &["IPv4"][..]), ("dual-stack", &["IPv4", "IPv6"]), ("ipv6-only", &["IPv6"])]
+    {
+        let walked = walked.phases().iter().find(|walked| walked["phase"] == phase);
+        let judgements = walked.and_then(|walked| walked["judgements"].as_array());
+        let judgements = judgements.expect("judgements of the phase");
+        for (check, verdicts) in [
+            ("vpn.matrix", &["pass"][..]),
+            ("vpn.no-clear", &["pass"]),
+            ("vpn.fail-open", &["pass"]),
+        ] {
+            let of_check: Vec<_> = judgements.iter().filter(|j| j["check"] == check).collect();
+            assert!(!of_check.is_empty(), "{phase}: {check}");
+            let bad = of_check.iter().find(|j| !verdicts.iter().any(|v| j["verdict"] == *v));
+            assert_eq!(bad, None, "{phase}: {check}");
+            for family in families {
+                let inner = format!("{family} in ");
+                let in_family = |j: &&&Value| j["subject"].to_string().contains(&inner);
+                assert!(of_check.iter().any(|j| in_family(&j)), "{phase}: {check}: {family}");
+            }
+        }
+    }
+    // An upload tries IPv6 first and then IPv4: reported, and no fault.
+    let judgements = walked.phases().iter().filter_map(|w| w["judgements"].as_array());
+    let uploads: Vec<_> =
+        judgements.flatten().filter(|j| j["check"] == "mgmt.family-fallback-order").collect();
+    assert!(uploads.iter().any(|j| j["verdict"] == "pass"), "{uploads:?}");
 }
 
 /// Every example that is shipped for training can be found by the report.

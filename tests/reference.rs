@@ -34,6 +34,13 @@ fn files(folder: &str) -> Vec<PathBuf> {
     files
 }
 
+/// The testbeds, without those that are another one with faults.
+fn testbeds() -> Vec<PathBuf> {
+    let mut files = files("testbed");
+    files.retain(|path| input::AsFound::read(&fs::read_to_string(path).unwrap()).is_none());
+    files
+}
+
 fn load(path: &Path) -> Arc<Testbed> {
     let text = fs::read_to_string(path).unwrap();
     let (testbed, found) = input::examine(&path.display().to_string(), &text);
@@ -57,7 +64,7 @@ fn expectations(stage: &Stage, family: Family) -> Vec<(Exchange, Expect)> {
 
 #[test]
 fn every_shipped_testbed_loads_without_a_warning() {
-    for path in files("testbed") {
+    for path in testbeds() {
         let testbed = load(&path);
         for phase in Phase::ALL {
             let stage = Stage::new(&testbed, phase);
@@ -76,7 +83,7 @@ fn every_shipped_testbed_loads_without_a_warning() {
 
 #[test]
 fn in_the_phases_of_one_kind_every_allowed_flow_is_expected_to_pass_in_every_live_family() {
-    for path in files("testbed") {
+    for path in testbeds() {
         let testbed = load(&path);
         for phase in [Phase::Ipv4Only, Phase::DualStack, Phase::Ipv6Only] {
             let stage = Stage::new(&testbed, phase);

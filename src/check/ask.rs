@@ -56,6 +56,9 @@ pub fn hello(
     let socket = SocketAddr::new(to, service.port);
     let connect = |hello| Question::Connect { to: socket, source: None, hello, watch: false };
     let question = match service.kind {
+        ServiceKind::Manager | ServiceKind::Box => {
+            connect(Hello::Http { host: url_host(to), path: "/".to_owned() })
+        }
         ServiceKind::Http => {
             connect(Hello::Http { host: host_of(service, to), path: service.path.clone() })
         }

@@ -14,6 +14,7 @@ pub mod difference;
 pub mod error_trail;
 pub mod hops;
 pub mod legs;
+mod management;
 pub mod names;
 pub mod neighbour;
 mod pages;
@@ -37,9 +38,17 @@ mod out_port_parity;
 mod out_content_parity;
 mod out_literal_url;
 mod svc_listen_families;
+mod svc_hostkey_parity;
 mod svc_ntp_v6;
 mod svc_syslog_v6;
 mod mgmt_reach_both;
+mod mgmt_single_address_field;
+mod mgmt_config_roundtrip;
+mod mgmt_family_fallback_order;
+mod mgmt_late_error;
+mod mgmt_os_ready;
+mod mgmt_docs_vs_device;
+mod mgmt_plane_isolation;
 mod pol_rule_parity_static;
 mod pol_rule_parity_dynamic;
 mod pol_default_deny_v6;
@@ -48,6 +57,8 @@ mod pol_nd_and_mld_not_filtered_on_link;
 mod pol_anti_spoof;
 mod vpn_matrix;
 mod vpn_no_clear;
+mod vpn_mixed_family_coupling;
+mod vpn_default_subnet_family;
 mod l2_ra_plan;
 mod l2_rogue_ra;
 mod l2_dad;
@@ -191,9 +202,17 @@ pub static CHECKS: &[&dyn Check] = &[
     &out_content_parity::ContentParity,
     &out_literal_url::LiteralUrl,
     &svc_listen_families::ListenFamilies,
+    &svc_hostkey_parity::HostkeyParity,
     &svc_ntp_v6::Ntp,
     &svc_syslog_v6::Syslog,
     &mgmt_reach_both::MgmtReach,
+    &mgmt_single_address_field::SingleAddressField,
+    &mgmt_config_roundtrip::ConfigRoundtrip,
+    &mgmt_family_fallback_order::FallbackOrder,
+    &mgmt_late_error::LateError,
+    &mgmt_os_ready::OsReady,
+    &mgmt_docs_vs_device::DocsVsDevice,
+    &mgmt_plane_isolation::PlaneIsolation,
     &pol_rule_parity_static::RuleParityStatic,
     &pol_rule_parity_dynamic::RuleParityDynamic,
     &pol_default_deny_v6::DefaultDenyV6,
@@ -203,6 +222,8 @@ pub static CHECKS: &[&dyn Check] = &[
     &vpn_matrix::Matrix,
     &vpn_no_clear::NoClear,
     &vpn_no_clear::FailOpen,
+    &vpn_mixed_family_coupling::MixedFamilyCoupling,
+    &vpn_default_subnet_family::DefaultSubnetFamily,
     &l2_ra_plan::RaPlan,
     &l2_rogue_ra::RogueRa,
     &l2_dad::Dad,

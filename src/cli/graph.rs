@@ -21,7 +21,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
-        let (_, testbed) = self.testbed.load()?;
+        let testbed = self.testbed.load()?.testbed;
         let svg = match self.phase {
             Some(phase) => figure::topology::svg(&testbed, Some(phase)),
             None => figure::topology::multiples(&testbed),

@@ -30,7 +30,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
-        let (_, testbed) = self.testbed.load()?;
+        let testbed = self.testbed.load()?.testbed;
         if let Some(node) = &self.node
             && !testbed.nodes.contains_key(node.as_str())
         {

@@ -33,7 +33,7 @@ const GATES: [(&str, &str); 4] = [
 /// Which testbed.
 #[derive(Debug, clap::Args)]
 pub(super) struct TestbedArgs {
-    /// The testbed file [default: the reference testbed that is built in].
+    /// The testbed file, or a fault file that names its testbed [default: the reference testbed that is built in].
     #[arg(value_name = "TESTBED")]
     path: Option<PathBuf>,
 }
@@ -81,19 +81,66 @@ impl Source {
 
 impl TestbedArgs {
     /// Reads the testbed; all its mistakes are in the failure.
-    pub(super) fn load(&self) -> Result<(Source, Arc<Testbed>), Failure> {
-        let source = match &self.path {
-            Some(path) => Source::read("testbed", path)?,
-            None => Source::built_in("testbed", REFERENCE),
+    pub(super) fn load(&self) -> Result<Loaded, Failure> {
+        let Some(path) = &self.path else {
+            return Loaded::bare(Source::built_in("testbed", REFERENCE));
         };
-        let (testbed, found) = input::examine(&source.file, &source.text);
-        let testbed = testbed.ok_or_else(|| shown(&found))?;
-        if !found.is_empty() {
-            // Warnings; a stderr that nobody reads must not stop anything.
-            let _ = write!(std::io::stderr(), "{}", drawn(&found));
+        let source = Source::read("testbed", path)?;
+        match input::AsFound::read(&source.text) {
+            Some(found) => Loaded::as_found(path, source, found),
+            None => Loaded::bare(source),
         }
-        Ok((source, Arc::new(testbed)))
     }
+}
+
+/// A testbed with what it was read from, and with the faults that it was found with.
+pub(super) struct Loaded {
+    /// The files.
+    pub(super) sources: Vec<Source>,
+    /// The testbed.
+    pub(super) testbed: Arc<Testbed>,
+    /// The faults of a testbed as found; none otherwise.
+    pub(super) faults: Vec<Fault>,
+}
+
+impl Loaded {
+    fn bare(source: Source) -> Result<Self, Failure> {
+        let testbed = Arc::new(examine(&source)?);
+        Ok(Self { sources: vec![source], testbed, faults: Vec::new() })
+    }
+
+    /// A fault file that names its testbed stands for that testbed with these faults.
+    fn as_found(path: &Path, faults: Source, found: input::AsFound) -> Result<Self, Failure> {
+        let beside = path.with_file_name(&found.testbed);
+        let source = Source::read("testbed", &beside)?;
+        if input::AsFound::read(&source.text).is_some() {
+            return Err(Failure::Sentence(format!(
+                "{} names {} as its testbed, which is a fault file itself; name the testbed",
+                faults.file, source.file
+            )));
+        }
+        let mut testbed = examine(&source)?;
+        let planted = input::faults(&faults.file, &faults.text, &testbed);
+        let planted = planted.map_err(|errors| shown(&errors))?;
+        testbed.title = found.title.unwrap_or(testbed.title);
+        testbed.source = found.source.or(testbed.source);
+        let faults_source = Source { role: "faults", ..faults };
+        Ok(Self {
+            sources: vec![source, faults_source],
+            testbed: Arc::new(testbed),
+            faults: planted,
+        })
+    }
+}
+
+fn examine(source: &Source) -> Result<Testbed, Failure> {
+    let (testbed, found) = input::examine(&source.file, &source.text);
+    let testbed = testbed.ok_or_else(|| shown(&found))?;
+    if !found.is_empty() {
+        // Warnings; a stderr that nobody reads must not stop anything.
+        let _ = write!(std::io::stderr(), "{}", drawn(&found));
+    }
+    Ok(testbed)
 }
 
 /// The command line that walks the same testbed with the same faults and gates, for the shell.
@@ -128,17 +175,16 @@ fn shown(errors: &Diagnostics) -> Failure {
     Failure::Diagnostics(drawn(errors))
 }
 
-/// Reads fault files.
+/// Reads fault files, beside the faults that the testbed was found with.
 pub(super) fn faults(
     paths: &[PathBuf],
-    testbed: &Testbed,
+    loaded: Loaded,
 ) -> Result<(Vec<Source>, Vec<Fault>), Failure> {
-    let mut sources = Vec::new();
-    let mut faults = Vec::<Fault>::new();
+    let Loaded { mut sources, testbed, mut faults } = loaded;
     for path in paths {
         let source = Source::read("faults", path)?;
         let more =
-            input::faults(&source.file, &source.text, testbed).map_err(|errors| shown(&errors))?;
+            input::faults(&source.file, &source.text, &testbed).map_err(|errors| shown(&errors))?;
         for fault in more {
             if faults.iter().any(|known| known.name == fault.name) {
                 return Err(Failure::Sentence(format!(

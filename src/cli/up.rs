@@ -4,6 +4,7 @@ use std::{
     os::unix::process::CommandExt,
     path::PathBuf,
     process::{Command, Stdio},
+    sync::Arc,
 };
 
 use super::{Failure, Verdict, lab, print, source, standing};
@@ -40,14 +41,15 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
         // Mistakes in the input are told before anything is started.
-        let (testbed_source, testbed) = self.testbed.load()?;
-        let (fault_sources, faults) = source::faults(&self.fault, &testbed)?;
+        let loaded = self.testbed.load()?;
+        let testbed = Arc::clone(&loaded.testbed);
+        let (sources, faults) = source::faults(&self.fault, loaded)?;
         if !self.foreground && !self.detached {
             return start_in_background();
         }
         let task = lab::Task {
             testbed,
-            sources: [testbed_source].into_iter().chain(fault_sources).collect(),
+            sources,
             phases: vec![self.phase],
             checks: source::checks(&[])?,
             faults,

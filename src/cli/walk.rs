@@ -1,4 +1,4 @@
-use std::{fmt::Write as _, path::PathBuf};
+use std::{fmt::Write as _, path::PathBuf, sync::Arc};
 
 use super::{Failure, Verdict, lab, print, source};
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
   sixwalk walk my.toml --phases dual-stack,ipv6-only    only these two
   sixwalk walk --phases ipv6-only,dual-stack            backwards
   sixwalk walk --only 'dns.*' --only out.service-reach  only these checks
+  sixwalk walk testbed/fokus-as-found.toml              with the faults that the German pilot met
   sixwalk walk --fault testbed/faults/services.toml
   sixwalk walk --capture                                every frame of every link, for wireshark
   sixwalk walk --json | jq '.findings[].culprit'
@@ -53,11 +54,11 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
-        let (testbed_source, testbed) = self.testbed.load()?;
-        let (fault_sources, faults) = source::faults(&self.fault, &testbed)?;
+        let loaded = self.testbed.load()?;
+        let testbed = Arc::clone(&loaded.testbed);
+        let (sources, faults) = source::faults(&self.fault, loaded)?;
         let (gate_sources, gates) = source::gates(self.gates.as_deref())?;
-        let sources =
-            [testbed_source].into_iter().chain(fault_sources).chain(gate_sources).collect();
+        let sources = sources.into_iter().chain(gate_sources).collect();
         let task = lab::Task {
             testbed,
             sources,

@@ -70,6 +70,27 @@ pub fn faults(file: &str, text: &str, testbed: &Testbed) -> Result<Vec<Fault>, D
     faults.ok_or(found)
 }
 
+/// A testbed as it was found: a fault file that names the testbed which its faults are planted in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AsFound {
+    /// The file of the testbed, as a path from the fault file.
+    pub testbed: String,
+    /// What people call the testbed with these faults.
+    pub title: Option<String>,
+    /// The document that tells of them.
+    pub source: Option<String>,
+}
+
+impl AsFound {
+    /// Reads what a fault file says of its testbed; `None` if it names none, or is no fault file at all.
+    pub fn read(text: &str) -> Option<Self> {
+        let (document, _) = DeTable::parse_recoverable(text);
+        let root = Table::new(document.get_ref());
+        let text = |key| root.one::<String>(key).map(|text| text.is);
+        Some(Self { testbed: text("testbed")?, title: text("title"), source: text("source") })
+    }
+}
+
 /// The kinds of input files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

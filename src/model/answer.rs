@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    family::Family, mac::Mac, name::ServiceName, policy::Filter, record::Record,
+    family::Family, mac::Mac, management::Reply, name::ServiceName, policy::Filter, record::Record,
     service::Transport, tunnel::TunnelState,
 };
 
@@ -187,6 +187,13 @@ pub enum Answer {
         /// Why nothing was fetched, in the resolver's or the protocol's words.
         failure: Option<String>,
     },
+    /// To `Dialogue`.
+    Dialogue {
+        /// The connection of the last call that was made.
+        attempt: Attempt,
+        /// What came back from each call, and after how many microseconds.
+        replies: Vec<(Reply, u64)>,
+    },
     /// To `SourceFor`.
     SourceFor {
         /// The source address, where there is a route.
@@ -207,7 +214,8 @@ impl Answer {
             | Self::Page { attempt, .. }
             | Self::Dns { attempt, .. }
             | Self::Echo { attempt }
-            | Self::Time { attempt, .. } => Some(attempt),
+            | Self::Time { attempt, .. }
+            | Self::Dialogue { attempt, .. } => Some(attempt),
             _ => None,
         }
     }

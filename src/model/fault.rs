@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     family::Family,
     mac::Mac,
+    management::Quirk,
     name::{DomainName, FaultName, InterfaceName, NodeName, SegmentName, ServiceName},
     phase::Phase,
     policy::{Hook, Rule},
@@ -229,6 +230,22 @@ pub enum Sabotage {
         /// How it differs.
         how: ContentFault,
     },
+    /// A management product, or a box, does something worse than it should.
+    Quirk {
+        /// Where.
+        node: NodeName,
+        /// Which service.
+        service: ServiceName,
+        /// What.
+        quirk: Quirk,
+    },
+    /// A service of one interface listens on every address of its node.
+    ListenEverywhere {
+        /// Where.
+        node: NodeName,
+        /// Which service.
+        service: ServiceName,
+    },
     /// Pages or replies of a service come later than they should, to users of one family.
     Delay {
         /// Where.
@@ -254,6 +271,8 @@ impl Sabotage {
             | Self::AnswerWrongly { node, .. }
             | Self::AdvertiseWrongly { node, .. }
             | Self::ServeDifferently { node, .. }
+            | Self::Quirk { node, .. }
+            | Self::ListenEverywhere { node, .. }
             | Self::Delay { node, .. } => Some(node),
             Self::AddRule { .. }
             | Self::RemoveRule { .. }
@@ -306,6 +325,8 @@ pub enum ContentFault {
     Unavailable,
     /// Another certificate.
     OtherCertificate,
+    /// Another SSH host key: another machine answers.
+    OtherHostKey,
     /// A 400 for a Host header with brackets.
     RejectsBrackets,
 }

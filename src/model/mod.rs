@@ -12,6 +12,7 @@ pub mod tunnel;
 pub mod record;
 pub mod policy;
 pub mod testbed;
+pub mod management;
 pub mod probe;
 pub mod tap;
 pub mod answer;

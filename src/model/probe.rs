@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     family::Family,
+    management::Method,
     name::{DomainName, InterfaceName, NodeName, TunnelName},
     record::RecordType,
     service::Transport,
@@ -95,6 +96,19 @@ pub enum Provocation {
 impl Provocation {
     /// The upper-layer protocol that nobody speaks (RFC 3692).
     pub const UNKNOWN_PROTOCOL: u8 = 253;
+}
+
+/// A call to a management product, over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Call {
+    /// Literal destination.
+    pub to: SocketAddr,
+    /// The method.
+    pub method: Method,
+    /// The path.
+    pub path: String,
+    /// JSON, or nothing.
+    pub body: String,
 }
 
 /// What is asked.
@@ -250,6 +264,11 @@ pub enum Question {
         /// What is done.
         act: TunnelAct,
     },
+    /// Calls to a management product, one after another, as an operator makes them. Ends with the first that gets no reply.
+    Dialogue {
+        /// The calls.
+        calls: Vec<Call>,
+    },
     /// Which source address the node would use towards a destination (RFC 6724), without sending anything.
     SourceFor {
         /// The destination.
@@ -265,7 +284,8 @@ impl Question {
         match self {
             Self::Connect { .. } | Self::Fetch { .. } | Self::Provoke { .. } => 4_000,
             Self::Journey { .. } => 12_000,
-            Self::PathMtu { .. } | Self::Trace { .. } => 20_000,
+            // An upload by a product that waits long before it gives a family up is part of it.
+            Self::PathMtu { .. } | Self::Trace { .. } | Self::Dialogue { .. } => 20_000,
             Self::Lookup { .. } | Self::Time { .. } | Self::Datagram { .. } => 2_000,
             Self::Ping { .. } | Self::Solicit { .. } | Self::Neighbour { .. } => 3_500,
             Self::Tunnel { .. } => 5_000,
@@ -294,6 +314,7 @@ impl Question {
             | Self::SourceFor { to }
             | Self::Canary { to, .. }
             | Self::Neighbour { target: to, .. } => Some(*to),
+            Self::Dialogue { calls } => calls.first().map(|call| call.to.ip()),
             Self::Sink { .. }
             | Self::Solicit { .. }
             | Self::Inspect(_)

@@ -65,11 +65,15 @@ pub enum ServiceKind {
     Echo,
     /// A syslog sink (RFC 5424 over UDP, RFC 5426).
     Syslog,
+    /// The software on a management station that drafts the configurations of VPN boxes (S2 section 2.2.4).
+    Manager,
+    /// The side of a VPN box that takes its configuration from there.
+    Box,
 }
 
 impl ServiceKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Http,
         Self::Https,
         Self::Ssh,
@@ -78,6 +82,8 @@ impl ServiceKind {
         Self::Ntp,
         Self::Echo,
         Self::Syslog,
+        Self::Manager,
+        Self::Box,
     ];
 
     /// The port where the testbed gives none.
@@ -90,13 +96,15 @@ impl ServiceKind {
             Self::Ntp => 123,
             Self::Echo => 7,
             Self::Syslog => 514,
+            Self::Manager => 8080,
+            Self::Box => 8081,
         }
     }
 
     /// The transports that it listens on.
     pub fn transports(self) -> &'static [Transport] {
         match self {
-            Self::Http | Self::Https | Self::Ssh => &[Transport::Tcp],
+            Self::Http | Self::Https | Self::Ssh | Self::Manager | Self::Box => &[Transport::Tcp],
             Self::Dns | Self::Resolver | Self::Echo => &[Transport::Tcp, Transport::Udp],
             Self::Ntp | Self::Syslog => &[Transport::Udp],
         }
@@ -113,6 +121,8 @@ impl ServiceKind {
             Self::Ntp => "ntp",
             Self::Echo => "echo",
             Self::Syslog => "syslog",
+            Self::Manager => "manager",
+            Self::Box => "box",
         }
     }
 }

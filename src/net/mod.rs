@@ -17,3 +17,4 @@ pub mod interface;
 pub mod dump;
 pub mod trial;
 pub mod patience;
+pub mod request;

@@ -78,6 +78,27 @@ impl From<TooLate> for std::io::Error {
     }
 }
 
+/// Measures how long something takes that is not this program's own: it stands still when time limits do.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch {
+    began: Instant,
+    /// What was held up before it was started.
+    before: Duration,
+}
+
+impl Stopwatch {
+    /// Starts. Called within a tokio runtime.
+    pub fn start() -> Self {
+        keep_pulse();
+        Self { began: Instant::now(), before: held_up() }
+    }
+
+    /// How long it has run.
+    pub fn elapsed(self) -> Duration {
+        self.began.elapsed().saturating_sub(held_up().saturating_sub(self.before))
+    }
+}
+
 /// What comes of something, if it ends in time.
 pub async fn within<T>(deadline: Deadline, work: impl Future<Output = T>) -> Result<T, TooLate> {
     tokio::select! {
@@ -147,6 +168,14 @@ mod tests {
         assert!(!deadline.has_passed(), "300 ms were not ours");
         let late = within(deadline, std::future::pending::<()>()).await;
         assert_eq!(late, Err(TooLate), "but the wait ends");
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_stopwatch_stands_still_while_all_is_held_up() {
+        let watch = Stopwatch::start();
+        sleep(Duration::from_millis(20)).await;
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(watch.elapsed() < Duration::from_millis(200), "{:?}", watch.elapsed());
     }
 
     #[tokio::test(flavor = "current_thread")]

@@ -9,6 +9,7 @@ mod hello;
 mod connect;
 mod page;
 mod fetch;
+mod dialogue;
 mod lookup;
 mod ping;
 mod datagram;
@@ -154,6 +155,7 @@ impl Asker {
             }
             Question::Spoof { source, to, token } => spoof::ask(at, *source, *to, token),
             Question::Provoke { to, how } => provoke::ask(at, *to, *how, deadline).await,
+            Question::Dialogue { calls } => dialogue::ask(at, calls, deadline).await,
             Question::SourceFor { to } => source_for::ask(at, *to),
             Question::Canary { to, token } => ping::canary(at, *to, token, deadline).await,
             Question::Tunnel { tunnel, act } => match at.host.tunnel(tunnel, *act).await {

@@ -10,6 +10,7 @@ use super::zone::{Catalog, wire_name};
 use crate::model::{
     family::Family,
     fault::{ContentFault, Sabotage, WrongAnswer},
+    management::Quirk,
     name::ServiceName,
 };
 
@@ -44,6 +45,15 @@ impl Behaviour {
             }
             _ => false,
         })
+    }
+
+    /// What a management product or a box does worse than it should.
+    pub(super) fn quirks(&self, service: &ServiceName) -> Vec<Quirk> {
+        let of = |fault: &Sabotage| match fault {
+            Sabotage::Quirk { service: s, quirk, .. } if s == service => Some(*quirk),
+            _ => None,
+        };
+        self.faults.iter().filter_map(of).collect()
     }
 
     /// How a question for an address is answered wrongly, where it is.

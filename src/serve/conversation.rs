@@ -7,7 +7,7 @@ use std::{
 
 use tokio::net::TcpStream;
 
-use super::{dns, echo, http, https, ntp, socket::Datagram, speaker::Speaker, ssh};
+use super::{dns, echo, http, https, manager, ntp, socket::Datagram, speaker::Speaker, ssh};
 use crate::model::{
     family::Family,
     service::{ServiceKind, Transport},
@@ -26,6 +26,9 @@ pub(super) async fn converse(speaker: &Speaker, stream: TcpStream) {
         ServiceKind::Echo => drop(echo::converse(speaker, stream, family).await),
         ServiceKind::Dns | ServiceKind::Resolver => {
             drop(dns::converse(speaker, stream, family).await);
+        }
+        ServiceKind::Manager | ServiceKind::Box => {
+            drop(manager::converse(speaker, stream, family).await);
         }
         ServiceKind::Ntp | ServiceKind::Syslog => {}
     }
@@ -52,6 +55,10 @@ pub(super) async fn reply(speaker: &Speaker, datagram: &Datagram) -> Option<Vec<
             sink.take(&datagram.payload, datagram.from);
             None
         }
-        ServiceKind::Http | ServiceKind::Https | ServiceKind::Ssh => None,
+        ServiceKind::Http
+        | ServiceKind::Https
+        | ServiceKind::Ssh
+        | ServiceKind::Manager
+        | ServiceKind::Box => None,
     }
 }

@@ -27,6 +27,7 @@ mod question;
 mod resolver;
 mod dns;
 mod ssh;
+mod manager;
 mod ntp;
 mod echo;
 mod conversation;

@@ -47,11 +47,13 @@ impl Orders {
     pub(super) fn places(&self, node: &Node) -> BTreeSet<Place> {
         let told = self.listeners.iter().filter(|(service, ip)| self.is_open(service, *ip));
         let places = told.flat_map(|(name, ip)| {
+            let everywhere = self.is_everywhere(name);
+            let ip = if everywhere { Family::of(*ip).unspecified() } else { *ip };
             let service = node.service(name.as_str());
-            service.into_iter().flat_map(|service| {
-                service.ports().map(|port| Place {
+            service.into_iter().flat_map(move |service| {
+                service.ports().map(move |port| Place {
                     transport: port.transport,
-                    address: SocketAddr::new(*ip, port.number),
+                    address: SocketAddr::new(ip, port.number),
                     service: name.clone(),
                     kind: service.kind,
                 })
@@ -66,6 +68,13 @@ impl Orders {
             Sabotage::ListenOnly { service, only, .. } => {
                 service == listener && Family::of(ip) != *only
             }
+            _ => false,
+        })
+    }
+
+    fn is_everywhere(&self, listener: &ServiceName) -> bool {
+        self.faults.iter().any(|fault| match fault {
+            Sabotage::ListenEverywhere { service, .. } => service == listener,
             _ => false,
         })
     }

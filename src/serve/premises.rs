@@ -8,6 +8,7 @@ use std::{
 use super::{behaviour::Behaviour, doors::Doors, shared::Shared, syslog::Sink};
 use crate::{
     model::{
+        management::{Cards, Station},
         name::DomainName,
         node::{Address, Node},
     },
@@ -20,6 +21,10 @@ pub(super) struct Premises {
     pub(super) namespace: Namespace,
     pub(super) shared: Arc<Shared>,
     pub(super) sink: Mutex<Sink>,
+    /// What the management product of the node keeps.
+    pub(super) station: Mutex<Station>,
+    /// What a box keeps of its configurations.
+    pub(super) cards: Mutex<Cards>,
     behaviour: RwLock<Arc<Behaviour>>,
     /// TLS, once an HTTPS service has been opened.
     pub(super) doors: OnceLock<Doors>,
@@ -34,6 +39,8 @@ impl Premises {
             namespace,
             shared,
             sink: Mutex::default(),
+            station: Mutex::default(),
+            cards: Mutex::default(),
             behaviour: RwLock::default(),
             doors: OnceLock::new(),
             ssh: OnceLock::new(),

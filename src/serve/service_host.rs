@@ -164,9 +164,17 @@ impl ServiceHost {
         match fault {
             Sabotage::ListenOnly { service, .. }
             | Sabotage::StopService { service, .. }
+            | Sabotage::ListenEverywhere { service, .. }
             | Sabotage::Delay { service, .. } => self.service(service, &ServiceKind::ALL),
             Sabotage::ServeDifferently { service, how: ContentFault::OtherCertificate, .. } => {
                 self.service(service, &[ServiceKind::Https])
+            }
+            Sabotage::ServeDifferently { service, how: ContentFault::OtherHostKey, .. } => {
+                self.service(service, &[ServiceKind::Ssh])
+            }
+            Sabotage::Quirk { service, quirk, .. } => {
+                let kind = if quirk.is_of_box() { ServiceKind::Box } else { ServiceKind::Manager };
+                self.service(service, &[kind])
             }
             Sabotage::ServeDifferently { service, .. } => {
                 self.service(service, &[ServiceKind::Http, ServiceKind::Https])

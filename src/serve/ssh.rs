@@ -15,7 +15,7 @@ use russh::{
 use tokio::net::TcpStream;
 
 use super::{premises::Premises, speaker::Speaker};
-use crate::model::family::Family;
+use crate::model::{family::Family, fault::ContentFault, name::NodeName};
 
 /// Refuses whatever is asked of it: that is what the methods do that are not written here.
 struct Doorkeeper;
@@ -31,14 +31,21 @@ pub(super) async fn converse(
 ) -> Result<(), russh::Error> {
     speaker.hold_back(family).await;
     let _hangup = Hangup(stream.as_fd().try_clone_to_owned()?);
-    let settings = Arc::clone(speaker.premises.ssh.get_or_init(|| settings(&speaker.premises)));
+    let own = || settings(&speaker.premises, &speaker.premises.node.name);
+    let behaviour = speaker.premises.behaviour();
+    let settings = if behaviour.differs(&speaker.service, family, ContentFault::OtherHostKey) {
+        let machine = "another-machine".parse().expect("a constant that is a name");
+        settings(&speaker.premises, &machine)
+    } else {
+        Arc::clone(speaker.premises.ssh.get_or_init(own))
+    };
     run_stream(settings, stream, Doorkeeper).await?.await
 }
 
-fn settings(premises: &Premises) -> Arc<Config> {
+fn settings(premises: &Premises, machine: &NodeName) -> Arc<Config> {
     Arc::new(Config {
         server_id: SshId::Standard("SSH-2.0-sixwalk".into()),
-        keys: vec![premises.shared.host_key(&premises.node.name)],
+        keys: vec![premises.shared.host_key(machine)],
         auth_rejection_time: Duration::ZERO,
         auth_rejection_time_initial: Some(Duration::ZERO),
         max_auth_attempts: 3,

@@ -60,6 +60,7 @@ fn in_words(Probe { from, question, .. }: &Probe) -> String {
         Question::Trace { .. } => "every hop",
         Question::Provoke { .. } => "an ICMP error",
         Question::Sink { .. } => "a message in the log",
+        Question::Dialogue { .. } => "a management product",
         Question::Ping { .. }
         | Question::Datagram { .. }
         | Question::Log { .. }

@@ -250,6 +250,8 @@ fn figures_completions_and_manual_pages_are_made() {
 #[test]
 fn the_schema_of_every_input_accepts_what_is_shipped() {
     let folders = [("testbed", "testbed"), ("phase", "phases"), ("faults", "testbed/faults")];
+    let of_faults: serde_json::Value =
+        serde_json::from_str(&printed(&["schema", "faults"])).expect("JSON");
     for (kind, folder) in folders {
         let schema: serde_json::Value =
             serde_json::from_str(&printed(&["schema", kind])).expect("JSON");
@@ -258,7 +260,10 @@ fn the_schema_of_every_input_accepts_what_is_shipped() {
         for file in files {
             let text = std::fs::read_to_string(file.path()).expect("text");
             let value: serde_json::Value = toml::from_str(&text).expect("TOML");
-            let wrong = crate::schema::mistakes(&schema, &value);
+            // A fault file that names its testbed stands among the testbeds.
+            let is_as_found = kind == "testbed" && value.get("testbed").is_some();
+            let schema = if is_as_found { &of_faults } else { &schema };
+            let wrong = crate::schema::mistakes(schema, &value);
             assert_eq!(wrong, Vec::<String>::new(), "{}", file.path().display());
         }
     }

@@ -202,6 +202,12 @@ fn sabotage(
             family: the!("family"),
             how: the!("how"),
         },
+        "quirk" => {
+            Sabotage::Quirk { node: the!("node"), service: the!("service"), quirk: the!("is") }
+        }
+        "listen-everywhere" => {
+            Sabotage::ListenEverywhere { node: the!("node"), service: the!("service") }
+        }
         "delay" => Sabotage::Delay {
             node: the!("node"),
             service: the!("service"),

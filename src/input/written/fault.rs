@@ -5,19 +5,28 @@ use super::words::{
 };
 use crate::{
     input::shape::{Key, Shape, key, required},
-    model::{mac::Mac, name::FaultName},
+    model::{mac::Mac, management::Quirk, name::FaultName},
 };
 
-pub(in crate::input) const KEYS: &[Key] = &[required(
-    "fault",
-    Shape::Named {
-        noun: "fault",
-        check: parses::<FaultName>,
-        of: &Shape::Table(FAULT_KEYS),
-        most: 1000,
-    },
-    "Faults: `[fault.portal-forgets-ipv6]`.",
-)];
+pub(in crate::input) const KEYS: &[Key] = &[
+    key(
+        "testbed",
+        Shape::Text,
+        "The testbed that was found with these faults, as a path from this file; then this file can be walked like a testbed.",
+    ),
+    key("title", Shape::Text, "What people call the testbed with these faults."),
+    key("source", Shape::Text, "The document that tells of them."),
+    required(
+        "fault",
+        Shape::Named {
+            noun: "fault",
+            check: parses::<FaultName>,
+            of: &Shape::Table(FAULT_KEYS),
+            most: 1000,
+        },
+        "Faults: `[fault.portal-forgets-ipv6]`.",
+    ),
+];
 
 /// The keys of a fault that are not its change.
 pub(in crate::input) const NOT_CHANGES: [&str; 2] = ["title", "phase"];
@@ -148,6 +157,16 @@ pub(in crate::input) const FAULT_KEYS: &[Key] = &[
         "A web service shows other content to users of one family.",
     ),
     change(
+        "quirk",
+        &[NODE_KEY, SERVICE_KEY, required("is", Shape::Word(quirks), "What it does.")],
+        "A management product, or a box, does something worse than it should.",
+    ),
+    change(
+        "listen-everywhere",
+        &[NODE_KEY, SERVICE_KEY],
+        "A service of one interface listens on every address of its node.",
+    ),
+    change(
         "delay",
         &[
             NODE_KEY,
@@ -235,7 +254,18 @@ fn wrong_advertisements() -> Vec<&'static str> {
 }
 
 fn wrong_contents() -> Vec<&'static str> {
-    vec!["stale", "other-body", "unavailable", "other-certificate", "rejects-brackets"]
+    vec![
+        "stale",
+        "other-body",
+        "unavailable",
+        "other-certificate",
+        "other-host-key",
+        "rejects-brackets",
+    ]
+}
+
+fn quirks() -> Vec<&'static str> {
+    Quirk::ALL.into_iter().map(Quirk::word).collect()
 }
 
 fn port(text: &str) -> Result<(), String> {

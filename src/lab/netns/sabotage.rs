@@ -45,6 +45,8 @@ impl Netns {
             | Sabotage::AnswerWrongly { node, .. }
             | Sabotage::AdvertiseWrongly { node, .. }
             | Sabotage::ServeDifferently { node, .. }
+            | Sabotage::Quirk { node, .. }
+            | Sabotage::ListenEverywhere { node, .. }
             | Sabotage::Delay { node, .. } => {
                 let planted = self.victim(node)?.services.sabotage(fault).await;
                 planted.map_err(|error| error.to_string())

@@ -8,6 +8,7 @@ use crate::{
         answer::{Answer, Attempt, Outcome, Sweep},
         evidence::{About, Evidence},
         family::Family,
+        management::Method,
         probe::{Aspect, Hello, Provocation, Question},
         record::RecordType,
         tap::{Reading, Tap, Watch},
@@ -74,6 +75,13 @@ fn question(question: &Question) -> Line {
         Question::Spoof { .. } => plain("datagram with a false source".to_owned()),
         Question::Provoke { how, .. } => {
             plain(format!("to provoke an ICMP error: {}", provocation(*how)))
+        }
+        Question::Dialogue { calls } => {
+            let first = calls.iter().find(|call| call.method != Method::Get).or(calls.first());
+            let mut line =
+                words(format!("{} to a management product: ", count(calls.len(), "call")));
+            line.extend(first.map_or_else(Vec::new, |call| code(&call.path)));
+            line
         }
         Question::SourceFor { .. } => plain("source address that the kernel would use".to_owned()),
         Question::Canary { token, .. } => {
@@ -258,6 +266,16 @@ fn outcome(answer: &Answer) -> Line {
                 line
             }
             (None, None) => words("no page"),
+        },
+        Answer::Dialogue { attempt, replies } => match replies.last() {
+            Some((reply, _)) if attempt.outcome == Outcome::Answered => {
+                let statuses: Vec<_> = replies.iter().map(|(r, _)| r.status.to_string()).collect();
+                let mut line = words(format!("status {}", statuses.join(", ")));
+                line.push(Inline::text("; at last "));
+                line.push(Inline::foreign(&reply.body.chars().take(120).collect::<String>()));
+                line
+            }
+            _ => with(attempt, None),
         },
         Answer::SourceFor { source } => {
             source.map_or_else(|| words("no route"), |ip| code(ip.to_string()))

@@ -1,7 +1,7 @@
 //! Section 2.3.2: the findings in full.
 
 use super::{
-    Page, Source, phrase,
+    Page, Source, management, phrase,
     phrase::{code, foreign, phases, words},
     results,
 };
@@ -49,6 +49,7 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
         }
     }
     results::not_measured(page, source);
+    management::write(page, source);
 }
 
 /// What is wrong, in one sentence.

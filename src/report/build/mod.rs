@@ -8,6 +8,7 @@ mod front;
 mod testbed;
 mod setup;
 mod results;
+mod management;
 mod findings;
 mod closing;
 mod exhibit;

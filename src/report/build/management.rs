@@ -1,0 +1,261 @@
+//! Section 2.3.4: what was asked of management products, and what they did (S2 sections 2.3.1 and 2.3.2).
+
+use std::net::SocketAddr;
+
+use super::{
+    Page, Source,
+    phrase::{code, count, foreign, joined, words},
+};
+use crate::{
+    model::{
+        answer::Answer,
+        evidence::{self, Evidence},
+        family::Family,
+        management::{About, Draft, Item, Local, Manual, Method, Pair, Proposal, Reply, Uploaded},
+        phase::Phase,
+        probe::{Call, Question},
+    },
+    report::{
+        document::{Inline, Line},
+        figure::timeline::seconds,
+    },
+};
+
+/// Asked, done, at which address.
+type Row = [Line; 4];
+
+pub(super) fn write(page: &mut Page, source: Source<'_>) {
+    let tables: Vec<_> = source
+        .run
+        .phases
+        .iter()
+        .map(|walked| (walked.phase, rows(source.evidence, walked.phase)))
+        .filter(|(_, rows)| !rows.is_empty())
+        .collect();
+    if tables.is_empty() {
+        return;
+    }
+    page.heading(4, "2.3.4 Management product");
+    page.words(
+        "What an operator enters into the management software, and what the software and the boxes did with it, in each phase. \
+         Every call went to a literal address; its family is that of the connection. Quotations are the words of the product.",
+    );
+    for (phase, rows) in tables {
+        page.table(
+            format!("management-{}", phase.word()),
+            &format!("The management product in the phase {phase}"),
+            ["Asked", "What the product did", "Spoken to at", "Evidence"],
+            rows,
+        );
+    }
+}
+
+/// The rows of a phase: each thing once, as it was asked first.
+fn rows(evidence: &[Evidence], phase: Phase) -> Vec<Row> {
+    let mut rows = Vec::<Row>::new();
+    for piece in evidence.iter().filter(|piece| piece.phase == phase) {
+        let evidence::About::Probe { probe, answer: Answer::Dialogue { replies, .. } } =
+            &piece.about
+        else {
+            continue;
+        };
+        let Question::Dialogue { calls } = &probe.question else { continue };
+        let said: Vec<_> =
+            calls.iter().zip(replies).map(|(call, (reply, us))| (call, reply, *us)).collect();
+        for [asked, did, at] in told(&said) {
+            let known = |row: &Row| row[0] == asked && row[1] == did && row[2] == at;
+            if !rows.iter().any(known) {
+                rows.push([asked, did, at, code(piece.id.to_string())]);
+            }
+        }
+    }
+    rows
+}
+
+/// A call with its reply and the microseconds that it took.
+type Said<'e> = (&'e Call, &'e Reply, u64);
+
+/// What is told of a conversation: each call that tells something, and what was entered item by item as one.
+fn told(said: &[Said<'_>]) -> Vec<[Line; 3]> {
+    let calls = said.iter().enumerate().filter_map(|(at, (call, reply, us))| {
+        let path: Vec<_> = call.path.trim_matches('/').split('/').collect();
+        let entry = entry(call, reply, &path);
+        let (asked, did) = entry.or_else(|| step(&said[..at], (call, reply, *us), &path))?;
+        Some([asked, did, place(call.to)])
+    });
+    calls.chain(entry_of_items(said)).collect()
+}
+
+/// What the menu and the manual say.
+fn entry(call: &Call, reply: &Reply, path: &[&str]) -> Option<(Line, Line)> {
+    Some(match (call.method, path) {
+        (Method::Get, [""]) => {
+            let name =
+                reply.value().map(|About { product, version }| format!("{product} {version}"));
+            (words("What it is"), outcome(reply, name.as_deref().unwrap_or("")))
+        }
+        (Method::Get, ["manual"]) => {
+            let manual: Manual = reply.value()?;
+            let claims: Vec<_> = manual.claims.iter().map(|claim| claim.word()).collect();
+            let said = format!("edition {}: {}", manual.edition, claims.join(", "));
+            (words("Its manual"), foreign(&said))
+        }
+        (Method::Put, ["drafts", _, "addresses"]) => {
+            let addresses: Vec<String> = read(call)?;
+            let both = addresses.len() > 1;
+            both.then(|| {
+                (asked("Management addresses in the menu: ", &addresses), outcome(reply, "taken"))
+            })?
+        }
+        (Method::Post, ["drafts", _, "couples"]) => {
+            let Pair { local, remote } = read(call)?;
+            (asked("Couple: ", &[local, remote]), outcome(reply, "taken"))
+        }
+        (Method::Post, ["drafts", _, "proposal"]) => {
+            let Local { local } = read(call)?;
+            let remote = reply.value().map(|Proposal { remote }| remote.to_string());
+            let did = outcome(reply, remote.as_deref().unwrap_or(""));
+            (asked("Proposal for ", &[local.to_string()]), did)
+        }
+        _ => return None,
+    })
+}
+
+/// What comes of what was entered before.
+fn step(before: &[Said<'_>], (call, reply, us): Said<'_>, path: &[&str]) -> Option<(Line, Line)> {
+    match (call.method, path) {
+        (Method::Post, ["drafts", _, "final"]) if !reply.is_done() => {
+            let last = before.last().map_or("", |(call, ..)| call.body.as_str());
+            Some((asked("To make final, after ", &[last.to_owned()]), outcome(reply, "")))
+        }
+        (Method::Post, ["drafts", _, "upload"]) => {
+            let entered = before.iter().rev().filter(|(_, reply, _)| reply.is_done());
+            let draft = entered.map(|(call, ..)| draft_of(call)).find_map(|draft| draft);
+            let addresses = draft.map(|draft| draft.addresses).unwrap_or_default();
+            let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            Some((asked("Upload to ", &addresses), uploaded(reply, us)))
+        }
+        (Method::Get, ["cards", _]) => {
+            let kept = reply.value::<Draft>().map_or(0, |card| card.items.len());
+            let entered = before.iter().filter(|(call, ..)| call.path.ends_with("/items")).count();
+            let again = before.iter().any(|(call, ..)| call.path.ends_with("/reload"));
+            let when = if again { "after it has started again" } else { "after the upload" };
+            let did = outcome(reply, &format!("{kept} of {}", count(entered, "item")));
+            Some((words(format!("The box {when}")), did))
+        }
+        _ => None,
+    }
+}
+
+/// What was entered item by item, and the first that was refused.
+fn entry_of_items(said: &[Said<'_>]) -> Option<[Line; 3]> {
+    let items: Vec<_> = said.iter().filter(|(call, ..)| call.path.ends_with("/items")).collect();
+    let (first, ..) = items.first()?;
+    let good = items.iter().filter(|(_, reply, _)| reply.is_done()).count();
+    let mut did = words(format!("{good} taken"));
+    if let Some((call, reply, _)) = items.iter().find(|(_, reply, _)| !reply.is_done()) {
+        let value = read(call).map(|Item { value, .. }| value).unwrap_or_default();
+        did.extend(asked("; ", &[value]));
+        did.push(Inline::text(" was "));
+        did.extend(outcome(reply, ""));
+    }
+    Some([words(format!("Entry of {}", count(items.len(), "item"))), did, place(first.to)])
+}
+
+fn read<T: serde::de::DeserializeOwned>(call: &Call) -> Option<T> {
+    serde_json::from_str(&call.body).ok()
+}
+
+/// The draft that a call holds, with its addresses: a whole one, or those of the menu.
+fn draft_of(call: &Call) -> Option<Draft> {
+    if call.path.ends_with("/addresses") {
+        return read(call).map(|addresses| Draft { addresses, ..Draft::default() });
+    }
+    read(call).filter(|_| call.method == Method::Put)
+}
+
+fn asked(what: &str, values: &[String]) -> Line {
+    let mut line = words(what);
+    line.extend(joined(values.iter().map(code)));
+    line
+}
+
+/// What was done, or the words of the refusal.
+fn outcome(reply: &Reply, done: &str) -> Line {
+    if reply.is_done() {
+        return foreign(done);
+    }
+    let mut line = words("refused: ");
+    let said = reply.complaint().unwrap_or_else(|| format!("status {}", reply.status));
+    line.push(Inline::foreign(&said));
+    line
+}
+
+fn uploaded(reply: &Reply, us: u64) -> Line {
+    let Some(Uploaded { address, log }) = reply.value::<Uploaded>() else {
+        return outcome(reply, "");
+    };
+    let mut line = words("written to ");
+    line.extend(code(address.to_string()));
+    line.push(Inline::text(format!(" ({}) after {}; its log: ", Family::of(address), seconds(us))));
+    line.push(Inline::foreign(&log.join("; ")));
+    line
+}
+
+fn place(to: SocketAddr) -> Line {
+    let mut line = code(to.to_string());
+    line.push(Inline::text(format!(" ({})", Family::of(to.ip()))));
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        check::{CHECKS, Check, fixture::Network},
+        model::management::Quirk,
+        stage::Stage,
+    };
+
+    fn rows_of(phase: Phase, quirks: &[Quirk]) -> Vec<String> {
+        let text = include_str!("../../../testbed/fokus.toml");
+        let testbed = crate::input::testbed("fokus.toml", text).expect("the reference testbed");
+        let mut network = Network::of(Stage::new(&Arc::new(testbed), phase));
+        for quirk in quirks {
+            network = network.quirk("manager", *quirk);
+        }
+        let about = |check: &&&dyn Check| {
+            let id = check.text().id;
+            id.starts_with("mgmt.") || id.starts_with("vpn.")
+        };
+        let checks: Vec<_> = CHECKS.iter().filter(about).copied().collect();
+        let (evidence, _) = network.walk(&checks);
+        let row = |row: &Row| format!("{row:?}").replace('\n', " ");
+        rows(&evidence, phase).iter().map(row).collect()
+    }
+
+    #[test]
+    fn what_was_asked_and_what_was_done_stand_in_each_phase() {
+        for phase in Phase::ALL {
+            let rows = rows_of(phase, &[]);
+            let tells = |asked: &str, did: &str| {
+                rows.iter().any(|row| row.contains(asked) && row.contains(did))
+            };
+            assert!(tells("Upload to", "written to"), "{phase}: {rows:#?}");
+            assert!(tells("Management addresses in the menu", "taken"), "{phase}");
+            assert!(tells("Couple: ", "refused"), "{phase}");
+        }
+    }
+
+    #[test]
+    fn a_late_complaint_and_a_wrong_proposal_are_told_in_the_words_of_the_product() {
+        let rows = rows_of(Phase::DualStack, &[Quirk::MixedCouples, Quirk::ProposesIpv4]);
+        let tells = |asked: &str, did: &str| {
+            rows.iter().any(|row| row.contains(asked) && row.contains(did))
+        };
+        assert!(tells("To make final", "10.1.0.0/24 is IPv4 and 2001:db8:b:2::/64 is IPv6"));
+        assert!(tells("2001:db8:a:1::/64", "10."), "{rows:#?}");
+    }
+}
