@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::{Failure, Verdict, lab, print, source, standing};
+use super::{Failure, Verdict, engines, lab, print, source, standing};
 use crate::model::phase::Phase;
 
 /// Build a lab that stays, in the background, in one phase.
@@ -20,6 +20,8 @@ use crate::model::phase::Phase;
 pub(super) struct Args {
     #[command(flatten)]
     testbed: source::TestbedArgs,
+    #[command(flatten)]
+    engines: engines::EngineArgs,
     /// The phase to begin in.
     #[arg(long, value_name = "PHASE", default_value = Phase::Ipv4Only.word(), value_parser = source::phase())]
     phase: Phase,
@@ -40,7 +42,8 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
         // Mistakes in the input are told before anything is started.
-        let (testbed_source, testbed) = self.testbed.load()?;
+        let (testbed_source, mut testbed) = self.testbed.load()?;
+        self.engines.choose(&mut testbed)?;
         let (fault_sources, faults) = source::faults(&self.fault, &testbed)?;
         if !self.foreground && !self.detached {
             return start_in_background();
@@ -54,7 +57,7 @@ impl Args {
             gates: BTreeMap::new(),
             capture: false,
             runs: self.runs.clone(),
-            retest: source::command(&self.testbed, &self.fault, None),
+            retest: source::command(&self.testbed, &self.engines, &self.fault, None),
         };
         standing::stand(&task, self.detached)?;
         Ok(Verdict::Open)

@@ -1,6 +1,6 @@
 use std::{fmt::Write as _, path::PathBuf};
 
-use super::{Failure, Verdict, lab, print, source};
+use super::{Failure, Verdict, engines, lab, print, source};
 use crate::{
     model::phase::Phase,
     report::{gate::Gate, run::Run},
@@ -16,6 +16,7 @@ use crate::{
   sixwalk walk --phases ipv6-only,dual-stack            backwards
   sixwalk walk --only 'dns.*' --only out.service-reach  only these checks
   sixwalk walk --fault testbed/faults/services.toml
+  sixwalk walk --engine dns=knot,http=nginx,https=nginx real programs in the place of built-in services
   sixwalk walk --capture                                every frame of every link, for wireshark
   sixwalk walk --json | jq '.findings[].culprit'
 
@@ -25,6 +26,8 @@ the program itself.")]
 pub(super) struct Args {
     #[command(flatten)]
     testbed: source::TestbedArgs,
+    #[command(flatten)]
+    engines: engines::EngineArgs,
     /// The phases, in the order of the walk [default: all four].
     #[arg(long, value_delimiter = ',', value_name = "PHASE", value_parser = source::phase())]
     phases: Vec<Phase>,
@@ -53,7 +56,8 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
-        let (testbed_source, testbed) = self.testbed.load()?;
+        let (testbed_source, mut testbed) = self.testbed.load()?;
+        self.engines.choose(&mut testbed)?;
         let (fault_sources, faults) = source::faults(&self.fault, &testbed)?;
         let (gate_sources, gates) = source::gates(self.gates.as_deref())?;
         let sources =
@@ -67,7 +71,12 @@ impl Args {
             gates,
             capture: self.capture,
             runs: self.runs.clone(),
-            retest: source::command(&self.testbed, &self.fault, self.gates.as_deref()),
+            retest: source::command(
+                &self.testbed,
+                &self.engines,
+                &self.fault,
+                self.gates.as_deref(),
+            ),
         };
         let done = lab::walk(task)?;
         let summary = if self.json { as_json(&done) } else { as_text(&done) };

@@ -87,6 +87,21 @@ pub enum ServeError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// An engine cannot be made to do that.
+    #[error(
+        "the engine `{engine}` of service `{service}` of node `{node}` cannot be made to do this: {what}; plant the fault \
+         in the service that is built in"
+    )]
+    Engine {
+        /// The node.
+        node: NodeName,
+        /// The service.
+        service: ServiceName,
+        /// The engine.
+        engine: &'static str,
+        /// What.
+        what: String,
+    },
     /// There is no certificate to serve with.
     #[error("node `{node}` has no certificate: {source}")]
     Certificate {

@@ -33,6 +33,7 @@ mod conversation;
 mod listener;
 mod router;
 mod error;
+pub mod daemon;
 mod service_host;
 pub mod tunnel;
 
