@@ -170,7 +170,8 @@ fn is_deaf(
     family: Family,
     held: &[SocketState],
 ) -> bool {
-    sockets::planned(stage, node, service, family).any(|l| !sockets::takes(held, l, port))
+    sockets::planned(stage, node, service, family)
+        .any(|l| !sockets::takes(stage, &node.name, held, l, port))
 }
 
 fn complaint(

@@ -125,11 +125,9 @@ impl Job {
             .iter()
             .map(|(path, template)| plain((*path).to_owned(), render(engine, template, &context)))
             .collect();
-        files.extend(
-            self.zones
-                .iter()
-                .map(|zone| plain(format!("zones/{}.zone", zone.origin), zone_file::text(zone))),
-        );
+        files.extend(self.zones.iter().map(|zone| {
+            plain(format!("zones/{}.zone", zone.origin), zone_file::text(zone, &self.zones))
+        }));
         if let Some(Identity { certificate, key, .. }) = &self.identity {
             files.push(plain("certificate.pem".to_owned(), certificate.clone()));
             files.push(secret("key.pem", key.clone()));

@@ -10,7 +10,6 @@ mod knot;
 mod nsd;
 mod bind;
 mod unbound;
-mod dnsmasq;
 mod nginx;
 mod haproxy;
 mod openssh;
@@ -27,7 +26,6 @@ pub const ENGINES: &[&Engine] = &[
     &nsd::ENGINE,
     &bind::ENGINE,
     &unbound::ENGINE,
-    &dnsmasq::ENGINE,
     &nginx::ENGINE,
     &haproxy::ENGINE,
     &openssh::ENGINE,

@@ -18,7 +18,6 @@ server:
     zonelistfile: \"{{ work }}/zone.list\"
     xfrdfile: \"{{ work }}/xfrd.state\"
     xfrdir: \"{{ work }}\"
-    xfrd-reload-timeout: -1
     round-robin: no
 remote-control:
     control-enable: no
@@ -35,7 +34,7 @@ pub(super) static ENGINE: Engine = Engine {
     package: "nsd",
     program: "nsd",
     version: &["-v"],
-    command: &["-d", "-P", "", "-c", "{{ work }}/nsd.conf"],
+    command: &["-d", "-c", "{{ work }}/nsd.conf"],
     files: &[("nsd.conf", CONF)],
     folders: &["zones"],
     only_for_root: None,

@@ -2,17 +2,30 @@
 
 use std::{fmt::Write, net::IpAddr};
 
-use crate::model::record::{RecordData, Zone, server_name};
+use crate::model::{
+    name::NodeName,
+    record::{RecordData, Zone, server_name},
+};
 
 /// Seconds; the same as those of the built-in name server, because phases change records under the feet of programs.
 const TTL_S: u32 = 5;
 /// Octets of one string (RFC 1035 section 3.3.14).
 const LONGEST: usize = 255;
 
-/// The file of a zone. All names are written out.
-pub(super) fn text(zone: &Zone) -> String {
+/// The file of a zone. All names are written out. A server that has no address in the zone, as in a reverse one, goes by its
+/// name in one of the others where it has: some programs take no zone without.
+pub(super) fn text(zone: &Zone, all: &[Zone]) -> String {
     let origin = &zone.origin;
-    let servers: Vec<_> = zone.servers.iter().map(|node| server_name(node, origin)).collect();
+    let name = |node: &NodeName| {
+        let has_address = |zone: &&Zone| {
+            let name = server_name(node, &zone.origin);
+            let mut records = zone.extra.iter().filter(|record| record.name == name);
+            records.any(|record| matches!(record.data, RecordData::Address(_)))
+        };
+        let known = [zone].into_iter().chain(all).find(has_address).unwrap_or(zone);
+        server_name(node, &known.origin)
+    };
+    let servers: Vec<_> = zone.servers.iter().map(name).collect();
     let primary = servers.first().unwrap_or(origin);
     let mut text = format!(
         "$TTL {TTL_S}\n{origin}. SOA {primary}. hostmaster.{origin}. 1 3600 600 86400 {TTL_S}\n"
@@ -66,7 +79,7 @@ mod tests {
             ],
         };
         assert_eq!(
-            text(&zone),
+            text(&zone, &[]),
             "$TTL 5\n\
              dc.test. SOA ns.dc.test. hostmaster.dc.test. 1 3600 600 86400 5\n\
              dc.test. NS ns.dc.test.\n\
@@ -74,6 +87,22 @@ mod tests {
              www.dc.test. CNAME portal.dc.test.\n\
              note.dc.test. TXT \"say \\034\\195\\188\\034\"\n"
         );
+    }
+
+    #[test]
+    fn the_server_of_a_reverse_zone_goes_by_its_name_elsewhere() {
+        let zone = |origin: &str, extra| Zone {
+            origin: origin.parse().unwrap(),
+            servers: vec!["ns".parse().unwrap()],
+            extra,
+        };
+        let address = Record {
+            name: "ns.dc.test".parse().unwrap(),
+            data: RecordData::Address("192.0.2.53".parse().unwrap()),
+        };
+        let all = [zone("admin.test", Vec::new()), zone("dc.test", vec![address])];
+        let reverse = text(&zone("2.0.192.in-addr.arpa", Vec::new()), &all);
+        assert!(reverse.contains("NS ns.dc.test.\n"), "{reverse}");
     }
 
     #[test]

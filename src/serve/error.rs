@@ -102,6 +102,12 @@ pub enum ServeError {
         /// What.
         what: String,
     },
+    /// An engine did not come up with a fault.
+    #[error("{said}")]
+    Trouble {
+        /// What is the matter, as a sentence.
+        said: String,
+    },
     /// There is no certificate to serve with.
     #[error("node `{node}` has no certificate: {source}")]
     Certificate {

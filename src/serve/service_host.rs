@@ -23,6 +23,7 @@ use super::{
 use crate::{
     engine::Job,
     model::{
+        family::Family,
         fault::{ContentFault, Sabotage},
         name::{InterfaceName, NodeName, ServiceName},
         node::{Interface, Node},
@@ -76,12 +77,17 @@ impl ServiceHost {
 
     /// Plants a fault that concerns services. It bends what changes say, also those made later.
     pub async fn sabotage(&self, fault: &Sabotage) -> Result<(), ServeError> {
+        let before = self.troubles();
         self.bring_about(|orders| {
             self.check_fault(orders, fault)?;
             orders.faults.push(fault.clone());
             Ok(())
         })
-        .await
+        .await?;
+        match self.troubles().into_iter().find(|said| !before.contains(said)) {
+            None => Ok(()),
+            Some(said) => Err(ServeError::Trouble { said }),
+        }
     }
 
     /// Takes all faults back: from now on the node serves what changes said.
@@ -107,7 +113,15 @@ impl ServiceHost {
     /// The planned service that holds a listening socket; `None` for one that nobody planned.
     pub fn service_at(&self, transport: Transport, local: SocketAddr) -> Option<ServiceName> {
         let sockets = self.sockets();
-        let (.., holder) = sockets.iter().find(|(t, at, _)| *t == transport && *at == local)?;
+        let is = |at: &SocketAddr| *at == local;
+        // An engine may bind to each address of the node separately.
+        let stands_for = |at: &SocketAddr| {
+            at.port() == local.port() && at.ip() == Family::of(local.ip()).unspecified()
+        };
+        let held = |by: &dyn Fn(&SocketAddr) -> bool| {
+            sockets.iter().find(|(t, at, _)| *t == transport && by(at))
+        };
+        let (.., holder) = held(&is).or_else(|| held(&stands_for))?;
         self.premises.node.service(holder.as_str()).map(|service| service.name.clone())
     }
 

@@ -26,7 +26,7 @@ use crate::{
 /// Where the folders of engines are, in the lab's own `/run`.
 const FOLDERS: &str = "/run/sixwalk/engines";
 /// How long a program may take until it answers: far more than any of them needs.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How often one that starts is asked.
 const BETWEEN: Duration = Duration::from_millis(10);
 
