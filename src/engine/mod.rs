@@ -100,7 +100,7 @@ mod tests {
         let docs = include_str!("../../docs/engines.md");
         for engine in ENGINES {
             let name: EngineName = engine.name.parse().unwrap();
-            assert!(std::ptr::eq(Engine::of(&name).unwrap(), *engine), "{} is there twice", name);
+            assert!(std::ptr::eq(Engine::of(&name).unwrap(), *engine), "{name} is there twice");
             let kinds: Vec<_> = engine.kinds.iter().map(|kind| format!("`{kind}`")).collect();
             let row = format!("| `{name}` | {} | `{}` |", kinds.join(", "), engine.package);
             assert!(docs.contains(&row), "docs/engines.md has no row that begins with {row}");
