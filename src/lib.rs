@@ -16,6 +16,7 @@
 
 pub mod model;
 pub mod wire;
+pub mod engine;
 pub mod input;
 pub mod stage;
 pub mod check;

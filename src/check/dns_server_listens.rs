@@ -175,12 +175,14 @@ fn deaf(
     let (id, held) = sockets::of(seen, &server.node)?;
     let family = named.leg.family();
     let port = Port { transport: *transport, number: server.at.port() };
-    if sockets::planned(stage, node, service, family).all(|l| sockets::takes(held, l, port)) {
+    if sockets::planned(stage, node, service, family)
+        .all(|l| sockets::takes(stage, &node.name, held, l, port))
+    {
         return None;
     }
     let other = family.other();
     let all_deaf = sockets::planned(stage, node, service, other)
-        .all(|listener| !sockets::takes(held, listener, port));
+        .all(|listener| !sockets::takes(stage, &node.name, held, listener, port));
     let mut complaint = Complaint {
         case: "deaf".to_owned(),
         culprit: sockets::listener(&server.node, service),

@@ -1,5 +1,7 @@
 //! Listening sockets as read on a node: the local proof behind a connection that was refused.
 
+use std::net::IpAddr;
+
 use super::ask;
 use crate::{
     model::{
@@ -8,7 +10,7 @@ use crate::{
         family::Family,
         finding::{Culprit, Scope},
         name::NodeName,
-        node::Node,
+        node::{Address, Node},
         probe::{Aspect, Probe},
         service::{Port, Service},
     },
@@ -39,14 +41,29 @@ pub fn planned<'s>(
     listeners.filter(move |l| l.service == service.name && Family::of(l.address) == family)
 }
 
-/// Whether some socket takes what is sent to the address of a listener.
-pub fn takes(sockets: &[SocketState], listener: &Listener, port: Port) -> bool {
+/// Whether some socket of a node takes what is sent to the address of a listener. In the place of one for every address, a
+/// server may have one for each.
+pub fn takes(
+    stage: &Stage,
+    node: &NodeName,
+    sockets: &[SocketState],
+    listener: &Listener,
+    port: Port,
+) -> bool {
     let family = Family::of(listener.address);
-    sockets.iter().any(|socket| {
-        let bound = socket.local.ip();
-        let here = bound == listener.address || bound.is_unspecified();
-        here && port_of(socket) == port && socket.families().has(family)
-    })
+    let taken = |address: IpAddr| {
+        sockets.iter().any(|socket| {
+            let bound = socket.local.ip();
+            let here = bound == address || bound.is_unspecified();
+            here && port_of(socket) == port && socket.families().has(family)
+        })
+    };
+    let each = || {
+        let own = stage.nodes[node].interfaces.iter().flat_map(|interface| &interface.addresses);
+        let mut own = own.map(Address::ip).filter(|ip| Family::of(*ip) == family).peekable();
+        own.peek().is_some() && own.all(taken)
+    };
+    taken(listener.address) || listener.address.is_unspecified() && each()
 }
 
 /// Its port.

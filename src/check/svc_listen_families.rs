@@ -170,7 +170,8 @@ fn is_deaf(
     family: Family,
     held: &[SocketState],
 ) -> bool {
-    sockets::planned(stage, node, service, family).any(|l| !sockets::takes(held, l, port))
+    sockets::planned(stage, node, service, family)
+        .any(|l| !sockets::takes(stage, &node.name, held, l, port))
 }
 
 fn complaint(
@@ -273,6 +274,32 @@ mod tests {
     #[test]
     fn a_healthy_network_is_silent() {
         fixture::assert_silent_when_healthy(&ListenFamilies);
+    }
+
+    /// As BIND does it.
+    #[test]
+    fn a_socket_for_each_address_is_as_good_as_one_for_all() {
+        let each = |but: usize| {
+            Network::healthy(Phase::DualStack).bend(move |probe, answer| {
+                let Answer::Sockets(sockets) = answer else { return };
+                let portal = &Network::healthy(Phase::DualStack).plan.nodes["portal"];
+                let own = portal.interfaces.iter().flat_map(|i| i.addresses.clone());
+                let own: Vec<_> = own.map(|a| a.ip()).filter(IpAddr::is_ipv6).collect();
+                if probe.from.as_str() != "portal" {
+                    return;
+                }
+                let is_https = |s: &SocketState| s.local.port() == 443 && s.local.is_ipv6();
+                let all = sockets.iter().find(|s| is_https(s)).expect("it listens").clone();
+                sockets.retain(|s| !is_https(s));
+                sockets.extend(
+                    own.into_iter()
+                        .skip(but)
+                        .map(|ip| SocketState { local: (ip, 443).into(), ..all.clone() }),
+                );
+            })
+        };
+        assert_eq!(fixture::complaints(&ListenFamilies, &each(0)), []);
+        assert_eq!(fixture::complaints(&ListenFamilies, &each(1)).len(), 1);
     }
 
     #[test]

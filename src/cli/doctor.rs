@@ -3,7 +3,11 @@ use std::{fmt::Write, fs, path::Path};
 use serde::Serialize;
 
 use super::{Failure, Verdict, lab, print};
-use crate::net::{namespace::Namespace, trial};
+use crate::{
+    engine::{ENGINES, Engine},
+    net::{namespace::Namespace, trial},
+    serve::daemon,
+};
 
 /// Say what this machine can and cannot do.
 ///
@@ -44,29 +48,10 @@ impl Ability {
     }
 }
 
-/// Programs that a later testbed may name as engines, and the Debian packages that hold them.
-const ENGINES: [(&str, &str); 15] = [
-    ("charon", "strongswan-charon"),
-    ("unbound", "unbound"),
-    ("named", "bind9"),
-    ("knotd", "knot"),
-    ("nsd", "nsd"),
-    ("tayga", "tayga"),
-    ("radvd", "radvd"),
-    ("kea-dhcp6", "kea-dhcp6-server"),
-    ("dnsmasq", "dnsmasq-base"),
-    ("nginx", "nginx-light"),
-    ("haproxy", "haproxy"),
-    ("sshd", "openssh-server"),
-    ("chronyd", "chrony"),
-    ("slapd", "slapd"),
-    ("rsyslogd", "rsyslog"),
-];
-
 impl Args {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
         let mut abilities = vec![kernel(), open_files(), tun()];
-        abilities.extend(ENGINES.map(engine));
+        abilities.extend(ENGINES.iter().map(|it| engine(it)));
         // The sandbox is entered last: it is a way of no return for this process.
         let inside =
             lab::inside(|inside, _, _| async move { Ok((inside.rootless, tried_inside())) });
@@ -148,21 +133,18 @@ fn tun() -> Ability {
     Ability::new("TUN device", false, tried)
 }
 
-fn engine((program, package): (&str, &str)) -> Ability {
-    let folders = [
-        "/usr/sbin",
-        "/usr/bin",
-        "/usr/lib/ipsec",
-        "/usr/local/sbin",
-        "/usr/local/bin",
-        "/sbin",
-        "/bin",
-    ];
-    let found =
-        folders.iter().map(|folder| Path::new(folder).join(program)).find(|path| path.is_file());
-    let tried = found.map(|path| path.display().to_string());
-    let missing = || format!("not found; Debian package {package}; nothing needs it yet");
-    Ability::new(&format!("program {program}"), false, tried.ok_or_else(missing))
+/// A program that can stand in for a built-in service, with its version.
+fn engine(engine: &Engine) -> Ability {
+    let kinds: Vec<_> = engine.kinds.iter().map(|kind| kind.word()).collect();
+    let found = daemon::find(engine.program).map(|path| {
+        let version = daemon::version(&path, engine.version);
+        let version = version.unwrap_or_else(|| "it does not say its version".to_owned());
+        let limit = if engine.only_for_root.is_some() { "; for root alone" } else { "" };
+        format!("{}: {version}{limit}", path.display())
+    });
+    let missing = || format!("no program {}; {}", engine.program, engine.remedy());
+    let what = format!("engine {} ({})", engine.name, kinds.join(", "));
+    Ability::new(&what, false, found.ok_or_else(missing))
 }
 
 /// Everything that the default walk asks of the kernel, and some that later tunnels would like.

@@ -30,6 +30,7 @@ use crate::{
     },
     record::{Clock, RecordError, RunDirectory, StoredRun},
     report::run::{Ending, FORMAT_VERSION, Run, Timings, Tool},
+    serve::daemon::Engines,
     stage::Stage,
     walk::{self, Order},
 };
@@ -158,7 +159,9 @@ async fn walk_in(
     let mut run = blank(task, inside, clock);
     directory.write_run(&run)?;
     let building = clock.us();
-    let lab = Netns::build(&Stage::new(&task.testbed, task.phases[0]), clock.origin())?;
+    let engines = engines(task, inside, directory)?;
+    let stage = Stage::new(&task.testbed, task.phases[0]);
+    let lab = Netns::build_with(&stage, clock.origin(), engines)?;
     run.timings.build_us = clock.us() - building;
     let progress = Progress::new();
     let retest = |check: &str, phases: &[Phase]| source::retest(&task.retest, check, phases);
@@ -176,6 +179,16 @@ async fn walk_in(
     let run = walk::walk(&order, &lab, directory, clock, stop, run, &tell).await;
     progress.done();
     Ok(run?)
+}
+
+/// The engines of the testbed, or what is wanting; what they say is kept in the run directory.
+pub(super) fn engines(
+    task: &Task,
+    inside: Inside,
+    directory: &RunDirectory,
+) -> Result<Engines, Failure> {
+    let logs = directory.path().join("engines");
+    Ok(Engines::gather(&task.testbed, inside.rootless, logs)?)
 }
 
 /// The least number of questions that are under way at once.
@@ -233,6 +246,7 @@ pub(super) fn blank(task: &Task, inside: Inside, clock: Clock) -> Run {
         asked: task.phases.clone(),
         phases: Vec::new(),
         findings: Vec::new(),
+        engines: Vec::new(),
         outcome: Ending::Interrupted { reason: "the run has not ended".to_owned(), phase: None },
         timings: Timings::default(),
     }

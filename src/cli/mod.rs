@@ -6,6 +6,7 @@ mod completions;
 mod control;
 mod doctor;
 mod down;
+mod engines;
 mod exec;
 mod graph;
 mod lab;

@@ -10,7 +10,7 @@ use std::{
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use super::Failure;
+use super::{Failure, engines::EngineArgs};
 use crate::{
     check::{CHECKS, Check},
     input::{self, Diagnostics},
@@ -143,12 +143,19 @@ fn examine(source: &Source) -> Result<Testbed, Failure> {
     Ok(testbed)
 }
 
-/// The command line that walks the same testbed with the same faults and gates, for the shell.
-pub(super) fn command(testbed: &TestbedArgs, faults: &[PathBuf], gates: Option<&Path>) -> String {
+/// The command line that walks the same testbed with the same engines, faults and gates, for the shell.
+pub(super) fn command(
+    testbed: &TestbedArgs,
+    engines: &EngineArgs,
+    faults: &[PathBuf],
+    gates: Option<&Path>,
+) -> String {
     let testbed = testbed.path.iter().map(|path| format!(" {}", quoted(path)));
     let faults = faults.iter().map(|path| format!(" --fault {}", quoted(path)));
     let gates = gates.iter().map(|path| format!(" --gates {}", quoted(path)));
-    "sixwalk walk".to_owned() + &testbed.chain(faults).chain(gates).collect::<String>()
+    let engines = [engines.command()].into_iter();
+    "sixwalk walk".to_owned()
+        + &testbed.chain(engines).chain(faults).chain(gates).collect::<String>()
 }
 
 /// The command line that tests a check again in phases. It begins with the one that walks.
@@ -285,7 +292,7 @@ pub(super) fn unknown_node<'n>(
 }
 
 /// A question after the known word that is nearest, if one is near enough.
-fn did_you_mean<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> String {
+pub(super) fn did_you_mean<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> String {
     let distances =
         known.into_iter().map(|known| (strsim::damerau_levenshtein(word, known), known));
     let near = distances.min().filter(|(distance, _)| *distance <= 1 + word.chars().count() / 3);

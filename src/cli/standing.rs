@@ -33,7 +33,8 @@ pub(super) fn stand(task: &Task, detached: bool) -> Result<(), Failure> {
         lab::warn_of_limit(inside, &task.testbed);
         directory.write_run(&lab::blank(task, inside, clock))?;
         let stage = Stage::new(&task.testbed, task.phases[0]);
-        let driver = Netns::build(&stage, clock.origin())?;
+        let engines = lab::engines(task, inside, &directory)?;
+        let driver = Netns::build_with(&stage, clock.origin(), engines)?;
         driver.lab().publish()?;
         let at_once = lab::at_once(inside, &task.testbed);
         let mut standing = Standing { task, at_once, clock, driver, stage: None, evidence: 0 };

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Failure, Verdict, lab, print, source, standing};
+use super::{Failure, Verdict, engines, lab, print, source, standing};
 use crate::model::phase::Phase;
 
 /// Build a lab that stays, in the background, in one phase.
@@ -21,6 +21,8 @@ use crate::model::phase::Phase;
 pub(super) struct Args {
     #[command(flatten)]
     testbed: source::TestbedArgs,
+    #[command(flatten)]
+    engines: engines::EngineArgs,
     /// The phase to begin in.
     #[arg(long, value_name = "PHASE", default_value = Phase::Ipv4Only.word(), value_parser = source::phase())]
     phase: Phase,
@@ -41,7 +43,8 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
         // Mistakes in the input are told before anything is started.
-        let loaded = self.testbed.load()?;
+        let mut loaded = self.testbed.load()?;
+        self.engines.choose(&mut loaded.testbed)?;
         let testbed = Arc::clone(&loaded.testbed);
         let (sources, faults) = source::faults(&self.fault, loaded)?;
         if !self.foreground && !self.detached {
@@ -56,7 +59,7 @@ impl Args {
             gates: BTreeMap::new(),
             capture: false,
             runs: self.runs.clone(),
-            retest: source::command(&self.testbed, &self.fault, None),
+            retest: source::command(&self.testbed, &self.engines, &self.fault, None),
         };
         standing::stand(&task, self.detached)?;
         Ok(Verdict::Open)

@@ -1,6 +1,6 @@
 use std::{fmt::Write as _, path::PathBuf, sync::Arc};
 
-use super::{Failure, Verdict, lab, print, source};
+use super::{Failure, Verdict, engines, lab, print, source};
 use crate::{
     model::phase::Phase,
     report::{gate::Gate, run::Run},
@@ -17,6 +17,7 @@ use crate::{
   sixwalk walk --only 'dns.*' --only out.service-reach  only these checks
   sixwalk walk testbed/fokus-as-found.toml              with the faults that the German pilot met
   sixwalk walk --fault testbed/faults/services.toml
+  sixwalk walk --engine dns=knot,http=nginx,https=nginx real programs in the place of built-in services
   sixwalk walk --capture                                every frame of every link, for wireshark
   sixwalk walk --json | jq '.findings[].culprit'
 
@@ -26,6 +27,8 @@ the program itself.")]
 pub(super) struct Args {
     #[command(flatten)]
     testbed: source::TestbedArgs,
+    #[command(flatten)]
+    engines: engines::EngineArgs,
     /// The phases, in the order of the walk [default: all four].
     #[arg(long, value_delimiter = ',', value_name = "PHASE", value_parser = source::phase())]
     phases: Vec<Phase>,
@@ -54,7 +57,8 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
-        let loaded = self.testbed.load()?;
+        let mut loaded = self.testbed.load()?;
+        self.engines.choose(&mut loaded.testbed)?;
         let testbed = Arc::clone(&loaded.testbed);
         let (sources, faults) = source::faults(&self.fault, loaded)?;
         let (gate_sources, gates) = source::gates(self.gates.as_deref())?;
@@ -68,7 +72,12 @@ impl Args {
             gates,
             capture: self.capture,
             runs: self.runs.clone(),
-            retest: source::command(&self.testbed, &self.fault, self.gates.as_deref()),
+            retest: source::command(
+                &self.testbed,
+                &self.engines,
+                &self.fault,
+                self.gates.as_deref(),
+            ),
         };
         let done = lab::walk(task)?;
         let summary = if self.json { as_json(&done) } else { as_text(&done) };

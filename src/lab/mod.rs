@@ -13,7 +13,7 @@ use crate::{
         step::Change,
         tap::{Reading, Tap},
     },
-    report::run::Wait,
+    report::run::{EngineRun, Wait},
     stage::Stage,
 };
 
@@ -96,6 +96,12 @@ pub trait Driver: Send + Sync {
 
     /// Compares the kernel's state with the stage: each difference as a sentence.
     fn verify<'a>(&'a self, stage: &'a Stage) -> Soon<'a, Vec<String>>;
+
+    /// What the record holds of the engines of the lab.
+    fn engines(&self) -> Vec<EngineRun>;
+
+    /// Engines that have ended without being asked to, as sentences; each is told once.
+    fn losses(&self) -> Vec<String>;
 
     /// Plants a fault behind the program's back; an error is a sentence.
     fn sabotage<'a>(&'a self, fault: &'a Sabotage) -> Soon<'a, Result<(), String>>;

@@ -118,6 +118,10 @@ name!(
     ServiceName, "service", 32
 );
 name!(
+    /// The name of an engine: a program that stands in for a built-in service.
+    EngineName, "engine", 32
+);
+name!(
     /// The name of a planted fault: 1 to 32 characters from a-z, 0-9 and `-`.
     FaultName, "fault", 32
 );

@@ -18,6 +18,11 @@ pub struct Zone {
     pub extra: Vec<Record>,
 }
 
+/// The name of a name server in its zone: `ns.dc.test` for the node `ns` in the zone `dc.test`.
+pub fn server_name(node: &NodeName, origin: &DomainName) -> DomainName {
+    format!("{node}.{origin}").parse().expect("a node name is a label")
+}
+
 /// A record of a zone.
 #[derive(
     Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,

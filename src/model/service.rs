@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     family::Families,
-    name::{DomainName, InterfaceName, ServiceName},
+    name::{DomainName, EngineName, InterfaceName, ServiceName},
     phase::PerPhase,
 };
 
@@ -151,6 +151,9 @@ pub struct Service {
     pub names: Vec<DomainName>,
     /// The path that HTTP users ask for.
     pub path: String,
+    /// The program that provides it; the built-in service where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<EngineName>,
 }
 
 /// A transport and a port, as policy and probes name them.

@@ -10,7 +10,7 @@ use super::gate::Gate;
 use crate::model::{
     finding::Finding,
     gate::Gate as Rule,
-    name::FaultName,
+    name::{FaultName, NodeName, ServiceName},
     phase::Phase,
     testbed::Testbed,
     verdict::{Judgement, Verdict},
@@ -43,6 +43,9 @@ pub struct Run {
     pub phases: Vec<PhaseRun>,
     /// What is wrong, one root cause each, worst first.
     pub findings: Vec<Finding>,
+    /// The engines that stood in for built-in services.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub engines: Vec<EngineRun>,
     /// How the run ended.
     pub outcome: Ending,
     /// Where the time went.
@@ -67,6 +70,31 @@ pub struct Input {
     pub file: String,
     /// SHA-256 of its bytes, in hexadecimal.
     pub sha256: String,
+}
+
+/// A program that stood in for a built-in service of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EngineRun {
+    /// The node.
+    pub node: NodeName,
+    /// Its service.
+    pub service: ServiceName,
+    /// The engine.
+    pub engine: String,
+    /// The program.
+    pub program: String,
+    /// What the program says of its version; empty if it was not heard.
+    pub version: String,
+    /// How often it was started: once, and again whenever its job changed.
+    pub starts: u32,
+    /// The longest that it took from its start to its first right answer, in microseconds; nothing if it was never asked at
+    /// its start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_us: Option<u64>,
+    /// The most memory of all its processes, what is shared divided by those who share it, in KiB.
+    pub pss_kib: u64,
+    /// The same with what is shared counted in full.
+    pub rss_kib: u64,
 }
 
 /// What happened in a phase.

@@ -8,7 +8,7 @@ use rcgen::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use crate::model::name::DomainName;
+use crate::{engine, model::name::DomainName};
 
 /// Why a certificate could not be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +35,8 @@ pub(super) struct Authority {
 pub(super) struct Identity {
     pub(super) certificate: CertificateDer<'static>,
     pub(super) key: PrivateKeyDer<'static>,
+    /// Both once more as PEM, for programs.
+    pub(super) pem: engine::Identity,
 }
 
 impl Authority {
@@ -69,7 +71,14 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate().map_err(failed)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
+        let name = names.first().map(ToString::to_string);
+        let name = name.or_else(|| addresses.first().map(ToString::to_string));
+        let pem = engine::Identity {
+            name: name.unwrap_or_default(),
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+        };
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        Ok(Identity { certificate: certificate.der().clone(), key })
+        Ok(Identity { certificate: certificate.der().clone(), key, pem })
     }
 }

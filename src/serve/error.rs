@@ -87,6 +87,27 @@ pub enum ServeError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// An engine cannot be made to do that.
+    #[error(
+        "the engine `{engine}` of service `{service}` of node `{node}` cannot be made to do this: {what}; plant the fault \
+         in the service that is built in"
+    )]
+    Engine {
+        /// The node.
+        node: NodeName,
+        /// The service.
+        service: ServiceName,
+        /// The engine.
+        engine: &'static str,
+        /// What.
+        what: String,
+    },
+    /// An engine did not come up with a fault.
+    #[error("{said}")]
+    Trouble {
+        /// What is the matter, as a sentence.
+        said: String,
+    },
     /// There is no certificate to serve with.
     #[error("node `{node}` has no certificate: {source}")]
     Certificate {

@@ -7,6 +7,7 @@ use hyper::{
     Method, Request, Response, StatusCode, Version,
     body::{Bytes, Incoming},
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE},
+    http::uri::PathAndQuery,
     server::conn::http1,
     service::service_fn,
 };
@@ -100,6 +101,11 @@ fn respond(
 /// What the path and the query say about the size; `None` where there is no such page.
 fn size<B>(speaker: &Speaker, request: &Request<B>) -> Option<usize> {
     let own = speaker.premises.node.service(speaker.service.as_str());
+    // The path that users ask for may have a query, which is then a part of it.
+    let with_query = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+    if own.is_some_and(|service| service.path == with_query) {
+        return Some(0);
+    }
     let fixed = match request.uri().path() {
         "/" => 0,
         "/10k" => 10_000,

@@ -34,6 +34,7 @@ mod conversation;
 mod listener;
 mod router;
 mod error;
+pub mod daemon;
 mod service_host;
 pub mod tunnel;
 

@@ -62,6 +62,18 @@ impl Orders {
         places.chain(self.unplanned()).collect()
     }
 
+    /// The addresses that a service is to be bound to.
+    pub(super) fn listen(&self, service: &ServiceName) -> Vec<IpAddr> {
+        let told =
+            self.listeners.iter().filter(|(name, ip)| name == service && self.is_open(name, *ip));
+        told.map(|(_, ip)| *ip).collect()
+    }
+
+    /// The zones of a service as faults bend them.
+    pub(super) fn zones_of(&self, service: &ServiceName) -> Vec<Zone> {
+        self.bent_zones(self.zones.get(service).map_or(&[][..], Vec::as_slice))
+    }
+
     fn is_open(&self, listener: &ServiceName, ip: IpAddr) -> bool {
         !self.faults.iter().any(|fault| match fault {
             Sabotage::StopService { service, .. } => service == listener,

@@ -5,8 +5,11 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
 };
 
-use super::{behaviour::Behaviour, doors::Doors, shared::Shared, syslog::Sink};
+use super::{
+    authority::CertificateError, behaviour::Behaviour, doors::Doors, shared::Shared, syslog::Sink,
+};
 use crate::{
+    engine,
     model::{
         management::{Cards, Station},
         name::DomainName,
@@ -28,6 +31,8 @@ pub(super) struct Premises {
     behaviour: RwLock<Arc<Behaviour>>,
     /// TLS, once an HTTPS service has been opened.
     pub(super) doors: OnceLock<Doors>,
+    /// What engines show to users of TLS, once one has been started.
+    pub(super) shown: OnceLock<engine::Identity>,
     /// SSH, once a management interface has been asked.
     pub(super) ssh: OnceLock<Arc<russh::server::Config>>,
 }
@@ -43,6 +48,7 @@ impl Premises {
             cards: Mutex::default(),
             behaviour: RwLock::default(),
             doors: OnceLock::new(),
+            shown: OnceLock::new(),
             ssh: OnceLock::new(),
         }
     }
@@ -53,6 +59,15 @@ impl Premises {
 
     pub(super) fn behave(&self, behaviour: Behaviour) {
         *self.behaviour.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(behaviour);
+    }
+
+    /// The certificate that engines of the node show, the same as long as the lab stands.
+    pub(super) fn identity(&self) -> Result<engine::Identity, CertificateError> {
+        if let Some(identity) = self.shown.get() {
+            return Ok(identity.clone());
+        }
+        let made = self.shared.identity(&self.names(), &self.addresses())?.pem;
+        Ok(self.shown.get_or_init(|| made).clone())
     }
 
     /// The published names of the node.

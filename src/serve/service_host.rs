@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     announcement,
+    daemon::Post,
     doors::Doors,
     error::ServeError,
     listener::Listening,
@@ -20,14 +21,18 @@ use super::{
     speaker::Speaker,
 };
 use crate::{
+    engine::Job,
     model::{
+        family::Family,
         fault::{ContentFault, Sabotage},
         name::{InterfaceName, NodeName, ServiceName},
         node::{Interface, Node},
-        service::{ServiceKind, Transport},
+        record::RecordData,
+        service::{Service, ServiceKind, Transport},
         step::Change,
     },
     net::namespace::Namespace,
+    report::run::EngineRun,
     wire::ra::Announcement,
 };
 
@@ -36,6 +41,8 @@ pub struct ServiceHost {
     premises: Arc<Premises>,
     state: tokio::sync::Mutex<State>,
     open: Mutex<BTreeMap<Place, Listening>>,
+    /// The services that engines provide.
+    posts: Vec<Post>,
 }
 
 #[derive(Default)]
@@ -53,7 +60,9 @@ enum Socket {
 impl ServiceHost {
     /// A node that serves nothing yet. Nothing is opened and no key is made before it is needed.
     pub fn new(node: &Node, namespace: Namespace, shared: Arc<Shared>) -> Self {
+        let posts = node.services.iter().filter_map(|s| Post::of(&node.name, s, &shared)).collect();
         Self {
+            posts,
             premises: Arc::new(Premises::new(node.clone(), namespace, shared)),
             state: tokio::sync::Mutex::default(),
             open: Mutex::default(),
@@ -68,12 +77,17 @@ impl ServiceHost {
 
     /// Plants a fault that concerns services. It bends what changes say, also those made later.
     pub async fn sabotage(&self, fault: &Sabotage) -> Result<(), ServeError> {
+        let before = self.troubles();
         self.bring_about(|orders| {
             self.check_fault(orders, fault)?;
             orders.faults.push(fault.clone());
             Ok(())
         })
-        .await
+        .await?;
+        match self.troubles().into_iter().find(|said| !before.contains(said)) {
+            None => Ok(()),
+            Some(said) => Err(ServeError::Trouble { said }),
+        }
     }
 
     /// Takes all faults back: from now on the node serves what changes said.
@@ -88,20 +102,56 @@ impl ServiceHost {
     /// Who holds which listening socket.
     pub fn sockets(&self) -> Vec<(Transport, SocketAddr, ServiceName)> {
         let place = |place: &Place| (place.transport, place.address, place.service.clone());
-        self.open().keys().map(place).collect()
+        let built_in: Vec<_> = self.open().keys().map(place).collect();
+        let engines = self.posts.iter().flat_map(|post| {
+            let sockets = post.sockets().into_iter();
+            sockets.map(|(transport, at)| (transport, at, post.service.clone())).collect::<Vec<_>>()
+        });
+        built_in.into_iter().chain(engines).collect()
     }
 
     /// The planned service that holds a listening socket; `None` for one that nobody planned.
     pub fn service_at(&self, transport: Transport, local: SocketAddr) -> Option<ServiceName> {
-        let open = self.open();
-        let at = |place: &&Place| place.transport == transport && place.address == local;
-        let holder = &open.keys().find(at)?.service;
+        let sockets = self.sockets();
+        let is = |at: &SocketAddr| *at == local;
+        // An engine may bind to each address of the node separately.
+        let stands_for = |at: &SocketAddr| {
+            at.port() == local.port() && at.ip() == Family::of(local.ip()).unspecified()
+        };
+        let held = |by: &dyn Fn(&SocketAddr) -> bool| {
+            sockets.iter().find(|(t, at, _)| *t == transport && by(at))
+        };
+        let (.., holder) = held(&is).or_else(|| held(&stands_for))?;
         self.premises.node.service(holder.as_str()).map(|service| service.name.clone())
     }
 
     /// Who sent syslog messages that hold a token, in the order in which they came.
     pub fn sink(&self, token: &str) -> Vec<SocketAddr> {
-        self.premises.sink.lock().unwrap_or_else(PoisonError::into_inner).senders(token)
+        let sink = self.premises.sink.lock().unwrap_or_else(PoisonError::into_inner).senders(token);
+        sink.into_iter().chain(self.posts.iter().flat_map(|post| post.senders(token))).collect()
+    }
+
+    /// Asks engines at addresses that the node could not use when they were started.
+    pub async fn settle(&self) {
+        let _turn = self.state.lock().await;
+        for post in &self.posts {
+            post.settle(&self.premises.namespace, &self.premises.shared).await;
+        }
+    }
+
+    /// Services that an engine should provide and does not, as sentences.
+    pub fn troubles(&self) -> Vec<String> {
+        self.posts.iter().filter_map(Post::trouble).collect()
+    }
+
+    /// Engines that have ended without being asked to, as sentences; each is told once.
+    pub fn losses(&self) -> Vec<String> {
+        self.posts.iter().flat_map(Post::losses).collect()
+    }
+
+    /// What the record holds of engines.
+    pub fn engines(&self) -> Vec<EngineRun> {
+        self.posts.iter().map(Post::record).collect()
     }
 
     fn open(&self) -> MutexGuard<'_, BTreeMap<Place, Listening>> {
@@ -160,6 +210,7 @@ impl ServiceHost {
     }
 
     fn check_fault(&self, orders: &Orders, fault: &Sabotage) -> Result<(), ServeError> {
+        self.check_engines(orders, fault)?;
         let node = self.node().clone();
         match fault {
             Sabotage::ListenOnly { service, .. }
@@ -192,6 +243,46 @@ impl ServiceHost {
                 if known { Ok(()) } else { Err(ServeError::NotAnnouncing { node, interface }) }
             }
             other => Err(self.not_ours(format!("{other:?}"))),
+        }
+    }
+
+    /// Whether engines can do what a fault asks of them. They answer as they were written: what they are told can be bent,
+    /// but not how they say it.
+    fn check_engines(&self, orders: &Orders, fault: &Sabotage) -> Result<(), ServeError> {
+        let refuse = |post: &Post, what: &str| ServeError::Engine {
+            node: self.node().clone(),
+            service: post.service.clone(),
+            engine: post.engine.name,
+            what: what.to_owned(),
+        };
+        let of = |name: &ServiceName| self.posts.iter().find(|post| post.service == *name);
+        match fault {
+            Sabotage::Delay { service, .. } => {
+                of(service).map_or(Ok(()), |post| Err(refuse(post, "to answer one family later")))
+            }
+            Sabotage::ServeDifferently { service, .. } => of(service).map_or(Ok(()), |post| {
+                Err(refuse(post, "to show users of one family something else"))
+            }),
+            Sabotage::AnswerWrongly { .. } => {
+                let names = [ServiceKind::Dns, ServiceKind::Resolver];
+                let fits = |post: &&Post| names.iter().any(|kind| post.engine.kinds.contains(kind));
+                let post = self.posts.iter().find(fits);
+                post.map_or(Ok(()), |post| Err(refuse(post, "to answer wrongly")))
+            }
+            Sabotage::SetRecord { name, data, .. } => {
+                let is_alias = |data: &RecordData| matches!(data, RecordData::Alias(_));
+                let beside = |post: &&Post| {
+                    let zones = orders.zones_of(&post.service);
+                    let mut records = zones.iter().flat_map(|zone| &zone.extra);
+                    records.any(|r| r.name == *name && is_alias(&r.data) != is_alias(data))
+                        || is_alias(data) && zones.iter().any(|zone| zone.origin == *name)
+                };
+                self.posts.iter().find(beside).map_or(Ok(()), |post| {
+                    let what = "to serve an alias beside other records of its name (RFC 2181 section 10.1)";
+                    Err(refuse(post, what))
+                })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -239,10 +330,48 @@ impl ServiceHost {
         routers: &mut BTreeMap<InterfaceName, (Announcement, Router)>,
     ) -> Result<(), ServeError> {
         self.premises.behave(orders.behaviour());
-        let wanted = orders.places(&self.premises.node);
+        let mut wanted = orders.places(&self.premises.node);
+        wanted.retain(|place| self.posts.iter().all(|post| post.service != place.service));
         self.close_all_but(&wanted).await;
         self.open_missing(wanted)?;
+        self.employ(orders).await?;
         self.announce(orders, routers).await
+    }
+
+    /// Brings engines in line with orders. That one does not come up is told by `troubles`, and is no reason to stop.
+    async fn employ(&self, orders: &Orders) -> Result<(), ServeError> {
+        for post in &self.posts {
+            let service = self.premises.node.service(post.service.as_str());
+            let job = service.map(|service| self.job(orders, service)).transpose()?.flatten();
+            post.take(job, &self.premises.namespace, &self.premises.shared).await;
+        }
+        Ok(())
+    }
+
+    /// What an engine is told; nothing where it is to be bound to no address.
+    fn job(&self, orders: &Orders, service: &Service) -> Result<Option<Job>, ServeError> {
+        let listen = orders.listen(&service.name);
+        if listen.is_empty() {
+            return Ok(None);
+        }
+        let premises = &self.premises;
+        let certificate = |source| ServeError::Certificate { node: self.node().clone(), source };
+        let shows = service.kind == ServiceKind::Https;
+        let identity = shows.then(|| premises.identity()).transpose().map_err(certificate)?;
+        Ok(Some(Job {
+            node: self.node().clone(),
+            service: service.name.clone(),
+            kind: service.kind,
+            port: service.port,
+            path: service.path.clone(),
+            listen,
+            zones: orders.zones_of(&service.name),
+            delegations: orders.delegations.get(&service.name).cloned().unwrap_or_default(),
+            identity,
+            host_key: (service.kind == ServiceKind::Ssh)
+                .then(|| premises.shared.host_key_text(self.node())),
+            rootless: premises.shared.engines().rootless,
+        }))
     }
 
     async fn close_all_but(&self, wanted: &BTreeSet<Place>) {

@@ -9,14 +9,20 @@ use std::{
 
 use russh::keys::{
     PrivateKey,
-    ssh_key::private::{Ed25519Keypair, KeypairData},
+    ssh_key::{
+        LineEnding,
+        private::{Ed25519Keypair, KeypairData},
+    },
 };
 use rustls::{
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::CertificateDer,
 };
 
-use super::authority::{Authority, CertificateError, Identity};
+use super::{
+    authority::{Authority, CertificateError, Identity},
+    daemon::Engines,
+};
 use crate::model::name::{DomainName, NodeName};
 
 /// Where stamps begin, in seconds: an old copy of a page can so be older than the run.
@@ -28,17 +34,28 @@ pub struct Shared {
     crypto: Arc<CryptoProvider>,
     authority: OnceLock<Result<Authority, CertificateError>>,
     host_keys: Mutex<BTreeMap<NodeName, PrivateKey>>,
+    engines: Engines,
 }
 
 impl Shared {
     /// Begins the clock of a run.
     pub fn new() -> Arc<Self> {
+        Self::with(Engines::default())
+    }
+
+    /// The same, with what engines need to know.
+    pub fn with(engines: Engines) -> Arc<Self> {
         Arc::new(Self {
             began: Instant::now(),
             crypto: Arc::new(aws_lc_rs::default_provider()),
             authority: OnceLock::new(),
             host_keys: Mutex::default(),
+            engines,
         })
+    }
+
+    pub(super) fn engines(&self) -> &Engines {
+        &self.engines
     }
 
     /// The certificate that vouches for all HTTPS services of the run: the only one that their users need to trust.
@@ -50,6 +67,12 @@ impl Shared {
     pub fn host_key(&self, node: &NodeName) -> PrivateKey {
         let mut keys = self.host_keys.lock().unwrap_or_else(PoisonError::into_inner);
         keys.entry(node.clone()).or_insert_with(|| self.make_host_key()).clone()
+    }
+
+    /// The same in the form of OpenSSH.
+    pub(super) fn host_key_text(&self, node: &NodeName) -> String {
+        let text = self.host_key(node).to_openssh(LineEnding::LF);
+        text.expect("a key that was made here can be written").to_string()
     }
 
     /// The freshness stamp of this moment: a number of seconds, the same on all nodes.

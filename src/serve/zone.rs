@@ -13,12 +13,9 @@ use hickory_proto::{
     },
 };
 
-use crate::{
-    model::{
-        name::DomainName,
-        record::{self, RecordData, Zone},
-    },
-    stage::zones::server_name,
+use crate::model::{
+    name::DomainName,
+    record::{self, RecordData, Zone, server_name},
 };
 
 /// Time to live of every record in seconds, and of negative answers (RFC 2308 section 5). Short, because phases change

@@ -6,7 +6,7 @@ use super::{Delegation, Stage};
 use crate::model::{
     family::Family,
     name::{DomainName, NodeName},
-    record::{Record, RecordData, Zone},
+    record::{Record, RecordData, Zone, server_name},
     segment::Plane,
     service::ServiceKind,
 };
@@ -33,11 +33,6 @@ pub(super) fn derive(stage: &mut Stage) {
         staged.delegations = service_of(ServiceKind::Resolver).map(|s| (s, delegations.clone()));
         staged.resolvers = resolvers;
     }
-}
-
-/// The name of a name server in its zone: `ns.dc.test` for the node `ns` in the zone `dc.test`.
-pub fn server_name(node: &NodeName, origin: &DomainName) -> DomainName {
-    format!("{node}.{origin}").parse().expect("a node name is a label")
 }
 
 /// The zones of the file with every record that follows from services, then a reverse zone for each segment that has

@@ -86,6 +86,7 @@ pub async fn walk(
             }
         }
         conclude(order, &mut run, clock);
+        run.engines = driver.engines();
         directory.write_run(&run)?;
         tell(Event::Left {
             walked: run.phases.last().expect("just pushed"),
@@ -97,6 +98,7 @@ pub async fn walk(
         run.outcome = Ending::Complete;
     }
     conclude(order, &mut run, clock);
+    run.engines = driver.engines();
     directory.write_run(&run)?;
     Ok(run)
 }

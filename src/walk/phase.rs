@@ -183,7 +183,8 @@ impl Visit<'_> {
         let evidence = self.question(directory, &mut waits).await?;
         let taps = evidence.iter().filter(|piece| piece.is_tap()).count();
         let judgements = self.judge(&evidence);
-        let without: Vec<_> = evidence.iter().filter_map(Evidence::trouble).collect();
+        let mut without: Vec<_> = evidence.iter().filter_map(Evidence::trouble).collect();
+        without.extend(self.driver.losses());
         for said in &without {
             (self.tell)(Event::Without { said });
         }

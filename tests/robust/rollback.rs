@@ -19,7 +19,7 @@ use sixwalk::{
     },
     plan::plan,
     record::{Clock, RunDirectory},
-    report::run::{Back, Ending, FORMAT_VERSION, Run, Timings, Tool},
+    report::run::{Back, Ending, EngineRun, FORMAT_VERSION, Run, Timings, Tool},
     stage::Stage,
     walk::{self, Order},
 };
@@ -106,6 +106,14 @@ impl Driver for Faulty {
 
     fn verify<'a>(&'a self, stage: &'a Stage) -> Soon<'a, Vec<String>> {
         self.lab.verify(stage)
+    }
+
+    fn engines(&self) -> Vec<EngineRun> {
+        self.lab.engines()
+    }
+
+    fn losses(&self) -> Vec<String> {
+        self.lab.losses()
     }
 
     fn sabotage<'a>(&'a self, fault: &'a Sabotage) -> Soon<'a, Result<(), String>> {
@@ -249,6 +257,7 @@ fn blank(testbed: &Testbed) -> Run {
         asked: Vec::new(),
         phases: Vec::new(),
         findings: Vec::new(),
+        engines: Vec::new(),
         outcome: Ending::Interrupted { reason: "the run has not ended".to_owned(), phase: None },
         timings: Timings::default(),
     }

@@ -154,6 +154,7 @@ pub(crate) fn service(kind: ServiceKind) -> Service {
         listen: PerPhase::from_fn(|_| Families::BOTH),
         names: vec!["portal.dc.test".parse().unwrap()],
         path: "/app".to_owned(),
+        engine: None,
     }
 }
 

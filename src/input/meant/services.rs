@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{families, nodes, paths};
 use crate::{
+    engine::{BUILT_IN, Engine},
     input::{
         diagnostic::Diagnostic,
         suggest::{list, suggest},
@@ -12,7 +13,7 @@ use crate::{
     },
     model::{
         family::Families,
-        name::{DomainName, NodeName, SegmentName},
+        name::{DomainName, EngineName, NodeName, SegmentName},
         node::Interface,
         phase::PerPhase,
         segment::{Plane, Segment},
@@ -73,6 +74,7 @@ fn one(
         }),
         names: service.names.iter().map(|name| name.is.clone()).collect(),
         path: path(service, kind, &place, found),
+        engine: engine(service, kind, found),
     })
 }
 
@@ -105,6 +107,19 @@ fn path(
         found.push(Diagnostic::error(&path.at, message));
     }
     path.is.clone()
+}
+
+/// The program that is to provide a service; it must be one that can.
+fn engine(
+    service: &written::service::Service,
+    kind: ServiceKind,
+    found: &mut Vec<Diagnostic>,
+) -> Option<EngineName> {
+    let named = service.engine.as_ref().filter(|named| named.is.as_str() != BUILT_IN)?;
+    if let Some(why) = Engine::of(&named.is).and_then(|engine| engine.unfit(kind)) {
+        found.push(Diagnostic::error(&named.at, why));
+    }
+    Some(named.is.clone())
 }
 
 /// Two services cannot listen on one port of one address.

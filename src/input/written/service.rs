@@ -2,12 +2,13 @@
 
 use super::words::{BY_PHASE, DOMAIN, INTERFACE, InPhase, by_phase};
 use crate::{
+    engine::{BUILT_IN, ENGINES},
     input::{
         shape::{Key, Shape, key},
         table::{At, Entry, Table},
     },
     model::{
-        name::{DomainName, InterfaceName, ServiceName},
+        name::{DomainName, EngineName, InterfaceName, ServiceName},
         service::ServiceKind,
     },
 };
@@ -28,6 +29,13 @@ pub(in crate::input) const KEYS: &[Key] = &[
     key("on", INTERFACE, "The interface on whose addresses alone it is offered."),
     key("name", DOMAINS, "The published name or names under which it is reached."),
     key("path", Shape::Text, "The path that users of HTTP ask for; `/` where nothing is said."),
+    key(
+        "engine",
+        Shape::Word(|| {
+            [BUILT_IN].into_iter().chain(ENGINES.iter().map(|engine| engine.name)).collect()
+        }),
+        "The program that provides it, in the place of the service that is built in.",
+    ),
     key("listen", BY_PHASE, "The families that it listens on, where not those of its node."),
 ];
 
@@ -43,6 +51,7 @@ pub(in crate::input) struct Service {
     pub on: Option<At<InterfaceName>>,
     pub names: Vec<At<DomainName>>,
     pub path: Option<At<String>>,
+    pub engine: Option<At<EngineName>>,
     pub listen: Vec<InPhase>,
 }
 
@@ -57,6 +66,7 @@ impl Service {
             on: table.reference("on"),
             names: short.into_iter().chain(table.list("name")).collect(),
             path: table.one("path"),
+            engine: table.one("engine"),
             listen: by_phase(&table, "listen"),
         })
     }

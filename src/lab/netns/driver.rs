@@ -28,9 +28,10 @@ use crate::{
     },
     net::nftables,
     probe::{Asker, Host, Vantage, canary::Canary, tap},
-    report::run::Wait,
+    report::run::{EngineRun, Wait},
     serve::{
         ServiceHost, Shared,
+        daemon::Engines,
         tunnel::{Keys, Mouth, TunnelHost},
     },
     stage::Stage,
@@ -106,8 +107,13 @@ pub enum MakeError {
 impl Netns {
     /// Builds the lab of a stage's testbed, with nothing live. `origin` is the clock of the run.
     pub fn build(stage: &Stage, origin: Instant) -> Result<Self, MakeError> {
+        Self::build_with(stage, origin, Engines::default())
+    }
+
+    /// The same, with what engines need to know of the machine and of the run.
+    pub fn build_with(stage: &Stage, origin: Instant, engines: Engines) -> Result<Self, MakeError> {
         let lab = NetnsLab::build(stage, folder::FOLDERS.as_ref())?;
-        let shared = Shared::new();
+        let shared = Shared::with(engines);
         let offers = stage.testbed.nodes.values().any(|node| !node.services.is_empty());
         let root = offers.then(|| shared.root_certificate()).transpose();
         let root = root.map_err(|error| MakeError::Authority(error.to_string()))?;
@@ -265,6 +271,7 @@ impl Netns {
             Err(error) => Settled { waits: Vec::new(), unsettled: vec![error.to_string()] },
         };
         self.shake_hands(&mut settled).await;
+        join_all(self.occupants.values().map(|node| node.services.settle())).await;
         settled
     }
 
@@ -347,7 +354,19 @@ impl Driver for Netns {
     }
 
     fn verify<'a>(&'a self, stage: &'a Stage) -> Soon<'a, Vec<String>> {
-        Box::pin(async { self.lab.verify(stage).iter().map(ToString::to_string).collect() })
+        Box::pin(async {
+            let deviations = self.lab.verify(stage);
+            let troubles = self.occupants.values().flat_map(|node| node.services.troubles());
+            deviations.iter().map(ToString::to_string).chain(troubles).collect()
+        })
+    }
+
+    fn engines(&self) -> Vec<EngineRun> {
+        self.occupants.values().flat_map(|node| node.services.engines()).collect()
+    }
+
+    fn losses(&self) -> Vec<String> {
+        self.occupants.values().flat_map(|node| node.services.losses()).collect()
     }
 
     fn sabotage<'a>(&'a self, fault: &'a Sabotage) -> Soon<'a, Result<(), String>> {

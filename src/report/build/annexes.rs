@@ -155,6 +155,47 @@ fn environment(page: &mut Page, run: &Run) {
     ];
     rows.extend(run.environment.iter().map(|(name, value)| [foreign(name), foreign(value)]));
     page.table("environment", "Program and machine", ["Fact", "Value"], rows);
+    engines(page, run);
+}
+
+/// The programs that stood in for built-in services.
+fn engines(page: &mut Page, run: &Run) {
+    if run.engines.is_empty() {
+        return;
+    }
+    page.line([
+        Inline::see("engines"),
+        Inline::text(
+            " lists the programs that stood in for built-in services. A program is started anew whenever what it has to do \
+             changes; \u{201c}Ready\u{201d} is the longest that it took until its first right answer, \u{201c}Memory\u{201d} \
+             the most that all its processes took, what they share divided by those who share it. What each of them said is in \
+             the folder ",
+        ),
+        Inline::code("engines"),
+        Inline::text(" beside this report."),
+    ]);
+    let rows = run.engines.iter().map(|it| {
+        let version = if it.version.is_empty() { "not heard" } else { &it.version };
+        [
+            code(format!("{}/{}", it.node, it.service)),
+            words(it.engine.clone()),
+            foreign(version),
+            words(it.starts.to_string()),
+            words(it.ready_us.map_or_else(|| "not asked at its start".to_owned(), seconds)),
+            words(format!("{:.1} MiB", tenths_of_mib(it.pss_kib))),
+        ]
+    });
+    page.table(
+        "engines",
+        "Engines",
+        ["Service", "Engine", "Version", "Starts", "Ready", "Memory"],
+        rows.collect(),
+    );
+}
+
+/// KiB as MiB, for people: exact as far as the memory of a machine goes.
+fn tenths_of_mib(kib: u64) -> f64 {
+    f64::from(u32::try_from(kib).unwrap_or(u32::MAX)) / 1024.0
 }
 
 fn ending(ending: &Ending) -> &'static str {

@@ -1,0 +1,92 @@
+//! `--engine KIND=NAME`: which programs stand in for built-in services.
+
+use std::sync::Arc;
+
+use super::{Failure, source::did_you_mean};
+use crate::{
+    engine::{BUILT_IN, ENGINES, Engine},
+    model::{name::EngineName, service::ServiceKind, testbed::Testbed},
+};
+
+/// Which engines.
+#[derive(Debug, clap::Args)]
+pub(super) struct EngineArgs {
+    /// Let a real program stand in for every service of a kind, as in `dns=knot,http=nginx`; may be given more than once.
+    ///
+    /// It stands above what the testbed says; `dns=built-in` takes back what the testbed says. `sixwalk doctor` lists the
+    /// engines, and which of them are on this machine.
+    #[arg(long = "engine", value_name = "KIND=NAME", value_delimiter = ',')]
+    engines: Vec<String>,
+}
+
+impl EngineArgs {
+    /// Writes the choice into a testbed.
+    pub(super) fn choose(&self, testbed: &mut Arc<Testbed>) -> Result<(), Failure> {
+        for choice in &self.engines {
+            let (kind, engine) = read(choice).map_err(Failure::Sentence)?;
+            let nodes = Arc::make_mut(testbed).nodes.values_mut();
+            let services = nodes.flat_map(|node| &mut node.services);
+            for service in services.filter(|service| service.kind == kind) {
+                service.engine.clone_from(&engine);
+            }
+        }
+        Ok(())
+    }
+
+    /// The same choice once more, for a command line.
+    pub(super) fn command(&self) -> String {
+        if self.engines.is_empty() {
+            return String::new();
+        }
+        format!(" --engine {}", self.engines.join(","))
+    }
+}
+
+/// A choice; nothing in the place of an engine is the service that is built in. An error is a sentence.
+fn read(choice: &str) -> Result<(ServiceKind, Option<EngineName>), String> {
+    let (kind, name) = choice.split_once('=').ok_or_else(|| {
+        format!("`{choice}` is no choice of an engine; write KIND=NAME, for example `dns=knot`")
+    })?;
+    let kinds = || ServiceKind::ALL.into_iter().map(ServiceKind::word);
+    let kind =
+        ServiceKind::ALL.into_iter().find(|known| known.word() == kind).ok_or_else(|| {
+            let hint = did_you_mean(kind, kinds());
+            let known: Vec<_> = kinds().collect();
+            format!(
+                "there is no kind of service `{kind}`{hint}; the kinds are {}",
+                known.join(", ")
+            )
+        })?;
+    if name == BUILT_IN {
+        return Ok((kind, None));
+    }
+    let names = || ENGINES.iter().map(|engine| engine.name);
+    let unknown = || {
+        let hint = did_you_mean(name, names());
+        let known: Vec<_> = names().collect();
+        format!("there is no engine `{name}`{hint}; the engines are {}", known.join(", "))
+    };
+    let name: EngineName = name.parse().map_err(|_| unknown())?;
+    let engine = Engine::of(&name).ok_or_else(unknown)?;
+    match engine.unfit(kind) {
+        None => Ok((kind, Some(name))),
+        Some(why) => Err(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_choice_is_read_or_refused_with_what_there_is() {
+        let why = |choice: &str| read(choice).unwrap_err();
+        assert_eq!(read("dns=knot").unwrap().1.unwrap().as_str(), "knot");
+        assert_eq!(read("dns=built-in").unwrap(), (ServiceKind::Dns, None));
+        assert!(why("knot").contains("KIND=NAME"));
+        assert!(why("dsn=knot").contains("did you mean `dns`?"));
+        assert!(why("dns=knit").contains("did you mean `knot`?"));
+        assert!(why("dns=Knot DNS").contains("the engines are knot"));
+        assert!(why("http=knot").contains("engines for `http` are nginx, haproxy"));
+    }
+}

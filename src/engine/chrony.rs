@@ -1,0 +1,41 @@
+//! chrony, as time server. With `-x` it never sets a clock: that of the lab is that of the machine.
+
+use super::Engine;
+use crate::model::service::ServiceKind;
+
+const CONF: &str = "\
+port {{ port }}
+{% for at in listen %}
+bindaddress {{ at.address }}
+{% endfor %}
+{% if v4 %}
+allow 0.0.0.0/0
+{% endif %}
+{% if v6 %}
+allow ::/0
+{% endif %}
+local stratum 2
+cmdport 0
+bindcmdaddress /
+pidfile {{ work }}/chronyd.pid
+";
+
+pub(super) static ENGINE: Engine = Engine {
+    name: "chrony",
+    kinds: &[ServiceKind::Ntp],
+    package: "chrony",
+    program: "chronyd",
+    version: &["-v"],
+    command: &[
+        "-d",
+        "-x",
+        "-u",
+        "root",
+        "{% if not v6 %}-4{% elif not v4 %}-6{% endif %}",
+        "-f",
+        "{{ work }}/chrony.conf",
+    ],
+    files: &[("chrony.conf", CONF)],
+    folders: &[],
+    only_for_root: None,
+};

@@ -1,0 +1,53 @@
+//! HAProxy, as web service with and without TLS: it answers by itself, without a back end.
+
+use super::Engine;
+use crate::model::service::ServiceKind;
+
+const CONF: &str = r#"global
+    log stderr format raw daemon warning
+    nbthread 1
+    maxconn 512
+defaults
+    mode http
+    log global
+    option dontlog-normal
+    timeout client 30s
+    timeout connect 5s
+    timeout server 30s
+    timeout http-request 30s
+{% for at in listen %}
+frontend {{ at.family }}-{{ loop.index }}
+    bind {{ at.host }}:{{ port }}{% if at.v6 %} v6only{% endif %}{% if kind == "https" %} ssl crt {{ work }}/both.pem alpn http/1.1{% endif %}
+
+    http-request return status 404 content-type "text/plain" string "there is no such page" unless { url "/" "{{ path }}" }
+    http-request return status 200 content-type "text/html; charset=utf-8" hdr cache-control no-store hdr sixwalk-stamp "%[date]" hdr sixwalk-served-by "{{ node }}/{{ service }}/{{ at.family }}" lf-file {{ work }}/page-{{ at.family }}.html
+{% endfor %}
+"#;
+
+const PAGE_V4: &str = r#"<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>{{ node }}</title>
+<h1>{{ service }} of {{ node }}: at your service</h1>
+<p id="sixwalk-mark">served over ipv4 at %[date]</p>
+"#;
+
+const PAGE_V6: &str = r#"<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>{{ node }}</title>
+<h1>{{ service }} of {{ node }}: at your service</h1>
+<p id="sixwalk-mark">served over ipv6 at %[date]</p>
+"#;
+
+pub(super) static ENGINE: Engine = Engine {
+    name: "haproxy",
+    kinds: &[ServiceKind::Http, ServiceKind::Https],
+    package: "haproxy",
+    program: "haproxy",
+    version: &["-v"],
+    command: &["-db", "-f", "{{ work }}/haproxy.cfg"],
+    files: &[("haproxy.cfg", CONF), ("page-ipv4.html", PAGE_V4), ("page-ipv6.html", PAGE_V6)],
+    folders: &[],
+    only_for_root: None,
+};

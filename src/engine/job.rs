@@ -1,0 +1,245 @@
+//! What an engine is told, and the files and the command line that follow from it.
+
+use std::net::IpAddr;
+
+use minijinja::{
+    Environment, UndefinedBehavior,
+    syntax::SyntaxConfig,
+    value::{Serde, Value},
+};
+use serde::Serialize;
+
+use super::{Engine, zone_file};
+use crate::model::{
+    family::Family,
+    name::{DomainName, NodeName, ServiceName},
+    record::Zone,
+    service::ServiceKind,
+};
+
+/// Where an engine finds its files: its folder is mounted there for it alone.
+pub const WORK: &str = "/run";
+
+/// The file, below that folder, into which a syslog sink writes a line for every message: sender, blank, message.
+pub const LOG: &str = "messages";
+
+/// A certificate and its key, both as PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// A name or an address that the certificate is for.
+    pub name: String,
+    /// The certificate.
+    pub certificate: String,
+    /// Its key.
+    pub key: String,
+}
+
+/// What an engine is to do from now on. When it changes, the engine is started anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// The node.
+    pub node: NodeName,
+    /// The service.
+    pub service: ServiceName,
+    /// What it speaks.
+    pub kind: ServiceKind,
+    /// The port.
+    pub port: u16,
+    /// The path that users of HTTP ask for.
+    pub path: String,
+    /// The addresses that it binds to: unspecified for every address of a family. There is at least one.
+    pub listen: Vec<IpAddr>,
+    /// The zones that it serves.
+    pub zones: Vec<Zone>,
+    /// The zones that it asks others for, and whom.
+    pub delegations: Vec<(DomainName, Vec<IpAddr>)>,
+    /// What it shows to users of TLS.
+    pub identity: Option<Identity>,
+    /// What it shows to users of SSH, in the form of OpenSSH.
+    pub host_key: Option<String>,
+    /// Whether it is root in a user namespace only.
+    pub rootless: bool,
+}
+
+/// A file of an engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Its path below the folder of the engine.
+    pub path: String,
+    /// What it holds.
+    pub text: String,
+    /// Whether only its owner may read it.
+    pub secret: bool,
+}
+
+/// What templates see.
+#[derive(Serialize)]
+struct Context<'j> {
+    work: &'static str,
+    log: &'static str,
+    node: &'j str,
+    service: &'j str,
+    kind: &'static str,
+    port: u16,
+    path: &'j str,
+    listen: Vec<Place>,
+    v4: bool,
+    v6: bool,
+    zones: Vec<ServedZone<'j>>,
+    delegations: Vec<Delegation<'j>>,
+    rootless: bool,
+}
+
+/// An address to bind to.
+#[derive(Serialize)]
+struct Place {
+    address: String,
+    /// As it stands in a URL: IPv6 in brackets.
+    host: String,
+    family: &'static str,
+    v6: bool,
+    /// Whether it stands for every address of its family.
+    any: bool,
+}
+
+#[derive(Serialize)]
+struct ServedZone<'j> {
+    origin: &'j str,
+    file: String,
+}
+
+#[derive(Serialize)]
+struct Delegation<'j> {
+    origin: &'j str,
+    servers: &'j [IpAddr],
+}
+
+impl Job {
+    /// The files that an engine needs for it.
+    pub fn files(&self, engine: &Engine) -> Vec<File> {
+        let context = self.context();
+        let plain = |path: String, text| File { path, text, secret: false };
+        let secret = |path: &str, text: String| File { path: path.to_owned(), text, secret: true };
+        let mut files: Vec<_> = engine
+            .files
+            .iter()
+            .map(|(path, template)| plain((*path).to_owned(), render(engine, template, &context)))
+            .collect();
+        files.extend(self.zones.iter().map(|zone| {
+            plain(format!("zones/{}.zone", zone.origin), zone_file::text(zone, &self.zones))
+        }));
+        if let Some(Identity { certificate, key, .. }) = &self.identity {
+            files.push(plain("certificate.pem".to_owned(), certificate.clone()));
+            files.push(secret("key.pem", key.clone()));
+            files.push(secret("both.pem", format!("{certificate}{key}")));
+        }
+        files.extend(self.host_key.iter().map(|key| secret("host_key", key.clone())));
+        files
+    }
+
+    /// The command line of an engine for it, without the program.
+    pub fn command(&self, engine: &Engine) -> Vec<String> {
+        let context = self.context();
+        let words = engine.command.iter().map(|word| render(engine, word, &context));
+        words.filter(|word| !word.is_empty()).collect()
+    }
+
+    fn context(&self) -> Context<'_> {
+        let place = |address: &IpAddr| Place {
+            address: address.to_string(),
+            host: match address {
+                IpAddr::V4(address) => address.to_string(),
+                IpAddr::V6(address) => format!("[{address}]"),
+            },
+            family: Family::of(*address).word(),
+            v6: address.is_ipv6(),
+            any: address.is_unspecified(),
+        };
+        let zone = |zone: &'_ Zone| format!("{WORK}/zones/{}.zone", zone.origin);
+        Context {
+            work: WORK,
+            log: LOG,
+            node: self.node.as_str(),
+            service: self.service.as_str(),
+            kind: self.kind.word(),
+            port: self.port,
+            path: &self.path,
+            listen: self.listen.iter().map(place).collect(),
+            v4: self.listen.iter().any(IpAddr::is_ipv4),
+            v6: self.listen.iter().any(IpAddr::is_ipv6),
+            zones: self
+                .zones
+                .iter()
+                .map(|z| ServedZone { origin: z.origin.as_str(), file: zone(z) })
+                .collect(),
+            delegations: self
+                .delegations
+                .iter()
+                .map(|(origin, servers)| Delegation { origin: origin.as_str(), servers })
+                .collect(),
+            rootless: self.rootless,
+        }
+    }
+}
+
+/// Templates are our own, and so are the names that they use.
+fn render(engine: &Engine, template: &str, context: &Context<'_>) -> String {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    let syntax = SyntaxConfig::builder()
+        .trim_blocks(true)
+        .lstrip_blocks(true)
+        .keep_trailing_newline(true)
+        .build();
+    environment.set_syntax(syntax.expect("delimiters that differ"));
+    let rendered = environment.render_str(template, Value::from(Serde(context)));
+    rendered.unwrap_or_else(|error| panic!("the templates of {} hold: {error:#}", engine.name))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::engine::ENGINES;
+
+    /// A job of a kind, on both families.
+    pub(crate) fn job(kind: ServiceKind) -> Job {
+        let origin: DomainName = "dc.test".parse().unwrap();
+        Job {
+            node: "ns".parse().unwrap(),
+            service: kind.word().parse().unwrap(),
+            kind,
+            port: kind.usual_port(),
+            path: "/app".to_owned(),
+            listen: vec!["0.0.0.0".parse().unwrap(), "2001:db8::53".parse().unwrap()],
+            zones: vec![Zone {
+                origin: origin.clone(),
+                servers: vec!["ns".parse().unwrap()],
+                extra: Vec::new(),
+            }],
+            delegations: vec![(origin, vec!["2001:db8::53".parse().unwrap()])],
+            identity: None,
+            host_key: None,
+            rootless: false,
+        }
+    }
+
+    /// Every template renders for every kind, on each family alone and on both, as root and not.
+    #[test]
+    fn every_engine_has_files_and_a_command_for_every_job() {
+        for engine in ENGINES {
+            for kind in engine.kinds {
+                for rootless in [false, true] {
+                    let both = Job { rootless, ..job(*kind) };
+                    for listen in [&both.listen[..], &both.listen[..1], &both.listen[1..]] {
+                        let job = Job { listen: listen.to_vec(), ..both.clone() };
+                        let text: String =
+                            job.files(engine).into_iter().map(|file| file.text).collect();
+                        let all = format!("{text} {}", job.command(engine).join(" "));
+                        assert!(!all.contains("{{") && !all.contains("{%"), "{all}");
+                        assert!(job.command(engine).iter().all(|word| !word.is_empty()));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Engines: real programs that stand in for built-in services, one file each. An engine is a description: which program,
+//! which files it reads, how it is called. Nothing is started here; `serve::daemon` does that.
+//!
+//! A new engine is one file with one [`Engine`] and its name, twice, in this one: `mod` and [`ENGINES`].
+
+mod job;
+mod zone_file;
+
+mod knot;
+mod nsd;
+mod bind;
+mod unbound;
+mod nginx;
+mod haproxy;
+mod openssh;
+mod chrony;
+mod rsyslog;
+
+use crate::model::{name::EngineName, service::ServiceKind};
+
+pub use job::{File, Identity, Job, LOG, WORK};
+
+/// Every engine.
+pub const ENGINES: &[&Engine] = &[
+    &knot::ENGINE,
+    &nsd::ENGINE,
+    &bind::ENGINE,
+    &unbound::ENGINE,
+    &nginx::ENGINE,
+    &haproxy::ENGINE,
+    &openssh::ENGINE,
+    &chrony::ENGINE,
+    &rsyslog::ENGINE,
+];
+
+/// The word that asks for the service that is built in.
+pub const BUILT_IN: &str = "built-in";
+
+/// A program that stands in for a built-in service. Its templates are rendered with what [`Job`] says.
+#[derive(Debug)]
+pub struct Engine {
+    /// Its name in the testbed file and on the command line.
+    pub name: &'static str,
+    /// The services that it stands in for.
+    pub kinds: &'static [ServiceKind],
+    /// The Debian package that holds it.
+    pub package: &'static str,
+    /// The program.
+    pub program: &'static str,
+    /// What makes the program say its version.
+    pub version: &'static [&'static str],
+    /// How it is called so that it stays in the foreground: templates, of which the empty ones are left out.
+    pub command: &'static [&'static str],
+    /// The files that it reads, by their paths below its folder: templates.
+    pub files: &'static [(&'static str, &'static str)],
+    /// Folders that must be there, likewise.
+    pub folders: &'static [&'static str],
+    /// Why an ordinary user cannot have it; nothing where it works in a user namespace.
+    pub only_for_root: Option<&'static str>,
+}
+
+impl Engine {
+    /// The engine of a name.
+    pub fn of(name: &EngineName) -> Option<&'static Self> {
+        ENGINES.iter().find(|engine| engine.name == name.as_str()).copied()
+    }
+
+    /// The engines that stand in for a kind of service.
+    pub fn for_kind(kind: ServiceKind) -> impl Iterator<Item = &'static Self> {
+        ENGINES.iter().filter(move |engine| engine.kinds.contains(&kind)).copied()
+    }
+
+    /// How it is got on a machine that lacks it.
+    pub fn remedy(&self) -> String {
+        format!("on Debian: apt install {}", self.package)
+    }
+
+    /// Why it cannot stand in for a kind of service; `None` if it can.
+    pub fn unfit(&self, kind: ServiceKind) -> Option<String> {
+        if self.kinds.contains(&kind) {
+            return None;
+        }
+        let words: Vec<_> = self.kinds.iter().map(|kind| kind.word()).collect();
+        let others: Vec<_> = Self::for_kind(kind).map(|engine| engine.name).collect();
+        let others = if others.is_empty() {
+            format!("there is no engine for `{kind}`")
+        } else {
+            format!("engines for `{kind}` are {}", others.join(", "))
+        };
+        Some(format!("`{}` stands in for {}; {others}", self.name, words.join(" and ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_engine_is_told_apart_and_written_down() {
+        let docs = include_str!("../../docs/engines.md");
+        for engine in ENGINES {
+            let name: EngineName = engine.name.parse().unwrap();
+            assert!(std::ptr::eq(Engine::of(&name).unwrap(), *engine), "{name} is there twice");
+            let kinds: Vec<_> = engine.kinds.iter().map(|kind| format!("`{kind}`")).collect();
+            let row = format!("| `{name}` | {} | `{}` |", kinds.join(", "), engine.package);
+            assert!(docs.contains(&row), "docs/engines.md has no row that begins with {row}");
+        }
+    }
+
+    #[test]
+    fn an_engine_of_another_kind_names_those_that_fit() {
+        assert_eq!(knot::ENGINE.unfit(ServiceKind::Dns), None);
+        let why = knot::ENGINE.unfit(ServiceKind::Http).unwrap();
+        assert_eq!(why, "`knot` stands in for dns; engines for `http` are nginx, haproxy");
+    }
+}

@@ -1,0 +1,64 @@
+//! nginx, as web service with and without TLS: the page of the built-in service, with its marks. A server for each address,
+//! so that the page can say over which family it was served.
+
+use super::Engine;
+use crate::model::service::ServiceKind;
+
+const CONF: &str = r#"daemon off;
+user root;
+worker_processes 1;
+pid {{ work }}/nginx.pid;
+error_log stderr warn;
+events { worker_connections 512; }
+http {
+    access_log off;
+    client_body_temp_path {{ work }}/body;
+    proxy_temp_path {{ work }}/proxy;
+    fastcgi_temp_path {{ work }}/fastcgi;
+    uwsgi_temp_path {{ work }}/uwsgi;
+    scgi_temp_path {{ work }}/scgi;
+    default_type "text/html; charset=utf-8";
+    map $request_uri $known {
+        default 0;
+        "/" 1;
+{% if path != "/" %}
+        "{{ path }}" 1;
+{% endif %}
+    }
+{% if kind == "https" %}
+    ssl_certificate {{ work }}/certificate.pem;
+    ssl_certificate_key {{ work }}/key.pem;
+    ssl_protocols TLSv1.2 TLSv1.3;
+{% endif %}
+{% for at in listen %}
+    server {
+        listen {{ at.host }}:{{ port }}{% if kind == "https" %} ssl{% endif %}{% if at.v6 %} ipv6only=on{% endif %};
+        add_header Cache-Control no-store;
+        add_header sixwalk-stamp $msec;
+        add_header sixwalk-served-by "{{ node }}/{{ service }}/{{ at.family }}";
+        location / {
+            if ($known = 0) { return 404; }
+            return 200 '<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>{{ node }}</title>
+<h1>{{ service }} of {{ node }}: at your service</h1>
+<p id="sixwalk-mark">served over {{ at.family }} at $msec</p>
+';
+        }
+    }
+{% endfor %}
+}
+"#;
+
+pub(super) static ENGINE: Engine = Engine {
+    name: "nginx",
+    kinds: &[ServiceKind::Http, ServiceKind::Https],
+    package: "nginx-light",
+    program: "nginx",
+    version: &["-v"],
+    command: &["-e", "stderr", "-p", "{{ work }}", "-c", "{{ work }}/nginx.conf"],
+    files: &[("nginx.conf", CONF)],
+    folders: &[],
+    only_for_root: None,
+};

@@ -1,0 +1,61 @@
+//! Unbound: a recursive resolver. There is no root in a lab: it asks the servers of each zone of the testbed, and nobody
+//! about anything else. It keeps nothing, so that every answer is one of this moment, as that of the built-in resolver.
+
+use super::Engine;
+use crate::model::service::ServiceKind;
+
+const CONF: &str = "\
+server:
+    directory: \"{{ work }}\"
+    chroot: \"\"
+    username: \"\"
+    pidfile: \"\"
+    use-syslog: no
+    logfile: \"\"
+    verbosity: 1
+    num-threads: 1
+    msg-cache-size: 1m
+    rrset-cache-size: 1m
+    key-cache-size: 64k
+    neg-cache-size: 64k
+    cache-max-ttl: 0
+    cache-max-negative-ttl: 0
+    infra-host-ttl: 1
+    port: {{ port }}
+{% for at in listen %}
+    interface: {{ at.address }}
+{% endfor %}
+    access-control: 0.0.0.0/0 allow
+    access-control: ::/0 allow
+    module-config: \"iterator\"
+    root-hints: \"\"
+    target-fetch-policy: \"0 0 0 0 0\"
+    qname-minimisation: no
+    do-not-query-localhost: no
+    local-zone: \".\" refuse
+{% for zone in delegations %}
+    local-zone: \"{{ zone.origin }}.\" transparent
+{% endfor %}
+remote-control:
+    control-enable: no
+{% for zone in delegations %}
+stub-zone:
+    name: \"{{ zone.origin }}.\"
+    stub-prime: no
+{% for server in zone.servers %}
+    stub-addr: {{ server }}
+{% endfor %}
+{% endfor %}
+";
+
+pub(super) static ENGINE: Engine = Engine {
+    name: "unbound",
+    kinds: &[ServiceKind::Resolver],
+    package: "unbound",
+    program: "unbound",
+    version: &["-V"],
+    command: &["-d", "-p", "-c", "{{ work }}/unbound.conf"],
+    files: &[("unbound.conf", CONF)],
+    folders: &[],
+    only_for_root: None,
+};

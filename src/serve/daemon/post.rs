@@ -1,0 +1,294 @@
+//! The post of a service that an engine provides: what it is told, who holds it, what became of those who did.
+
+use std::{
+    fs, io,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::interval;
+
+use super::{Program, log::Log, ready::Caller, running::Running};
+use crate::{
+    engine::{Engine, Job, LOG},
+    model::{
+        answer::AddressState,
+        name::{NodeName, ServiceName},
+        service::{Service, Transport},
+    },
+    net::{links, namespace::Namespace, netlink::Netlink, patience::Deadline},
+    report::run::EngineRun,
+    serve::Shared,
+};
+
+/// Where the folders of engines are, in the lab's own `/run`.
+const FOLDERS: &str = "/run/sixwalk/engines";
+/// How long a program may take until it answers: far more than any of them needs.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often one that starts is asked.
+const BETWEEN: Duration = Duration::from_millis(10);
+
+/// The post of a service.
+pub(in crate::serve) struct Post {
+    pub(in crate::serve) service: ServiceName,
+    pub(in crate::serve) engine: &'static Engine,
+    node: NodeName,
+    ports: Vec<(Transport, u16)>,
+    program: Option<Program>,
+    work: PathBuf,
+    log: Arc<Log>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    running: Option<Running>,
+    starts: u32,
+    ready_us: Option<u64>,
+    pss_kib: u64,
+    rss_kib: u64,
+    /// Why nobody holds the post, as a sentence.
+    trouble: Option<String>,
+    /// Who has ended without being asked to, as sentences that nobody has been told yet.
+    losses: Vec<String>,
+}
+
+impl Post {
+    /// The post of a service, if an engine is to provide it. Nothing is started before there is something to do.
+    pub(in crate::serve) fn of(
+        node: &NodeName,
+        service: &Service,
+        shared: &Shared,
+    ) -> Option<Self> {
+        let engine = Engine::of(service.engine.as_ref()?)?;
+        let engines = shared.engines();
+        Some(Self {
+            service: service.name.clone(),
+            engine,
+            node: node.clone(),
+            ports: service.ports().map(|port| (port.transport, port.number)).collect(),
+            program: engines.program(engine),
+            work: Path::new(FOLDERS).join(node.as_str()).join(service.name.as_str()),
+            log: Log::new(engines.logs.as_deref(), &format!("{node}.{}", service.name)),
+            state: Mutex::default(),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Brings the post in line with a job: the program is started, started anew, or stopped.
+    pub(in crate::serve) async fn take(
+        &self,
+        job: Option<Job>,
+        namespace: &Namespace,
+        shared: &Shared,
+    ) {
+        self.notice();
+        let before = {
+            let mut state = self.state();
+            if state.running.as_ref().map(|running| &running.job) == job.as_ref()
+                && (job.is_none() || state.trouble.is_none())
+            {
+                return;
+            }
+            state.trouble = None;
+            state.running.take()
+        };
+        if let Some(before) = before {
+            before.stop().await;
+        }
+        let Some(job) = job else { return };
+        match self.start(job, namespace, shared).await {
+            Ok(running) => self.state().running = Some(running),
+            Err(said) => self.state().trouble = Some(said),
+        }
+    }
+
+    async fn start(
+        &self,
+        job: Job,
+        namespace: &Namespace,
+        shared: &Shared,
+    ) -> Result<Running, String> {
+        let program = self.program.as_ref().ok_or_else(|| {
+            let Engine { program, .. } = self.engine;
+            self.sentence(&format!(
+                "is not on this machine as `{program}`; {}",
+                self.engine.remedy()
+            ))
+        })?;
+        let (now, later) = usable(namespace, &job.listen)
+            .map_err(|error| self.sentence(&format!("cannot be started: {error}")))?;
+        self.log.begin(&format!("{} for {}", program.path.display(), places(&job)));
+        let running = Running::start(program, namespace, &self.work, self.engine, job, &self.log);
+        let mut running =
+            running.map_err(|error| self.sentence(&format!("cannot be started: {error}")))?;
+        running.unasked = later;
+        self.state().starts += 1;
+        if let Err(said) = self.heard(&running, &now, namespace, shared).await {
+            running.stop().await;
+            return Err(said);
+        }
+        if !now.is_empty() {
+            let us = u64::try_from(running.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+            let mut state = self.state();
+            state.ready_us = state.ready_us.max(Some(us));
+        }
+        self.weigh(&running);
+        Ok(running)
+    }
+
+    /// Waits until the program has answered at each of these addresses. An error is a sentence.
+    async fn heard(
+        &self,
+        running: &Running,
+        addresses: &[IpAddr],
+        namespace: &Namespace,
+        shared: &Shared,
+    ) -> Result<(), String> {
+        let caller = Caller { namespace, job: &running.job, work: &self.work, shared };
+        let deadline = Deadline::after(PATIENCE);
+        for address in addresses {
+            let mut beat = interval(BETWEEN);
+            let answered = async {
+                while !caller.answers(*address).await {
+                    beat.tick().await;
+                }
+            };
+            tokio::select! {
+                biased;
+                how = running.ending() => {
+                    return Err(self.sentence(&format!("has ended before it answered ({how})")));
+                }
+                () = answered => {}
+                () = deadline.passed() => {
+                    let at = SocketAddr::new(*address, running.job.port);
+                    return Err(self.sentence(&format!("has not answered at {at} within {PATIENCE:?}")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks at the addresses that could not be used when the program was started.
+    pub(in crate::serve) async fn settle(&self, namespace: &Namespace, shared: &Shared) {
+        self.notice();
+        let Some(mut running) = self.state().running.take() else { return };
+        let unasked = std::mem::take(&mut running.unasked);
+        match self.heard(&running, &unasked, namespace, shared).await {
+            Ok(()) => self.state().running = Some(running),
+            Err(said) => {
+                running.stop().await;
+                self.state().trouble = Some(said);
+            }
+        }
+    }
+
+    fn weigh(&self, running: &Running) {
+        let memory = running.memory();
+        let mut state = self.state();
+        state.pss_kib = state.pss_kib.max(memory.pss_kib);
+        state.rss_kib = state.rss_kib.max(memory.rss_kib);
+    }
+
+    /// Sees whether the program has ended without being asked to.
+    fn notice(&self) {
+        let mut state = self.state();
+        let Some(how) = state.running.as_ref().and_then(Running::end) else { return };
+        state.running = None;
+        let said = self.sentence(&format!("has ended by itself ({how})"));
+        state.losses.push(said.clone());
+        state.trouble = Some(said);
+    }
+
+    fn sentence(&self, what: &str) -> String {
+        let Self { node, service, engine, .. } = self;
+        format!(
+            "the engine `{}` of service `{service}` of node `{node}` {what}; {}",
+            engine.name,
+            self.log.last_words()
+        )
+    }
+
+    /// Why the service is not there, though it should be; a sentence.
+    pub(in crate::serve) fn trouble(&self) -> Option<String> {
+        self.notice();
+        self.state().trouble.clone()
+    }
+
+    /// Whose end nobody has been told yet.
+    pub(in crate::serve) fn losses(&self) -> Vec<String> {
+        self.notice();
+        std::mem::take(&mut self.state().losses)
+    }
+
+    /// What the record holds of it.
+    pub(in crate::serve) fn record(&self) -> EngineRun {
+        let mut state = self.state();
+        let memory = state.running.as_ref().map(Running::memory).unwrap_or_default();
+        state.pss_kib = state.pss_kib.max(memory.pss_kib);
+        state.rss_kib = state.rss_kib.max(memory.rss_kib);
+        let program = self.program.as_ref();
+        EngineRun {
+            node: self.node.clone(),
+            service: self.service.clone(),
+            engine: self.engine.name.to_owned(),
+            program: program.map(|p| p.path.display().to_string()).unwrap_or_default(),
+            version: program.map(|p| p.version.clone()).unwrap_or_default(),
+            starts: state.starts,
+            ready_us: state.ready_us,
+            pss_kib: state.pss_kib,
+            rss_kib: state.rss_kib,
+        }
+    }
+
+    /// The sockets that are the program's by its job.
+    pub(in crate::serve) fn sockets(&self) -> Vec<(Transport, SocketAddr)> {
+        let state = self.state();
+        let listen = state.running.as_ref().map_or(&[][..], |running| &running.job.listen);
+        let at = |ip: &IpAddr| {
+            let ip = *ip;
+            self.ports.iter().map(move |(transport, port)| (*transport, SocketAddr::new(ip, *port)))
+        };
+        listen.iter().flat_map(at).collect()
+    }
+
+    /// Who sent log messages that hold a token, by the file that the program writes.
+    pub(in crate::serve) fn senders(&self, token: &str) -> Vec<SocketAddr> {
+        let text = fs::read(self.work.join(LOG)).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let from = |line: &str| {
+            let (sender, message) = line.split_once(' ')?;
+            // The program does not tell the port.
+            message.contains(token).then(|| Some(SocketAddr::new(sender.parse().ok()?, 0)))?
+        };
+        text.lines().filter_map(from).collect()
+    }
+}
+
+/// `0.0.0.0 and :: port 53`.
+fn places(job: &Job) -> String {
+    let listen: Vec<_> = job.listen.iter().map(ToString::to_string).collect();
+    format!("{} port {}", listen.join(" and "), job.port)
+}
+
+/// Which addresses the node can use at this moment, and which it cannot: they are in duplicate address detection. To bind
+/// to one of these all the same, as the built-in services do, takes a switch.
+fn usable(namespace: &Namespace, listen: &[IpAddr]) -> io::Result<(Vec<IpAddr>, Vec<IpAddr>)> {
+    if listen.iter().all(|ip| ip.is_unspecified() || ip.is_ipv4()) {
+        return Ok((listen.to_vec(), Vec::new()));
+    }
+    let there: Vec<(u32, AddressState)> = namespace.run(|| {
+        fs::write("/proc/sys/net/ipv6/ip_nonlocal_bind", "1")?;
+        links::read_addresses(&Netlink::open_here()?).map_err(io::Error::other)
+    })?;
+    let is_usable = |ip: &IpAddr| {
+        ip.is_unspecified()
+            || there.iter().any(|(_, at)| at.net.addr() == *ip && !at.tentative && !at.dad_failed)
+    };
+    Ok(listen.iter().copied().partition(is_usable))
+}

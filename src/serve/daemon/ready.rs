@@ -1,0 +1,162 @@
+//! Readiness: the service is asked by its own protocol, from its own node. Only an answer counts.
+
+use std::{
+    fs, io,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream, UdpSocket},
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
+
+use crate::{
+    engine::{Job, LOG},
+    model::{family::Family, name::DomainName, record::RecordType, service::ServiceKind},
+    net::namespace::Namespace,
+    serve::Shared,
+    wire::{dns::Query, sntp},
+};
+
+/// How long one question is waited for before it is asked again.
+const ONCE: Duration = Duration::from_millis(300);
+/// What a message to a syslog sink says, and a question to a resolver asks for.
+const TOKEN: &str = "sixwalk-ready";
+
+/// Somebody who asks a service whether it is there.
+pub(super) struct Caller<'c> {
+    pub(super) namespace: &'c Namespace,
+    pub(super) job: &'c Job,
+    pub(super) work: &'c Path,
+    pub(super) shared: &'c Shared,
+}
+
+impl Caller<'_> {
+    /// Whether the service answers at an address that it is bound to, asked once.
+    pub(super) async fn answers(&self, bound: IpAddr) -> bool {
+        let ip = if bound.is_unspecified() { Family::of(bound).loopback() } else { bound };
+        let to = SocketAddr::new(ip, self.job.port);
+        matches!(timeout(ONCE, self.ask(to)).await, Ok(Ok(true)))
+    }
+
+    async fn ask(&self, to: SocketAddr) -> io::Result<bool> {
+        match self.job.kind {
+            ServiceKind::Dns => self.zones(to).await,
+            ServiceKind::Resolver => Ok(self.name(to, &resolver_name()).await?.is_some()),
+            ServiceKind::Http | ServiceKind::Manager | ServiceKind::Box => {
+                self.page(self.connect(to).await?).await
+            }
+            ServiceKind::Https => self.page(self.tls(to).await?).await,
+            ServiceKind::Ssh => {
+                let mut start = [0; 4];
+                self.connect(to).await?.read_exact(&mut start).await?;
+                Ok(start == *b"SSH-")
+            }
+            ServiceKind::Ntp => {
+                let reply = self.datagram(to, &sntp::query(1)).await?;
+                Ok(sntp::read_stratum(&reply, 1).is_ok())
+            }
+            ServiceKind::Syslog => {
+                let token = format!("{TOKEN}-{}", to.ip().is_ipv6());
+                let message = format!("<134>1 - {} sixwalk - - - {token}", self.job.node);
+                self.socket(to)?.send(message.as_bytes()).await?;
+                tokio::task::yield_now().await;
+                Ok(fs::read_to_string(self.work.join(LOG))?.contains(&token))
+            }
+            ServiceKind::Echo => {
+                let mut stream = self.connect(to).await?;
+                stream.write_all(b"?").await?;
+                Ok(stream.read_u8().await? == b'?')
+            }
+        }
+    }
+
+    /// Every zone is served; without any, some answer will do.
+    async fn zones(&self, to: SocketAddr) -> io::Result<bool> {
+        if self.job.zones.is_empty() {
+            return Ok(self.name(to, &resolver_name()).await?.is_some());
+        }
+        for zone in &self.job.zones {
+            if self.name(to, &zone.origin).await?.as_deref() != Some("NoError") {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The code of the answer to a question about a name.
+    async fn name(&self, to: SocketAddr, name: &DomainName) -> io::Result<Option<String>> {
+        let query = Query {
+            id: 6,
+            name: name.clone(),
+            rtype: RecordType::Soa,
+            edns: None,
+            recurse: false,
+            mixed_case: false,
+        };
+        let reply = self.datagram(to, &query.encode()).await?;
+        Ok(query.read(&reply).ok().map(|reply| reply.rcode))
+    }
+
+    async fn page(
+        &self,
+        mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin,
+    ) -> io::Result<bool> {
+        stream.write_all(b"HEAD / HTTP/1.1\r\nHost: ready\r\nConnection: close\r\n\r\n").await?;
+        let mut start = [0; 12];
+        stream.read_exact(&mut start).await?;
+        Ok(start == *b"HTTP/1.1 200")
+    }
+
+    async fn tls(&self, to: SocketAddr) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+        let stream = self.connect(to).await?;
+        let mut roots = RootCertStore::empty();
+        let root = self.shared.root_certificate().map_err(io::Error::other)?;
+        roots.add(root).map_err(io::Error::other)?;
+        let config = ClientConfig::builder_with_provider(self.shared.crypto())
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = self.job.identity.as_ref().map(|identity| identity.name.clone());
+        let name = ServerName::try_from(name.unwrap_or_default()).map_err(io::Error::other)?;
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    }
+
+    async fn connect(&self, to: SocketAddr) -> io::Result<TcpStream> {
+        let socket = self.namespace.run(|| match Family::of(to.ip()) {
+            Family::V4 => TcpSocket::new_v4(),
+            Family::V6 => TcpSocket::new_v6(),
+        })?;
+        socket.connect(to).await
+    }
+
+    fn socket(&self, to: SocketAddr) -> io::Result<UdpSocket> {
+        self.namespace.run(|| {
+            let domain = Domain::for_address(to);
+            let socket = Socket::new(domain, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+            socket.connect(&to.into())?;
+            UdpSocket::from_std(socket.into())
+        })
+    }
+
+    async fn datagram(&self, to: SocketAddr, octets: &[u8]) -> io::Result<Vec<u8>> {
+        let socket = self.socket(to)?;
+        socket.send(octets).await?;
+        let mut buffer = vec![0; 2048];
+        let length = socket.recv(&mut buffer).await?;
+        buffer.truncate(length);
+        Ok(buffer)
+    }
+}
+
+fn resolver_name() -> DomainName {
+    format!("{TOKEN}.test").parse().expect("a constant that is a name")
+}

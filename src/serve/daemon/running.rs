@@ -1,0 +1,121 @@
+//! A program that runs for a service, from its start to its end.
+
+use std::{io, net::IpAddr, path::Path, sync::Arc, time::Duration};
+
+use nix::{
+    sys::signal::{Signal, kill, killpg},
+    unistd::Pid,
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, interval},
+};
+
+use super::{
+    Program,
+    launch::{self, Launched},
+    log::Log,
+    members::{Household, Memory},
+};
+use crate::{
+    engine::{Engine, Job},
+    net::{
+        namespace::Namespace,
+        patience::{Deadline, within},
+    },
+};
+
+/// How long a program may take to end when it is asked to.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often it is looked whether those that were killed are gone.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
+
+/// A program that runs. Dropping it kills it.
+pub(super) struct Running {
+    pub(super) job: Job,
+    pub(super) since: Instant,
+    /// Addresses that it is bound to and has not been asked at, because the node could not use them yet.
+    pub(super) unasked: Vec<IpAddr>,
+    pid: Pid,
+    household: Option<Household>,
+    ended: watch::Receiver<Option<String>>,
+}
+
+impl Running {
+    /// Starts a program for a job.
+    pub(super) fn start(
+        program: &Program,
+        namespace: &Namespace,
+        work: &Path,
+        engine: &Engine,
+        job: Job,
+        log: &Arc<Log>,
+    ) -> io::Result<Self> {
+        launch::furnish(work, engine, &job)?;
+        let since = Instant::now();
+        let Launched { mut child, own, said } =
+            launch::launch(program, namespace, work, engine, &job)?;
+        let pid = child.id().and_then(|id| i32::try_from(id).ok());
+        let pid = Pid::from_raw(pid.expect("a child that was just started"));
+        let household = Household::of(pid);
+        let (tell, ended) = watch::channel(None);
+        let reading = tokio::spawn(Arc::clone(log).read(said));
+        tokio::spawn(async move {
+            let status = child.wait().await;
+            drop(own);
+            // What it has said before it ended comes first; somebody else may hold the other end for longer.
+            let _ = within(Deadline::after(BETWEEN_LOOKS * 20), reading).await;
+            let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+            // Nobody listens if it was dropped.
+            let _ = tell.send(Some(how));
+        });
+        Ok(Self { job, since, unasked: Vec::new(), pid, household, ended })
+    }
+
+    /// How it has ended, if it has.
+    pub(super) fn end(&self) -> Option<String> {
+        self.ended.borrow().clone()
+    }
+
+    /// Waits until it has ended, and says how.
+    pub(super) fn ending(&self) -> impl Future<Output = String> + use<> {
+        let mut ended = self.ended.clone();
+        async move {
+            let how = ended.wait_for(Option::is_some).await;
+            how.ok().and_then(|how| how.clone()).unwrap_or_default()
+        }
+    }
+
+    /// The memory of all its processes.
+    pub(super) fn memory(&self) -> Memory {
+        self.household.as_ref().map_or_else(Memory::default, Household::memory)
+    }
+
+    /// Ends it: by asking, then by force, and whoever it has left behind.
+    pub(super) async fn stop(self) {
+        if self.end().is_none() {
+            let _ = kill(self.pid, Signal::SIGTERM);
+            if within(Deadline::after(PATIENCE), self.ending()).await.is_err() {
+                let _ = killpg(self.pid, Signal::SIGKILL);
+                let _ = within(Deadline::after(PATIENCE), self.ending()).await;
+            }
+        }
+        let Some(household) = &self.household else { return };
+        let mut beat = interval(BETWEEN_LOOKS);
+        let cleared = async {
+            while !household.clear() {
+                beat.tick().await;
+            }
+        };
+        // A process that the kernel holds back is the kernel's: it goes with the lab.
+        let _ = within(Deadline::after(PATIENCE), cleared).await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.end().is_none() {
+            let _ = killpg(self.pid, Signal::SIGKILL);
+        }
+    }
+}

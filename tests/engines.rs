@@ -1,0 +1,332 @@
+//! Real programs in the place of built-in services. The same checks must come to the same verdicts with both: so the
+//! built-in services are checked by the real ones, and not by themselves. And whatever a program does, the walk goes on.
+//!
+//! A program that is not on this machine fails the test, with the name of its package: `tests/run` installs them all.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    thread,
+};
+
+use sixwalk::{
+    engine::ENGINES,
+    model::{finding::Finding, phase::Phase, verdict::Verdict},
+    record::StoredRun,
+    report::run::Run,
+};
+use tempfile::TempDir;
+
+const TESTBED: &str = include_str!("engines/testbed.toml");
+/// The engines of a walk: what stands in for the two name servers in the file, and what is said on the command line.
+const BUILT_IN: Choice = Choice { first: "built-in", second: "built-in", others: "" };
+const ONE: Choice = Choice {
+    first: "knot",
+    second: "nsd",
+    others: "resolver=unbound,http=nginx,https=nginx,ntp=chrony,syslog=rsyslog,ssh=openssh",
+};
+const OTHER: Choice =
+    Choice { first: "bind", second: "knot", others: "resolver=bind,http=haproxy,https=haproxy" };
+/// Someone who is nobody in particular.
+const USER: &str = "12345";
+
+#[derive(Clone, Copy)]
+struct Choice {
+    first: &'static str,
+    second: &'static str,
+    others: &'static str,
+}
+
+/// A place for a walk that everybody may use.
+struct Place {
+    folder: TempDir,
+    ordinary: bool,
+    path: String,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("ours");
+        Self { folder, ordinary: false, path: env::var("PATH").unwrap_or_default() }
+    }
+
+    /// One in which an ordinary user walks.
+    fn of_ordinary_user() -> Self {
+        let place = Self { ordinary: true, ..Self::new() };
+        fs::copy(env!("CARGO_BIN_EXE_sixwalk"), place.program()).expect("a copy for everybody");
+        fs::set_permissions(place.program(), fs::Permissions::from_mode(0o755)).expect("ours");
+        place
+    }
+
+    fn program(&self) -> PathBuf {
+        self.folder.path().join("sixwalk")
+    }
+
+    fn write(&self, name: &str, text: &str, mode: u32) -> PathBuf {
+        let path = self.folder.path().join(name);
+        fs::write(&path, text).expect("room");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("ours");
+        path
+    }
+
+    /// Puts a script in the place of a program.
+    fn fake(mut self, program: &str, script: &str) -> Self {
+        self.write(program, &format!("#!/bin/sh\n{script}\n"), 0o755);
+        self.path = format!("{}:{}", self.folder.path().display(), self.path);
+        self
+    }
+
+    fn walk(&self, choice: Choice, arguments: &[&str]) -> Output {
+        let text = TESTBED.replace("FIRST", choice.first).replace("SECOND", choice.second);
+        let testbed = self.write("testbed.toml", &text, 0o644);
+        let mut command = if self.ordinary && nix::unistd::geteuid().is_root() {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid", USER, "--regid", USER, "--clear-groups"]);
+            command.arg(self.program());
+            command
+        } else {
+            Command::new(env!("CARGO_BIN_EXE_sixwalk"))
+        };
+        command.arg("walk").arg(testbed).arg("--runs").arg(self.folder.path().join("runs"));
+        if !choice.others.is_empty() {
+            command.args(["--engine", choice.others]);
+        }
+        command.args(arguments).env("PATH", &self.path).stdin(Stdio::null());
+        fs::create_dir_all(self.folder.path().join("runs")).expect("room");
+        let open = fs::Permissions::from_mode(0o777);
+        fs::set_permissions(self.folder.path().join("runs"), open).expect("ours");
+        command.output().expect("the program is built")
+    }
+
+    /// The run of a walk that went through all of its phases.
+    fn run(&self, choice: Choice, arguments: &[&str]) -> Run {
+        let output = self.walk(choice, arguments);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let path = said.lines().last().unwrap_or_default();
+        assert!(Path::new(path).is_dir(), "{}", String::from_utf8_lossy(&output.stderr));
+        let run = StoredRun::load(Path::new(path)).expect("a run").run;
+        assert!(run.outcome.is_complete(), "{:?}", run.outcome);
+        run
+    }
+
+    /// What one engine has said, as it is kept.
+    fn log(&self, name: &str) -> String {
+        let runs = fs::read_dir(self.folder.path().join("runs")).expect("runs").flatten();
+        let mut logs = runs.map(|run| run.path().join("engines").join(name));
+        let log = logs.find(|log| log.is_file()).expect("a log");
+        String::from_utf8_lossy(&fs::read(log).expect("a log")).into_owned()
+    }
+}
+
+type Verdicts = BTreeMap<(Phase, String, String), Verdict>;
+
+fn verdicts(run: &Run) -> Verdicts {
+    let of = |phase: Phase| {
+        move |j: &sixwalk::model::verdict::Judgement| {
+            ((phase, j.check.clone(), j.subject.clone()), j.verdict)
+        }
+    };
+    run.phases.iter().flat_map(|p| p.judgements.iter().map(of(p.phase))).collect()
+}
+
+/// What two walks do not agree about, and what else was not as planned.
+fn differences(built_in: &Run, real: &Run) -> Vec<String> {
+    let (mine, theirs) = (verdicts(built_in), verdicts(real));
+    let keys: std::collections::BTreeSet<_> = mine.keys().chain(theirs.keys()).collect();
+    let differ = keys.into_iter().filter(|key| mine.get(*key) != theirs.get(*key));
+    let verdicts = differ.map(|key| format!("{key:?}: {:?}, {:?}", mine.get(key), theirs.get(key)));
+    let troubles = real.phases.iter().flat_map(|p| p.deviations.iter().chain(&p.without).cloned());
+    verdicts.chain(troubles).collect()
+}
+
+/// That every engine has run, has been heard and weighed, and has said its version.
+fn demand_records(run: &Run) {
+    for engine in &run.engines {
+        assert!(engine.starts > 0 && engine.ready_us.is_some(), "{engine:?}");
+        assert!(engine.pss_kib > 100 && engine.rss_kib >= engine.pss_kib, "{engine:?}");
+        assert!(engine.version.contains('.'), "{engine:?}");
+    }
+}
+
+#[test]
+fn every_engine_gives_the_verdicts_of_the_built_in_service() {
+    let walk = |choice: Choice| thread::spawn(move || Place::new().run(choice, &[]));
+    let [built_in, one, other] = [BUILT_IN, ONE, OTHER]
+        .map(walk)
+        .map(|walk| walk.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+    assert!(built_in.engines.is_empty());
+    for real in [&one, &other] {
+        let differences = differences(&built_in, real);
+        assert!(differences.is_empty(), "{}", differences.join("\n"));
+        demand_records(real);
+    }
+    let used =
+        |name: &str| [&one, &other].iter().any(|r| r.engines.iter().any(|e| e.engine == name));
+    let unused: Vec<_> = ENGINES.iter().map(|e| e.name).filter(|name| !used(name)).collect();
+    assert!(unused.is_empty(), "nobody walks with {}", unused.join(", "));
+}
+
+#[test]
+fn an_ordinary_user_has_all_that_do_not_need_root() {
+    let phases = ["--phases", "dual-stack,ipv6-only"];
+    let one = Choice { others: ONE.others.trim_end_matches(",ssh=openssh"), ..ONE };
+    let walk =
+        |choice: Choice| thread::spawn(move || Place::of_ordinary_user().run(choice, &phases));
+    let [built_in, one, other] = [BUILT_IN, one, OTHER]
+        .map(walk)
+        .map(|walk| walk.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+    for real in [&one, &other] {
+        let differences = differences(&built_in, real);
+        assert!(differences.is_empty(), "{}", differences.join("\n"));
+    }
+    let refused = Place::of_ordinary_user().walk(ONE, &phases);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("`openssh` of service `ssh` of node `server` needs root"), "{said}");
+    assert_eq!(refused.status.code(), Some(2));
+}
+
+const FAULTS: &str = r#"
+[fault.deaf]
+phase  = "dual-stack"
+listen = { node = "server", service = "http", only = "ipv4" }
+
+[fault.gone]
+phase = "dual-stack"
+stop  = { node = "server", service = "ntp" }
+
+[fault.elsewhere]
+phase      = "dual-stack"
+set-record = { node = "first", name = "secure.flat.test", address = "2001:db8::dead" }
+"#;
+
+#[test]
+fn faults_hold_for_engines_or_are_refused() {
+    let run = |choice: Choice| {
+        thread::spawn(move || {
+            let place = Place::new();
+            let faults = place.write("faults.toml", FAULTS, 0o644);
+            place
+                .run(choice, &["--phases", "dual-stack", "--fault", faults.to_str().expect("text")])
+        })
+    };
+    let [built_in, one, other] = [BUILT_IN, ONE, OTHER].map(run).map(|walk| walk.join().unwrap());
+    let heads = |run: &Run| {
+        let head = |f: &Finding| format!("{}/{} {}", f.check, f.case, f.culprit);
+        run.findings.iter().map(head).collect::<Vec<_>>()
+    };
+    assert!(heads(&built_in).len() >= 3, "{:?}", heads(&built_in));
+    assert_eq!(heads(&built_in), heads(&one));
+    assert_eq!(heads(&built_in), heads(&other));
+
+    for (fault, why) in [
+        (
+            r#"answer-wrongly = { node = "first", family = "ipv6", how = "nxdomain" }"#,
+            "the engine `knot` of service `dns` of node `first` cannot be made to do this: to answer wrongly",
+        ),
+        (
+            r#"delay = { node = "server", service = "http", family = "ipv6", ms = 500 }"#,
+            "the engine `nginx` of service `http` of node `server` cannot be made to do this",
+        ),
+        (
+            r#"set-record = { node = "first", name = "www.flat.test", alias = "secure.flat.test" }"#,
+            "to serve an alias beside other records of its name",
+        ),
+    ] {
+        let place = Place::new();
+        let text = format!("[fault.x]\nphase = \"ipv4-only\"\n{fault}\n");
+        let faults = place.write("faults.toml", &text, 0o644);
+        let arguments = ["--phases", "ipv4-only", "--only", "svc.listen-families", "--fault"];
+        let output = place.walk(ONE, &[&arguments[..], &[faults.to_str().expect("text")]].concat());
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.contains(why), "{said}");
+    }
+}
+
+/// What a program did that was to be a name server, as the record tells it.
+fn troubles(place: &Place) -> (Run, String) {
+    let choice = Choice { first: "knot", ..BUILT_IN };
+    let quick = ["--phases", "ipv4-only", "--only", "svc.listen-families", "--only", "meta.*"];
+    let run = place.run(choice, &quick);
+    let walked = &run.phases[0];
+    let troubles = [walked.deviations.clone(), walked.without.clone()].concat().join("\n");
+    (run, troubles)
+}
+
+/// A command line that no other process has.
+fn mark(number: u32) -> String {
+    format!("sleep {}{number}", 900_000_000 + std::process::id())
+}
+
+fn is_running(mark: &str) -> bool {
+    let line = mark.replace(' ', "\0");
+    let processes = fs::read_dir("/proc").expect("/proc is mounted").flatten();
+    let mut lines = processes.filter_map(|p| fs::read(p.path().join("cmdline")).ok());
+    lines.any(|it| String::from_utf8_lossy(&it).contains(&line))
+}
+
+#[test]
+fn a_program_that_dies_hangs_or_raves_is_told_and_the_walk_goes_on() {
+    let dies = Place::new().fake("knotd", "echo 'no \u{1b}[31mway' >&2; exit 3");
+    let (run, said) = troubles(&dies);
+    assert!(
+        said.contains("`knot` of service `dns` of node `first` has ended before it answered"),
+        "{said}"
+    );
+    assert!(said.contains("exit status: 3") && said.contains("no \\u{1b}[31mway"), "{said}");
+    assert!(run.findings.iter().any(|f| f.culprit.to_string().contains("first (listener dns)")));
+
+    let hangs = Place::new().fake("knotd", &format!("trap '' TERM\n{}", mark(1)));
+    let (_, said) = troubles(&hangs);
+    assert!(
+        said.contains("has not answered at 0.0.0.0:53 within 5s; it has said nothing"),
+        "{said}"
+    );
+    assert!(!is_running(&mark(1)));
+
+    let raves = Place::new().fake("knotd", "exec tr '\\0' '\\377' </dev/zero");
+    let (_, said) = troubles(&raves);
+    assert!(said.contains("has not answered at 0.0.0.0:53 within 5s; its last words"), "{said}");
+    assert!(said.len() < 4000, "{} octets", said.len());
+    assert!(raves.log("first.dns.log").len() < 1 << 20);
+}
+
+/// It answers, leaves somebody behind in a session of his own, and is killed while it is needed.
+#[test]
+fn a_program_that_ends_while_it_is_needed_is_told() {
+    let real = sixwalk::serve::daemon::find("knotd").expect("on Debian: apt install knot");
+    let script = format!(
+        "[ $1 = -c ] || exec {real} \"$@\"\nsetsid {} &\n{real} \"$@\" &\nsleep 2\nkill -9 $!\nexit 7",
+        mark(2),
+        real = real.display()
+    );
+    let place = Place::new().fake("knotd", &script);
+    let choice = Choice { first: "knot", ..BUILT_IN };
+    // Duplicate address detection and listening to the links take three seconds at least.
+    let run = place.run(choice, &["--phases", "dual-stack"]);
+    let said = run.phases[0].without.join("\n");
+    assert!(said.contains("has ended by itself (exit status: 7)"), "{said}");
+    assert!(!is_running(&mark(2)));
+}
+
+#[test]
+fn what_is_not_there_or_does_not_fit_is_said_at_once() {
+    let refused = |choice: Choice| {
+        let output = Place::new().walk(choice, &[]);
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let said = refused(Choice { first: "unbound", ..BUILT_IN });
+    assert!(
+        said.contains("testbed.toml:27:24")
+            && said.contains("engines for `dns` are knot, nsd, bind"),
+        "{said}"
+    );
+    let said = refused(Choice { first: "knit", ..BUILT_IN });
+    assert!(said.contains("testbed.toml:27:24") && said.contains("did you mean `knot`?"), "{said}");
+    let said = refused(Choice { others: "http=nginz", ..BUILT_IN });
+    assert!(said.contains("did you mean `nginx`?"), "{said}");
+}
