@@ -150,7 +150,6 @@ fn said(program: &Path, arguments: &[&str]) -> io::Result<Vec<u8>> {
         .spawn()?;
     let began = Instant::now();
     let mut said = Vec::new();
-    let mut has_ended = false;
     while let Some(left) = PATIENCE.checked_sub(began.elapsed()).filter(|_| said.len() < MOST) {
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
         match poll(&mut [PollFd::new(reader.as_fd(), PollFlags::POLLIN)], timeout) {
@@ -160,19 +159,14 @@ fn said(program: &Path, arguments: &[&str]) -> io::Result<Vec<u8>> {
         }
         let mut buffer = [0; 4096];
         match reader.read(&mut buffer) {
-            Ok(0) => {
-                has_ended = true;
-                break;
-            }
+            Ok(0) => break,
             Ok(length) => said.extend(&buffer[..length]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    if !has_ended {
-        let _ = child.kill();
-    }
-    // Inside the lab somebody else waits for every child that has ended, and may have been faster.
+    // It has said everything, or had its time. Inside the lab somebody else waits for every child that has ended, and may have been faster.
+    let _ = child.kill();
     let _ = child.wait();
     Ok(said)
 }
