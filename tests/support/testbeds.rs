@@ -46,6 +46,7 @@ impl Draft {
             zones: Vec::new(),
             flows: Vec::new(),
             tunnels: BTreeMap::new(),
+            translations: BTreeMap::new(),
         })
     }
 
@@ -203,6 +204,7 @@ pub fn go_live(node: &StagedNode) -> Vec<Change> {
             prefix: announced.prefix,
             mtu: announced.mtu,
             dns: announced.dns,
+            pref64: announced.pref64,
         }));
     }
     changes

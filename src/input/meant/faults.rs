@@ -133,6 +133,10 @@ fn sabotage(
             name: the!("name"),
             data: record(table, at, found)?,
         },
+        "synthesize-wrongly" => {
+            Sabotage::SynthesizeWrongly { node: the!("node"), how: the!("how") }
+        }
+        "translate-wrongly" => Sabotage::TranslateWrongly { node: the!("node"), how: the!("how") },
         "remove-record" => Sabotage::RemoveRecord {
             node: the!("node"),
             name: the!("name"),

@@ -96,7 +96,9 @@ fn segment_row(segment: &Segment) -> [Line; 8] {
         SegmentKind::PointToPoint => "point to point",
         SegmentKind::Transit => "transit",
         SegmentKind::Tunnel => "inside of a tunnel",
+        SegmentKind::Translation => "to a translator",
     };
+    let stays = segment.stays_ipv4.as_ref();
     let plane = match segment.plane {
         Plane::Data => "",
         Plane::Management => ", management",
@@ -105,7 +107,12 @@ fn segment_row(segment: &Segment) -> [Line; 8] {
     let [a, b, c, d] = Phase::ALL.map(carries);
     [
         code(segment.name.as_str()),
-        words(format!("{kind}{plane}")),
+        match stays {
+            None => words(format!("{kind}{plane}")),
+            Some(why) => {
+                vec![Inline::text(format!("{kind}{plane}; stays IPv4: ")), Inline::foreign(why)]
+            }
+        },
         joined(segment.prefixes.iter().map(|prefix| code(prefix.to_string()))),
         number(segment.mtu),
         a,
