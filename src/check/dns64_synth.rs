@@ -14,6 +14,7 @@ use crate::{
         experiment::Experiment,
         family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Severity},
+        name::NodeName,
         service::ServiceKind,
         translation::Pref64,
         verdict::Judgement,
@@ -98,6 +99,21 @@ pub(super) fn prefix(stage: &Stage, asked: &Asked) -> Option<Pref64> {
     (*service == asked.server.service).then_some(prefix)
 }
 
+/// What a resolver is blamed for that synthesizes wrongly.
+const PART: &str = "synthesis of AAAA";
+
+/// Who is to blame where a resolver answers other addresses than those that it is to synthesize; whatever else it says of
+/// the prefix then comes from the same.
+pub(super) fn blamed(stage: &Stage, seen: &Seen<'_>, resolver: &NodeName) -> Option<Culprit> {
+    let everyone = names::questions(stage, Family::V6);
+    let own = everyone.iter().filter(|asked| asked.server.node == *resolver);
+    let mut verdicts = own.filter_map(|asked| {
+        Some(of_one(Judge(&TEXT), stage, seen, asked, prefix(stage, asked)?, &everyone))
+    });
+    let complaint = verdicts.find_map(|judgement| judgement.complaint)?;
+    (complaint.case != "over-native").then_some(complaint.culprit)
+}
+
 /// The addresses of IPv6 that a resolver is to answer: the native ones, or else those made of the others.
 fn planned(asked: &Asked, prefix: Pref64) -> BTreeSet<IpAddr> {
     let native = asked.published.of(Family::V6);
@@ -148,9 +164,9 @@ fn of_one(
         let words: Vec<_> = addresses.iter().map(ToString::to_string).collect();
         if words.is_empty() { format!("{} and no address", reply.rcode) } else { words.join(", ") }
     };
-    let culprit = Culprit::node(&asked.server.node, "synthesis of AAAA");
+    let culprit = Culprit::node(&asked.server.node, PART);
     let mut complaint =
-        reading::complaint(stage, case, culprit, asked.answers_scope(), asked.args());
+        reading::complaint(stage, case, culprit, asked.record_scope(), asked.args());
     for (key, value) in
         [("planned", words(&planned)), ("found", words(&found)), ("prefix", prefix.to_string())]
     {

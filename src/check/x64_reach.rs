@@ -134,8 +134,15 @@ fn unreached(
     };
     evidence.extend(&beyond.evidence);
     if beyond.reached() == Reached::Yes {
-        let culprit = Culprit::node(gateway, format!("translation of {}", one.carried));
-        return complaint(stage, "untranslated", one, reading, culprit);
+        let nothing = !translated::uses(stage).iter().any(|other| {
+            let same = other.translation.name == one.translation.name;
+            same && seen.answer(&other.leg.probe).is_some_and(|(_, answer)| answer.is_answered())
+        });
+        let carried = if nothing { "anything" } else { one.carried };
+        let culprit = Culprit::node(gateway, format!("translation of {carried}"));
+        let mut complaint = complaint(stage, "untranslated", one, reading, culprit);
+        complaint.args.insert("carried".to_owned(), carried.to_owned());
+        return complaint;
     }
     let port = one.leg.port.map_or_else(|| "echo".to_owned(), |port| port.to_string());
     let culprit = Culprit::node(&one.to, format!("{port} over {}", Family::V4));

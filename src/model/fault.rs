@@ -365,6 +365,10 @@ pub enum TranslationFault {
     NoFragments,
     /// What it is told to refuse: it translates to the management plane, too.
     Open,
+    /// The log of who has which address of the pool.
+    NoLog,
+    /// Most of the time that it should keep UDP sessions.
+    ShortTimers,
 }
 
 /// How a page differs.

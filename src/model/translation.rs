@@ -125,6 +125,8 @@ pub struct Translator {
     pub translation: TranslationName,
     /// The interface of the gateway that leads to the translator.
     pub interface: InterfaceName,
+    /// The gateway's own address on the link to the translator: whoever asks for what is refused is told so from there.
+    pub gateway: Ipv6Addr,
     /// The translation prefix.
     pub prefix: Pref64,
     /// The addresses that users get, in order.

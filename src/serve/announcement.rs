@@ -66,9 +66,9 @@ pub(super) fn bend(announcement: &mut Announcement, change: AdvertisementFault) 
         AdvertisementFault::NoDns => announcement.dns.clear(),
         AdvertisementFault::NoPref64 => announcement.pref64.clear(),
         AdvertisementFault::OtherPref64 => {
-            announcement.pref64.iter_mut().for_each(|(prefix, _)| {
+            for (prefix, _) in &mut announcement.pref64 {
                 *prefix = elsewhere(*prefix);
-            })
+            }
         }
         AdvertisementFault::Mtu(mtu) => announcement.mtu = Some(mtu),
     }

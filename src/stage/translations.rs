@@ -51,7 +51,11 @@ fn told(stage: &Stage, translation: &Translation) -> Option<Translator> {
         IpNet::V4(net) => Some(*net),
         IpNet::V6(_) => None,
     });
+    let Some(IpAddr::V6(gateway)) = gateway_address(stage, translation, Family::V6) else {
+        return None;
+    };
     Some(Translator {
+        gateway,
         translation: translation.name.clone(),
         interface: interface.name.clone(),
         prefix: translation.prefix,
@@ -117,6 +121,13 @@ impl Stage {
     pub fn synthesis(&self, resolver: &NodeName) -> Option<(&ServiceName, Pref64)> {
         let (service, prefix) = self.nodes.get(resolver)?.synthesizes.as_ref()?;
         Some((service, *prefix))
+    }
+
+    /// Whether the resolvers of a node synthesize addresses: then names with IPv4 alone lead it through a translator.
+    pub fn is_led_through_translation(&self, user: &NodeName) -> bool {
+        let resolvers = self.nodes.get(user).into_iter().flat_map(|node| &node.resolvers);
+        let mut owners = resolvers.filter_map(|address| self.owner(*address));
+        owners.any(|(resolver, _)| self.synthesis(resolver).is_some())
     }
 
     /// The IPv4 addresses of a service that has no IPv6 address in this phase and listens.

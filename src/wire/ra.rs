@@ -102,7 +102,7 @@ fn encode_pref64(prefix: Pref64, lifetime_s: u16, out: &mut Vec<u8>) {
     let net = prefix.net();
     let code = PREF64_LENGTHS.iter().position(|length| *length == net.prefix_len());
     let code = code.and_then(|code| u16::try_from(code).ok()).unwrap_or(0);
-    let scaled = lifetime_s.div_ceil(8) << 3;
+    let scaled = lifetime_s.div_ceil(8).min(0x1fff) << 3;
     out.extend([OPTION_PREF64, 2]);
     out.extend((scaled | code).to_be_bytes());
     out.extend(&net.network().octets()[..12]);
@@ -387,6 +387,14 @@ mod tests {
         )
     }
 
+    fn pref64() -> impl Strategy<Value = Pref64> {
+        (any::<[u8; 16]>(), prop::sample::select(&Pref64::LENGTHS[..])).prop_map(
+            |(octets, length)| {
+                Pref64::try_from(Ipv6Net::new(octets.into(), length).unwrap()).unwrap()
+            },
+        )
+    }
+
     proptest! {
         #[test]
         fn what_was_announced_is_heard(
@@ -395,16 +403,18 @@ mod tests {
             prefixes in prop::collection::vec(prefixes(), 0..4),
             dns in prop::collection::vec(any::<[u8; 16]>().prop_map(Ipv6Addr::from), 0..200),
             dns_lifetime_s in 1..=u32::MAX,
+            pref64 in prop::collection::vec((pref64(), 1..=u16::MAX), 0..3),
         ) {
             let said = Announcement {
                 hop_limit: 64, managed, other, lifetime_s, mac: Mac(mac), mtu,
-                prefixes: prefixes.clone(), dns: dns.clone(), dns_lifetime_s,
+                prefixes: prefixes.clone(), dns: dns.clone(), dns_lifetime_s, pref64: pref64.clone(),
             };
             let heard = decode(&said.encode(), router(), None, 255).unwrap();
             prop_assert_eq!(heard, HeardAdvertisement {
                 router: router(), mac: Some(Mac(mac)), hop_limit: 255, managed, other, lifetime_s,
                 preference: "medium".to_owned(), mtu, prefixes,
                 dns: dns.into_iter().map(IpAddr::V6).collect(),
+                pref64: pref64.into_iter().map(|(prefix, _)| prefix).collect(),
             });
         }
 

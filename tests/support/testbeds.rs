@@ -61,6 +61,7 @@ impl Draft {
             mtu: 1500,
             advertise: None,
             families: families(),
+            stays_ipv4: None,
         };
         self.0.segments.insert(segment.name.clone(), segment);
         self

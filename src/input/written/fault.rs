@@ -270,7 +270,16 @@ fn wrong_syntheses() -> Vec<&'static str> {
 }
 
 fn wrong_translations() -> Vec<&'static str> {
-    vec!["stopped", "no-echo", "no-udp", "no-too-big", "no-fragments", "open"]
+    vec![
+        "stopped",
+        "no-echo",
+        "no-udp",
+        "no-too-big",
+        "no-fragments",
+        "open",
+        "no-log",
+        "short-timers",
+    ]
 }
 
 fn wrong_contents() -> Vec<&'static str> {

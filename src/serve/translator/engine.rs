@@ -19,7 +19,7 @@ use crate::{
     serve::tube::Tube,
     wire::{
         icmp,
-        translate::{self, Datagram},
+        translate::{self, Datagram, Dropped},
     },
 };
 
@@ -29,7 +29,6 @@ const LONGEST: usize = 65_600;
 /// What a translator knows, for itself and for whoever looks at it.
 pub(super) struct Knowledge {
     pub(super) told: Translator,
-    pub(super) timers: Timers,
     began: Instant,
     translator: Mutex<translate::Translator>,
     faults: Mutex<Vec<TranslationFault>>,
@@ -39,11 +38,9 @@ pub(super) struct Knowledge {
 
 impl Knowledge {
     pub(super) fn new(told: Translator) -> Arc<Self> {
-        let timers = Timers::default();
-        let translator = Mutex::new(translate::Translator::new(&told, timers));
+        let translator = Mutex::new(translate::Translator::new(&told, Timers::default()));
         Arc::new(Self {
             told,
-            timers,
             began: Instant::now(),
             translator,
             faults: Mutex::default(),
@@ -60,12 +57,22 @@ impl Knowledge {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn timers(&self) -> Timers {
+        const SHORT_S: u64 = 30;
+        let usual = Timers::default();
+        let short = self.faults().contains(&TranslationFault::ShortTimers);
+        if short { Timers { udp_s: SHORT_S, ..usual } } else { usual }
+    }
+
     pub(super) fn state(&self) -> TranslatorState {
+        let logs = !self.faults().contains(&TranslationFault::NoLog);
+        let mappings =
+            if logs { self.translator().mappings(self.began.elapsed()) } else { Vec::new() };
         TranslatorState {
             told: self.told.clone(),
             engine: "NAT64, built in".to_owned(),
-            timers: self.timers,
-            mappings: self.translator().mappings(self.began.elapsed()),
+            timers: self.timers(),
+            mappings,
             translated: self.translated.load(Ordering::Relaxed),
             dropped: self.dropped.load(Ordering::Relaxed),
         }
@@ -79,7 +86,15 @@ impl Knowledge {
         } else {
             let open = self.faults().contains(&TranslationFault::Open);
             let refuses = if open { &[][..] } else { &self.told.refuses };
-            self.translator().take(packet, refuses, self.began.elapsed()).ok()
+            let timers = self.timers();
+            let mut translator = self.translator();
+            translator.keep(timers);
+            let made = translator.take(packet, refuses, self.began.elapsed());
+            if made == Err(Dropped::Address) {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+                return translate::prohibited(packet, self.told.gateway).into_iter().collect();
+            }
+            made.ok()
         };
         let counter = if made.is_some() { &self.translated } else { &self.dropped };
         counter.fetch_add(1, Ordering::Relaxed);
@@ -120,7 +135,7 @@ fn leaves_out(fault: TranslationFault, packet: &[u8]) -> bool {
         .flatten();
     match fault {
         TranslationFault::Stopped => true,
-        TranslationFault::Open => false,
+        TranslationFault::Open | TranslationFault::NoLog | TranslationFault::ShortTimers => false,
         TranslationFault::NoFragments => datagram.part.is_some(),
         TranslationFault::NoUdp => datagram.protocol == UDP,
         TranslationFault::NoEcho => kind.is_some_and(|[kind, _]| {

@@ -29,7 +29,7 @@ const RST: u8 = 4;
 #[derive(Debug)]
 pub(super) struct Bindings {
     pool: Vec<Ipv4Addr>,
-    timers: Timers,
+    pub(super) timers: Timers,
     by_user: BTreeMap<(Translated, User), Binding>,
     by_shown: BTreeMap<(Translated, Shown), User>,
     next_sweep: Duration,
@@ -191,15 +191,12 @@ impl Bindings {
             .into_iter()
             .fold(0_usize, |sum, word| sum.wrapping_mul(31).wrapping_add(usize::from(word)));
         let shown = *self.pool.get(sum % self.pool.len().max(1))?;
-        let first = if port < LEAST_PORT && what != Translated::Echo {
-            LEAST_PORT | port & 1
-        } else {
-            port
-        };
-        let least = if what == Translated::Echo { 0 } else { LEAST_PORT };
-        let step = if what == Translated::Echo { 1 } else { 2 };
+        let is_echo = what == Translated::Echo;
+        let (least, step) = if is_echo { (0, 1) } else { (LEAST_PORT, 2) };
+        let parity = if is_echo { 0 } else { port & 1 };
+        let first = port.max(least | parity);
         let after = (first..=u16::MAX).step_by(step);
-        let before = (least | first & (step as u16 - 1)..first).step_by(step);
+        let before = (least | parity..first).step_by(step);
         let free = |port: &u16| !self.by_shown.contains_key(&(what, (shown, *port)));
         after.chain(before).find(free).map(|port| (shown, port))
     }

@@ -1,6 +1,12 @@
 //! ICMP errors from one family into the other (RFC 7915 sections 4.2 and 5.2), without what they quote.
 
-use crate::model::family::Family;
+use std::net::{IpAddr, Ipv6Addr};
+
+use super::datagram::Datagram;
+use crate::{
+    model::family::Family,
+    wire::{checksum::Checksum, icmp, packet},
+};
 
 /// What translation adds to a packet on its way to IPv6: the difference of the fixed headers.
 const DIFFERENCE: u32 = 20;
@@ -109,6 +115,32 @@ impl Error {
         message.extend(quoted);
         message
     }
+}
+
+/// What is told to a user who asks for an address that is not translated to: communication is administratively prohibited
+/// (RFC 4443 section 3.1). `None` for packets that nothing may be told of (section 2.4, point e).
+pub fn prohibited(packet: &[u8], gateway: Ipv6Addr) -> Option<Vec<u8>> {
+    const LONGEST: usize = 1280 - 48;
+    const HOP_LIMIT: u8 = 64;
+    let asked = Datagram::read_quoted(packet).ok()?;
+    let IpAddr::V6(user) = asked.source else { return None };
+    let family = Family::V6;
+    let is_error = asked.protocol == icmp::protocol(family)
+        && asked.payload.first().is_none_or(|kind| *kind < 128);
+    let is_later = asked.part.is_some_and(|part| part.offset > 0);
+    if is_error || is_later || user.is_unspecified() || user.is_multicast() {
+        return None;
+    }
+    let quoted = &packet[..packet.len().min(LONGEST)];
+    let mut message = Error { kind: 1, code: 1, rest: 0 }.write(quoted);
+    let length = u16::try_from(message.len()).ok()?;
+    let protocol = icmp::protocol(family);
+    let sum = Checksum::of_pseudo_header(gateway.into(), user.into(), protocol, length.into());
+    let sum = sum.plus(&message).finish();
+    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    let mut made = packet::header(gateway.into(), user.into(), protocol, HOP_LIMIT, length)?;
+    made.extend(message);
+    Some(made)
 }
 
 /// A router of old that names no MTU is taken to have the next smaller one of its time.

@@ -17,4 +17,5 @@ mod bindings;
 mod translator;
 
 pub use datagram::{Datagram, Unreadable};
+pub use error::prohibited;
 pub use translator::{Dropped, Translator};

@@ -79,6 +79,12 @@ impl Translator {
         self.bindings.mappings(now)
     }
 
+    /// Keeps what it learns from now on for so long.
+    pub fn keep(&mut self, timers: Timers) {
+        self.timers = timers;
+        self.bindings.timers = timers;
+    }
+
     /// What comes of a packet: one in the other family, or several where it had to be split. Nothing is translated to or from
     /// what is refused.
     pub fn take(
@@ -283,6 +289,7 @@ mod tests {
         let told = translation::Translator {
             translation: "nat64".parse().unwrap(),
             interface: "nat64".parse().unwrap(),
+            gateway: "2001:db8:64::1".parse().unwrap(),
             prefix: prefix(),
             pool: vec![POOL.parse().unwrap()],
             refuses: Vec::new(),
@@ -509,6 +516,18 @@ mod tests {
         };
         assert_eq!(flags(1280 - 48), 0);
         assert_eq!(flags(1281 - 48), 0x40);
+    }
+
+    #[test]
+    fn whoever_asks_for_what_is_refused_is_told_so() {
+        let gateway: std::net::Ipv6Addr = "2001:db8:64::1".parse().unwrap();
+        let sent = udp(socket(ip(USER), 4000), socket(seen("10.9.0.10"), 53), b"x").unwrap();
+        let said = super::super::prohibited(&sent, gateway).unwrap();
+        assert!(is_sound(&said));
+        let heard = Datagram::read(&said).unwrap();
+        assert_eq!((heard.source, heard.destination), (gateway.into(), ip(USER)));
+        assert_eq!(heard.payload[..2], [1, 1]);
+        assert_eq!(super::super::prohibited(&said, gateway), None, "an error about an error");
     }
 
     #[test]

@@ -96,7 +96,7 @@ pub(super) fn headed(
         Family::V4 => like.may_be_split,
         Family::V6 => like.may_be_split || like.length() <= NEVER_TOO_BIG,
     };
-    Datagram { source, destination, protocol, payload, declared, may_be_split, ..like.clone() }
+    Datagram { source, destination, protocol, may_be_split, declared, payload, ..like.clone() }
 }
 
 fn ports(payload: &mut [u8], new: Flow) {
@@ -104,7 +104,7 @@ fn ports(payload: &mut [u8], new: Flow) {
     put(payload, 2, new.destination.port());
 }
 
-fn udp(datagram: &Datagram, payload: &mut Vec<u8>, old: Flow, new: Flow) -> Option<()> {
+fn udp(datagram: &Datagram, payload: &mut [u8], old: Flow, new: Flow) -> Option<()> {
     ports(payload, new);
     let is_whole = payload.len() == datagram.declared;
     match word(payload, 6) {
