@@ -14,6 +14,7 @@ use crate::{
         node::Origin,
         policy::Filter,
         step::{Change, Step},
+        translation::Translator,
         tunnel::TunnelEnd,
     },
     stage::{Delegation, Listener, Stage, StagedInterface, StagedNode},
@@ -38,6 +39,8 @@ pub enum Purpose {
     Links,
     /// Tunnels, once their outside is there.
     Tunnels,
+    /// Translators, once both sides are there.
+    Translators,
     /// Listening sockets of what is new.
     Services,
     /// Names and resolvers.
@@ -57,6 +60,7 @@ impl Purpose {
             Self::Filters => "load packet filters",
             Self::Links => "bring up addresses and routes",
             Self::Tunnels => "open tunnels",
+            Self::Translators => "open translators",
             Self::Services => "open services",
             Self::Names => "publish names",
             Self::Announcements => "announce routers",
@@ -74,14 +78,17 @@ impl Purpose {
             | Change::Forward { on: true, .. }
             | Change::AcceptAdvertisements { on: true, .. } => Self::Links,
             Change::OpenTunnel { .. } => Self::Tunnels,
+            Change::OpenTranslator { .. } => Self::Translators,
             Change::Listen { .. } => Self::Services,
-            Change::PublishZones { .. } | Change::Delegate { .. } | Change::UseResolvers { .. } => {
-                Self::Names
-            }
+            Change::PublishZones { .. }
+            | Change::Delegate { .. }
+            | Change::Synthesize { .. }
+            | Change::UseResolvers { .. } => Self::Names,
             Change::Advertise { .. } => Self::Announcements,
             Change::StopAdvertising { .. }
             | Change::StopListening { .. }
             | Change::CloseTunnel { .. }
+            | Change::CloseTranslator { .. }
             | Change::AcceptAdvertisements { on: false, .. }
             | Change::Forward { on: false, .. }
             | Change::RemoveRoute { .. }
@@ -129,6 +136,8 @@ impl StagedNode {
             delegations: None,
             resolvers: Vec::new(),
             tunnels: Vec::new(),
+            translators: Vec::new(),
+            synthesizes: None,
         }
     }
 }
@@ -149,6 +158,7 @@ impl NodeChange<'_> {
         changes.extend(self.routes());
         changes.extend(self.forwarding());
         changes.extend(self.tunnels());
+        changes.extend(self.translators());
         changes.extend(self.listeners());
         changes.extend(self.names());
         changes.extend(self.announcements());
@@ -230,6 +240,25 @@ impl NodeChange<'_> {
         come.chain(go).collect()
     }
 
+    fn translators(&self) -> Vec<(Change, Change)> {
+        let open = |told: &Translator| Change::OpenTranslator { told: told.clone() };
+        let close =
+            |told: &Translator| Change::CloseTranslator { translation: told.translation.clone() };
+        let among = |all: &[Translator], one: &Translator| {
+            all.iter().find(|other| other.translation == one.translation).cloned()
+        };
+        let come = self.new.translators.iter().filter_map(|told| {
+            match among(&self.old.translators, told) {
+                Some(old) if old == *told => None,
+                Some(old) => Some((open(told), open(&old))),
+                None => Some((open(told), close(told))),
+            }
+        });
+        let gone = |old: &&Translator| among(&self.new.translators, old).is_none();
+        let go = self.old.translators.iter().filter(gone).map(|old| (close(old), open(old)));
+        come.chain(go).collect()
+    }
+
     fn listeners(&self) -> Vec<(Change, Change)> {
         let listen =
             |l: &Listener| Change::Listen { service: l.service.clone(), address: l.address };
@@ -264,6 +293,15 @@ impl NodeChange<'_> {
             };
             let before = self.old.delegations.as_ref().map_or(&[][..], |(_, zones)| zones);
             changes.push((delegate(zones), delegate(before)));
+        }
+        let service = |node: &StagedNode| node.synthesizes.as_ref().map(|(name, _)| name.clone());
+        let prefix = |node: &StagedNode| node.synthesizes.as_ref().map(|(_, prefix)| *prefix);
+        if let Some(service) = service(self.new).or_else(|| service(self.old))
+            && self.old.synthesizes != self.new.synthesizes
+        {
+            let synthesize =
+                |node| Change::Synthesize { service: service.clone(), prefix: prefix(node) };
+            changes.push((synthesize(self.new), synthesize(self.old)));
         }
         if self.old.resolvers != self.new.resolvers {
             let use_these =
@@ -339,6 +377,7 @@ fn announcement(interface: &StagedInterface) -> Change {
             prefix: advertised.prefix,
             mtu: advertised.mtu,
             dns: advertised.dns.clone(),
+            pref64: advertised.pref64.clone(),
         },
     }
 }

@@ -28,7 +28,7 @@ use sixwalk::{
 const SIDE_BY_SIDE: usize = 5;
 /// Set by `tests/run --long`: how often a clean testbed is walked.
 const WALKS: &str = "SIXWALK_TEST_WALKS";
-const SHIPPED: [&str; 5] = ["fokus", "small", "branch", "chain", "flat"];
+const SHIPPED: [&str; 6] = ["fokus", "small", "branch", "chain", "flat", "translation"];
 
 #[derive(Deserialize)]
 struct File {
@@ -304,6 +304,11 @@ fn faults_of_tunnels_are_found() {
 #[test]
 fn faults_of_management_products_are_found() {
     every_case_of("management");
+}
+
+#[test]
+fn faults_of_translation_are_found() {
+    every_case_of("translation");
 }
 
 #[test]

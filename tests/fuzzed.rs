@@ -216,6 +216,10 @@ fn announcement() -> Vec<u8> {
         prefixes: vec![prefix],
         dns: vec!["2001:db8:1::53".parse().unwrap()],
         dns_lifetime_s: 1800,
+        pref64: vec![(
+            "2001:db8:64::/96".parse::<ipnet::Ipv6Net>().unwrap().try_into().unwrap(),
+            1800,
+        )],
     };
     announcement.encode()
 }

@@ -698,6 +698,7 @@ fn advertise(node: &Namespace) {
         }],
         dns: vec!["2001:db8:a::53".parse().unwrap()],
         dns_lifetime_s: 3600,
+        pref64: Vec::new(),
     };
     let socket = node
         .run(|| {

@@ -85,6 +85,11 @@ fn every_shipped_testbed_loads_without_a_warning() {
 fn in_the_phases_of_one_kind_every_allowed_flow_is_expected_to_pass_in_every_live_family() {
     for path in testbeds() {
         let testbed = load(&path);
+        // Whoever keeps IPv4 by declaration is reached in IPv6 through a translator alone.
+        let keeps = |exchange: &Exchange| {
+            let mut interfaces = testbed.nodes[&exchange.to].interfaces.iter();
+            interfaces.all(|i| testbed.segments[&i.segment].keeps_ipv4().is_some())
+        };
         for phase in [Phase::Ipv4Only, Phase::DualStack, Phase::Ipv6Only] {
             let stage = Stage::new(&testbed, phase);
             for family in phase.permits().iter() {
@@ -97,10 +102,13 @@ fn in_the_phases_of_one_kind_every_allowed_flow_is_expected_to_pass_in_every_liv
                     assert!(right, "{}, {phase}: {exchange:?} is {expect:?}", path.display());
                 }
                 let reached: BTreeSet<_> = all.iter().map(|(e, _)| e).collect();
-                assert_eq!(reached.len(), stage.exchanges().len(), "{}, {phase}", path.display());
+                let exchanges = stage.exchanges();
+                let meant = exchanges.iter().filter(|e| family == Family::V4 || !keeps(e)).count();
+                assert_eq!(reached.len(), meant, "{}, {phase}", path.display());
             }
             for family in Family::ALL.into_iter().filter(|f| !phase.permits().has(*f)) {
-                assert!(expectations(&stage, family).is_empty(), "{family} in {phase}");
+                let left = expectations(&stage, family);
+                assert!(left.iter().all(|(e, _)| keeps(e)), "{family} in {phase}");
             }
         }
     }
@@ -218,5 +226,8 @@ fn the_shipped_faults_show_every_kind_of_sabotage() {
     let grammar = input::schema(input::Kind::Fault);
     let keys = &grammar["properties"]["fault"]["additionalProperties"]["properties"];
     let changes = keys.as_object().unwrap().len() - ["title", "phase"].len();
+    // Nothing is translated in the reference testbed: `tests/faults/translation.toml` has these.
+    let elsewhere = ["synthesize-wrongly", "translate-wrongly"];
+    let changes = changes - elsewhere.len();
     assert_eq!(kinds.len(), changes, "each change has an example: {kinds:?}");
 }

@@ -9,7 +9,7 @@ use crate::{
     model::{
         family::Family,
         name::{NodeName, SegmentName},
-        segment::{Plane, SegmentKind},
+        segment::Plane,
         tunnel::TunnelEnd,
     },
     stage::{Path, Stage},
@@ -78,7 +78,7 @@ impl Couple {
         let open = stage
             .testbed
             .links()
-            .filter(|segment| segment.plane == Plane::Data && segment.kind != SegmentKind::Tunnel);
+            .filter(|segment| segment.plane == Plane::Data && !segment.kind.is_inside());
         open.map(|segment| &segment.name).filter(|name| !own(name)).collect()
     }
 }

@@ -6,6 +6,7 @@ use super::{
     Case, Check, Text, UseCase,
     dns_aaaa_bogus::bogus,
     dns_aaaa_dead::closed_to,
+    dns64_synth,
     names::{self, Asked, Heard},
     reading::{self, Judge},
 };
@@ -93,6 +94,9 @@ fn subjects(stage: &Stage) -> Vec<Asked> {
 
 fn of_one(judge: Judge, stage: &Stage, seen: &Seen<'_>, asked: &Asked, all: &[Asked]) -> Judgement {
     let subject = asked.subject();
+    if dns64_synth::prefix(stage, asked).is_some() {
+        return judge.info(subject, "what it synthesizes is judged by dns64.synth", []);
+    }
     let (id, reply) = match names::heard(seen, &asked.probe) {
         Heard::Reply(id, reply) => (id, reply),
         Heard::Silence(id) | Heard::Unheard(id) => {

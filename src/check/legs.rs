@@ -202,7 +202,7 @@ impl Named {
 
 /// Silence counts only where something else from the same node in the same family was heard, or where taps show the
 /// place.
-fn is_silence_without_control(reading: &LegReading<'_>) -> bool {
+pub(super) fn is_silence_without_control(reading: &LegReading<'_>) -> bool {
     let silent = matches!(
         reading.telling.and_then(Answer::attempt).map(|attempt| &attempt.outcome),
         Some(Outcome::TimedOut)

@@ -19,6 +19,7 @@ pub mod names;
 pub mod neighbour;
 mod pages;
 pub mod sockets;
+pub mod translated;
 
 mod meta;
 mod meta_plan_vs_topology;
@@ -29,6 +30,8 @@ mod dns_wrong_answers;
 mod dns_server_listens;
 mod dns_large_answer_v6;
 mod dns_ptr_v6;
+mod dns64_synth;
+mod dns64_prefix_discovery;
 mod in_egress_parity;
 mod in_no_ipv4_left;
 mod in_source_address;
@@ -59,6 +62,11 @@ mod vpn_matrix;
 mod vpn_no_clear;
 mod vpn_mixed_family_coupling;
 mod vpn_default_subnet_family;
+mod x64_reach;
+mod x64_pmtu_and_fragments;
+mod x64_policy_bypass;
+mod x64_log_mapping;
+mod x64_timers;
 mod l2_ra_plan;
 mod l2_rogue_ra;
 mod l2_dad;
@@ -193,6 +201,8 @@ pub static CHECKS: &[&dyn Check] = &[
     &dns_server_listens::ServerListens,
     &dns_large_answer_v6::LargeAnswer,
     &dns_ptr_v6::Ptr,
+    &dns64_synth::Synth,
+    &dns64_prefix_discovery::PrefixDiscovery,
     &in_egress_parity::EgressParity,
     &in_no_ipv4_left::NoIpv4Left,
     &in_source_address::SourceAddress,
@@ -224,6 +234,11 @@ pub static CHECKS: &[&dyn Check] = &[
     &vpn_no_clear::FailOpen,
     &vpn_mixed_family_coupling::MixedFamilyCoupling,
     &vpn_default_subnet_family::DefaultSubnetFamily,
+    &x64_reach::Reach,
+    &x64_pmtu_and_fragments::PmtuAndFragments,
+    &x64_policy_bypass::PolicyBypass,
+    &x64_log_mapping::LogMapping,
+    &x64_timers::TimersKept,
     &l2_ra_plan::RaPlan,
     &l2_rogue_ra::RogueRa,
     &l2_dad::Dad,

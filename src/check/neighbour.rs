@@ -12,7 +12,6 @@ use crate::{
         mac::Mac,
         name::{InterfaceName, NodeName, SegmentName},
         probe::{Probe, Question},
-        segment::SegmentKind,
     },
     stage::Stage,
 };
@@ -57,7 +56,7 @@ pub struct Heard {
 /// Every IPv6 address of every link, with a neighbour to ask for it; a sample on large links.
 pub fn of_stage(stage: &Stage) -> Vec<Asked> {
     // Inside a tunnel nobody asks for a link-layer address.
-    let links = stage.testbed.segments.values().filter(|s| s.kind != SegmentKind::Tunnel);
+    let links = stage.testbed.segments.values().filter(|s| !s.kind.is_inside());
     links.flat_map(|segment| of_segment(stage, &segment.name)).collect()
 }
 

@@ -121,7 +121,10 @@ fn healthy_samples_are_judged_and_not_skipped() {
     // Tunnels and management products are in the reference testbed; on paper no tunnel is interrupted, and none counts.
     let elsewhere = in_a_row(Phase::DualStack).ask(CHECKS);
     let idle = [&idle[..], &["vpn.no-clear", "vpn.fail-open"]].concat();
-    for check in CHECKS.iter().map(|check| check.text().id).filter(|id| !idle.contains(id)) {
+    // Nothing is translated in the testbed of these tests; `tests/faults/translation.toml` walks one in which it is.
+    let is_idle =
+        |id: &str| idle.contains(&id) || id.starts_with("x64.") || id.starts_with("dns64.");
+    for check in CHECKS.iter().map(|check| check.text().id).filter(|id| !is_idle(id)) {
         let told = |j: &&Judgement| matches!(j.verdict, Verdict::Pass | Verdict::Info);
         let all = judgements.iter().chain(&elsewhere);
         let found = all.filter(|j| j.check == check).find(told);

@@ -74,7 +74,7 @@ impl Check for FamilyTruth {
         let again = subjects(stage).into_iter().flat_map(|site| {
             let mut pins: Vec<_> = families(&site).iter().map(Some).collect();
             pins.push(None);
-            let wanted = |pin: &Option<Family>| !is_as_planned(&site, seen, *pin, 0);
+            let wanted = |pin: &Option<Family>| !is_as_planned(stage, &site, seen, *pin, 0);
             let pins: Vec<_> = pins.into_iter().filter(wanted).collect();
             let rounds = 1..=reading::REPETITIONS;
             let probes = rounds
@@ -156,13 +156,24 @@ fn ride<'e>(
     Some(Ride { id, resolved, attempts, won, words })
 }
 
-fn is_as_planned(site: &Site<'_>, seen: &Seen<'_>, pinned: Option<Family>, round: u8) -> bool {
-    let planned = pinned.or_else(|| preferred(site));
+fn is_as_planned(
+    stage: &Stage,
+    site: &Site<'_>,
+    seen: &Seen<'_>,
+    pinned: Option<Family>,
+    round: u8,
+) -> bool {
+    let planned = pinned.or_else(|| preferred(stage, site));
     ride(site, seen, pinned, round).is_some_and(|ride| ride.won.is_some() && ride.won == planned)
 }
 
-/// IPv6 where it is planned (RFC 6724 section 2.1).
-fn preferred(site: &Site<'_>) -> Option<Family> {
+/// IPv6 where it is planned (RFC 6724 section 2.1), also where it leads through a translator because the resolver
+/// synthesizes addresses.
+fn preferred(stage: &Stage, site: &Site<'_>) -> Option<Family> {
+    let is_alone = !stage.ipv4_alone(site.node, site.service).is_empty();
+    if is_alone && stage.is_led_through_translation(&site.user) {
+        return Some(Family::V6);
+    }
     let families = families(site);
     [Family::V6, Family::V4].into_iter().find(|family| families.has(*family))
 }
@@ -207,7 +218,7 @@ fn of_choice(judge: Judge, stage: &Stage, seen: &Seen<'_>, site: &Site<'_>) -> J
     let Some(last) = rides.last() else {
         return judge.not_testable(subject, "the journey was not made", evidence);
     };
-    let planned = preferred(site);
+    let planned = preferred(stage, site);
     if rides.iter().any(|ride| ride.won.is_some() && ride.won == planned) {
         return judge.pass(subject, evidence);
     }

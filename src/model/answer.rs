@@ -6,8 +6,15 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    family::Family, mac::Mac, management::Reply, name::ServiceName, policy::Filter, record::Record,
-    service::Transport, tunnel::TunnelState,
+    family::Family,
+    mac::Mac,
+    management::Reply,
+    name::ServiceName,
+    policy::Filter,
+    record::Record,
+    service::Transport,
+    translation::{Pref64, TranslatorState},
+    tunnel::TunnelState,
 };
 
 /// An ICMP or ICMPv6 error and who sent it.
@@ -170,6 +177,8 @@ pub enum Answer {
     Switches(Vec<(String, String)>),
     /// To `Inspect(Tunnels)`.
     Tunnels(Vec<TunnelState>),
+    /// Translators.
+    Translators(Vec<TranslatorState>),
     /// To `Tunnel`: it has been done.
     Done,
     /// To `Journey`.
@@ -332,6 +341,9 @@ pub struct HeardAdvertisement {
     pub prefixes: Vec<HeardPrefix>,
     /// Recursive DNS servers (RFC 8106).
     pub dns: Vec<IpAddr>,
+    /// The translation prefixes (RFC 8781).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pref64: Vec<Pref64>,
 }
 
 /// A Prefix Information Option (RFC 4861 section 4.6.2).

@@ -246,6 +246,20 @@ pub enum Sabotage {
         /// Which service.
         service: ServiceName,
     },
+    /// A resolver synthesizes addresses otherwise than planned.
+    SynthesizeWrongly {
+        /// The resolver.
+        node: NodeName,
+        /// How.
+        how: SynthesisFault,
+    },
+    /// A translator leaves something out.
+    TranslateWrongly {
+        /// The gateway.
+        node: NodeName,
+        /// What.
+        how: TranslationFault,
+    },
     /// Pages or replies of a service come later than they should, to users of one family.
     Delay {
         /// Where.
@@ -269,6 +283,7 @@ impl Sabotage {
             | Self::SetRecord { node, .. }
             | Self::RemoveRecord { node, .. }
             | Self::AnswerWrongly { node, .. }
+            | Self::SynthesizeWrongly { node, .. }
             | Self::AdvertiseWrongly { node, .. }
             | Self::ServeDifferently { node, .. }
             | Self::Quirk { node, .. }
@@ -284,6 +299,7 @@ impl Sabotage {
             | Self::SetMtu { .. }
             | Self::SetSwitch { .. }
             | Self::RogueRouter { .. }
+            | Self::TranslateWrongly { .. }
             | Self::Talk { .. } => None,
         }
     }
@@ -307,8 +323,52 @@ pub enum AdvertisementFault {
     LifetimeZero,
     /// No recursive DNS server.
     NoDns,
+    /// No translation prefix.
+    NoPref64,
+    /// Another translation prefix than the planned one.
+    OtherPref64,
     /// An MTU that the link does not have.
     Mtu(u32),
+}
+
+/// How a resolver synthesizes wrongly (RFC 6147).
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum SynthesisFault {
+    /// Not at all.
+    Off,
+    /// With another prefix than the translator's.
+    OtherPrefix,
+    /// Also for names that have an IPv6 address of their own.
+    OverNative,
+    /// Only the prefix that `ipv4only.arpa` tells is another.
+    OtherDiscovery,
+}
+
+/// What a translator leaves out.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum TranslationFault {
+    /// Everything.
+    Stopped,
+    /// Echo.
+    NoEcho,
+    /// UDP.
+    NoUdp,
+    /// Packet Too Big and Fragmentation Needed.
+    NoTooBig,
+    /// Fragments.
+    NoFragments,
+    /// What it is told to refuse: it translates to the management plane, too.
+    Open,
+    /// The log of who has which address of the pool.
+    NoLog,
+    /// Most of the time that it should keep UDP sessions.
+    ShortTimers,
 }
 
 /// How a page differs.

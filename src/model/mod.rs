@@ -9,6 +9,7 @@ pub mod service;
 pub mod node;
 pub mod flow;
 pub mod tunnel;
+pub mod translation;
 pub mod record;
 pub mod policy;
 pub mod testbed;

@@ -110,6 +110,10 @@ name!(
     TunnelName, "tunnel", 32
 );
 name!(
+    /// The name of a translation: 1 to 32 characters from a-z, 0-9 and `-`.
+    TranslationName, "translation", 32
+);
+name!(
     /// The name of an interface of a node: at most 15 characters, as the kernel's `IFNAMSIZ` asks.
     InterfaceName, "interface", 15
 );

@@ -73,6 +73,8 @@ pub enum Aspect {
     Switches,
     /// The tunnels that the node ends.
     Tunnels,
+    /// The translators of the node, and who stands behind which address of their pools.
+    Translators,
 }
 
 /// What is sent to provoke an ICMP error from some router or host (RFC 4443).

@@ -32,6 +32,15 @@ pub enum SegmentKind {
     Transit,
     /// The inside of a tunnel: what its two gateways would see between them if it were a cable.
     Tunnel,
+    /// Between a gateway and its translator: its IPv6 prefix is the translation prefix, its IPv4 prefix the pool.
+    Translation,
+}
+
+impl SegmentKind {
+    /// Whether a program of the lab reads and writes the far ends of its interfaces, and no link joins them.
+    pub fn is_inside(self) -> bool {
+        matches!(self, Self::Tunnel | Self::Translation)
+    }
 }
 
 /// Data, or management of the nodes (S2 section 2.2.4). Nothing is ever forwarded between the two.
@@ -64,9 +73,21 @@ pub struct Segment {
     pub advertise: Option<Advertisement>,
     /// The families that are live on it in each phase.
     pub families: PerPhase<Families>,
+    /// Why it has IPv4 alone in every phase, where the file says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stays_ipv4: Option<String>,
 }
 
 impl Segment {
+    /// Why it has IPv4 in a phase that permits none: what the proof that no IPv4 is left leaves out, by declaration.
+    pub fn keeps_ipv4(&self) -> Option<&str> {
+        match (&self.stays_ipv4, self.kind) {
+            (Some(why), _) => Some(why),
+            (None, SegmentKind::Translation) => Some("between a gateway and its translator"),
+            (None, _) => None,
+        }
+    }
+
     /// Its prefix of a family.
     pub fn prefix(&self, family: Family) -> Option<IpNet> {
         self.prefixes.iter().copied().find(|net| Family::of_net(*net) == family)

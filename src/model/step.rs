@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     family::Family,
-    name::{DomainName, InterfaceName, NodeName, ServiceName, TunnelName},
+    name::{DomainName, InterfaceName, NodeName, ServiceName, TranslationName, TunnelName},
     policy::Filter,
     record::Zone,
     segment::Advertisement,
+    translation::{Pref64, Translator},
     tunnel::TunnelEnd,
 };
 
@@ -87,6 +88,9 @@ pub enum Change {
         mtu: u32,
         /// The DNS servers that are announced.
         dns: Vec<IpAddr>,
+        /// The translation prefixes that are announced (RFC 8781).
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pref64: Vec<Pref64>,
     },
     /// Ends announcing: the last advertisement has lifetime 0 (RFC 4861 section 6.2.5).
     StopAdvertising {
@@ -102,6 +106,23 @@ pub enum Change {
     CloseTunnel {
         /// Which.
         tunnel: TunnelName,
+    },
+    /// Opens a translator, or opens it anew in another form.
+    OpenTranslator {
+        /// What the gateway is told.
+        told: Translator,
+    },
+    /// Closes a translator.
+    CloseTranslator {
+        /// Which.
+        translation: TranslationName,
+    },
+    /// Lets a service of kind `resolver` synthesize addresses from now on (DNS64), or not.
+    Synthesize {
+        /// The service.
+        service: ServiceName,
+        /// The prefix; `None` for no synthesis.
+        prefix: Option<Pref64>,
     },
     /// Serves these zones from now on.
     PublishZones {
@@ -192,6 +213,17 @@ impl fmt::Display for Change {
                 Ok(())
             }
             Self::CloseTunnel { tunnel } => write!(f, "close {tunnel}"),
+            Self::OpenTranslator { told } => {
+                let users = told.pool.len();
+                write!(f, "open {}: {} on {users} addresses", told.translation, told.prefix)
+            }
+            Self::CloseTranslator { translation } => write!(f, "close {translation}"),
+            Self::Synthesize { service, prefix: Some(prefix) } => {
+                write!(f, "{service} synthesizes addresses of {prefix}")
+            }
+            Self::Synthesize { service, prefix: None } => {
+                write!(f, "{service} synthesizes no addresses")
+            }
             Self::PublishZones { service, zones } => {
                 let records: usize = zones.iter().map(|zone| zone.extra.len()).sum();
                 write!(f, "serve {} zones with {records} records by {service}", zones.len())

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     flow::{End, Flow},
-    name::{NodeName, SegmentName, SiteName, TunnelName},
+    name::{NodeName, SegmentName, SiteName, TranslationName, TunnelName},
     node::{Interface, Node},
     record::Zone,
     segment::{Plane, Segment, Site},
+    translation::Translation,
     tunnel::Tunnel,
 };
 
@@ -33,6 +34,9 @@ pub struct Testbed {
     pub flows: Vec<Flow>,
     /// The tunnels by name.
     pub tunnels: BTreeMap<TunnelName, Tunnel>,
+    /// The translations by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub translations: BTreeMap<TranslationName, Translation>,
 }
 
 impl Testbed {

@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::{
-    model::{answer::HeardPrefix, fault::AdvertisementFault, mac::Mac, segment::Advertisement},
+    model::{
+        answer::HeardPrefix, fault::AdvertisementFault, mac::Mac, segment::Advertisement,
+        translation::Pref64,
+    },
     wire::ra::Announcement,
 };
 
@@ -20,6 +23,7 @@ pub(super) fn planned(
     prefix: IpNet,
     mtu: u32,
     dns: &[IpAddr],
+    pref64: &[Pref64],
 ) -> Announcement {
     let (valid_s, preferred_s) = PREFIX_LIFETIMES_S;
     let v6 = |address: &IpAddr| match address {
@@ -42,6 +46,8 @@ pub(super) fn planned(
         }],
         dns: dns.iter().filter_map(v6).collect(),
         dns_lifetime_s: DNS_LIFETIME_S,
+        // As long as the router itself (RFC 8781 section 4.1).
+        pref64: pref64.iter().map(|prefix| (*prefix, plan.lifetime_s)).collect(),
     }
 }
 
@@ -58,6 +64,20 @@ pub(super) fn bend(announcement: &mut Announcement, change: AdvertisementFault) 
         AdvertisementFault::ManagedInverted => announcement.managed ^= true,
         AdvertisementFault::LifetimeZero => announcement.lifetime_s = 0,
         AdvertisementFault::NoDns => announcement.dns.clear(),
+        AdvertisementFault::NoPref64 => announcement.pref64.clear(),
+        AdvertisementFault::OtherPref64 => {
+            for (prefix, _) in &mut announcement.pref64 {
+                *prefix = elsewhere(*prefix);
+            }
+        }
         AdvertisementFault::Mtu(mtu) => announcement.mtu = Some(mtu),
     }
+}
+
+/// A prefix of the same length that is another.
+pub(super) fn elsewhere(prefix: Pref64) -> Pref64 {
+    let mut octets = prefix.net().network().octets();
+    octets[3] ^= 1;
+    let net = ipnet::Ipv6Net::new(octets.into(), prefix.net().prefix_len());
+    net.ok().and_then(|net| Pref64::try_from(net).ok()).unwrap_or(prefix)
 }

@@ -6,7 +6,10 @@ use std::{net::IpAddr, time::Duration};
 
 use hickory_proto::rr::{Name, RecordType};
 
-use super::zone::{Catalog, wire_name};
+use super::{
+    synthesis::Synthesis,
+    zone::{Catalog, wire_name},
+};
 use crate::model::{
     family::Family,
     fault::{ContentFault, Sabotage, WrongAnswer},
@@ -22,6 +25,7 @@ pub(super) type Delegation = (Name, Vec<IpAddr>);
 pub(super) struct Behaviour {
     pub(super) catalogs: BTreeMap<ServiceName, Catalog>,
     pub(super) delegations: BTreeMap<ServiceName, Vec<Delegation>>,
+    pub(super) synthesis: BTreeMap<ServiceName, Synthesis>,
     pub(super) faults: Vec<Sabotage>,
 }
 

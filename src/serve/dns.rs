@@ -16,7 +16,9 @@ use tokio::{
 use super::{
     behaviour::Behaviour,
     question::{Question, Unasked},
+    resolver::Asker,
     speaker::Speaker,
+    synthesis,
     zone::Catalog,
 };
 use crate::model::{
@@ -44,12 +46,12 @@ pub(super) async fn answer(
         (Some(how), _) => question.bent(how, soa_of(&behaviour, &speaker.service, &question))?,
         (None, ServiceKind::Resolver) => {
             let delegations = behaviour.delegations.get(&speaker.service);
-            super::resolver::resolve(
-                &question,
-                delegations.map_or(&[], Vec::as_slice),
-                &speaker.premises.namespace,
-            )
-            .await
+            let asker = Asker {
+                delegations: delegations.map_or(&[], Vec::as_slice),
+                namespace: &speaker.premises.namespace,
+            };
+            let synthesis = behaviour.synthesis.get(&speaker.service);
+            synthesis::resolve(&question, asker, synthesis).await
         }
         (None, _) => look_up(&question, behaviour.catalogs.get(&speaker.service)),
     };

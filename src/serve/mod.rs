@@ -25,6 +25,7 @@ mod http;
 mod https;
 mod question;
 mod resolver;
+mod synthesis;
 mod dns;
 mod ssh;
 mod manager;
@@ -36,7 +37,9 @@ mod router;
 mod error;
 pub mod daemon;
 mod service_host;
+pub mod tube;
 pub mod tunnel;
+pub mod translator;
 
 pub use authority::CertificateError;
 pub use error::ServeError;

@@ -9,6 +9,7 @@ use std::{
 use super::{
     announcement,
     behaviour::{Behaviour, Delegation},
+    synthesis::Synthesis,
     zone::{Catalog, wire_name},
 };
 use crate::{
@@ -19,6 +20,7 @@ use crate::{
         node::Node,
         record::{Record, RecordData, Zone},
         service::{ServiceKind, Transport},
+        translation::Pref64,
     },
     wire::ra::Announcement,
 };
@@ -29,6 +31,7 @@ pub(super) struct Orders {
     pub(super) listeners: BTreeSet<(ServiceName, IpAddr)>,
     pub(super) zones: BTreeMap<ServiceName, Vec<Zone>>,
     pub(super) delegations: BTreeMap<ServiceName, Vec<(DomainName, Vec<IpAddr>)>>,
+    pub(super) synthesis: BTreeMap<ServiceName, Pref64>,
     pub(super) announcements: BTreeMap<InterfaceName, Announcement>,
     pub(super) faults: Vec<Sabotage>,
 }
@@ -116,9 +119,15 @@ impl Orders {
             };
             (service.clone(), zones.iter().map(of).collect())
         };
+        let synthesis = |(service, prefix): (&ServiceName, &Pref64)| {
+            let planned = Synthesis::planned(*prefix);
+            let bent = self.faults.iter().try_fold(planned, Synthesis::bent)?;
+            Some((service.clone(), bent))
+        };
         Behaviour {
             catalogs: self.zones.iter().map(catalog).collect(),
             delegations: self.delegations.iter().map(delegations).collect(),
+            synthesis: self.synthesis.iter().filter_map(synthesis).collect(),
             faults: self.faults.clone(),
         }
     }

@@ -81,6 +81,12 @@ impl Question {
         self.request.metadata.recursion_desired
     }
 
+    /// CD and DO: the asker validates by itself (RFC 6147 section 3, case 3).
+    pub(super) fn validates(&self) -> bool {
+        let wants_proof = self.request.edns.as_ref().is_some_and(|edns| edns.flags().dnssec_ok);
+        wants_proof && self.request.metadata.checking_disabled
+    }
+
     /// An empty reply to the question. The name stands in it as it was asked, upper case and lower case: askers may compare
     /// octet by octet.
     pub(super) fn reply(&self, code: ResponseCode) -> Message {

@@ -37,38 +37,57 @@ use crate::{
 /// in which a dead server and a live one must both find their place.
 const PATIENCE: Duration = Duration::from_millis(800);
 
-/// Answers a question by asking others. Without RD it has nothing to say, because it knows nothing by itself: REFUSED.
-pub(super) async fn resolve(
-    question: &Question,
-    delegations: &[Delegation],
-    namespace: &Namespace,
-) -> Message {
-    let mut reply = question.reply(ResponseCode::ServFail);
-    reply.metadata.recursion_available = true;
-    if !question.wants_recursion() {
-        reply.metadata.response_code = ResponseCode::Refused;
-        return reply;
+/// Whom a resolver asks, and from where.
+#[derive(Clone, Copy)]
+pub(super) struct Asker<'a> {
+    pub(super) delegations: &'a [Delegation],
+    pub(super) namespace: &'a Namespace,
+}
+
+/// What others said of a name: the aliases from it, what stands at their end, and the SOA where nothing does.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) code: ResponseCode,
+    pub(super) answers: Vec<Record>,
+    pub(super) authorities: Vec<Record>,
+}
+
+impl Found {
+    /// Nothing that could be said.
+    pub(super) fn failure() -> Self {
+        Self { code: ResponseCode::ServFail, answers: Vec::new(), authorities: Vec::new() }
     }
-    let mut asked = question.name().clone();
+}
+
+/// The reply to a question; without RD a resolver has nothing to say, because it knows nothing by itself: REFUSED.
+pub(super) fn reply(question: &Question, found: Found) -> Message {
+    let mut reply = question.reply(found.code);
+    reply.metadata.recursion_available = true;
+    reply.answers = found.answers;
+    reply.authorities = found.authorities;
+    reply
+}
+
+/// Looks a name up by asking others.
+pub(super) async fn look_up(name: &Name, rtype: RecordType, asker: Asker<'_>) -> Found {
+    let mut found = Found::failure();
+    let mut asked = name.clone();
     for _ in 0..MOST_ALIASES {
-        let Some(heard) = ask_zone(&asked, question.rtype(), delegations, namespace).await else {
-            break;
-        };
-        let chain = Chain::of(&heard, &asked, question.rtype());
-        reply.metadata.response_code = heard.metadata.response_code;
-        reply.answers.extend(heard.answers);
+        let heard = ask_zone(&asked, rtype, asker.delegations, asker.namespace).await;
+        let Some(heard) = heard else { break };
+        let chain = Chain::of(&heard, &asked, rtype);
+        found.code = heard.metadata.response_code;
+        found.answers.extend(heard.answers);
         match chain {
             Chain::Ends => {
-                reply.authorities.extend(heard.authorities.into_iter().filter(is_soa));
-                return reply;
+                found.authorities.extend(heard.authorities.into_iter().filter(is_soa));
+                return found;
             }
             Chain::GoesOn(target) => asked = target,
             Chain::Loops => break,
         }
     }
-    reply.metadata.response_code = ResponseCode::ServFail;
-    reply.answers.clear();
-    reply
+    Found::failure()
 }
 
 fn is_soa(record: &Record) -> bool {

@@ -196,9 +196,17 @@ impl ServiceHost {
                 self.service(service, &[ServiceKind::Resolver])?;
                 orders.delegations.insert(service.clone(), zones.clone());
             }
-            Change::Advertise { interface, plan, prefix, mtu, dns } => {
+            Change::Synthesize { service, prefix } => {
+                self.service(service, &[ServiceKind::Resolver])?;
+                match prefix {
+                    Some(prefix) => orders.synthesis.insert(service.clone(), *prefix),
+                    None => orders.synthesis.remove(service),
+                };
+            }
+            Change::Advertise { interface, plan, prefix, mtu, dns, pref64 } => {
                 let link = self.interface(interface)?;
-                let announcement = announcement::planned(link.mac, plan, *prefix, *mtu, dns);
+                let announcement =
+                    announcement::planned(link.mac, plan, *prefix, *mtu, dns, pref64);
                 orders.announcements.insert(interface.clone(), announcement);
             }
             Change::StopAdvertising { interface } => {
@@ -237,6 +245,11 @@ impl ServiceHost {
                 if known { Ok(()) } else { Err(ServeError::NoZone { node, name }) }
             }
             Sabotage::AnswerWrongly { .. } => self.answers_names(),
+            Sabotage::SynthesizeWrongly { .. } => {
+                let kinds = [ServiceKind::Resolver];
+                let known = !orders.synthesis.is_empty();
+                if known { Ok(()) } else { Err(self.no_service("that synthesizes", &kinds)) }
+            }
             Sabotage::AdvertiseWrongly { interface, .. } => {
                 let interface = interface.clone();
                 let known = orders.announcements.contains_key(&interface);

@@ -3,6 +3,7 @@
 
 mod routes;
 mod tunnels;
+mod translations;
 mod path;
 pub mod rules;
 pub mod zones;
@@ -24,11 +25,13 @@ use crate::model::{
     segment::{Advertisement, Plane},
     service::{Service, ServiceKind},
     testbed::Testbed,
+    translation::{Pref64, Translator},
     tunnel::TunnelEnd,
 };
 
 pub use exchange::{Exchange, Expect};
 pub use path::{Carriage, NoPath, Path};
+pub use translations::Translated;
 
 /// What should be live in a phase.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +67,12 @@ pub struct StagedNode {
     pub resolvers: Vec<IpAddr>,
     /// The tunnels that it ends.
     pub tunnels: Vec<TunnelEnd>,
+    /// What its translators are told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub translators: Vec<Translator>,
+    /// The prefix with which its resolver service synthesizes addresses (DNS64), and that service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synthesizes: Option<(ServiceName, Pref64)>,
 }
 
 /// A zone and the servers to ask for it.
@@ -107,6 +116,9 @@ pub struct StagedAdvertisement {
     pub mtu: u32,
     /// The recursive DNS servers.
     pub dns: Vec<IpAddr>,
+    /// The translation prefixes (RFC 8781).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pref64: Vec<Pref64>,
 }
 
 /// Listening sockets of a service: one for each transport of its kind.
@@ -134,6 +146,7 @@ impl Stage {
         let mut stage = Self { phase, testbed: Arc::clone(testbed), nodes, owners };
         routes::derive(&mut stage);
         tunnels::derive(&mut stage);
+        translations::derive(&mut stage);
         zones::derive(&mut stage);
         rules::derive(&mut stage);
         stage
@@ -252,6 +265,8 @@ impl StagedNode {
             delegations: None,
             resolvers: Vec::new(),
             tunnels: Vec::new(),
+            translators: Vec::new(),
+            synthesizes: None,
         };
         bare.listeners =
             node.services.iter().flat_map(|service| bare.listeners_of(service, phase)).collect();

@@ -177,6 +177,7 @@ fn advertise(stage: &mut Stage) {
                     prefix: prefix.trunc(),
                     mtu: segment.mtu,
                     dns: dns.clone(),
+                    pref64: Vec::new(),
                 },
             ));
         }

@@ -1,18 +1,22 @@
 //! Filters: derived from the flows. What no flow allows, a filtering node drops; nothing crosses between the planes.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use ipnet::IpNet;
 
-use super::{Stage, exchange::carries};
+use super::{Path, Stage, exchange::carries};
 use crate::model::{
     family::Family,
     flow::{End, Flow, Intent, Traffic},
     name::NodeName,
-    node::{Address, Role},
+    node::{Address, Node, Role},
     policy::{Action, Chain, Filter, Hook, Match, Rule},
     segment::{Plane, SegmentKind},
     service::Transport,
+    translation::Translation,
     tunnel::Relation,
 };
 
@@ -186,6 +190,9 @@ fn of_flows(stage: &Stage, node: &NodeName, intent: Intent) -> Vec<Rule> {
                 rules.extend(of_flow(stage, flow, family));
             }
         }
+        for translation in stage.translations() {
+            rules.extend(of_translated(stage, node, flow, translation));
+        }
     }
     let mut known = BTreeSet::new();
     rules.retain(|rule| known.insert(rule.clone()));
@@ -205,13 +212,66 @@ fn passes(stage: &Stage, node: &NodeName, flow: &Flow, family: Family) -> bool {
 }
 
 fn of_flow(stage: &Stage, flow: &Flow, family: Family) -> Vec<Rule> {
+    between(flow, family, &nets(stage, &flow.from, family), &nets(stage, &flow.to, family))
+}
+
+/// The rules of a flow for what is translated on its way: in IPv6 to the address that the user knows, in IPv4 from the pool.
+/// The gateway itself sees both.
+fn of_translated(
+    stage: &Stage,
+    node: &NodeName,
+    flow: &Flow,
+    translation: &Translation,
+) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for (to, address) in ipv4_alone(stage, &flow.to) {
+        let ways = stage.testbed.members(&flow.from).into_iter();
+        let ways: Vec<_> = ways
+            .filter(|from| from.name != to.name)
+            .filter_map(|from| stage.translated(translation, &from.name, address).ok())
+            .collect();
+        let here = |path: &Path| *node == translation.gateway || path.transit().contains(node);
+        let host = [Some(IpNet::from(IpAddr::V4(address)))];
+        let known = [Some(IpNet::from(IpAddr::V6(translation.prefix.embed(address))))];
+        if ways.iter().any(|way| here(&way.before)) {
+            rules.extend(between(flow, Family::V6, &nets(stage, &flow.from, Family::V6), &known));
+        }
+        if ways.iter().any(|way| here(&way.after)) {
+            rules.extend(between(flow, Family::V4, &[Some(translation.pool.into())], &host));
+        }
+    }
+    rules
+}
+
+/// The IPv4 addresses of an end of a flow whose nodes have no IPv6 in this phase.
+fn ipv4_alone<'s>(stage: &'s Stage, end: &End) -> Vec<(&'s Node, Ipv4Addr)> {
+    let mut found = Vec::new();
+    for node in stage.testbed.members(end) {
+        if !stage.addresses(&node.name, Plane::Data, Family::V6).is_empty() {
+            continue;
+        }
+        for address in stage.addresses(&node.name, Plane::Data, Family::V4) {
+            if let IpAddr::V4(address) = address {
+                found.push((node, address));
+            }
+        }
+    }
+    found
+}
+
+fn between(
+    flow: &Flow,
+    family: Family,
+    sources: &[Option<IpNet>],
+    destinations: &[Option<IpNet>],
+) -> Vec<Rule> {
     let action = match flow.intent {
         Intent::Allow => Action::Accept,
         Intent::Deny => Action::Drop,
     };
     let mut rules = Vec::new();
-    for source in nets(stage, &flow.from, family) {
-        for destination in nets(stage, &flow.to, family) {
+    for source in sources {
+        for destination in destinations {
             for traffic in &flow.traffic {
                 let mut matches = Vec::new();
                 matches.extend(source.map(Match::Source));

@@ -7,7 +7,7 @@ use crate::model::{
     family::Family,
     name::NodeName,
     node::Route,
-    segment::{Plane, SegmentKind},
+    segment::Plane,
     tunnel::{Tunnel, TunnelEnd},
 };
 
@@ -40,7 +40,7 @@ fn outside(stage: &Stage, tunnel: &Tunnel, gateway: &NodeName, family: Family) -
     let relations = tunnel.seen_from(gateway);
     let is_inner = |interface: &StagedInterface| {
         let segment = &stage.testbed.segments[&interface.segment];
-        segment.kind == SegmentKind::Tunnel
+        segment.kind.is_inside()
             || segment.prefixes.iter().any(|net| relations.iter().any(|r| net.contains(&r.here)))
     };
     let outer = stage.interfaces(gateway, Plane::Data).filter(|interface| !is_inner(interface));

@@ -4,6 +4,7 @@ pub mod nftables;
 pub mod checksum;
 pub mod icmp;
 pub mod packet;
+pub mod translate;
 pub mod frame;
 pub mod filter;
 pub mod neighbour;

@@ -1,4 +1,4 @@
-//! Router discovery on the wire (RFC 4861 sections 4.1 and 4.2, with the options of RFC 4191 and RFC 8106): Router
+//! Router discovery on the wire (RFC 4861 sections 4.1 and 4.2, with the options of RFC 4191, RFC 8106 and RFC 8781): Router
 //! Solicitations and Router Advertisements as ICMPv6 messages, without the IPv6 header. The checksum is left to the
 //! kernel, which fills it in on raw ICMPv6 sockets (RFC 3542 section 3.1).
 
@@ -9,6 +9,7 @@ use ipnet::{IpNet, Ipv6Net};
 use crate::model::{
     answer::{HeardAdvertisement, HeardPrefix},
     mac::Mac,
+    translation::Pref64,
 };
 
 /// ICMPv6 type of a Router Solicitation.
@@ -23,6 +24,9 @@ const OPTION_SOURCE_MAC: u8 = 1;
 const OPTION_PREFIX: u8 = 3;
 const OPTION_MTU: u8 = 5;
 const OPTION_DNS: u8 = 25;
+const OPTION_PREF64: u8 = 38;
+/// The lengths of a translation prefix by their codes (RFC 8781 section 4).
+const PREF64_LENGTHS: [u8; 6] = [96, 64, 56, 48, 40, 32];
 
 /// What a router announces on a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +49,8 @@ pub struct Announcement {
     pub dns: Vec<Ipv6Addr>,
     /// For how long these servers may be used, in seconds.
     pub dns_lifetime_s: u32,
+    /// Translation prefixes, and for how long each may be used, in seconds.
+    pub pref64: Vec<(Pref64, u16)>,
 }
 
 impl Announcement {
@@ -64,6 +70,9 @@ impl Announcement {
             encode_prefix(prefix, &mut out);
         }
         encode_dns(&self.dns, self.dns_lifetime_s, &mut out);
+        for (prefix, lifetime_s) in &self.pref64 {
+            encode_pref64(*prefix, *lifetime_s, &mut out);
+        }
         out
     }
 }
@@ -86,6 +95,17 @@ fn encode_dns(servers: &[Ipv6Addr], lifetime_s: u32, out: &mut Vec<u8>) {
         out.extend(lifetime_s.to_be_bytes());
         out.extend(servers.iter().flat_map(Ipv6Addr::octets));
     }
+}
+
+/// The lifetime goes in units of eight seconds, beside the code of the length (RFC 8781 section 4).
+fn encode_pref64(prefix: Pref64, lifetime_s: u16, out: &mut Vec<u8>) {
+    let net = prefix.net();
+    let code = PREF64_LENGTHS.iter().position(|length| *length == net.prefix_len());
+    let code = code.and_then(|code| u16::try_from(code).ok()).unwrap_or(0);
+    let scaled = lifetime_s.div_ceil(8).min(0x1fff) << 3;
+    out.extend([OPTION_PREF64, 2]);
+    out.extend((scaled | code).to_be_bytes());
+    out.extend(&net.network().octets()[..12]);
 }
 
 /// A Router Solicitation, checksum zero. The link-layer address must be left out when it is sent from the unspecified
@@ -165,6 +185,7 @@ pub fn decode(
         mtu: None,
         prefixes: Vec::new(),
         dns: Vec::new(),
+        pref64: Vec::new(),
     };
     for option in options {
         match option.kind {
@@ -172,6 +193,7 @@ pub fn decode(
             OPTION_PREFIX => heard.prefixes.extend(option.prefix()?),
             OPTION_MTU => heard.mtu = option.word(4).or(heard.mtu),
             OPTION_DNS => heard.dns.extend(option.dns()),
+            OPTION_PREF64 => heard.pref64.extend(option.pref64()),
             _ => {}
         }
     }
@@ -250,6 +272,16 @@ impl NdOption<'_> {
         }))
     }
 
+    /// The translation prefix; none when its lifetime is over, or its length has a code that is not known (RFC 8781 section 4).
+    fn pref64(&self) -> Option<Pref64> {
+        let scaled = u16::from_be_bytes(*self.octets.get(2..4)?.first_chunk()?);
+        (scaled >> 3 > 0).then_some(())?;
+        let length = *PREF64_LENGTHS.get(usize::from(scaled & 7))?;
+        let mut octets = [0; 16];
+        octets[..12].copy_from_slice(self.octets.get(4..16)?);
+        Pref64::try_from(Ipv6Net::new(octets.into(), length).ok()?).ok()
+    }
+
     /// The servers; none when their lifetime is over (RFC 8106 section 5.1).
     fn dns(&self) -> Vec<IpAddr> {
         if self.word(4).is_none_or(|lifetime| lifetime == 0) {
@@ -286,6 +318,10 @@ mod tests {
             }],
             dns: vec!["2001:db8::53".parse().unwrap()],
             dns_lifetime_s: 39,
+            pref64: vec![(
+                Pref64::try_from("2001:db8:64::/96".parse::<Ipv6Net>().unwrap()).unwrap(),
+                1800,
+            )],
         }
     }
 
@@ -302,6 +338,7 @@ mod tests {
             "05010000 00000578",
             "030440c0 00278d00 00093a80 00000000 20010db8000a0000 0000000000000000",
             "19030000 00000027 20010db800000000 0000000000000053",
+            "26020708 20010db8 00640000 00000000",
         ];
         let digits = expected.concat().replace(' ', "");
         let octets = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
@@ -317,7 +354,7 @@ mod tests {
         assert_eq!(read(&whole[..15]), Err(RaError::Short { octets: 15 }));
         assert_eq!(
             read(&whole[..whole.len() - 1]),
-            Err(RaError::BadOption { kind: OPTION_DNS, at: 64, units: 3 })
+            Err(RaError::BadOption { kind: OPTION_PREF64, at: 88, units: 2 })
         );
         let mut zero = whole.clone();
         zero[17] = 0;
@@ -350,6 +387,14 @@ mod tests {
         )
     }
 
+    fn pref64() -> impl Strategy<Value = Pref64> {
+        (any::<[u8; 16]>(), prop::sample::select(&Pref64::LENGTHS[..])).prop_map(
+            |(octets, length)| {
+                Pref64::try_from(Ipv6Net::new(octets.into(), length).unwrap()).unwrap()
+            },
+        )
+    }
+
     proptest! {
         #[test]
         fn what_was_announced_is_heard(
@@ -358,16 +403,18 @@ mod tests {
             prefixes in prop::collection::vec(prefixes(), 0..4),
             dns in prop::collection::vec(any::<[u8; 16]>().prop_map(Ipv6Addr::from), 0..200),
             dns_lifetime_s in 1..=u32::MAX,
+            pref64 in prop::collection::vec((pref64(), 1..=u16::MAX), 0..3),
         ) {
             let said = Announcement {
                 hop_limit: 64, managed, other, lifetime_s, mac: Mac(mac), mtu,
-                prefixes: prefixes.clone(), dns: dns.clone(), dns_lifetime_s,
+                prefixes: prefixes.clone(), dns: dns.clone(), dns_lifetime_s, pref64: pref64.clone(),
             };
             let heard = decode(&said.encode(), router(), None, 255).unwrap();
             prop_assert_eq!(heard, HeardAdvertisement {
                 router: router(), mac: Some(Mac(mac)), hop_limit: 255, managed, other, lifetime_s,
                 preference: "medium".to_owned(), mtu, prefixes,
                 dns: dns.into_iter().map(IpAddr::V6).collect(),
+                pref64: pref64.into_iter().map(|(prefix, _)| prefix).collect(),
             });
         }
 

@@ -38,6 +38,7 @@ fn advertise() -> Change {
         prefix: "2001:db8:a::/64".parse().unwrap(),
         mtu: 1_400,
         dns: vec![V6.parse().unwrap()],
+        pref64: Vec::new(),
     }
 }
 

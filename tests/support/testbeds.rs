@@ -46,6 +46,7 @@ impl Draft {
             zones: Vec::new(),
             flows: Vec::new(),
             tunnels: BTreeMap::new(),
+            translations: BTreeMap::new(),
         })
     }
 
@@ -60,6 +61,7 @@ impl Draft {
             mtu: 1500,
             advertise: None,
             families: families(),
+            stays_ipv4: None,
         };
         self.0.segments.insert(segment.name.clone(), segment);
         self
@@ -203,6 +205,7 @@ pub fn go_live(node: &StagedNode) -> Vec<Change> {
             prefix: announced.prefix,
             mtu: announced.mtu,
             dns: announced.dns,
+            pref64: announced.pref64,
         }));
     }
     changes

@@ -196,8 +196,8 @@ impl Segmented<'_> {
     /// Gives an interface an address of every family that it has none of yet.
     fn fill(&mut self, node: &Node, interface: &Interface, addresses: &mut Vec<Address>) {
         // Who is inside a tunnel without being its gateway has been complained of.
-        let is_intruder = self.segment.kind == SegmentKind::Tunnel
-            && interface.segment.at != self.segment.name.at;
+        let is_intruder =
+            self.segment.kind.is_inside() && interface.segment.at != self.segment.name.at;
         if node.host.is_some() || interface.host.is_some() || is_intruder {
             return;
         }

@@ -8,23 +8,32 @@ use crate::{
     model::{
         family::{Families, Family},
         phase::{PerPhase, Phase},
+        segment::SegmentKind,
     },
 };
 
 /// The families that are live on a segment: what it says itself, or what the phase and `[partial]` say, and never one
-/// that it has no prefix of.
+/// that it has no prefix of. Two kinds of segments have IPv4 where the phase permits none: those that keep it by declaration,
+/// and those between a gateway and its translator.
 pub(super) fn of_segment(
     written: &Testbed,
     segment: &Segment,
     found: &mut Vec<Diagnostic>,
 ) -> PerPhase<Families> {
     let has: Families = segment.prefixes.iter().map(|prefix| Family::of_net(prefix.is)).collect();
-    for said in &segment.families {
+    let own_rules = segment.kind == SegmentKind::Translation;
+    for said in segment.families.iter().filter(|_| !own_rules) {
         let place = format!("segment `{}`", segment.name.is);
         limit(said, has, &format!("{place} has a prefix of"), found);
     }
     PerPhase::from_fn(|phase| {
         let said = segment.families.iter().find(|said| said.phase == phase);
+        if segment.stays_ipv4.is_some() {
+            return Families::only(Family::V4).and(has);
+        }
+        if segment.kind == SegmentKind::Translation {
+            return said.map_or(Families::NONE, |said| said.families);
+        }
         let usual = || by_phase(written, segment, phase);
         said.map_or_else(usual, |said| said.families).and(has).and(phase.permits())
     })

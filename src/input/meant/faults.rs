@@ -55,7 +55,9 @@ fn fault(entry: &Entry<'_>, testbed: &Testbed, found: &mut Vec<Diagnostic>) -> O
     let changes: Vec<_> = table.entries().iter().filter(is_change).collect();
     for change in &changes {
         if let Some(table) = change.table() {
-            Place { testbed, table: &table, found }.check();
+            let mut place = Place { testbed, table: &table, found };
+            place.check();
+            place.translation(&change.key);
         }
     }
     let phases = table.list::<Phase>("phase").into_iter().map(|phase| phase.is).collect();
@@ -133,6 +135,10 @@ fn sabotage(
             name: the!("name"),
             data: record(table, at, found)?,
         },
+        "synthesize-wrongly" => {
+            Sabotage::SynthesizeWrongly { node: the!("node"), how: the!("how") }
+        }
+        "translate-wrongly" => Sabotage::TranslateWrongly { node: the!("node"), how: the!("how") },
         "remove-record" => Sabotage::RemoveRecord {
             node: the!("node"),
             name: the!("name"),
@@ -381,6 +387,31 @@ impl Place<'_> {
         if !known().any(|service| service == name.is) {
             let whose = format!("of node `{}`", node.name);
             self.unknown("service", &whose, &name.is, &name.at, known());
+        }
+    }
+
+    /// Only who translates, or synthesizes addresses, can do it wrongly.
+    fn translation(&mut self, change: &str) {
+        let Some(name) = self.table.one::<NodeName>("node") else { return };
+        let all = self.testbed.translations.values();
+        let (known, what): (Vec<_>, _) = match change {
+            "translate-wrongly" => {
+                (all.map(|t| t.gateway.as_str()).collect(), "translates nothing")
+            }
+            "synthesize-wrongly" => {
+                let resolvers = all.flat_map(|translation| &translation.resolvers);
+                (resolvers.map(NodeName::as_str).collect(), "synthesizes no addresses")
+            }
+            _ => return,
+        };
+        if self.testbed.nodes.contains_key(&name.is) && !known.contains(&name.is.as_str()) {
+            let message = format!("node `{}` {what} in this testbed", name.is);
+            let nodes: Vec<_> = known.iter().map(|node| format!("`{node}`")).collect();
+            let hint = match nodes.as_slice() {
+                [] => "the testbed has no `[translation.NAME]`".to_owned(),
+                nodes => format!("that is done by {}", nodes.join(", ")),
+            };
+            self.found.push(Diagnostic::error(&name.at, message).hint(hint));
         }
     }
 

@@ -109,7 +109,7 @@ fn end(written: &Testbed, word: &At<String>, found: &mut Vec<Diagnostic>) -> Opt
             (End::Segment(name), data)
         }
         Some(Noun::Site) => (End::Site(read(&word.is).ok()?), true),
-        Some(Noun::Tunnel) | None => {
+        Some(Noun::Tunnel | Noun::Translation) | None => {
             let wanted = [Noun::Node, Noun::Segment, Noun::Site];
             names::unknown(written, &word.is, &word.at, &wanted, found);
             return None;

@@ -81,6 +81,7 @@ fn inside(written: &Testbed, tunnel: &Tunnel, name: At<SegmentName>, index: usiz
         mtu: Some(mtu),
         advertise: None,
         families: Phase::ALL.into_iter().map(live).collect(),
+        stays_ipv4: None,
     }
 }
 

@@ -13,6 +13,7 @@ mod zones;
 mod flows;
 mod insides;
 mod tunnels;
+mod translations;
 mod management;
 mod policy;
 mod uses;
@@ -26,7 +27,9 @@ use crate::{
 
 /// The testbed that a file means, and everything that is wrong with it.
 pub(super) fn resolve(written: &written::testbed::Testbed) -> (Testbed, Vec<Diagnostic>) {
-    let written = &insides::lay(written);
+    let mut laid = insides::lay(written);
+    translations::lay(&mut laid);
+    let written = &laid;
     let mut found = Vec::new();
     names::check(written, &mut found);
     let segments = segments::resolve(written, &mut found);
@@ -41,6 +44,7 @@ pub(super) fn resolve(written: &written::testbed::Testbed) -> (Testbed, Vec<Diag
         zones: zones::resolve(written, &mut found),
         flows: flows.iter().map(|placed| placed.flow.clone()).collect(),
         tunnels: tunnels::resolve(written, &mut found),
+        translations: translations::resolve(written, &mut found),
     };
     nodes::check_routes(written, &testbed, &mut found);
     services::check(written, &testbed, &mut found);

@@ -22,6 +22,7 @@ pub(super) enum Noun {
     Segment,
     Node,
     Tunnel,
+    Translation,
 }
 
 impl Noun {
@@ -31,6 +32,7 @@ impl Noun {
             Self::Segment => "a segment",
             Self::Node => "a node",
             Self::Tunnel => "a tunnel",
+            Self::Translation => "a translation",
         }
     }
 }
@@ -40,6 +42,7 @@ pub(super) fn all(written: &Testbed) -> impl Iterator<Item = (&str, Noun, &Span)
     let sites = written.sites.iter().map(|s| (s.name.is.as_str(), Noun::Site, &s.name.at));
     let noun = |s: &Segment| match s.kind {
         SegmentKind::Tunnel => Noun::Tunnel,
+        SegmentKind::Translation => Noun::Translation,
         _ => Noun::Segment,
     };
     let segments = written.segments.iter().map(move |s| (s.name.is.as_str(), noun(s), &s.name.at));
@@ -95,7 +98,7 @@ pub(super) fn segment<'w>(
     name: &At<SegmentName>,
     found: &mut Vec<Diagnostic>,
 ) -> Option<&'w Segment> {
-    let may_be = |s: &&Segment| s.kind != SegmentKind::Tunnel || s.name.at == name.at;
+    let may_be = |s: &&Segment| !s.kind.is_inside() || s.name.at == name.at;
     let segment = written.segment(&name.is).filter(may_be);
     if segment.is_none() {
         unknown(written, name.is.as_str(), &name.at, &[Noun::Segment], found);

@@ -54,8 +54,20 @@ fn one(written: &Testbed, segment: &Segment, found: &mut Vec<Diagnostic>) -> seg
         let hint = "give it `ipv4`, `ipv6` or both";
         found.push(Diagnostic::error(&segment.name.at, message).hint(hint));
     }
+    if let (Some(why), Some(prefix)) = (&segment.stays_ipv4, segment.prefix(Family::V6)) {
+        let message = format!(
+            "segment `{}` stays without IPv6, and has the IPv6 prefix {}",
+            segment.name.is, prefix.is
+        );
+        found.push(
+            Diagnostic::error(&why.at, message)
+                .note(&prefix.at, "this prefix")
+                .hint("take one of the two away"),
+        );
+    }
     segment::Segment {
         name: segment.name.is.clone(),
+        stays_ipv4: segment.stays_ipv4.as_ref().map(|why| why.is.clone()),
         site: segment.site.as_ref().and_then(|site| names::site(written, site, found)),
         kind: segment.kind,
         plane: segment.plane,

@@ -87,6 +87,16 @@ pub(in crate::input) const FAULT_KEYS: &[Key] = &[
         ],
         "A name server or resolver answers questions for addresses of a family wrongly.",
     ),
+    change(
+        "synthesize-wrongly",
+        &[NODE_KEY, required("how", Shape::Word(wrong_syntheses), "How.")],
+        "A resolver synthesizes addresses otherwise than planned.",
+    ),
+    change(
+        "translate-wrongly",
+        &[NODE_KEY, required("how", Shape::Word(wrong_translations), "What it leaves out.")],
+        "A translator leaves something out.",
+    ),
     change("remove-route", &[NODE_KEY, TO_NET], "A route is taken out."),
     change(
         "add-route",
@@ -250,6 +260,25 @@ fn wrong_advertisements() -> Vec<&'static str> {
         "managed-inverted",
         "lifetime-zero",
         "no-dns",
+        "no-pref64",
+        "other-pref64",
+    ]
+}
+
+fn wrong_syntheses() -> Vec<&'static str> {
+    vec!["off", "other-prefix", "over-native", "other-discovery"]
+}
+
+fn wrong_translations() -> Vec<&'static str> {
+    vec![
+        "stopped",
+        "no-echo",
+        "no-udp",
+        "no-too-big",
+        "no-fragments",
+        "open",
+        "no-log",
+        "short-timers",
     ]
 }
 

@@ -9,6 +9,7 @@ pub(super) mod node;
 pub(super) mod zone;
 pub(super) mod flow;
 pub(super) mod tunnel;
+pub(super) mod translation;
 pub(super) mod partial;
 pub(super) mod testbed;
 pub(super) mod phase;

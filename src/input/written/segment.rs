@@ -55,6 +55,11 @@ pub(in crate::input) const KEYS: &[Key] = &[
         "What its routers announce by Router Advertisements, or the router that announces the usual.",
     ),
     key("families", BY_PHASE, "The families that are live on it, where not as the phase says."),
+    key(
+        "stays-ipv4",
+        Shape::Text,
+        "Why it keeps IPv4 alone in every phase: `\"a network of another body without IPv6\"`.",
+    ),
 ];
 
 const ADVERTISE: &[Key] = &[
@@ -96,6 +101,8 @@ pub(in crate::input) struct Segment {
     pub mtu: Option<At<u32>>,
     pub advertise: Option<Advertise>,
     pub families: Vec<InPhase>,
+    /// Why it has IPv4 alone in every phase, where it does.
+    pub stays_ipv4: Option<At<String>>,
 }
 
 /// Router Advertisements as written.
@@ -129,6 +136,7 @@ impl Segment {
             mtu: table.number("mtu"),
             advertise: table.entry("advertise").and_then(Advertise::read),
             families: by_phase(&table, "families"),
+            stays_ipv4: table.one("stays-ipv4"),
         })
     }
 

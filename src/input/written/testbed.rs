@@ -6,6 +6,7 @@ use super::{
     partial::{self, Partial},
     segment::{self, Segment},
     site::{self, Site},
+    translation::{self, Translation},
     tunnel::{self, Tunnel},
     words::parses,
     zone::{self, Zone},
@@ -16,7 +17,7 @@ use crate::{
         shape::{Key, Shape, key, required},
         table::{At, Entry, Table},
     },
-    model::name::{NodeName, SegmentName, SiteName, TunnelName},
+    model::name::{NodeName, SegmentName, SiteName, TranslationName, TunnelName},
 };
 
 pub(in crate::input) const KEYS: &[Key] = &[
@@ -68,6 +69,16 @@ pub(in crate::input) const KEYS: &[Key] = &[
         "The tunnels, each as `[tunnel.a-to-b]`.",
     ),
     key(
+        "translation",
+        Shape::Named {
+            noun: "translation",
+            check: parses::<TranslationName>,
+            of: &Shape::Table(translation::KEYS),
+            most: 16,
+        },
+        "How users with IPv6 alone reach what has IPv4 alone, each as `[translation.nat64]`.",
+    ),
+    key(
         "flow",
         Shape::Tables { noun: "flow", of: flow::KEYS, most: 1000 },
         "Who may, and who may not, reach what, each as `[[flow]]`.",
@@ -89,6 +100,7 @@ pub(in crate::input) struct Testbed {
     pub nodes: Vec<Node>,
     pub zones: Vec<Zone>,
     pub tunnels: Vec<Tunnel>,
+    pub translations: Vec<Translation>,
     pub flows: Vec<Flow>,
     pub partial: Partial,
 }
@@ -109,6 +121,7 @@ impl Testbed {
             nodes: all(&root.children("node"), Node::read),
             zones: all(&root.items("zone"), Zone::read),
             tunnels: all(&root.children("tunnel"), Tunnel::read),
+            translations: all(&root.children("translation"), Translation::read),
             flows: all(&root.items("flow"), Flow::read),
             partial: root.table("partial").map(|t| Partial::read(&t)).unwrap_or_default(),
         }

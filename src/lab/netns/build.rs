@@ -13,7 +13,6 @@ use crate::{
     model::{
         name::{NodeName, SegmentName},
         node::Interface,
-        segment::SegmentKind,
         testbed::Testbed,
     },
     net::{
@@ -115,7 +114,7 @@ pub(super) fn build(testbed: &Testbed) -> Result<Built, BuildError> {
     for (segment, namespace, netlink) in made {
         wires.insert(segment.clone(), plug(testbed, segment, namespace, netlink, &nodes)?);
     }
-    for (node, interface) in tunnel_interfaces(testbed) {
+    for (node, interface) in inner_interfaces(testbed) {
         let node = &nodes[&node.name];
         links::as_tunnel(&node.namespace, interface.name.as_str())
             .map_err(BuildError::Namespace)?;
@@ -124,11 +123,12 @@ pub(super) fn build(testbed: &Testbed) -> Result<Built, BuildError> {
     Ok(Built { nodes, wires })
 }
 
-/// The interfaces on the insides of tunnels, with their gateways.
-fn tunnel_interfaces(
+/// The interfaces that lead into tunnels and to translators, with their gateways.
+fn inner_interfaces(
     testbed: &Testbed,
 ) -> impl Iterator<Item = (&crate::model::node::Node, &Interface)> {
-    testbed.tunnels.values().flat_map(|tunnel| testbed.on_segment(&tunnel.inside))
+    let insides = testbed.segments.values().filter(|segment| segment.kind.is_inside());
+    insides.flat_map(|segment| testbed.on_segment(&segment.name))
 }
 
 /// Says what is missing where a limit was met.
@@ -173,7 +173,7 @@ fn plug(
         return Err(BuildError::Crowded { segment: segment.clone(), count: plugged.len() });
     }
     // What is put into a tunnel is carried by its gateways; no bridge joins its ends.
-    let bridge = (testbed.segments[segment].kind != SegmentKind::Tunnel).then_some(BRIDGE_INDEX);
+    let bridge = (!testbed.segments[segment].kind.is_inside()).then_some(BRIDGE_INDEX);
     let mut ports = BTreeMap::new();
     let mut requests: Vec<_> =
         bridge.map(|index| links::add_bridge(BRIDGE, index, mtu)).into_iter().collect();

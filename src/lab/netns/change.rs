@@ -106,6 +106,9 @@ pub(super) fn is_kernels(change: &Change) -> bool {
         | Change::StopListening { .. }
         | Change::OpenTunnel { .. }
         | Change::CloseTunnel { .. }
+        | Change::OpenTranslator { .. }
+        | Change::CloseTranslator { .. }
+        | Change::Synthesize { .. }
         | Change::UseResolvers { .. } => false,
     }
 }

@@ -17,13 +17,14 @@ use crate::{
     model::{
         answer::Answer,
         fault::Sabotage,
-        name::{InterfaceName, NodeName, SegmentName, ServiceName, TunnelName},
+        name::{InterfaceName, NodeName, SegmentName, ServiceName, TranslationName, TunnelName},
         node as planned,
         probe::{Aspect, Probe},
         service::Transport,
         step::Change,
         tap::{Reading, Tap},
         testbed::Testbed,
+        translation::Translation,
         tunnel::{Tunnel, TunnelAct},
     },
     net::nftables,
@@ -32,7 +33,9 @@ use crate::{
     serve::{
         ServiceHost, Shared,
         daemon::Engines,
-        tunnel::{Keys, Mouth, TunnelHost},
+        translator::TranslatorHost,
+        tube::Mouth,
+        tunnel::{Keys, TunnelHost},
     },
     stage::Stage,
 };
@@ -56,6 +59,7 @@ pub(super) struct Occupant {
     pub(super) node: Arc<Node>,
     pub(super) services: ServiceHost,
     pub(super) tunnels: TunnelHost,
+    pub(super) translators: TranslatorHost,
     resolvers: Mutex<Vec<IpAddr>>,
 }
 
@@ -128,8 +132,17 @@ impl Netns {
                 Arc::clone(&keys),
                 mouths(&lab, &stage.testbed, planned),
             );
-            let resolvers = Mutex::default();
-            let occupant = Occupant { node: Arc::clone(node), services, tunnels, resolvers };
+            let translators = TranslatorHost::new(
+                node.name.clone(),
+                translator_mouths(&lab, &stage.testbed, planned),
+            );
+            let occupant = Occupant {
+                node: Arc::clone(node),
+                services,
+                tunnels,
+                translators,
+                resolvers: Mutex::default(),
+            };
             (node.name.clone(), Arc::new(occupant))
         };
         let occupants = lab.nodes().map(occupant).collect();
@@ -199,6 +212,9 @@ impl Netns {
         let made = match change {
             Change::OpenTunnel { .. } | Change::CloseTunnel { .. } => {
                 occupant.tunnels.apply(change).await.map_err(|error| error.to_string())
+            }
+            Change::OpenTranslator { .. } | Change::CloseTranslator { .. } => {
+                occupant.translators.apply(change).await.map_err(|error| error.to_string())
             }
             _ => occupant.services.apply(change).await.map_err(|error| error.to_string()),
         };
@@ -300,13 +316,25 @@ impl Netns {
 
 /// Where a node stands on the inside of its tunnels.
 fn mouths(lab: &NetnsLab, testbed: &Testbed, node: &planned::Node) -> BTreeMap<TunnelName, Mouth> {
-    let mouth = |tunnel: &Tunnel| {
-        let (wire, interface) = (lab.wire(&tunnel.inside)?, node.interface_on(&tunnel.inside)?);
-        let port = wire.ports.get(&(node.name.clone(), interface.name.clone()))?;
-        let wire = wire.namespace.clone();
-        Some((tunnel.name.clone(), Mouth { wire, port: port.index, mac: interface.mac }))
-    };
-    testbed.tunnels.values().filter_map(mouth).collect()
+    let of = |tunnel: &Tunnel| Some((tunnel.name.clone(), mouth(lab, node, &tunnel.inside)?));
+    testbed.tunnels.values().filter_map(of).collect()
+}
+
+/// Where a node stands on the links to its translators.
+fn translator_mouths(
+    lab: &NetnsLab,
+    testbed: &Testbed,
+    node: &planned::Node,
+) -> BTreeMap<TranslationName, Mouth> {
+    let of = |one: &Translation| Some((one.name.clone(), mouth(lab, node, &one.inside)?));
+    testbed.translations.values().filter_map(of).collect()
+}
+
+fn mouth(lab: &NetnsLab, node: &planned::Node, inside: &SegmentName) -> Option<Mouth> {
+    let (wire, interface) = (lab.wire(inside)?, node.interface_on(inside)?);
+    let port = wire.ports.get(&(node.name.clone(), interface.name.clone()))?;
+    let wire = wire.namespace.clone();
+    Some(Mouth { wire, port: port.index, mac: interface.mac })
 }
 
 fn wait(reason: super::Reason, time: std::time::Duration) -> Wait {
@@ -329,6 +357,9 @@ fn is_services(change: &Change) -> bool {
             | Change::StopAdvertising { .. }
             | Change::OpenTunnel { .. }
             | Change::CloseTunnel { .. }
+            | Change::OpenTranslator { .. }
+            | Change::CloseTranslator { .. }
+            | Change::Synthesize { .. }
     )
 }
 
@@ -413,6 +444,7 @@ impl Occupant {
                 Answer::Filter { filter, unread }
             }
             Aspect::Tunnels => Answer::Tunnels(self.tunnels.states()),
+            Aspect::Translators => Answer::Translators(self.translators.states()),
             Aspect::Sockets => return Err("sockets are read by the probe itself".to_owned()),
         })
     }

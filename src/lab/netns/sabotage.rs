@@ -43,6 +43,7 @@ impl Netns {
             | Sabotage::SetRecord { node, .. }
             | Sabotage::RemoveRecord { node, .. }
             | Sabotage::AnswerWrongly { node, .. }
+            | Sabotage::SynthesizeWrongly { node, .. }
             | Sabotage::AdvertiseWrongly { node, .. }
             | Sabotage::ServeDifferently { node, .. }
             | Sabotage::Quirk { node, .. }
@@ -50,6 +51,9 @@ impl Netns {
             | Sabotage::Delay { node, .. } => {
                 let planted = self.victim(node)?.services.sabotage(fault).await;
                 planted.map_err(|error| error.to_string())
+            }
+            Sabotage::TranslateWrongly { node, how } => {
+                self.victim(node)?.translators.leave_out(*how).map_err(|error| error.to_string())
             }
             Sabotage::AddRule { node, .. }
             | Sabotage::RemoveRule { node, .. }

@@ -89,6 +89,7 @@ impl Stranger {
             }],
             dns: Vec::new(),
             dns_lifetime_s: 0,
+            pref64: Vec::new(),
         };
         let router = Router::start(&namespace, far.name, announcement)?;
         Ok(Self { mac, prefix: prefix.trunc(), router, _netlink: netlink })

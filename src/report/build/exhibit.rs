@@ -12,6 +12,7 @@ use crate::{
         probe::{Aspect, Hello, Provocation, Question},
         record::RecordType,
         tap::{Reading, Tap, Watch},
+        translation::TranslatorState,
         tunnel::{TunnelAct, TunnelState},
     },
     report::{
@@ -118,6 +119,7 @@ fn aspect_words(aspect: Aspect) -> &'static str {
         Aspect::Filter => "packet filter",
         Aspect::Switches => "switches of the families",
         Aspect::Tunnels => "tunnels",
+        Aspect::Translators => "translators",
     }
 }
 
@@ -168,6 +170,16 @@ fn wire(question: &Question, answer: &Answer) -> Line {
 /// An address, with its port where it has one: an echo request has none.
 fn socket(address: &SocketAddr) -> String {
     if address.port() == 0 { address.ip().to_string() } else { address.to_string() }
+}
+
+fn translator_words(translator: &TranslatorState) -> String {
+    let TranslatorState { told, mappings, translated, dropped, .. } = translator;
+    format!(
+        "{} with {}: {translated} packets translated, {dropped} dropped, {} mappings",
+        told.translation,
+        told.prefix,
+        mappings.len()
+    )
 }
 
 fn tunnel_words(tunnel: &TunnelState) -> String {
@@ -239,6 +251,9 @@ fn outcome(answer: &Answer) -> Line {
             words(format!("{n} addresses on {} interfaces", links.len()))
         }
         Answer::Routes(routes) => words(format!("{} routes", routes.len())),
+        Answer::Translators(translators) => {
+            joined(translators.iter().map(|translator| words(translator_words(translator))))
+        }
         Answer::Tunnels(tunnels) => {
             joined(tunnels.iter().map(|tunnel| words(tunnel_words(tunnel))))
         }

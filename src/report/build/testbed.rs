@@ -96,7 +96,9 @@ fn segment_row(segment: &Segment) -> [Line; 8] {
         SegmentKind::PointToPoint => "point to point",
         SegmentKind::Transit => "transit",
         SegmentKind::Tunnel => "inside of a tunnel",
+        SegmentKind::Translation => "to a translator",
     };
+    let stays = segment.stays_ipv4.as_ref();
     let plane = match segment.plane {
         Plane::Data => "",
         Plane::Management => ", management",
@@ -105,7 +107,12 @@ fn segment_row(segment: &Segment) -> [Line; 8] {
     let [a, b, c, d] = Phase::ALL.map(carries);
     [
         code(segment.name.as_str()),
-        words(format!("{kind}{plane}")),
+        match stays {
+            None => words(format!("{kind}{plane}")),
+            Some(why) => {
+                vec![Inline::text(format!("{kind}{plane}; stays IPv4: ")), Inline::foreign(why)]
+            }
+        },
         joined(segment.prefixes.iter().map(|prefix| code(prefix.to_string()))),
         number(segment.mtu),
         a,
@@ -153,10 +160,14 @@ fn basic_approach(page: &mut Page, testbed: &Testbed) {
         Inline::see("topology-ipv6-only"),
         Inline::text(" show the same picture in each of them."),
     ]);
+    let keeps = testbed.segments.values().any(|segment| segment.keeps_ipv4().is_some());
     let meaning = |phase| match phase {
         Phase::Ipv4Only => "The starting point: the network as it is, without IPv6.",
         Phase::Partial => "Some parts have IPv6, as the testbed file declares; the others do not.",
         Phase::DualStack => "IPv4 and IPv6 wherever the testbed can have both.",
+        Phase::Ipv6Only if keeps => {
+            "No IPv4 anywhere, ARP included, but on the segments that keep it by declaration."
+        }
         Phase::Ipv6Only => "No IPv4 anywhere, ARP included.",
     };
     let rows = Phase::ALL.into_iter().map(|phase| {

@@ -169,6 +169,7 @@ impl<'t> Picture<'t> {
             SegmentKind::PointToPoint => ", point to point",
             SegmentKind::Transit => ", transit",
             SegmentKind::Tunnel => ", inside a tunnel",
+            SegmentKind::Translation => ", to a translator",
         };
         svg.words(
             (MARGIN, y + 5),

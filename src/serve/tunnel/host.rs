@@ -13,29 +13,17 @@ use super::{
     counters::Counters,
     keys::Keys,
     selectors::Selectors,
-    tube::Tube,
     wireguard::{End, Order, outside},
 };
 use crate::{
     model::{
-        mac::Mac,
         name::{NodeName, TunnelName},
         step::Change,
         tunnel::{TunnelAct, TunnelEnd, TunnelState},
     },
     net::namespace::Namespace,
+    serve::tube::{Mouth, Tube},
 };
-
-/// The place of a gateway on the inside of a tunnel.
-#[derive(Clone, Debug)]
-pub struct Mouth {
-    /// The namespace of the wire.
-    pub wire: Namespace,
-    /// The port there that leads to the gateway, by its index.
-    pub port: u32,
-    /// The link-layer address of the gateway's interface.
-    pub mac: Mac,
-}
 
 /// Why a tunnel cannot be as it is told.
 #[derive(Debug, thiserror::Error)]
@@ -184,7 +172,7 @@ impl TunnelHost {
             let node = self.node.clone();
             move |source| TunnelError::Open { node, tunnel: end.tunnel.clone(), side, source }
         };
-        let tube = Tube::open(&mouth.wire, mouth.port, mouth.mac).map_err(failed("inside"))?;
+        let tube = Tube::open(mouth).map_err(failed("inside"))?;
         let outside = self.namespace.run(|| outside(end.local, end.remote));
         let outside = outside.map_err(failed("outside"))?;
         let secret = self.keys.secret(&self.node, &end.tunnel);

@@ -8,11 +8,10 @@
 //! TUN device, whose file is often closed to ordinary users, and what enters the tunnel can be tapped as on any link.
 
 mod selectors;
-mod tube;
 mod wireguard;
 mod host;
 mod keys;
 mod counters;
 
-pub use host::{Mouth, TunnelError, TunnelHost};
+pub use host::{TunnelError, TunnelHost};
 pub use keys::Keys;

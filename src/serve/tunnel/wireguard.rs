@@ -9,8 +9,8 @@ use tokio::{
     time::{Instant, Interval, MissedTickBehavior, interval_at},
 };
 
-use super::{counters::Counters, selectors::Selectors, tube::Tube};
-use crate::model::family::Family;
+use super::{counters::Counters, selectors::Selectors};
+use crate::{model::family::Family, serve::tube::Tube};
 
 /// The longest datagram or frame.
 const LONGEST: usize = 65_600;

@@ -1,5 +1,5 @@
-//! The tube: the far end of a gateway's interface on the inside of a tunnel. What the gateway sends into the tunnel is
-//! taken from it, what comes out is put back.
+//! The tube: the far end of an interface that leads into a tunnel or to a translator. What the gateway sends there is taken
+//! from it, what comes of it is put back.
 
 use std::{io, os::fd::AsRawFd as _};
 
@@ -20,6 +20,17 @@ use crate::{
 /// Room for frames that wait to be read, in octets; the kernel grants what its limit allows.
 const WAITING_ROOM: usize = 4 << 20;
 
+/// The place of a gateway's interface whose far end a program reads.
+#[derive(Clone, Debug)]
+pub struct Mouth {
+    /// The namespace of the wire.
+    pub wire: Namespace,
+    /// The port there that leads to the gateway, by its index.
+    pub port: u32,
+    /// The link-layer address of the gateway's interface.
+    pub mac: Mac,
+}
+
 /// The far end of an interface.
 pub(super) struct Tube {
     ear: Ear,
@@ -27,14 +38,14 @@ pub(super) struct Tube {
 }
 
 impl Tube {
-    /// Opens the port of a wire that leads to a gateway's interface with this link-layer address.
-    pub(super) fn open(wire: &Namespace, port: u32, gateway: Mac) -> io::Result<Self> {
-        let socket = wire.run(|| {
-            let socket = packet::open(Layer::Link, &filter::packets_of_any_family(), port)?;
+    /// Opens the far end of an interface.
+    pub(super) fn open(mouth: &Mouth) -> io::Result<Self> {
+        let socket = mouth.wire.run(|| {
+            let socket = packet::open(Layer::Link, &filter::packets_of_any_family(), mouth.port)?;
             socket.set_recv_buffer_size(WAITING_ROOM)?;
             Ok(socket)
         })?;
-        Ok(Self { ear: Ear::new(socket)?, gateway })
+        Ok(Self { ear: Ear::new(socket)?, gateway: mouth.mac })
     }
 
     /// The next packet that the gateway sends, in a buffer of a frame.

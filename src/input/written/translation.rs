@@ -1,0 +1,106 @@
+//! `[translation.NAME]`
+
+use std::net::Ipv6Addr;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::words::{NODE, NODES, PHASE, segment_prefix};
+use crate::{
+    input::{
+        shape::{Key, Shape, key, required},
+        table::{At, Entry},
+    },
+    model::{
+        family::Family,
+        name::{NodeName, TranslationName},
+        phase::Phase,
+        translation::Pref64,
+    },
+};
+
+/// The prefix where none is given: of the block for local use (RFC 8215). The Well-Known Prefix would not do for a lab, whose
+/// IPv4 addresses are not global.
+const USUAL_PREFIX: Ipv6Net =
+    Ipv6Net::new_assert(Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, 0, 0), 96);
+/// The network, the gateway, one for users, the last.
+const LONGEST_POOL: u8 = 30;
+
+pub(in crate::input) const KEYS: &[Key] = &[
+    required("by", NODE, "The node that translates; it forwards packets."),
+    key(
+        "prefix",
+        Shape::Parsed {
+            what: "a translation prefix such as `2001:db8:64::/96`",
+            check: |text| prefix(text).map(drop),
+        },
+        "The IPv6 addresses that IPv4 hosts get (RFC 6052); 64:ff9b:1::/96 (RFC 8215) otherwise.",
+    ),
+    required(
+        "pool",
+        Shape::Parsed {
+            what: "an IPv4 prefix such as `192.0.2.64/29`",
+            check: |text| pool(text).map(drop),
+        },
+        "The IPv4 addresses that users with IPv6 get; the gateway takes the first.",
+    ),
+    key("resolvers", NODES, "The nodes whose resolvers synthesize AAAA records (DNS64, RFC 6147)."),
+    key(
+        "phases",
+        Shape::List { of: &PHASE, most: 4 },
+        "The phases in which it translates; the IPv6-only one where nothing is said.",
+    ),
+];
+
+/// A prefix that addresses can be embedded in.
+fn prefix(text: &str) -> Result<Pref64, String> {
+    match segment_prefix(text, Family::V6)? {
+        IpNet::V6(net) => Pref64::try_from(net).map_err(|why| why.to_string()),
+        IpNet::V4(_) => Err(format!("`{text}` is IPv4")),
+    }
+}
+
+fn pool(text: &str) -> Result<Ipv4Net, String> {
+    match segment_prefix(text, Family::V4)? {
+        IpNet::V4(net) if net.prefix_len() <= LONGEST_POOL => Ok(net),
+        net => Err(format!(
+            "`{text}` has no address left for users: a pool has a length of at most {LONGEST_POOL}, not {}",
+            net.prefix_len()
+        )),
+    }
+}
+
+/// A translation as written.
+#[derive(Clone, Debug)]
+pub(in crate::input) struct Translation {
+    pub name: At<TranslationName>,
+    pub by: At<NodeName>,
+    pub prefix: At<Pref64>,
+    pub pool: At<Ipv4Net>,
+    pub resolvers: Vec<At<NodeName>>,
+    pub phases: Vec<At<Phase>>,
+}
+
+impl Translation {
+    pub(super) fn read(entry: &Entry<'_>) -> Option<Self> {
+        let table = entry.table()?;
+        let name: At<TranslationName> = entry.name()?;
+        let written = table.one::<String>("pool")?;
+        let pool = At { is: pool(&written.is).ok()?, at: written.at };
+        let prefix = match table.one::<String>("prefix") {
+            Some(written) => At { is: prefix(&written.is).ok()?, at: written.at },
+            None => At { is: Pref64::try_from(USUAL_PREFIX).ok()?, at: name.at.clone() },
+        };
+        let mut phases = table.list("phases");
+        if table.entry("phases").is_none() {
+            phases = vec![At { is: Phase::Ipv6Only, at: name.at.clone() }];
+        }
+        Some(Self {
+            by: table.reference("by")?,
+            resolvers: table.references("resolvers"),
+            name,
+            prefix,
+            pool,
+            phases,
+        })
+    }
+}
