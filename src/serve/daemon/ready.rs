@@ -50,9 +50,7 @@ impl Caller<'_> {
         match self.job.kind {
             ServiceKind::Dns => self.zones(to).await,
             ServiceKind::Resolver => Ok(self.name(to, &resolver_name()).await?.is_some()),
-            ServiceKind::Http | ServiceKind::Manager | ServiceKind::Box => {
-                self.page(self.connect(to).await?).await
-            }
+            ServiceKind::Http => self.page(self.connect(to).await?).await,
             ServiceKind::Https => self.page(self.tls(to).await?).await,
             ServiceKind::Ssh => {
                 let mut start = [0; 4];
