@@ -19,6 +19,7 @@ pub mod names;
 pub mod neighbour;
 mod pages;
 pub mod sockets;
+pub mod stream;
 
 mod meta;
 mod meta_plan_vs_topology;
@@ -67,6 +68,8 @@ mod l2_server_address_stability;
 mod l2_neighbour_path;
 mod path_pmtu;
 mod path_trace_parity;
+mod path_class;
+mod path_delivery;
 mod ux_family_truth;
 mod ux_response_time_parity;
 
@@ -233,6 +236,8 @@ pub static CHECKS: &[&dyn Check] = &[
     &path_pmtu::Pmtu,
     &path_pmtu::Blackhole,
     &path_trace_parity::TraceParity,
+    &path_class::TrafficClass,
+    &path_delivery::Delivery,
     &ux_family_truth::FamilyTruth,
     &ux_response_time_parity::ResponseTime,
 ];

@@ -1,6 +1,9 @@
 //! Answers: what came back, in words that keep "the network said no" apart from "we could not ask".
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -172,6 +175,21 @@ pub enum Answer {
     Tunnels(Vec<TunnelState>),
     /// To `Tunnel`: it has been done.
     Done,
+    /// To `Stream`.
+    Stream {
+        /// Source really used.
+        source: Option<IpAddr>,
+        /// Requests that left the node.
+        sent: u16,
+        /// How many of them were answered.
+        answered: u16,
+        /// Replies that came a second time.
+        duplicates: u16,
+        /// Replies that came after one to a later request.
+        late: u16,
+        /// The traffic classes of the replies, each once.
+        classes: BTreeSet<u8>,
+    },
     /// To `Journey`.
     Journey {
         /// The addresses that the name resolved to, in the order tried.

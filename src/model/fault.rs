@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     family::Family,
+    impairment::Impairment,
     mac::Mac,
     management::Quirk,
     name::{DomainName, FaultName, InterfaceName, NodeName, SegmentName, ServiceName},
@@ -199,6 +200,15 @@ pub enum Sabotage {
         /// The router lifetime that it announces, in seconds.
         lifetime_s: u16,
     },
+    /// A link treats frames worse than planned.
+    Impair {
+        /// The link.
+        segment: SegmentName,
+        /// Only frames of this family.
+        family: Option<Family>,
+        /// What it does to them.
+        impairment: Impairment,
+    },
     /// A router of the plan announces something else than planned.
     AdvertiseWrongly {
         /// The router.
@@ -284,6 +294,7 @@ impl Sabotage {
             | Self::SetMtu { .. }
             | Self::SetSwitch { .. }
             | Self::RogueRouter { .. }
+            | Self::Impair { .. }
             | Self::Talk { .. } => None,
         }
     }

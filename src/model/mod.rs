@@ -4,6 +4,7 @@ pub mod family;
 pub mod phase;
 pub mod name;
 pub mod mac;
+pub mod impairment;
 pub mod segment;
 pub mod service;
 pub mod node;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     family::{Families, Family},
+    impairment::Impairment,
     name::{NodeName, SegmentName, SiteName},
     phase::PerPhase,
 };
@@ -62,6 +63,9 @@ pub struct Segment {
     pub mtu: u32,
     /// What its routers are to announce (RFC 4861 section 6), where they announce anything.
     pub advertise: Option<Advertisement>,
+    /// What it does to frames beyond carrying them.
+    #[serde(default, skip_serializing_if = "Impairment::is_none")]
+    pub impairment: Impairment,
     /// The families that are live on it in each phase.
     pub families: PerPhase<Families>,
 }

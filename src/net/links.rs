@@ -197,21 +197,37 @@ pub fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if Ipv6Addr::is_unicast_link_local(&v6))
 }
 
+/// Takes a link down.
+pub fn take_down(index: u32) -> Request {
+    Request::change(RouteNetlinkMessage::SetLink(LinkUnspec::new_with_index(index).down().build()))
+}
+
+/// Lets packets leave a link whole, with their checksum and no longer than the MTU, because a program will read them; or
+/// again as it is fastest.
+pub fn set_offloads(namespace: &Namespace, interface: &str, on: bool) -> io::Result<()> {
+    namespace.run(|| offloads(&Socket::new(Domain::IPV4, Type::DGRAM, None)?, interface, on))
+}
+
+fn offloads(socket: &Socket, interface: &str, on: bool) -> io::Result<()> {
+    /// `ETHTOOL_STXCSUM`, `ETHTOOL_STSO` and `ETHTOOL_SGSO` (linux/ethtool.h).
+    const OFFLOADS: [u32; 3] = [0x17, 0x1f, 0x24];
+    for command in OFFLOADS {
+        // `struct ethtool_value`: the command, and whether it is on.
+        let mut value = [command, u32::from(on)];
+        ioctl(socket, interface, libc::SIOCETHTOOL, |request| {
+            request.ifr_ifru.ifru_data = value.as_mut_ptr().cast();
+        })?;
+    }
+    Ok(())
+}
+
 /// Makes a link that packets leave as they would leave a tunnel device: nobody there is asked for a link-layer address,
 /// and what leaves is whole, with its checksum and no longer than the MTU, because a program will read it. Called before
 /// the link is brought up.
 pub fn as_tunnel(namespace: &Namespace, interface: &str) -> io::Result<()> {
-    /// `ETHTOOL_STXCSUM`, `ETHTOOL_STSO` and `ETHTOOL_SGSO` (linux/ethtool.h).
-    const OFFLOADS: [u32; 3] = [0x17, 0x1f, 0x24];
     namespace.run(|| {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
-        for command in OFFLOADS {
-            // `struct ethtool_value`: the command, and whether it is on.
-            let mut value = [command, 0_u32];
-            ioctl(&socket, interface, libc::SIOCETHTOOL, |request| {
-                request.ifr_ifru.ifru_data = value.as_mut_ptr().cast();
-            })?;
-        }
+        offloads(&socket, interface, false)?;
         let flags = i16::try_from(libc::IFF_NOARP).map_err(io::Error::other)?;
         ioctl(&socket, interface, libc::SIOCSIFFLAGS, |request| {
             request.ifr_ifru.ifru_flags = flags;

@@ -12,6 +12,7 @@ mod fetch;
 mod dialogue;
 mod lookup;
 mod ping;
+mod stream;
 mod datagram;
 mod time;
 mod log;
@@ -158,6 +159,9 @@ impl Asker {
             Question::Dialogue { calls } => dialogue::ask(at, calls, deadline).await,
             Question::SourceFor { to } => source_for::ask(at, *to),
             Question::Canary { to, token } => ping::canary(at, *to, token, deadline).await,
+            Question::Stream { to, packets, size, class } => {
+                stream::ask(at, *to, *packets, *size, *class, deadline).await
+            }
             Question::Tunnel { tunnel, act } => match at.host.tunnel(tunnel, *act).await {
                 Ok(()) => Answer::Done,
                 Err(reason) => not_asked(reason),

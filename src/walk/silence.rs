@@ -39,6 +39,7 @@ fn is_forced(answer: &Answer) -> bool {
         Answer::PathMtu { sweep } => sweep.lost.is_some() || sweep.passed.is_none(),
         Answer::Trace { hops, reached } => !reached || hops.contains(&None),
         Answer::Advertisements { .. } | Answer::Neighbour { .. } => true,
+        Answer::Stream { sent, answered, .. } => answered < sent,
         Answer::Journey { attempts, page, .. } => page.is_none() || attempts.iter().any(is_silent),
         other => other.attempt().is_some_and(is_silent),
     }
@@ -67,6 +68,7 @@ fn in_words(Probe { from, question, .. }: &Probe) -> String {
         | Question::Spoof { .. }
         | Question::SourceFor { .. }
         | Question::Canary { .. }
+        | Question::Stream { .. }
         | Question::Tunnel { .. }
         | Question::Inspect(_) => "an echo",
     };

@@ -249,6 +249,11 @@ pub fn nothing() -> Vec<Instruction> {
     Program::default().refuse().0
 }
 
+/// For a packet socket that hears every frame.
+pub fn everything() -> Vec<Instruction> {
+    Program::default().accept().0
+}
+
 /// For a packet socket on one interface: packets of either family.
 pub fn packets_of_any_family() -> Vec<Instruction> {
     let types = Family::ALL.map(|family| u32::from(family.ethertype()));

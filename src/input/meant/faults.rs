@@ -12,7 +12,7 @@ use crate::{
         written::{
             fault::{FAULT_KEYS, NOT_CHANGES},
             flow::literal,
-            words,
+            segment, words,
             zone::data,
         },
     },
@@ -178,6 +178,20 @@ fn sabotage(
             prefix: announced(table, found)?,
             lifetime_s: table.number("lifetime").map_or(USUAL_LIFETIME_S, |lifetime| lifetime.is),
         },
+        "impair" => {
+            let impairment = segment::impairment(table);
+            if impairment.is_none() {
+                let message = "it must be said what the link does";
+                let hint =
+                    "give it one of `loss`, `duplicate`, `reorder`, `rate`, `delay` and `class`";
+                found.push(Diagnostic::error(at, message).hint(hint));
+            }
+            Sabotage::Impair {
+                segment: the!("segment"),
+                family: table.one("family").map(|family| family.is),
+                impairment,
+            }
+        }
         "advertise-wrongly" => Sabotage::AdvertiseWrongly {
             node: the!("node"),
             interface: the!("interface"),

@@ -14,6 +14,7 @@ use crate::{
     },
     model::{
         family::{Families, Family},
+        impairment::Impairment,
         name::{InterfaceName, SegmentName},
         phase::Phase,
         segment::{Plane, SegmentKind},
@@ -80,6 +81,7 @@ fn inside(written: &Testbed, tunnel: &Tunnel, name: At<SegmentName>, index: usiz
         has_prefix: true,
         mtu: Some(mtu),
         advertise: None,
+        impairment: Impairment::default(),
         families: Phase::ALL.into_iter().map(live).collect(),
     }
 }

@@ -62,6 +62,7 @@ fn one(written: &Testbed, segment: &Segment, found: &mut Vec<Diagnostic>) -> seg
         prefixes: segment.prefixes.iter().map(|prefix| prefix.is).collect(),
         mtu: segment.mtu.as_ref().map_or(USUAL_MTU, |mtu| mtu.is),
         advertise: segment.advertise.as_ref().map(|a| advertisement(written, segment, a, found)),
+        impairment: segment.impairment,
         families: families::of_segment(written, segment, found),
     }
 }

@@ -2,7 +2,9 @@
 
 use ipnet::IpNet;
 
-use super::words::{BY_PHASE, InPhase, NODE, NODES, SITE, by_phase, segment_prefix};
+use super::words::{
+    BY_PHASE, DELAY, InPhase, NODE, NODES, RATE, SHARE, SITE, by_phase, segment_prefix,
+};
 use crate::{
     input::{
         diagnostic::Span,
@@ -11,6 +13,7 @@ use crate::{
     },
     model::{
         family::Family,
+        impairment::Impairment,
         name::{NodeName, SegmentName, SiteName},
         segment::{Plane, SegmentKind},
     },
@@ -55,6 +58,11 @@ pub(in crate::input) const KEYS: &[Key] = &[
         "What its routers announce by Router Advertisements, or the router that announces the usual.",
     ),
     key("families", BY_PHASE, "The families that are live on it, where not as the phase says."),
+    key("loss", SHARE, "The share of frames that it loses, in each direction."),
+    key("duplicate", SHARE, "The share of frames that arrive twice."),
+    key("reorder", SHARE, "The share of frames that others overtake."),
+    key("rate", RATE, "How fast it is in each direction."),
+    key("delay", DELAY, "How long it takes in each direction."),
 ];
 
 const ADVERTISE: &[Key] = &[
@@ -95,6 +103,7 @@ pub(in crate::input) struct Segment {
     pub has_prefix: bool,
     pub mtu: Option<At<u32>>,
     pub advertise: Option<Advertise>,
+    pub impairment: Impairment,
     pub families: Vec<InPhase>,
 }
 
@@ -128,6 +137,7 @@ impl Segment {
             prefixes: Family::ALL.into_iter().filter_map(prefix).collect(),
             mtu: table.number("mtu"),
             advertise: table.entry("advertise").and_then(Advertise::read),
+            impairment: impairment(&table),
             families: by_phase(&table, "families"),
         })
     }
@@ -135,6 +145,19 @@ impl Segment {
     /// Its prefix of a family.
     pub(in crate::input) fn prefix(&self, family: Family) -> Option<&At<IpNet>> {
         self.prefixes.iter().find(|prefix| Family::of_net(prefix.is) == family)
+    }
+}
+
+/// What a link is said to do to frames.
+pub(in crate::input) fn impairment(table: &Table<'_>) -> Impairment {
+    let share = |key| table.one(key).map(|share| share.is).unwrap_or_default();
+    Impairment {
+        loss: share("loss"),
+        duplicate: share("duplicate"),
+        reorder: share("reorder"),
+        rate: table.one("rate").map(|rate| rate.is),
+        delay: table.one("delay").map(|delay| delay.is).unwrap_or_default(),
+        class: table.number("class").map(|class| class.is),
     }
 }
 

@@ -23,12 +23,15 @@ const ROUNDS: usize = 4;
 impl Netns {
     /// Brings every node back to what the stage says. An error lists what could not be put right.
     pub(super) async fn heal(&self, stage: &Stage) -> Result<(), String> {
-        let Traces { switches, talkers, strangers, .. } = {
+        let Traces { switches, talkers, strangers, impaired, .. } = {
             let mut traces = self.planted.traces();
             let arrived = traces.arrived;
             std::mem::replace(&mut *traces, Traces { arrived, ..Traces::default() })
         };
         talkers.iter().for_each(tokio::task::AbortHandle::abort);
+        for segment in impaired.keys() {
+            self.impair(segment, Vec::new()).await?;
+        }
         for (node, name, before) in switches.into_iter().rev() {
             // An interface that lost IPv6 lost its switches too; they begin anew, as the stage wants them.
             let _ = node.switches.set(&name, &before);

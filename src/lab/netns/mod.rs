@@ -12,6 +12,7 @@ mod settle;
 mod solicit;
 mod bend;
 mod stranger;
+mod impaired;
 mod driver;
 mod sabotage;
 mod mend;

@@ -72,6 +72,8 @@ impl Stranger {
         let switches = Switches::open(&namespace)?;
         switches.set("net.ipv6.conf.default.accept_ra", "0")?;
         wire.netlink.ask(&links::add_cable(near, Some(BRIDGE_INDEX), far, &namespace, mtu))?;
+        // Where this program carries the link, nobody else completes checksums.
+        links::set_offloads(&namespace, far.name, false)?;
         netlink.ask(&links::bring_up(far.index))?;
         let announcement = Announcement {
             hop_limit: 64,

@@ -89,6 +89,9 @@ fn question(question: &Question) -> Line {
             line.extend(code(token));
             line
         }
+        Question::Stream { packets, class, .. } => {
+            plain(format!("{packets} echo requests with traffic class {class:#04x}"))
+        }
         Question::Tunnel { tunnel, act } => {
             let mut line = words(format!("{} the tunnel ", act_words(*act)));
             line.extend(code(tunnel.as_str()));
@@ -241,6 +244,13 @@ fn outcome(answer: &Answer) -> Line {
         Answer::Routes(routes) => words(format!("{} routes", routes.len())),
         Answer::Tunnels(tunnels) => {
             joined(tunnels.iter().map(|tunnel| words(tunnel_words(tunnel))))
+        }
+        Answer::Stream { sent, answered, duplicates, late, classes, .. } => {
+            let classes: Vec<_> = classes.iter().map(|class| format!("{class:#04x}")).collect();
+            words(format!(
+                "{answered} of {sent} answered, {duplicates} twice, {late} late, traffic class {}",
+                if classes.is_empty() { "unknown".to_owned() } else { classes.join(", ") }
+            ))
         }
         Answer::Done => words("done"),
         Answer::Neighbours(entries) => words(format!("{} neighbours", entries.len())),
