@@ -20,6 +20,7 @@ pub mod neighbour;
 mod pages;
 pub mod sockets;
 pub mod stream;
+pub mod dhcp;
 
 mod meta;
 mod meta_plan_vs_topology;
@@ -42,6 +43,7 @@ mod svc_listen_families;
 mod svc_hostkey_parity;
 mod svc_ntp_v6;
 mod svc_syslog_v6;
+mod svc_dhcp;
 mod mgmt_reach_both;
 mod mgmt_single_address_field;
 mod mgmt_config_roundtrip;
@@ -62,6 +64,8 @@ mod vpn_mixed_family_coupling;
 mod vpn_default_subnet_family;
 mod l2_ra_plan;
 mod l2_rogue_ra;
+mod l2_prefix_plan;
+mod l2_rogue_dhcp;
 mod l2_dad;
 mod l2_unplanned_v6;
 mod l2_server_address_stability;
@@ -208,6 +212,7 @@ pub static CHECKS: &[&dyn Check] = &[
     &svc_hostkey_parity::HostkeyParity,
     &svc_ntp_v6::Ntp,
     &svc_syslog_v6::Syslog,
+    &svc_dhcp::Dhcp,
     &mgmt_reach_both::MgmtReach,
     &mgmt_single_address_field::SingleAddressField,
     &mgmt_config_roundtrip::ConfigRoundtrip,
@@ -229,6 +234,8 @@ pub static CHECKS: &[&dyn Check] = &[
     &vpn_default_subnet_family::DefaultSubnetFamily,
     &l2_ra_plan::RaPlan,
     &l2_rogue_ra::RogueRa,
+    &l2_rogue_dhcp::RogueDhcp,
+    &l2_prefix_plan::PrefixPlan,
     &l2_dad::Dad,
     &l2_unplanned_v6::UnplannedV6,
     &l2_server_address_stability::ServerAddressStability,

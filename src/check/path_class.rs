@@ -83,12 +83,11 @@ fn judge(stage: &Stage, seen: &Seen<'_>, way: &Path) -> Judgement {
         Some(link) => format!("They also change on {link} alone, between its two ends."),
         None => "No link of the way changes them alone.".to_owned(),
     };
-    let culprit = match &link {
-        Some(link) => Culprit::segment(link, format!("traffic class of {} packets", way.family())),
-        None => {
-            let part = format!("traffic class between {} and {}", way.nodes[0], way.destination);
-            Culprit { node: None, segment: None, part }
-        }
+    let culprit = if let Some(link) = &link {
+        Culprit::segment(link, format!("traffic class of {} packets", way.family()))
+    } else {
+        let part = format!("traffic class between {} and {}", way.nodes[0], way.destination);
+        Culprit { node: None, segment: None, part }
     };
     let twin = stream::twin(stage, way).map(|twin| (twin.family(), stream::of_way(seen, &twin)));
     let other = match twin {

@@ -177,39 +177,36 @@ impl Complaining<'_> {
             "repeated" => (planned.duplicates, "repetition"),
             _ => (planned.late, "order"),
         };
-        let (culprit, scope, at, proof) = match place {
-            Some((segment, in_both)) => {
-                let part = if in_both {
-                    format!("{noun} of packets")
-                } else {
-                    format!("{noun} of {family} packets")
-                };
-                let scope = Scope {
-                    family: (!in_both).then_some(family),
-                    segments: vec![segment.clone()],
-                    carried: carrier(way),
-                    ..Scope::default()
-                };
-                let proof = format!("It is the same on {segment} alone, between its two ends.");
-                (Culprit::segment(segment, part), scope, format!("on {segment}"), proof)
-            }
-            None => {
-                let (from, to) = (&way.nodes[0], way.nodes.last());
-                let part = format!("{noun} of {family} packets from {from} to {}", way.destination);
-                let scope = Scope {
-                    family: Some(family),
-                    from: Some(from.clone()),
-                    to: to.cloned(),
-                    address: Some(way.destination),
-                    nodes: way.nodes.clone(),
-                    segments: way.segments.clone(),
-                    carried: carrier(way),
-                    ..Scope::default()
-                };
-                let culprit = Culprit { node: None, segment: None, part };
-                let proof = "No link of the way does it alone.".to_owned();
-                (culprit, scope, "somewhere on the way".to_owned(), proof)
-            }
+        let (culprit, scope, at, proof) = if let Some((segment, in_both)) = place {
+            let part = if in_both {
+                format!("{noun} of packets")
+            } else {
+                format!("{noun} of {family} packets")
+            };
+            let scope = Scope {
+                family: (!in_both).then_some(family),
+                segments: vec![segment.clone()],
+                carried: carrier(way),
+                ..Scope::default()
+            };
+            let proof = format!("It is the same on {segment} alone, between its two ends.");
+            (Culprit::segment(segment, part), scope, format!("on {segment}"), proof)
+        } else {
+            let (from, to) = (&way.nodes[0], way.nodes.last());
+            let part = format!("{noun} of {family} packets from {from} to {}", way.destination);
+            let scope = Scope {
+                family: Some(family),
+                from: Some(from.clone()),
+                to: to.cloned(),
+                address: Some(way.destination),
+                nodes: way.nodes.clone(),
+                segments: way.segments.clone(),
+                carried: carrier(way),
+                ..Scope::default()
+            };
+            let culprit = Culprit { node: None, segment: None, part };
+            let proof = "No link of the way does it alone.".to_owned();
+            (culprit, scope, "somewhere on the way".to_owned(), proof)
         };
         let args = [
             ("family", family.to_string()),

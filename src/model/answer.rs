@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     family::Family, mac::Mac, management::Reply, name::ServiceName, policy::Filter, record::Record,
+    dhcp::HeardDhcp, family::Family, mac::Mac, name::ServiceName, policy::Filter, record::Record,
     service::Transport, tunnel::TunnelState,
 };
 
@@ -146,6 +147,11 @@ pub enum Answer {
     Advertisements {
         /// Each Router Advertisement that came within the wait, the same router's repeated ones left out.
         heard: Vec<HeardAdvertisement>,
+    },
+    /// To `Dhcp`.
+    Dhcp {
+        /// Each answer that came within the wait.
+        heard: Vec<HeardDhcp>,
     },
     /// To `Neighbour`.
     Neighbour {

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    dhcp::DhcpFault,
     family::Family,
     impairment::Impairment,
     mac::Mac,
@@ -200,6 +201,22 @@ pub enum Sabotage {
         /// The router lifetime that it announces, in seconds.
         lifetime_s: u16,
     },
+    /// A stranger on a link answers for DHCPv6.
+    RogueDhcp {
+        /// The link.
+        segment: SegmentName,
+        /// The stranger's link-layer address.
+        mac: Mac,
+        /// The resolver that it tells.
+        dns: std::net::Ipv6Addr,
+    },
+    /// A server or relay of DHCPv6 does its duty wrongly.
+    DhcpWrongly {
+        /// Where.
+        node: NodeName,
+        /// How.
+        how: DhcpFault,
+    },
     /// A link treats frames worse than planned.
     Impair {
         /// The link.
@@ -280,6 +297,7 @@ impl Sabotage {
             | Self::RemoveRecord { node, .. }
             | Self::AnswerWrongly { node, .. }
             | Self::AdvertiseWrongly { node, .. }
+            | Self::DhcpWrongly { node, .. }
             | Self::ServeDifferently { node, .. }
             | Self::Quirk { node, .. }
             | Self::ListenEverywhere { node, .. }
@@ -295,6 +313,7 @@ impl Sabotage {
             | Self::SetSwitch { .. }
             | Self::RogueRouter { .. }
             | Self::Impair { .. }
+            | Self::RogueDhcp { .. }
             | Self::Talk { .. } => None,
         }
     }

@@ -8,6 +8,7 @@ pub mod impairment;
 pub mod segment;
 pub mod service;
 pub mod node;
+pub mod dhcp;
 pub mod flow;
 pub mod tunnel;
 pub mod record;

@@ -210,6 +210,13 @@ pub enum Question {
         /// On this interface of the node.
         interface: InterfaceName,
     },
+    /// Asks for servers of DHCPv6 as the host itself would, and takes nothing (RFC 8415): Solicit, or Information-Request.
+    Dhcp {
+        /// On this interface of the node.
+        interface: InterfaceName,
+        /// For an address, or for everything else.
+        stateful: bool,
+    },
     /// Forgets a neighbour and asks for it anew (RFC 4861 section 7.2; ARP for IPv4): who has this address?
     Neighbour {
         /// On this interface of the node.
@@ -299,7 +306,10 @@ impl Question {
             // An upload by a product that waits long before it gives a family up is part of it.
             Self::PathMtu { .. } | Self::Trace { .. } | Self::Dialogue { .. } => 20_000,
             Self::Lookup { .. } | Self::Time { .. } | Self::Datagram { .. } => 2_000,
-            Self::Ping { .. } | Self::Solicit { .. } | Self::Neighbour { .. } => 3_500,
+            Self::Ping { .. }
+            | Self::Solicit { .. }
+            | Self::Dhcp { .. }
+            | Self::Neighbour { .. } => 3_500,
             Self::Tunnel { .. } => 5_000,
             Self::Stream { .. } => 8_000,
             // A canary is seen by taps at once; the reply only tells that the way is open.
@@ -331,6 +341,7 @@ impl Question {
             Self::Dialogue { calls } => calls.first().map(|call| call.to.ip()),
             Self::Sink { .. }
             | Self::Solicit { .. }
+            | Self::Dhcp { .. }
             | Self::Inspect(_)
             | Self::Tunnel { .. }
             | Self::Journey { .. } => None,

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    dhcp::DhcpPlan,
     family::{Families, Family},
     impairment::Impairment,
     name::{NodeName, SegmentName, SiteName},
@@ -63,6 +64,9 @@ pub struct Segment {
     pub mtu: u32,
     /// What its routers are to announce (RFC 4861 section 6), where they announce anything.
     pub advertise: Option<Advertisement>,
+    /// Who serves DHCPv6 on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dhcp: Option<DhcpPlan>,
     /// What it does to frames beyond carrying them.
     #[serde(default, skip_serializing_if = "Impairment::is_none")]
     pub impairment: Impairment,

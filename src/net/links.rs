@@ -10,7 +10,7 @@ use std::{
 use ipnet::IpNet;
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
-    address::{AddressAttribute, AddressFlags, AddressMessage},
+    address::{AddressAttribute, AddressFlags, AddressMessage, CacheInfo},
     link::{BridgeStpState, InfoBridge, InfoData, InfoVeth, LinkAttribute, LinkFlags, LinkMessage},
 };
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
@@ -91,6 +91,18 @@ pub fn set_mtu(index: u32, mtu: u32) -> Request {
 /// Adds an address. An IPv6 address goes through duplicate address detection (RFC 4862 section 5.4).
 pub fn add_address(index: u32, net: IpNet) -> Request {
     Request::create(RouteNetlinkMessage::NewAddress(address(index, net)))
+}
+
+/// Adds an address with lifetimes in seconds. The prefix of its link is not on-link because of it: that is for routers to
+/// say (RFC 5942 section 4).
+pub fn add_leased(index: u32, net: IpNet, preferred_s: u32, valid_s: u32) -> Request {
+    let mut message = address(index, net);
+    let mut lifetimes = CacheInfo::default();
+    lifetimes.ifa_preferred = preferred_s;
+    lifetimes.ifa_valid = valid_s;
+    message.attributes.push(AddressAttribute::CacheInfo(lifetimes));
+    message.attributes.push(AddressAttribute::Flags(AddressFlags::Noprefixroute));
+    Request::replace(RouteNetlinkMessage::NewAddress(message))
 }
 
 /// Removes an address.

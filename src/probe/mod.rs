@@ -26,6 +26,7 @@ mod path_mtu;
 mod trace;
 mod by_hand;
 mod solicit;
+mod dhcp;
 mod neighbour;
 mod order;
 mod journey;
@@ -146,6 +147,9 @@ impl Asker {
             Question::PathMtu { to, ceiling } => path_mtu::ask(at, *to, *ceiling, deadline).await,
             Question::Trace { to, most } => trace::ask(at, *to, *most, deadline).await,
             Question::Solicit { interface } => solicit::ask(at, interface, deadline).await,
+            Question::Dhcp { interface, stateful } => {
+                dhcp::ask(at, interface, *stateful, deadline).await
+            }
             Question::Neighbour { interface, target } => {
                 neighbour::ask(at, interface, *target, deadline).await
             }

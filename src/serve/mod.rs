@@ -33,12 +33,14 @@ mod echo;
 mod conversation;
 mod listener;
 mod router;
+mod dhcp;
 mod error;
 pub mod daemon;
 mod service_host;
 pub mod tunnel;
 
 pub use authority::CertificateError;
+pub use dhcp::Dhcp;
 pub use error::ServeError;
 pub use router::Router;
 pub use service_host::ServiceHost;

@@ -10,6 +10,7 @@ use std::{
 use super::{
     announcement,
     daemon::Post,
+    dhcp::Dhcp,
     doors::Doors,
     error::ServeError,
     listener::Listening,
@@ -24,7 +25,9 @@ use crate::{
     engine::Job,
     model::{
         family::Family,
+        dhcp::DhcpDuty,
         fault::{ContentFault, Sabotage},
+        mac::Mac,
         name::{InterfaceName, NodeName, ServiceName},
         node::{Interface, Node},
         record::RecordData,
@@ -49,6 +52,8 @@ pub struct ServiceHost {
 struct State {
     orders: Orders,
     routers: BTreeMap<InterfaceName, (Announcement, Router)>,
+    /// What is done for DHCPv6, where something is.
+    dhcp: Option<(Vec<DhcpDuty>, Dhcp)>,
 }
 
 /// A socket that has been opened and is not served yet.
@@ -167,12 +172,12 @@ impl ServiceHost {
         alter: impl FnOnce(&mut Orders) -> Result<(), ServeError>,
     ) -> Result<(), ServeError> {
         let mut state = self.state.lock().await;
-        let State { orders: before, routers } = &mut *state;
+        let State { orders: before, routers, dhcp } = &mut *state;
         let mut after = before.clone();
         alter(&mut after)?;
-        if let Err(error) = self.carry_out(&after, routers).await {
+        if let Err(error) = self.carry_out(&after, routers, dhcp).await {
             // The first error tells what is wrong; going back only closes what was opened.
-            let _ = self.carry_out(before, routers).await;
+            let _ = self.carry_out(before, routers, dhcp).await;
             return Err(error);
         }
         *before = after;
@@ -201,6 +206,7 @@ impl ServiceHost {
                 let announcement = announcement::planned(link.mac, plan, *prefix, *mtu, dns);
                 orders.announcements.insert(interface.clone(), announcement);
             }
+            Change::DoDhcp { duties } => orders.duties.clone_from(duties),
             Change::StopAdvertising { interface } => {
                 orders.announcements.remove(interface);
             }
@@ -231,6 +237,8 @@ impl ServiceHost {
                 self.service(service, &[ServiceKind::Http, ServiceKind::Https])
             }
             Sabotage::ExtraListener { .. } => Ok(()),
+            Sabotage::DhcpWrongly { .. } if !orders.duties.is_empty() => Ok(()),
+            Sabotage::DhcpWrongly { .. } => Err(ServeError::NoDhcp { node }),
             Sabotage::SetRecord { name, .. } | Sabotage::RemoveRecord { name, .. } => {
                 let name = name.clone();
                 let known = orders.has_zone_for(&name);
@@ -328,6 +336,7 @@ impl ServiceHost {
         &self,
         orders: &Orders,
         routers: &mut BTreeMap<InterfaceName, (Announcement, Router)>,
+        dhcp: &mut Option<(Vec<DhcpDuty>, Dhcp)>,
     ) -> Result<(), ServeError> {
         self.premises.behave(orders.behaviour());
         let mut wanted = orders.places(&self.premises.node);
@@ -335,6 +344,7 @@ impl ServiceHost {
         self.close_all_but(&wanted).await;
         self.open_missing(wanted)?;
         self.employ(orders).await?;
+        self.do_dhcp(orders.dhcp(), dhcp)?;
         self.announce(orders, routers).await
     }
 
@@ -439,6 +449,26 @@ impl ServiceHost {
             Socket::Tcp(socket) => Listening::tcp(socket, speaker),
             Socket::Udp(socket) => Listening::udp(socket, speaker),
         }
+    }
+
+    fn do_dhcp(
+        &self,
+        duties: Vec<DhcpDuty>,
+        doing: &mut Option<(Vec<DhcpDuty>, Dhcp)>,
+    ) -> Result<(), ServeError> {
+        if doing.as_ref().map_or(duties.is_empty(), |(done, _)| *done == duties) {
+            return Ok(());
+        }
+        *doing = None;
+        if duties.is_empty() {
+            return Ok(());
+        }
+        let mac = self.premises.node.interfaces.first().map_or(Mac([2, 0, 0, 0, 0, 0]), |i| i.mac);
+        let begun = Dhcp::start(&self.premises.namespace, mac, duties.clone());
+        let begun =
+            begun.map_err(|source| ServeError::Dhcp { node: self.node().clone(), source })?;
+        *doing = Some((duties, begun));
+        Ok(())
     }
 
     async fn announce(

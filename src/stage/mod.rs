@@ -7,6 +7,7 @@ mod path;
 pub mod rules;
 pub mod zones;
 mod exchange;
+mod dhcp;
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
@@ -14,6 +15,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
+    dhcp::DhcpDuty,
     family::{Families, Family},
     mac::Mac,
     name::{DomainName, InterfaceName, NodeName, SegmentName, ServiceName},
@@ -64,6 +66,9 @@ pub struct StagedNode {
     pub resolvers: Vec<IpAddr>,
     /// The tunnels that it ends.
     pub tunnels: Vec<TunnelEnd>,
+    /// What it does for DHCPv6.
+    #[serde(default)]
+    pub dhcp: Vec<DhcpDuty>,
 }
 
 /// A zone and the servers to ask for it.
@@ -92,6 +97,9 @@ pub struct StagedInterface {
     pub addresses: Vec<Address>,
     /// Whether it takes addresses and default routes from Router Advertisements.
     pub accepts_advertisements: bool,
+    /// Whether it gets its IPv6 address from a server.
+    #[serde(default)]
+    pub leases: bool,
     /// What it announces as a router.
     pub advertises: Option<StagedAdvertisement>,
 }
@@ -134,6 +142,7 @@ impl Stage {
         let mut stage = Self { phase, testbed: Arc::clone(testbed), nodes, owners };
         routes::derive(&mut stage);
         tunnels::derive(&mut stage);
+        dhcp::derive(&mut stage);
         zones::derive(&mut stage);
         rules::derive(&mut stage);
         stage
@@ -236,7 +245,9 @@ impl StagedNode {
                     families,
                     addresses: interface.addresses.iter().filter(live).copied().collect(),
                     accepts_advertisements: families.has(Family::V6)
-                        && interface.addresses.iter().any(|a| a.origin == Origin::Slaac),
+                        && interface.addresses.iter().any(|a| a.origin != Origin::Static),
+                    leases: families.has(Family::V6)
+                        && interface.addresses.iter().any(|a| a.origin == Origin::Dhcp),
                     advertises: None,
                 }
             })
@@ -252,6 +263,7 @@ impl StagedNode {
             delegations: None,
             resolvers: Vec::new(),
             tunnels: Vec::new(),
+            dhcp: Vec::new(),
         };
         bare.listeners =
             node.services.iter().flat_map(|service| bare.listeners_of(service, phase)).collect();

@@ -51,6 +51,7 @@ pub(super) fn lay(written: &Testbed) -> Testbed {
                 host: None,
                 addresses: Vec::new(),
                 slaac: None,
+                dhcp: None,
                 mac: None,
             }));
         }
@@ -81,6 +82,7 @@ fn inside(written: &Testbed, tunnel: &Tunnel, name: At<SegmentName>, index: usiz
         has_prefix: true,
         mtu: Some(mtu),
         advertise: None,
+        dhcp: None,
         impairment: Impairment::default(),
         families: Phase::ALL.into_iter().map(live).collect(),
     }

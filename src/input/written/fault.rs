@@ -129,6 +129,27 @@ pub(in crate::input) const FAULT_KEYS: &[Key] = &[
         "A stranger announces itself as a router.",
     ),
     change(
+        "rogue-dhcpv6",
+        &[
+            required("segment", SEGMENT, "The link."),
+            key("mac", MAC, "Its link-layer address."),
+            required("dns", ADDRESS, "The resolver that it tells."),
+        ],
+        "A stranger answers for DHCPv6.",
+    ),
+    change(
+        "dhcpv6-wrongly",
+        &[
+            NODE_KEY,
+            required(
+                "how",
+                Shape::Word(|| vec!["silent", "no-dns", "no-search", "outside-prefix"]),
+                "What is wrong.",
+            ),
+        ],
+        "A server or relay of DHCPv6 does its duty wrongly.",
+    ),
+    change(
         "impair",
         &[
             required("segment", SEGMENT, "The link."),

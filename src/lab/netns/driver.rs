@@ -14,6 +14,7 @@ use futures_util::future::join_all;
 use super::{
     BuildError, NetnsLab, PATIENCE, folder,
     impaired::{Carrier, Layer},
+    lease::Leases,
     node::Node,
     sabotage::Planted,
 };
@@ -63,6 +64,7 @@ pub(super) struct Occupant {
     pub(super) node: Arc<Node>,
     pub(super) services: ServiceHost,
     pub(super) tunnels: TunnelHost,
+    pub(super) leases: Leases,
     resolvers: Mutex<Vec<IpAddr>>,
 }
 
@@ -136,7 +138,9 @@ impl Netns {
                 mouths(&lab, &stage.testbed, planned),
             );
             let resolvers = Mutex::default();
-            let occupant = Occupant { node: Arc::clone(node), services, tunnels, resolvers };
+            let leases = Leases::new(Arc::clone(node));
+            let occupant =
+                Occupant { node: Arc::clone(node), services, tunnels, leases, resolvers };
             (node.name.clone(), Arc::new(occupant))
         };
         let occupants = lab.nodes().map(occupant).collect();
@@ -264,6 +268,7 @@ impl Netns {
             Change::OpenTunnel { .. } | Change::CloseTunnel { .. } => {
                 occupant.tunnels.apply(change).await.map_err(|error| error.to_string())
             }
+            Change::Lease { .. } => occupant.leases.apply(change).map_err(|e| e.to_string()),
             _ => occupant.services.apply(change).await.map_err(|error| error.to_string()),
         };
         made.map_err(|said| failed(node, change, index, said))
@@ -393,6 +398,8 @@ fn is_services(change: &Change) -> bool {
             | Change::StopAdvertising { .. }
             | Change::OpenTunnel { .. }
             | Change::CloseTunnel { .. }
+            | Change::DoDhcp { .. }
+            | Change::Lease { .. }
     )
 }
 

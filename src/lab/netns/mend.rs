@@ -42,6 +42,9 @@ impl Netns {
         for stranger in strangers {
             self.forget_stranger(stranger).await;
         }
+        for occupant in self.occupants.values() {
+            occupant.leases.renew();
+        }
         for _ in 0..ROUNDS {
             let deviations = self.lab.verify(stage);
             if deviations.is_empty() {
@@ -58,8 +61,8 @@ impl Netns {
 
     /// What its neighbours have learned from a stranger goes with it.
     async fn forget_stranger(&self, stranger: Stranger) {
-        let (mac, prefix) = (stranger.mac, stranger.prefix);
-        stranger.leave().await;
+        let mac = stranger.mac;
+        let Some(prefix) = stranger.leave().await else { return };
         for occupant in self.occupants.values() {
             let node = &occupant.node;
             let mut requests = Vec::new();

@@ -13,6 +13,7 @@ mod solicit;
 mod bend;
 mod stranger;
 mod impaired;
+mod lease;
 mod driver;
 mod sabotage;
 mod mend;

@@ -54,6 +54,7 @@ impl Netns {
             | Sabotage::RemoveRecord { node, .. }
             | Sabotage::AnswerWrongly { node, .. }
             | Sabotage::AdvertiseWrongly { node, .. }
+            | Sabotage::DhcpWrongly { node, .. }
             | Sabotage::ServeDifferently { node, .. }
             | Sabotage::Quirk { node, .. }
             | Sabotage::ListenEverywhere { node, .. }
@@ -92,6 +93,21 @@ impl Netns {
                 let came = Stranger::arrive(wire, mtu, traces.arrived, *mac, *prefix, *lifetime_s);
                 traces.strangers.push(came.map_err(|error| error.to_string())?);
                 Ok(())
+            }
+            Sabotage::RogueDhcp { segment, mac, dns } => {
+                let wire =
+                    self.lab.wire(segment).ok_or(format!("there is no segment `{segment}`"))?;
+                let number = {
+                    let mut traces = self.planted.traces();
+                    traces.arrived += 1;
+                    traces.arrived
+                };
+                let mtu = self.testbed.segments[segment].mtu;
+                let came = Stranger::serve_dhcp(wire, mtu, number, *mac, *dns);
+                let stranger = came.map_err(|error| error.to_string())?;
+                let ready = stranger.is_ready().await;
+                self.planted.traces().strangers.push(stranger);
+                ready.map_err(|error| error.to_string())
             }
             Sabotage::Impair { segment, family, impairment } => {
                 let layer = Layer { family: *family, impairment: *impairment };

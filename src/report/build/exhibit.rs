@@ -64,6 +64,12 @@ fn question(question: &Question) -> Line {
         Question::PathMtu { ceiling, .. } => plain(format!("path MTU up to {ceiling} octets")),
         Question::Trace { .. } => plain("routers on the way".to_owned()),
         Question::Solicit { interface } => plain(format!("Router Solicitation on {interface}")),
+        Question::Dhcp { interface, stateful: true } => {
+            plain(format!("DHCPv6 Solicit on {interface}"))
+        }
+        Question::Dhcp { interface, .. } => {
+            plain(format!("DHCPv6 Information-Request on {interface}"))
+        }
         Question::Neighbour { interface, .. } => plain(format!("who has it, on {interface}?")),
         Question::Inspect(aspect) => plain(format!("read on the node: {}", aspect_words(*aspect))),
         Question::Journey { name, pinned, .. } => {
@@ -233,6 +239,16 @@ fn outcome(answer: &Answer) -> Line {
             for prefix in &ra.prefixes {
                 line.push(Inline::text(" "));
                 line.extend(code(prefix.prefix.to_string()));
+            }
+            line
+        })),
+        Answer::Dhcp { heard } if heard.is_empty() => words("no server answered"),
+        Answer::Dhcp { heard } => joined(heard.iter().map(|said| {
+            let mut line = words(format!("{} from ", said.kind));
+            line.extend(code(said.from.to_string()));
+            for address in &said.addresses {
+                line.push(Inline::text(" with "));
+                line.extend(code(address.to_string()));
             }
             line
         })),
