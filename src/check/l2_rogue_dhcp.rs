@@ -158,7 +158,8 @@ fn of_link(
         let complaint = Complaint {
             severity: Severity::Critical,
             confidence: Confidence::High,
-            depth: Depth::Read,
+            // It explains no silence of the planned server.
+            depth: Depth::Located,
             ..complaint(stage, "stranger", culprit, scope, args)
         };
         judge.fail(format!("{name}/{mac}"), evidence.clone(), complaint)

@@ -20,10 +20,10 @@ use crate::{
 /// Expedited forwarding (RFC 3246): a class that networks treat on purpose.
 pub const CLASS: u8 = 0xb8;
 /// Octets of payload.
-const SIZE: u16 = 400;
-/// Packets at first, and in each repetition.
+const SIZE: u16 = 200;
+/// Packets at first, and in each repetition: no more than a socket has room for, should each reply come twice.
 const FIRST: u16 = 24;
-const AGAIN: u16 = 200;
+const AGAIN: u16 = 100;
 
 /// One way for every sequence of links, in one direction: replies take the other.
 pub fn ways(stage: &Stage) -> Vec<Path> {
