@@ -304,6 +304,9 @@ fn faults_of_tunnels_are_found() {
 #[test]
 fn faults_of_management_products_are_found() {
     every_case_of("management");
+}
+
+#[test]
 fn faults_of_impaired_links_are_found() {
     every_case_of("impaired");
 }

@@ -9,9 +9,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    family::Family, mac::Mac, management::Reply, name::ServiceName, policy::Filter, record::Record,
-    dhcp::HeardDhcp, family::Family, mac::Mac, name::ServiceName, policy::Filter, record::Record,
-    service::Transport, tunnel::TunnelState,
+    dhcp::HeardDhcp, family::Family, mac::Mac, management::Reply, name::ServiceName,
+    policy::Filter, record::Record, service::Transport, tunnel::TunnelState,
 };
 
 /// An ICMP or ICMPv6 error and who sent it.

@@ -24,8 +24,8 @@ use super::{
 use crate::{
     engine::Job,
     model::{
-        family::Family,
         dhcp::DhcpDuty,
+        family::Family,
         fault::{ContentFault, Sabotage},
         mac::Mac,
         name::{InterfaceName, NodeName, ServiceName},
