@@ -84,11 +84,14 @@ impl Purpose {
             | Change::Delegate { .. }
             | Change::Synthesize { .. }
             | Change::UseResolvers { .. } => Self::Names,
-            Change::Advertise { .. } => Self::Announcements,
+            Change::Advertise { .. } | Change::Lease { on: true, .. } => Self::Announcements,
+            Change::DoDhcp { duties } if !duties.is_empty() => Self::Services,
             Change::StopAdvertising { .. }
             | Change::StopListening { .. }
             | Change::CloseTunnel { .. }
             | Change::CloseTranslator { .. }
+            | Change::DoDhcp { .. }
+            | Change::Lease { on: false, .. }
             | Change::AcceptAdvertisements { on: false, .. }
             | Change::Forward { on: false, .. }
             | Change::RemoveRoute { .. }
@@ -138,6 +141,7 @@ impl StagedNode {
             tunnels: Vec::new(),
             translators: Vec::new(),
             synthesizes: None,
+            dhcp: Vec::new(),
         }
     }
 }
@@ -160,8 +164,10 @@ impl NodeChange<'_> {
         changes.extend(self.tunnels());
         changes.extend(self.translators());
         changes.extend(self.listeners());
+        changes.extend(self.dhcp());
         changes.extend(self.names());
         changes.extend(self.announcements());
+        changes.extend(self.leases());
         let steps = changes.into_iter().map(|(change, undo)| self.step(change, undo));
         let mut steps: Vec<_> = steps.collect();
         // What goes leaves in the opposite order of what comes: routes before addresses before the switch.
@@ -198,7 +204,9 @@ impl NodeChange<'_> {
             let accepted = old.is_some_and(|old| old.accepts_advertisements);
             if accepted != interface.accepts_advertisements {
                 let name = &interface.name;
-                let accept = |on| Change::AcceptAdvertisements { interface: name.clone(), on };
+                let form = !interface.leases;
+                let accept =
+                    |on| Change::AcceptAdvertisements { interface: name.clone(), on, form };
                 changes.push(pair(accept, interface.accepts_advertisements));
             }
         }
@@ -269,6 +277,32 @@ impl NodeChange<'_> {
         let come = new.difference(&old).map(|l| (listen(l), stop(l)));
         let go = old.difference(&new).map(|l| (stop(l), listen(l)));
         come.chain(go).collect()
+    }
+
+    fn dhcp(&self) -> Vec<(Change, Change)> {
+        if self.old.dhcp == self.new.dhcp {
+            return Vec::new();
+        }
+        let duties = |node: &StagedNode| Change::DoDhcp { duties: node.dhcp.clone() };
+        vec![(duties(self.new), duties(self.old))]
+    }
+
+    /// Hosts ask for addresses once somebody answers.
+    fn leases(&self) -> Vec<(Change, Change)> {
+        let had = |interface: &StagedInterface| {
+            self.old.interface(interface.name.as_str()).is_some_and(|old| old.leases)
+        };
+        let changed = self.new.interfaces.iter().filter(|i| i.leases != had(i));
+        changed
+            .map(|interface| {
+                let name = &interface.name;
+                let of_v6 = |a: &&crate::model::node::Address| a.family() == Family::V6;
+                let prefix_length =
+                    interface.addresses.iter().find(of_v6).map_or(64, |a| a.net.prefix_len());
+                let lease = |on| Change::Lease { interface: name.clone(), prefix_length, on };
+                pair(lease, interface.leases)
+            })
+            .collect()
     }
 
     fn names(&self) -> Vec<(Change, Change)> {
@@ -387,6 +421,7 @@ fn dark_interface(like: &StagedInterface) -> StagedInterface {
         families: Families::NONE,
         addresses: Vec::new(),
         accepts_advertisements: false,
+        leases: false,
         advertises: None,
         ..like.clone()
     }

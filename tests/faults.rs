@@ -312,6 +312,16 @@ fn faults_of_translation_are_found() {
 }
 
 #[test]
+fn faults_of_impaired_links_are_found() {
+    every_case_of("impaired");
+}
+
+#[test]
+fn faults_of_dhcpv6_are_found() {
+    every_case_of("leased");
+}
+
+#[test]
 fn two_faults_are_two_findings() {
     every_case_of("together");
 }

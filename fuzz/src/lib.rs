@@ -11,6 +11,7 @@ use sixwalk::{
     model::{family::Family, phase::Phase, record::RecordType, tap::Watch, testbed::Testbed},
     stage::Stage,
     wire::{
+        dhcpv6,
         dns::Query,
         frame, icmp, neighbour,
         nftables::{Batch, Ruleset, canonical, replies},
@@ -95,6 +96,8 @@ pub fn icmp_decode(bytes: &[u8]) {
     let _ = icmp::after_ipv4_header(bytes);
     let _ = ra::decode(bytes, Family::V6.unspecified(), None, 255);
     let _ = sntp::read_stratum(bytes, 1);
+    let _ = dhcpv6::Message::decode(bytes);
+    let _ = dhcpv6::Relayed::decode(bytes);
     let _ = sock_diag::read(bytes);
     let _ = page::without_mark(bytes);
 }

@@ -88,7 +88,7 @@ fn of_node(stage: &Stage, seen: &Seen<'_>, node: &Node) -> Vec<Judgement> {
     };
     let planned_so = |address: &AddressState| {
         let planned = node.interfaces.iter().flat_map(|interface| &interface.addresses);
-        planned.into_iter().any(|p| p.ip() == address.net.addr() && p.origin == Origin::Slaac)
+        planned.into_iter().any(|p| p.ip() == address.net.addr() && p.origin != Origin::Static)
     };
     let mut found = Vec::new();
     for link in links {
@@ -96,7 +96,7 @@ fn of_node(stage: &Stage, seen: &Seen<'_>, node: &Node) -> Vec<Judgement> {
             let ip = address.net.addr();
             let subject = format!("{name}/{ip}");
             if planned_so(address) && !address.temporary {
-                found.push(judge.info(subject, "formed by SLAAC, as planned", [id]));
+                found.push(judge.info(subject, "formed or given, as planned", [id]));
                 continue;
             }
             let how =

@@ -132,6 +132,12 @@ impl Named {
                 let complaint = self.complaint(stage, seen, &reading, "unreachable", all);
                 judge.fail(&self.subject, evidence, complaint)
             }
+            Reached::Sometimes { answered, asked } if reading::is_lossy(stage, &self.leg.path) => {
+                let reason = format!(
+                    "answered {answered} of {asked} times, across a link that is planned to lose packets"
+                );
+                judge.info(&self.subject, reason, evidence)
+            }
             Reached::Sometimes { answered, asked } => {
                 let reason = format!("answered {answered} of {asked} times");
                 let complaint = self.complaint(stage, seen, &reading, "flaky", all);

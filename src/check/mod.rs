@@ -20,6 +20,8 @@ pub mod neighbour;
 mod pages;
 pub mod sockets;
 pub mod translated;
+pub mod stream;
+pub mod dhcp;
 
 mod meta;
 mod meta_plan_vs_topology;
@@ -44,6 +46,7 @@ mod svc_listen_families;
 mod svc_hostkey_parity;
 mod svc_ntp_v6;
 mod svc_syslog_v6;
+mod svc_dhcp;
 mod mgmt_reach_both;
 mod mgmt_single_address_field;
 mod mgmt_config_roundtrip;
@@ -69,12 +72,16 @@ mod x64_log_mapping;
 mod x64_timers;
 mod l2_ra_plan;
 mod l2_rogue_ra;
+mod l2_prefix_plan;
+mod l2_rogue_dhcp;
 mod l2_dad;
 mod l2_unplanned_v6;
 mod l2_server_address_stability;
 mod l2_neighbour_path;
 mod path_pmtu;
 mod path_trace_parity;
+mod path_class;
+mod path_delivery;
 mod ux_family_truth;
 mod ux_response_time_parity;
 
@@ -215,6 +222,7 @@ pub static CHECKS: &[&dyn Check] = &[
     &svc_hostkey_parity::HostkeyParity,
     &svc_ntp_v6::Ntp,
     &svc_syslog_v6::Syslog,
+    &svc_dhcp::Dhcp,
     &mgmt_reach_both::MgmtReach,
     &mgmt_single_address_field::SingleAddressField,
     &mgmt_config_roundtrip::ConfigRoundtrip,
@@ -241,6 +249,8 @@ pub static CHECKS: &[&dyn Check] = &[
     &x64_timers::TimersKept,
     &l2_ra_plan::RaPlan,
     &l2_rogue_ra::RogueRa,
+    &l2_rogue_dhcp::RogueDhcp,
+    &l2_prefix_plan::PrefixPlan,
     &l2_dad::Dad,
     &l2_unplanned_v6::UnplannedV6,
     &l2_server_address_stability::ServerAddressStability,
@@ -248,6 +258,8 @@ pub static CHECKS: &[&dyn Check] = &[
     &path_pmtu::Pmtu,
     &path_pmtu::Blackhole,
     &path_trace_parity::TraceParity,
+    &path_class::TrafficClass,
+    &path_delivery::Delivery,
     &ux_family_truth::FamilyTruth,
     &ux_response_time_parity::ResponseTime,
 ];

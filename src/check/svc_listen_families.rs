@@ -76,7 +76,8 @@ impl Check for ListenFamilies {
     fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
         let nodes = stage.testbed.nodes.values();
         let with_strangers = nodes.filter(|node| {
-            sockets::of(seen, &node.name).is_some_and(|(_, held)| !strange(node, held).is_empty())
+            sockets::of(seen, &node.name)
+                .is_some_and(|(_, held)| !strange(stage, node, held).is_empty())
         });
         vec![Experiment::of_probes(with_strangers.map(|node| look_again(&node.name)))]
     }
@@ -206,8 +207,9 @@ fn look_again(node: &NodeName) -> Probe {
 
 /// Ports at which sockets are and the node has no service. The loopback address and link-local addresses count for nobody
 /// else.
-fn strange(node: &Node, held: &[SocketState]) -> Vec<Port> {
-    let planned: Vec<_> = node.services.iter().flat_map(Service::ports).collect();
+fn strange(stage: &Stage, node: &Node, held: &[SocketState]) -> Vec<Port> {
+    let of_dhcp = super::dhcp::ports(stage, &node.name);
+    let planned: Vec<_> = node.services.iter().flat_map(Service::ports).chain(of_dhcp).collect();
     let mut ports: Vec<_> = held
         .iter()
         .filter(|socket| is_public(socket.local.ip()) && socket.service.is_none())
@@ -227,8 +229,8 @@ fn strangers(
     held: &[SocketState],
     (evidence, again): (Vec<EvidenceId>, &[SocketState]),
 ) -> Vec<Judgement> {
-    let still = strange(node, again);
-    let ports = strange(node, held).into_iter().filter(|port| still.contains(port));
+    let still = strange(stage, node, again);
+    let ports = strange(stage, node, held).into_iter().filter(|port| still.contains(port));
     let judged = ports.map(|port| {
         let at = held.iter().filter(|socket| sockets::port_of(socket) == port);
         let families = at.fold(Families::NONE, |all, socket| all.or(socket.families()));

@@ -1,11 +1,15 @@
 //! Answers: what came back, in words that keep "the network said no" apart from "we could not ask".
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    dhcp::HeardDhcp,
     family::Family,
     mac::Mac,
     management::Reply,
@@ -151,6 +155,11 @@ pub enum Answer {
         /// Each Router Advertisement that came within the wait, the same router's repeated ones left out.
         heard: Vec<HeardAdvertisement>,
     },
+    /// To `Dhcp`.
+    Dhcp {
+        /// Each answer that came within the wait.
+        heard: Vec<HeardDhcp>,
+    },
     /// To `Neighbour`.
     Neighbour {
         /// The link-layer addresses that answered: more than one means a duplicate address.
@@ -181,6 +190,21 @@ pub enum Answer {
     Translators(Vec<TranslatorState>),
     /// To `Tunnel`: it has been done.
     Done,
+    /// To `Stream`.
+    Stream {
+        /// Source really used.
+        source: Option<IpAddr>,
+        /// Requests that left the node.
+        sent: u16,
+        /// How many of them were answered.
+        answered: u16,
+        /// Replies that came a second time.
+        duplicates: u16,
+        /// Replies that came after one to a later request.
+        late: u16,
+        /// The traffic classes of the replies, each once.
+        classes: BTreeSet<u8>,
+    },
     /// To `Journey`.
     Journey {
         /// The addresses that the name resolved to, in the order tried.

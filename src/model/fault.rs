@@ -7,7 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    dhcp::DhcpFault,
     family::Family,
+    impairment::Impairment,
     mac::Mac,
     management::Quirk,
     name::{DomainName, FaultName, InterfaceName, NodeName, SegmentName, ServiceName},
@@ -199,6 +201,31 @@ pub enum Sabotage {
         /// The router lifetime that it announces, in seconds.
         lifetime_s: u16,
     },
+    /// A stranger on a link answers for DHCPv6.
+    RogueDhcp {
+        /// The link.
+        segment: SegmentName,
+        /// The stranger's link-layer address.
+        mac: Mac,
+        /// The resolver that it tells.
+        dns: std::net::Ipv6Addr,
+    },
+    /// A server or relay of DHCPv6 does its duty wrongly.
+    DhcpWrongly {
+        /// Where.
+        node: NodeName,
+        /// How.
+        how: DhcpFault,
+    },
+    /// A link treats frames worse than planned.
+    Impair {
+        /// The link.
+        segment: SegmentName,
+        /// Only frames of this family.
+        family: Option<Family>,
+        /// What it does to them.
+        impairment: Impairment,
+    },
     /// A router of the plan announces something else than planned.
     AdvertiseWrongly {
         /// The router.
@@ -285,6 +312,7 @@ impl Sabotage {
             | Self::AnswerWrongly { node, .. }
             | Self::SynthesizeWrongly { node, .. }
             | Self::AdvertiseWrongly { node, .. }
+            | Self::DhcpWrongly { node, .. }
             | Self::ServeDifferently { node, .. }
             | Self::Quirk { node, .. }
             | Self::ListenEverywhere { node, .. }
@@ -300,6 +328,8 @@ impl Sabotage {
             | Self::SetSwitch { .. }
             | Self::RogueRouter { .. }
             | Self::TranslateWrongly { .. }
+            | Self::Impair { .. }
+            | Self::RogueDhcp { .. }
             | Self::Talk { .. } => None,
         }
     }

@@ -167,6 +167,8 @@ pub enum Packets {
     NeighbourDiscovery,
     /// DNS questions and answers about names (not the transport to the server).
     Names,
+    /// What is written on packets, not whether they arrive: traffic classes.
+    Marks,
     /// What a service says, not whether it is reached.
     Content,
 }

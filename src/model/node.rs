@@ -98,6 +98,8 @@ pub enum Origin {
     Static,
     /// Formed by the node from a Router Advertisement (RFC 4862).
     Slaac,
+    /// Given by a server (RFC 8415).
+    Dhcp,
 }
 
 /// An address of an interface with the length of its prefix.

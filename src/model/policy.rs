@@ -37,8 +37,11 @@ pub mod label {
     /// What a tunnel couples never leaves beside it.
     pub const TUNNEL_GUARD: &str = "tunnel-guard";
 
+    /// DHCPv6 of servers and relays (RFC 8415).
+    pub const DHCP: &str = "dhcpv6";
+
     /// All of them.
-    pub const ALL: [&str; 11] = [
+    pub const ALL: [&str; 12] = [
         ESTABLISHED,
         INVALID,
         MANAGEMENT,
@@ -50,6 +53,7 @@ pub mod label {
         OWN_SERVICE,
         TUNNEL,
         TUNNEL_GUARD,
+        DHCP,
     ];
 }
 

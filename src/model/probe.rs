@@ -212,6 +212,13 @@ pub enum Question {
         /// On this interface of the node.
         interface: InterfaceName,
     },
+    /// Asks for servers of DHCPv6 as the host itself would, and takes nothing (RFC 8415): Solicit, or Information-Request.
+    Dhcp {
+        /// On this interface of the node.
+        interface: InterfaceName,
+        /// For an address, or for everything else.
+        stateful: bool,
+    },
     /// Forgets a neighbour and asks for it anew (RFC 4861 section 7.2; ARP for IPv4): who has this address?
     Neighbour {
         /// On this interface of the node.
@@ -258,6 +265,18 @@ pub enum Question {
         /// What to look for.
         token: String,
     },
+    /// Many echo requests at once with a traffic class (RFC 2474) of their own: how many replies come back, in which
+    /// order, and with which class. Hosts answer with the class that they were asked with.
+    Stream {
+        /// Literal destination.
+        to: IpAddr,
+        /// How many requests.
+        packets: u16,
+        /// Octets of payload after the ICMP header.
+        size: u16,
+        /// The traffic class, or the type of service of IPv4: the same octet.
+        class: u8,
+    },
     /// Does something to a tunnel that the node ends. Only an experiment that has the lab to itself does that, and it
     /// leaves the tunnel as it found it.
     Tunnel {
@@ -289,8 +308,12 @@ impl Question {
             // An upload by a product that waits long before it gives a family up is part of it.
             Self::PathMtu { .. } | Self::Trace { .. } | Self::Dialogue { .. } => 20_000,
             Self::Lookup { .. } | Self::Time { .. } | Self::Datagram { .. } => 2_000,
-            Self::Ping { .. } | Self::Solicit { .. } | Self::Neighbour { .. } => 3_500,
+            Self::Ping { .. }
+            | Self::Solicit { .. }
+            | Self::Dhcp { .. }
+            | Self::Neighbour { .. } => 3_500,
             Self::Tunnel { .. } => 5_000,
+            Self::Stream { .. } => 8_000,
             // A canary is seen by taps at once; the reply only tells that the way is open.
             Self::Sink { .. } | Self::Canary { .. } => 1_500,
             Self::Log { .. } | Self::Inspect(_) | Self::Spoof { .. } | Self::SourceFor { .. } => {
@@ -315,10 +338,12 @@ impl Question {
             | Self::Provoke { to, .. }
             | Self::SourceFor { to }
             | Self::Canary { to, .. }
+            | Self::Stream { to, .. }
             | Self::Neighbour { target: to, .. } => Some(*to),
             Self::Dialogue { calls } => calls.first().map(|call| call.to.ip()),
             Self::Sink { .. }
             | Self::Solicit { .. }
+            | Self::Dhcp { .. }
             | Self::Inspect(_)
             | Self::Tunnel { .. }
             | Self::Journey { .. } => None,

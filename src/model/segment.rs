@@ -5,7 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    dhcp::DhcpPlan,
     family::{Families, Family},
+    impairment::Impairment,
     name::{NodeName, SegmentName, SiteName},
     phase::PerPhase,
 };
@@ -71,6 +73,12 @@ pub struct Segment {
     pub mtu: u32,
     /// What its routers are to announce (RFC 4861 section 6), where they announce anything.
     pub advertise: Option<Advertisement>,
+    /// Who serves DHCPv6 on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dhcp: Option<DhcpPlan>,
+    /// What it does to frames beyond carrying them.
+    #[serde(default, skip_serializing_if = "Impairment::is_none")]
+    pub impairment: Impairment,
     /// The families that are live on it in each phase.
     pub families: PerPhase<Families>,
     /// Why it has IPv4 alone in every phase, where the file says so.

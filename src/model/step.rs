@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    dhcp::DhcpDuty,
     family::Family,
     name::{DomainName, InterfaceName, NodeName, ServiceName, TranslationName, TunnelName},
     policy::Filter,
@@ -68,6 +69,22 @@ pub enum Change {
     AcceptAdvertisements {
         /// The interface.
         interface: InterfaceName,
+        /// On or off.
+        on: bool,
+        /// Whether addresses are formed from what is announced (`autoconf`), or given by DHCPv6.
+        form: bool,
+    },
+    /// Does these duties of DHCPv6 from now on, in the place of all others.
+    DoDhcp {
+        /// As server and as relay.
+        duties: Vec<DhcpDuty>,
+    },
+    /// Lets an interface get its addresses by DHCPv6, or gives them back.
+    Lease {
+        /// The interface.
+        interface: InterfaceName,
+        /// The length of the prefix of its link.
+        prefix_length: u8,
         /// On or off.
         on: bool,
     },
@@ -186,11 +203,22 @@ impl fmt::Display for Change {
             Self::Forward { family, on } => {
                 write!(f, "switch forwarding of {family} {}", on_off(on))
             }
-            Self::AcceptAdvertisements { interface, on: true } => {
+            Self::AcceptAdvertisements { interface, on: true, .. } => {
                 write!(f, "accept Router Advertisements on {interface}")
             }
-            Self::AcceptAdvertisements { interface, on: false } => {
+            Self::AcceptAdvertisements { interface, on: false, .. } => {
                 write!(f, "ignore Router Advertisements on {interface}")
+            }
+            Self::DoDhcp { duties } if duties.is_empty() => f.write_str("end DHCPv6"),
+            Self::DoDhcp { duties } => {
+                let list: Vec<_> = duties.iter().map(ToString::to_string).collect();
+                write!(f, "DHCPv6: {}", list.join(", "))
+            }
+            Self::Lease { interface, on: true, .. } => {
+                write!(f, "get addresses of {interface} by DHCPv6")
+            }
+            Self::Lease { interface, on: false, .. } => {
+                write!(f, "give addresses of {interface} back")
             }
             Self::ReplaceFilter { filter } if filter.chains.is_empty() => {
                 f.write_str("remove the filter")

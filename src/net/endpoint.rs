@@ -43,6 +43,9 @@ pub enum Heard {
         from: Option<SocketAddr>,
         /// Its hop limit, where the kernel says.
         hop_limit: Option<u8>,
+        /// Its traffic class, where the kernel was asked to say: for IPv6 alone, since raw sockets of IPv4 hand over the
+        /// whole header.
+        class: Option<u8>,
     },
     /// An error about something that was sent.
     Error(Queued),
@@ -97,8 +100,12 @@ pub fn hear_now(socket: &Socket, buffer: &mut [u8]) -> io::Result<Heard> {
         }
         _ => None,
     });
+    let class = message.cmsgs()?.find_map(|control| match control {
+        ControlMessageOwned::Ipv6TClass(class) => u8::try_from(class).ok(),
+        _ => None,
+    });
     let from = message.address.as_ref().and_then(socket_address);
-    Ok(Heard::Data { length: message.bytes, from, hop_limit })
+    Ok(Heard::Data { length: message.bytes, from, hop_limit, class })
 }
 
 /// Takes the next error from the queue, and what it quotes of the packet into the buffer.

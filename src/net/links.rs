@@ -10,7 +10,7 @@ use std::{
 use ipnet::IpNet;
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
-    address::{AddressAttribute, AddressFlags, AddressMessage},
+    address::{AddressAttribute, AddressFlags, AddressMessage, CacheInfo},
     link::{BridgeStpState, InfoBridge, InfoData, InfoVeth, LinkAttribute, LinkFlags, LinkMessage},
 };
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
@@ -91,6 +91,18 @@ pub fn set_mtu(index: u32, mtu: u32) -> Request {
 /// Adds an address. An IPv6 address goes through duplicate address detection (RFC 4862 section 5.4).
 pub fn add_address(index: u32, net: IpNet) -> Request {
     Request::create(RouteNetlinkMessage::NewAddress(address(index, net)))
+}
+
+/// Adds an address with lifetimes in seconds. The prefix of its link is not on-link because of it: that is for routers to
+/// say (RFC 5942 section 4).
+pub fn add_leased(index: u32, net: IpNet, preferred_s: u32, valid_s: u32) -> Request {
+    let mut message = address(index, net);
+    let mut lifetimes = CacheInfo::default();
+    lifetimes.ifa_preferred = preferred_s;
+    lifetimes.ifa_valid = valid_s;
+    message.attributes.push(AddressAttribute::CacheInfo(lifetimes));
+    message.attributes.push(AddressAttribute::Flags(AddressFlags::Noprefixroute));
+    Request::replace(RouteNetlinkMessage::NewAddress(message))
 }
 
 /// Removes an address.
@@ -197,21 +209,37 @@ pub fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if Ipv6Addr::is_unicast_link_local(&v6))
 }
 
+/// Takes a link down.
+pub fn take_down(index: u32) -> Request {
+    Request::change(RouteNetlinkMessage::SetLink(LinkUnspec::new_with_index(index).down().build()))
+}
+
+/// Lets packets leave a link whole, with their checksum and no longer than the MTU, because a program will read them; or
+/// again as it is fastest.
+pub fn set_offloads(namespace: &Namespace, interface: &str, on: bool) -> io::Result<()> {
+    namespace.run(|| offloads(&Socket::new(Domain::IPV4, Type::DGRAM, None)?, interface, on))
+}
+
+fn offloads(socket: &Socket, interface: &str, on: bool) -> io::Result<()> {
+    /// `ETHTOOL_STXCSUM`, `ETHTOOL_STSO` and `ETHTOOL_SGSO` (linux/ethtool.h).
+    const OFFLOADS: [u32; 3] = [0x17, 0x1f, 0x24];
+    for command in OFFLOADS {
+        // `struct ethtool_value`: the command, and whether it is on.
+        let mut value = [command, u32::from(on)];
+        ioctl(socket, interface, libc::SIOCETHTOOL, |request| {
+            request.ifr_ifru.ifru_data = value.as_mut_ptr().cast();
+        })?;
+    }
+    Ok(())
+}
+
 /// Makes a link that packets leave as they would leave a tunnel device: nobody there is asked for a link-layer address,
 /// and what leaves is whole, with its checksum and no longer than the MTU, because a program will read it. Called before
 /// the link is brought up.
 pub fn as_tunnel(namespace: &Namespace, interface: &str) -> io::Result<()> {
-    /// `ETHTOOL_STXCSUM`, `ETHTOOL_STSO` and `ETHTOOL_SGSO` (linux/ethtool.h).
-    const OFFLOADS: [u32; 3] = [0x17, 0x1f, 0x24];
     namespace.run(|| {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
-        for command in OFFLOADS {
-            // `struct ethtool_value`: the command, and whether it is on.
-            let mut value = [command, 0_u32];
-            ioctl(&socket, interface, libc::SIOCETHTOOL, |request| {
-                request.ifr_ifru.ifru_data = value.as_mut_ptr().cast();
-            })?;
-        }
+        offloads(&socket, interface, false)?;
         let flags = i16::try_from(libc::IFF_NOARP).map_err(io::Error::other)?;
         ioctl(&socket, interface, libc::SIOCSIFFLAGS, |request| {
             request.ifr_ifru.ifru_flags = flags;

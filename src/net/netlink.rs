@@ -11,8 +11,8 @@ use std::{
 };
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
-    NetlinkDeserializable, NetlinkHeader, NetlinkSerializable, NlasIterator,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NLMSG_DONE,
+    NLMSG_ERROR, NetlinkDeserializable, NetlinkHeader, NetlinkSerializable, NlasIterator,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{Socket, protocols};
@@ -81,6 +81,11 @@ impl Request {
     /// Makes something that must not be there yet.
     pub fn create(message: RouteNetlinkMessage) -> Self {
         Self { message, flags: NLM_F_CREATE | NLM_F_EXCL }
+    }
+
+    /// Makes something, or puts it in the place of what is there.
+    pub fn replace(message: RouteNetlinkMessage) -> Self {
+        Self { message, flags: NLM_F_CREATE | NLM_F_REPLACE }
     }
 
     /// Changes or removes something that is there.

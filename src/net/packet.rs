@@ -6,6 +6,7 @@ use std::{
     os::fd::{AsRawFd, RawFd},
 };
 
+use nix::sys::socket::LinkAddr;
 use socket2::{Domain, SockAddr, SockAddrStorage, Socket, Type};
 use tokio::{
     io::{Interest, unix::AsyncFd},
@@ -125,6 +126,19 @@ impl Ear {
         let receive = |socket: &PacketSocket| hear_now(socket, buffer);
         self.io.async_io(Interest::READABLE, receive).await
     }
+
+    /// Waits for the next frame, and says by which interface it came, by its index.
+    pub async fn hear_from(&self, buffer: &mut [u8]) -> io::Result<(usize, u32)> {
+        let receive = |socket: &PacketSocket| hear_from_now(socket, buffer);
+        self.io.async_io(Interest::READABLE, receive).await
+    }
+}
+
+/// The next frame and the index of the interface that it came in by, without waiting.
+fn hear_from_now(socket: &Socket, buffer: &mut [u8]) -> io::Result<(usize, u32)> {
+    let (length, from) = nix::sys::socket::recvfrom::<LinkAddr>(socket.as_raw_fd(), buffer)?;
+    let from = from.and_then(|from| u32::try_from(from.ifindex()).ok());
+    Ok((length, from.unwrap_or_default()))
 }
 
 /// The next frame, without waiting.

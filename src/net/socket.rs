@@ -69,6 +69,17 @@ pub fn set_hop_limit(socket: &Socket, family: Family, hops: u8) -> io::Result<()
     }
 }
 
+/// Sets the traffic class of what is sent, and has that of what arrives handed over.
+pub fn set_class(socket: &Socket, family: Family, class: u8) -> io::Result<()> {
+    match family {
+        Family::V4 => set_number(socket, libc::SOL_IP, libc::IP_TOS, i32::from(class)),
+        Family::V6 => {
+            set_number(socket, libc::SOL_IPV6, libc::IPV6_TCLASS, i32::from(class))?;
+            set_number(socket, libc::SOL_IPV6, libc::IPV6_RECVTCLASS, 1)
+        }
+    }
+}
+
 /// Lets nothing be fragmented, and leaves aside what the kernel has learned about the path MTU (RFC 4821 section 5.4):
 /// only the link's own MTU limits what is sent.
 pub fn probe_mtu(socket: &Socket, family: Family) -> io::Result<()> {

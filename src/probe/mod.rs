@@ -12,6 +12,7 @@ mod fetch;
 mod dialogue;
 mod lookup;
 mod ping;
+mod stream;
 mod datagram;
 mod time;
 mod log;
@@ -25,6 +26,7 @@ mod path_mtu;
 mod trace;
 mod by_hand;
 mod solicit;
+mod dhcp;
 mod neighbour;
 mod order;
 mod journey;
@@ -145,6 +147,9 @@ impl Asker {
             Question::PathMtu { to, ceiling } => path_mtu::ask(at, *to, *ceiling, deadline).await,
             Question::Trace { to, most } => trace::ask(at, *to, *most, deadline).await,
             Question::Solicit { interface } => solicit::ask(at, interface, deadline).await,
+            Question::Dhcp { interface, stateful } => {
+                dhcp::ask(at, interface, *stateful, deadline).await
+            }
             Question::Neighbour { interface, target } => {
                 neighbour::ask(at, interface, *target, deadline).await
             }
@@ -158,6 +163,9 @@ impl Asker {
             Question::Dialogue { calls } => dialogue::ask(at, calls, deadline).await,
             Question::SourceFor { to } => source_for::ask(at, *to),
             Question::Canary { to, token } => ping::canary(at, *to, token, deadline).await,
+            Question::Stream { to, packets, size, class } => {
+                stream::ask(at, *to, *packets, *size, *class, deadline).await
+            }
             Question::Tunnel { tunnel, act } => match at.host.tunnel(tunnel, *act).await {
                 Ok(()) => Answer::Done,
                 Err(reason) => not_asked(reason),

@@ -47,6 +47,20 @@ pub enum ServeError {
         /// The interface.
         interface: InterfaceName,
     },
+    /// The node does nothing for DHCPv6 that could be wrong.
+    #[error("node `{node}` neither serves nor relays DHCPv6 in this phase")]
+    NoDhcp {
+        /// The node.
+        node: NodeName,
+    },
+    /// The socket of DHCPv6 could not be opened.
+    #[error("node `{node}` cannot open the socket of its DHCPv6 service: {source}")]
+    Dhcp {
+        /// The node.
+        node: NodeName,
+        /// Why.
+        source: io::Error,
+    },
     /// No zone of the node holds a name.
     #[error("node `{node}` serves no zone that `{name}` belongs to in this phase")]
     NoZone {

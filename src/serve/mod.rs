@@ -34,6 +34,7 @@ mod echo;
 mod conversation;
 mod listener;
 mod router;
+mod dhcp;
 mod error;
 pub mod daemon;
 mod service_host;
@@ -42,6 +43,7 @@ pub mod tunnel;
 pub mod translator;
 
 pub use authority::CertificateError;
+pub use dhcp::Dhcp;
 pub use error::ServeError;
 pub use router::Router;
 pub use service_host::ServiceHost;

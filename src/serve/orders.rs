@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     model::{
+        dhcp::{DhcpDuty, DhcpFault},
         family::Family,
         fault::{AdvertisementFault, Sabotage},
         name::{DomainName, InterfaceName, ServiceName},
@@ -33,6 +34,7 @@ pub(super) struct Orders {
     pub(super) delegations: BTreeMap<ServiceName, Vec<(DomainName, Vec<IpAddr>)>>,
     pub(super) synthesis: BTreeMap<ServiceName, Pref64>,
     pub(super) announcements: BTreeMap<InterfaceName, Announcement>,
+    pub(super) duties: Vec<DhcpDuty>,
     pub(super) faults: Vec<Sabotage>,
 }
 
@@ -147,6 +149,21 @@ impl Orders {
         zones
     }
 
+    /// What is done for DHCPv6.
+    pub(super) fn dhcp(&self) -> Vec<DhcpDuty> {
+        let mut duties = self.duties.clone();
+        for fault in &self.faults {
+            let Sabotage::DhcpWrongly { how, .. } = fault else { continue };
+            if *how == DhcpFault::Silent {
+                duties.clear();
+            }
+            for duty in &mut duties {
+                bend_duty(duty, *how);
+            }
+        }
+        duties
+    }
+
     /// What is announced, interface by interface.
     pub(super) fn announced(&self) -> BTreeMap<InterfaceName, Announcement> {
         let mut announced = self.announcements.clone();
@@ -159,6 +176,21 @@ impl Orders {
             }
         }
         announced
+    }
+}
+
+fn bend_duty(duty: &mut DhcpDuty, how: DhcpFault) {
+    let DhcpDuty::Serve(link) = duty else { return };
+    match how {
+        DhcpFault::Silent => {}
+        DhcpFault::NoDns => link.dns.clear(),
+        DhcpFault::NoSearch => link.search.clear(),
+        DhcpFault::OutsidePrefix => {
+            // The last bit before the interface identifier: the prefix next door.
+            for (_, address) in &mut link.leases {
+                *address = std::net::Ipv6Addr::from(u128::from(*address) ^ (1 << 64));
+            }
+        }
     }
 }
 

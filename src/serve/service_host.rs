@@ -10,6 +10,7 @@ use std::{
 use super::{
     announcement,
     daemon::Post,
+    dhcp::Dhcp,
     doors::Doors,
     error::ServeError,
     listener::Listening,
@@ -23,8 +24,10 @@ use super::{
 use crate::{
     engine::Job,
     model::{
+        dhcp::DhcpDuty,
         family::Family,
         fault::{ContentFault, Sabotage},
+        mac::Mac,
         name::{InterfaceName, NodeName, ServiceName},
         node::{Interface, Node},
         record::RecordData,
@@ -49,6 +52,8 @@ pub struct ServiceHost {
 struct State {
     orders: Orders,
     routers: BTreeMap<InterfaceName, (Announcement, Router)>,
+    /// What is done for DHCPv6, where something is.
+    dhcp: Option<(Vec<DhcpDuty>, Dhcp)>,
 }
 
 /// A socket that has been opened and is not served yet.
@@ -167,12 +172,12 @@ impl ServiceHost {
         alter: impl FnOnce(&mut Orders) -> Result<(), ServeError>,
     ) -> Result<(), ServeError> {
         let mut state = self.state.lock().await;
-        let State { orders: before, routers } = &mut *state;
+        let State { orders: before, routers, dhcp } = &mut *state;
         let mut after = before.clone();
         alter(&mut after)?;
-        if let Err(error) = self.carry_out(&after, routers).await {
+        if let Err(error) = self.carry_out(&after, routers, dhcp).await {
             // The first error tells what is wrong; going back only closes what was opened.
-            let _ = self.carry_out(before, routers).await;
+            let _ = self.carry_out(before, routers, dhcp).await;
             return Err(error);
         }
         *before = after;
@@ -209,6 +214,7 @@ impl ServiceHost {
                     announcement::planned(link.mac, plan, *prefix, *mtu, dns, pref64);
                 orders.announcements.insert(interface.clone(), announcement);
             }
+            Change::DoDhcp { duties } => orders.duties.clone_from(duties),
             Change::StopAdvertising { interface } => {
                 orders.announcements.remove(interface);
             }
@@ -239,6 +245,8 @@ impl ServiceHost {
                 self.service(service, &[ServiceKind::Http, ServiceKind::Https])
             }
             Sabotage::ExtraListener { .. } => Ok(()),
+            Sabotage::DhcpWrongly { .. } if !orders.duties.is_empty() => Ok(()),
+            Sabotage::DhcpWrongly { .. } => Err(ServeError::NoDhcp { node }),
             Sabotage::SetRecord { name, .. } | Sabotage::RemoveRecord { name, .. } => {
                 let name = name.clone();
                 let known = orders.has_zone_for(&name);
@@ -341,6 +349,7 @@ impl ServiceHost {
         &self,
         orders: &Orders,
         routers: &mut BTreeMap<InterfaceName, (Announcement, Router)>,
+        dhcp: &mut Option<(Vec<DhcpDuty>, Dhcp)>,
     ) -> Result<(), ServeError> {
         self.premises.behave(orders.behaviour());
         let mut wanted = orders.places(&self.premises.node);
@@ -348,6 +357,7 @@ impl ServiceHost {
         self.close_all_but(&wanted).await;
         self.open_missing(wanted)?;
         self.employ(orders).await?;
+        self.do_dhcp(orders.dhcp(), dhcp)?;
         self.announce(orders, routers).await
     }
 
@@ -452,6 +462,26 @@ impl ServiceHost {
             Socket::Tcp(socket) => Listening::tcp(socket, speaker),
             Socket::Udp(socket) => Listening::udp(socket, speaker),
         }
+    }
+
+    fn do_dhcp(
+        &self,
+        duties: Vec<DhcpDuty>,
+        doing: &mut Option<(Vec<DhcpDuty>, Dhcp)>,
+    ) -> Result<(), ServeError> {
+        if doing.as_ref().map_or(duties.is_empty(), |(done, _)| *done == duties) {
+            return Ok(());
+        }
+        *doing = None;
+        if duties.is_empty() {
+            return Ok(());
+        }
+        let mac = self.premises.node.interfaces.first().map_or(Mac([2, 0, 0, 0, 0, 0]), |i| i.mac);
+        let begun = Dhcp::start(&self.premises.namespace, mac, duties.clone());
+        let begun =
+            begun.map_err(|source| ServeError::Dhcp { node: self.node().clone(), source })?;
+        *doing = Some((duties, begun));
+        Ok(())
     }
 
     async fn announce(

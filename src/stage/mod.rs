@@ -8,6 +8,7 @@ mod path;
 pub mod rules;
 pub mod zones;
 mod exchange;
+mod dhcp;
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
@@ -15,6 +16,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
+    dhcp::DhcpDuty,
     family::{Families, Family},
     mac::Mac,
     name::{DomainName, InterfaceName, NodeName, SegmentName, ServiceName},
@@ -73,6 +75,9 @@ pub struct StagedNode {
     /// The prefix with which its resolver service synthesizes addresses (DNS64), and that service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub synthesizes: Option<(ServiceName, Pref64)>,
+    /// What it does for DHCPv6.
+    #[serde(default)]
+    pub dhcp: Vec<DhcpDuty>,
 }
 
 /// A zone and the servers to ask for it.
@@ -101,6 +106,9 @@ pub struct StagedInterface {
     pub addresses: Vec<Address>,
     /// Whether it takes addresses and default routes from Router Advertisements.
     pub accepts_advertisements: bool,
+    /// Whether it gets its IPv6 address from a server.
+    #[serde(default)]
+    pub leases: bool,
     /// What it announces as a router.
     pub advertises: Option<StagedAdvertisement>,
 }
@@ -147,6 +155,7 @@ impl Stage {
         routes::derive(&mut stage);
         tunnels::derive(&mut stage);
         translations::derive(&mut stage);
+        dhcp::derive(&mut stage);
         zones::derive(&mut stage);
         rules::derive(&mut stage);
         stage
@@ -249,7 +258,9 @@ impl StagedNode {
                     families,
                     addresses: interface.addresses.iter().filter(live).copied().collect(),
                     accepts_advertisements: families.has(Family::V6)
-                        && interface.addresses.iter().any(|a| a.origin == Origin::Slaac),
+                        && interface.addresses.iter().any(|a| a.origin != Origin::Static),
+                    leases: families.has(Family::V6)
+                        && interface.addresses.iter().any(|a| a.origin == Origin::Dhcp),
                     advertises: None,
                 }
             })
@@ -267,6 +278,7 @@ impl StagedNode {
             tunnels: Vec::new(),
             translators: Vec::new(),
             synthesizes: None,
+            dhcp: Vec::new(),
         };
         bare.listeners =
             node.services.iter().flat_map(|service| bare.listeners_of(service, phase)).collect();

@@ -9,9 +9,10 @@ use ipnet::IpNet;
 
 use super::{Path, Stage, exchange::carries};
 use crate::model::{
+    dhcp::DhcpDuty,
     family::Family,
     flow::{End, Flow, Intent, Traffic},
-    name::NodeName,
+    name::{InterfaceName, NodeName},
     node::{Address, Node, Role},
     policy::{Action, Chain, Filter, Hook, Match, Rule},
     segment::{Plane, SegmentKind},
@@ -21,6 +22,9 @@ use crate::model::{
 };
 
 pub use crate::model::policy::label;
+
+/// Where servers and relays of DHCPv6 listen (RFC 8415 section 7.2).
+const DHCP_PORT: u16 = 547;
 
 /// Fills in the filter of every forwarding node.
 pub(super) fn derive(stage: &mut Stage) {
@@ -54,6 +58,7 @@ fn filter_of(stage: &Stage, node: &NodeName, role: Role) -> Filter {
     forward.extend(of_flows(stage, node, Intent::Deny));
     forward.extend(icmp_echo());
     forward.extend(carriers(stage, node));
+    forward.extend(relayed(stage, node));
     forward.extend(of_flows(stage, node, Intent::Allow));
     Filter {
         chains: vec![
@@ -147,6 +152,58 @@ fn own_tunnels(stage: &Stage, node: &NodeName) -> impl Iterator<Item = Rule> {
     })
 }
 
+/// What a filtering node takes as server and as relay of DHCPv6: questions of hosts, and what others relay to it or answer.
+fn dhcp(stage: &Stage, node: &NodeName) -> Vec<Rule> {
+    let port = Match::Port { transport: Transport::Udp, number: DHCP_PORT };
+    let take = |from: Vec<Match>| {
+        let mut matches = from;
+        matches.push(port.clone());
+        rule(label::DHCP, matches, Action::Accept)
+    };
+    let on = |interface: &InterfaceName| {
+        let link_local = "fe80::/10".parse().expect("a prefix");
+        take(vec![Match::InInterface(interface.clone()), Match::Source(link_local)])
+    };
+    let mut rules = Vec::new();
+    for duty in &stage.nodes[node].dhcp {
+        match duty {
+            DhcpDuty::Serve(link) => match &link.interface {
+                Some(interface) => rules.push(on(interface)),
+                None => rules.push(take(vec![Match::Family(Family::V6)])),
+            },
+            DhcpDuty::Relay { interface, server, .. } => {
+                rules.push(on(interface));
+                rules.push(take(vec![Match::Source(IpAddr::V6(*server).into())]));
+            }
+        }
+    }
+    let mut known = BTreeSet::new();
+    rules.retain(|rule| known.insert(rule.clone()));
+    rules
+}
+
+/// What relays and servers of DHCPv6 say to each other through this node: both ends use the port of servers.
+fn relayed(stage: &Stage, node: &NodeName) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for (relay, staged) in &stage.nodes {
+        for duty in &staged.dhcp {
+            let DhcpDuty::Relay { server, .. } = duty else { continue };
+            let Ok(path) = stage.path(relay, IpAddr::V6(*server)) else { continue };
+            if path.transit().contains(node) {
+                let ends = [(path.source, path.destination), (path.destination, path.source)];
+                rules.extend(ends.map(|(from, to)| {
+                    let port = Match::Port { transport: Transport::Udp, number: DHCP_PORT };
+                    let matches = [Match::Source(from.into()), Match::Destination(to.into()), port];
+                    rule(label::DHCP, matches, Action::Accept)
+                }));
+            }
+        }
+    }
+    let mut known = BTreeSet::new();
+    rules.retain(|rule| known.insert(rule.clone()));
+    rules
+}
+
 /// What a filtering node takes for itself.
 fn input(stage: &Stage, node: &NodeName) -> Vec<Rule> {
     let mut rules = vec![
@@ -164,6 +221,7 @@ fn input(stage: &Stage, node: &NodeName) -> Vec<Rule> {
     rules.extend(icmp_errors());
     rules.extend(icmp_echo());
     rules.extend(own_tunnels(stage, node));
+    rules.extend(dhcp(stage, node));
     for service in &stage.testbed.nodes[node].services {
         for port in service.ports() {
             for family in service.listen.in_phase(stage.phase).iter() {

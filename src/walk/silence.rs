@@ -38,7 +38,8 @@ fn is_forced(answer: &Answer) -> bool {
         Answer::Sink { from } => from.is_empty(),
         Answer::PathMtu { sweep } => sweep.lost.is_some() || sweep.passed.is_none(),
         Answer::Trace { hops, reached } => !reached || hops.contains(&None),
-        Answer::Advertisements { .. } | Answer::Neighbour { .. } => true,
+        Answer::Advertisements { .. } | Answer::Neighbour { .. } | Answer::Dhcp { .. } => true,
+        Answer::Stream { sent, answered, .. } => answered < sent,
         Answer::Journey { attempts, page, .. } => page.is_none() || attempts.iter().any(is_silent),
         other => other.attempt().is_some_and(is_silent),
     }
@@ -48,6 +49,9 @@ fn in_words(Probe { from, question, .. }: &Probe) -> String {
     let what = match question {
         Question::Solicit { interface } => {
             return format!("further Router Advertisements on `{interface}` of `{from}`");
+        }
+        Question::Dhcp { interface, .. } => {
+            return format!("further DHCPv6 servers on `{interface}` of `{from}`");
         }
         Question::Neighbour { target, .. } => {
             return format!("further owners of {target} on the link of `{from}`");
@@ -67,6 +71,7 @@ fn in_words(Probe { from, question, .. }: &Probe) -> String {
         | Question::Spoof { .. }
         | Question::SourceFor { .. }
         | Question::Canary { .. }
+        | Question::Stream { .. }
         | Question::Tunnel { .. }
         | Question::Inspect(_) => "an echo",
     };

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::model::{
     family::Family,
+    service::Port,
     tap::{CANARY_ETHERTYPE, Watch},
 };
 
@@ -249,6 +250,11 @@ pub fn nothing() -> Vec<Instruction> {
     Program::default().refuse().0
 }
 
+/// For a packet socket that hears every frame.
+pub fn everything() -> Vec<Instruction> {
+    Program::default().accept().0
+}
+
 /// For a packet socket on one interface: packets of either family.
 pub fn packets_of_any_family() -> Vec<Instruction> {
     let types = Family::ALL.map(|family| u32::from(family.ethertype()));
@@ -263,6 +269,12 @@ pub fn arp() -> Vec<Instruction> {
 /// For a packet socket on one interface: ICMPv6 messages of one type.
 pub fn icmpv6(kind: u8) -> Vec<Instruction> {
     let watch = Watch::icmp(Family::V6, &[kind]);
+    watched(Program::default(), &watch).accept().0
+}
+
+/// For a packet socket on one interface: packets of a family to a port.
+pub fn to_port(family: Family, port: Port) -> Vec<Instruction> {
+    let watch = Watch::Packets { family, source: None, destination: None, port: Some(port) };
     watched(Program::default(), &watch).accept().0
 }
 

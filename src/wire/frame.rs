@@ -45,6 +45,14 @@ pub fn icmpv6_message(frame: &[u8]) -> Option<&[u8]> {
     }
 }
 
+/// What a UDP datagram in a frame carries.
+pub fn udp_payload(frame: &[u8]) -> Option<&[u8]> {
+    match LaxSlicedPacket::from_ethernet(frame).ok()?.transport? {
+        TransportSlice::Udp(udp) => Some(udp.payload()),
+        _ => None,
+    }
+}
+
 /// The EtherType of a frame.
 pub fn ethertype(frame: &[u8]) -> Option<u16> {
     Some(u16::from_be_bytes(*frame.get(12..14)?.first_chunk()?))

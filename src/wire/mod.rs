@@ -9,6 +9,7 @@ pub mod frame;
 pub mod filter;
 pub mod neighbour;
 pub mod ra;
+pub mod dhcpv6;
 pub mod page;
 pub mod dns;
 pub mod sntp;

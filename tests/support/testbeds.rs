@@ -60,6 +60,8 @@ impl Draft {
             prefixes: prefixes.map(|prefix| prefix.parse().expect("a prefix")).into(),
             mtu: 1500,
             advertise: None,
+            dhcp: None,
+            impairment: sixwalk::model::impairment::Impairment::default(),
             families: families(),
             stays_ipv4: None,
         };
@@ -180,7 +182,7 @@ pub fn go_live(node: &StagedNode) -> Vec<Change> {
         live = live.or(interface.families);
         if interface.accepts_advertisements {
             let interface = interface.name.clone();
-            changes.push(Change::AcceptAdvertisements { interface, on: true });
+            changes.push(Change::AcceptAdvertisements { interface, on: true, form: true });
         }
         for family in interface.families.iter() {
             let interface = interface.name.to_string();

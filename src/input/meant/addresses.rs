@@ -49,6 +49,7 @@ pub(super) fn plan(written: &Testbed, found: &mut Vec<Diagnostic>) -> Plan {
         }
         for ((node, interface), mut addresses) in members.into_iter().zip(fixed) {
             on.fill(node, interface, &mut addresses);
+            on.given_by_server(node, interface, &mut addresses);
             addresses.sort_by_key(Address::family);
             let key = key(node, interface);
             plan.insert(key.clone(), (macs[&key], addresses));
@@ -175,6 +176,39 @@ impl Segmented<'_> {
         };
         self.found.push(refusal);
         None
+    }
+
+    /// Where a server gives the IPv6 address, it gives the planned one.
+    fn given_by_server(&mut self, node: &Node, interface: &Interface, addresses: &mut [Address]) {
+        let Some(at) = &interface.dhcp else { return };
+        let name = &self.segment.name.is;
+        let refuse = |why: String, hint: &str| Diagnostic::error(at, why).hint(hint);
+        let refusal = match (&self.segment.dhcp, &self.segment.advertise) {
+            _ if self.segment.prefix(Family::V6).is_none() => refuse(
+                format!("segment `{name}` has no IPv6 prefix to give an address from"),
+                "give the segment an `ipv6` prefix",
+            ),
+            (None, _) => refuse(
+                format!("nobody serves DHCPv6 on segment `{name}`, so no address can be given"),
+                "say `dhcpv6 = \"…\"` in the segment, or give the node a static address",
+            ),
+            (Some(_), None) => refuse(
+                format!(
+                    "no router announces itself on segment `{name}`, and DHCPv6 gives no default route (RFC 8415)"
+                ),
+                "say `advertise = \"…\"` in the segment",
+            ),
+            _ if node.role().forwards() => refuse(
+                format!("`{}` forwards, and others rely on its address", node.name.is),
+                "give it a static address",
+            ),
+            _ => {
+                let v6 = addresses.iter_mut().filter(|a| a.family() == Family::V6);
+                v6.for_each(|address| address.origin = Origin::Dhcp);
+                return;
+            }
+        };
+        self.found.push(refusal);
     }
 
     /// Gives an address to a node, unless another has it.

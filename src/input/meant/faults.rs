@@ -12,7 +12,7 @@ use crate::{
         written::{
             fault::{FAULT_KEYS, NOT_CHANGES},
             flow::literal,
-            words,
+            segment, words,
             zone::data,
         },
     },
@@ -184,6 +184,43 @@ fn sabotage(
             prefix: announced(table, found)?,
             lifetime_s: table.number("lifetime").map_or(USUAL_LIFETIME_S, |lifetime| lifetime.is),
         },
+        "rogue-dhcpv6" => Sabotage::RogueDhcp {
+            segment: the!("segment"),
+            mac: table.one("mac").map_or(STRANGER, |mac| mac.is),
+            dns: resolver_v6(table, found)?,
+        },
+        "dhcpv6-wrongly" => {
+            let node: At<NodeName> = table.one("node")?;
+            let plans = || testbed.segments.values().filter_map(|segment| segment.dhcp.as_ref());
+            if !plans().any(|plan| plan.server == node.is || plan.relay.as_ref() == Some(&node.is))
+            {
+                let message = format!("`{}` neither serves nor relays DHCPv6", node.is);
+                let known = plans().flat_map(|plan| plan.relay.iter().chain([&plan.server]));
+                let known: Vec<_> = known.map(NodeName::as_str).collect();
+                let hint = match known.as_slice() {
+                    [] => "no segment of the testbed has `dhcpv6`".to_owned(),
+                    known => {
+                        format!("these do: {}", crate::input::suggest::list(known.iter().copied()))
+                    }
+                };
+                found.push(Diagnostic::error(&node.at, message).hint(hint));
+            }
+            Sabotage::DhcpWrongly { node: node.is, how: the!("how") }
+        }
+        "impair" => {
+            let impairment = segment::impairment(table);
+            if impairment.is_none() {
+                let message = "it must be said what the link does";
+                let hint =
+                    "give it one of `loss`, `duplicate`, `reorder`, `rate`, `delay` and `class`";
+                found.push(Diagnostic::error(at, message).hint(hint));
+            }
+            Sabotage::Impair {
+                segment: the!("segment"),
+                family: table.one("family").map(|family| family.is),
+                impairment,
+            }
+        }
         "advertise-wrongly" => Sabotage::AdvertiseWrongly {
             node: the!("node"),
             interface: the!("interface"),
@@ -303,6 +340,18 @@ fn announced(table: &Table<'_>, found: &mut Vec<Diagnostic>) -> Option<IpNet> {
         found.push(Diagnostic::error(&prefix.at, message));
     }
     Some(prefix.is.trunc())
+}
+
+fn resolver_v6(table: &Table<'_>, found: &mut Vec<Diagnostic>) -> Option<std::net::Ipv6Addr> {
+    let address: At<IpAddr> = table.one("dns")?;
+    match address.is {
+        IpAddr::V6(v6) => Some(v6),
+        IpAddr::V4(v4) => {
+            let message = format!("{v4} is IPv4; DHCPv6 tells addresses of IPv6");
+            found.push(Diagnostic::error(&address.at, message));
+            None
+        }
+    }
 }
 
 fn one_family(to: &At<IpNet>, via: &At<IpAddr>, found: &mut Vec<Diagnostic>) {

@@ -14,6 +14,7 @@ use crate::{
     },
     model::{
         family::{Families, Family},
+        impairment::Impairment,
         name::{InterfaceName, SegmentName},
         phase::Phase,
         segment::{Plane, SegmentKind},
@@ -50,6 +51,7 @@ pub(super) fn lay(written: &Testbed) -> Testbed {
                 host: None,
                 addresses: Vec::new(),
                 slaac: None,
+                dhcp: None,
                 mac: None,
             }));
         }
@@ -80,6 +82,8 @@ fn inside(written: &Testbed, tunnel: &Tunnel, name: At<SegmentName>, index: usiz
         has_prefix: true,
         mtu: Some(mtu),
         advertise: None,
+        dhcp: None,
+        impairment: Impairment::default(),
         families: Phase::ALL.into_iter().map(live).collect(),
         stays_ipv4: None,
     }

@@ -4,6 +4,7 @@
 mod names;
 mod families;
 mod segments;
+mod dhcp;
 mod addresses;
 mod macs;
 mod services;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 
-use super::{families, names};
+use super::{dhcp, families, names};
 use crate::{
     input::{
         diagnostic::Diagnostic,
@@ -74,6 +74,8 @@ fn one(written: &Testbed, segment: &Segment, found: &mut Vec<Diagnostic>) -> seg
         prefixes: segment.prefixes.iter().map(|prefix| prefix.is).collect(),
         mtu: segment.mtu.as_ref().map_or(USUAL_MTU, |mtu| mtu.is),
         advertise: segment.advertise.as_ref().map(|a| advertisement(written, segment, a, found)),
+        dhcp: segment.dhcp.as_ref().and_then(|plan| dhcp::plan(written, segment, plan, found)),
+        impairment: segment.impairment,
         families: families::of_segment(written, segment, found),
     }
 }
@@ -188,7 +190,7 @@ fn advertisement(
     found: &mut Vec<Diagnostic>,
 ) -> Advertisement {
     let yes = |flag: &Option<At<bool>>| flag.as_ref().is_none_or(|f| f.is);
-    let no = |flag: &Option<At<bool>>| flag.as_ref().is_some_and(|f| f.is);
+    let said = |flag: &Option<At<bool>>, otherwise| flag.as_ref().map_or(otherwise, |f| f.is);
     match segment.prefix(Family::V6) {
         None => {
             let message =
@@ -214,8 +216,9 @@ fn advertisement(
         routers: routers(written, segment, plan, found),
         on_link: yes(&plan.on_link),
         autonomous: yes(&plan.autonomous),
-        managed: no(&plan.managed),
-        other: no(&plan.other),
+        // The flags follow from who serves: addresses where some host gets its own so, and everything else from whoever serves.
+        managed: said(&plan.managed, dhcp::gives_addresses(written, segment)),
+        other: said(&plan.other, segment.dhcp.is_some()),
         lifetime_s: plan.lifetime_s.as_ref().map_or(USUAL_LIFETIME_S, |lifetime| lifetime.is),
         dns,
     }

@@ -14,6 +14,7 @@ use crate::{
     },
     model::{
         family::{Families, Family},
+        impairment::Impairment,
         name::TranslationName,
         node::Role,
         phase::Phase,
@@ -46,6 +47,7 @@ pub(super) fn lay(laid: &mut Testbed) {
             host: None,
             addresses: Vec::new(),
             slaac: None,
+            dhcp: None,
             mac: None,
         });
         let inside = inside(laid, &translation, name);
@@ -88,6 +90,8 @@ fn inside(
         has_prefix: true,
         mtu: Some(At { is: mtu, at: at() }),
         advertise: None,
+        dhcp: None,
+        impairment: Impairment::default(),
         families: translation.phases.iter().map(live).collect(),
         stays_ipv4: None,
     }

@@ -1,7 +1,8 @@
 //! Fault files: `[fault.NAME]` with its phases and one change
 
 use super::words::{
-    ADDRESS, DOMAIN, FAMILIES, FAMILY, INTERFACE, NET, NODE, PHASE, SEGMENT, SERVICE, parses,
+    ADDRESS, DELAY, DOMAIN, FAMILIES, FAMILY, INTERFACE, NET, NODE, PHASE, RATE, SEGMENT, SERVICE,
+    SHARE, parses,
 };
 use crate::{
     input::shape::{Key, Shape, key, required},
@@ -136,6 +137,45 @@ pub(in crate::input) const FAULT_KEYS: &[Key] = &[
             key("lifetime", Shape::Number { least: 0, most: 9000 }, "Router lifetime in seconds."),
         ],
         "A stranger announces itself as a router.",
+    ),
+    change(
+        "rogue-dhcpv6",
+        &[
+            required("segment", SEGMENT, "The link."),
+            key("mac", MAC, "Its link-layer address."),
+            required("dns", ADDRESS, "The resolver that it tells."),
+        ],
+        "A stranger answers for DHCPv6.",
+    ),
+    change(
+        "dhcpv6-wrongly",
+        &[
+            NODE_KEY,
+            required(
+                "how",
+                Shape::Word(|| vec!["silent", "no-dns", "no-search", "outside-prefix"]),
+                "What is wrong.",
+            ),
+        ],
+        "A server or relay of DHCPv6 does its duty wrongly.",
+    ),
+    change(
+        "impair",
+        &[
+            required("segment", SEGMENT, "The link."),
+            key("family", FAMILY, "Only frames of this family."),
+            key("loss", SHARE, "The share of frames that it loses, in each direction."),
+            key("duplicate", SHARE, "The share of frames that arrive twice."),
+            key("reorder", SHARE, "The share of frames that others overtake."),
+            key("rate", RATE, "How fast it is in each direction."),
+            key("delay", DELAY, "How long it takes in each direction."),
+            key(
+                "class",
+                Shape::Number { least: 0, most: 255 },
+                "The traffic class that it writes into every packet.",
+            ),
+        ],
+        "A link treats frames worse than planned.",
     ),
     change(
         "advertise-wrongly",

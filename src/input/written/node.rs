@@ -29,6 +29,9 @@ use crate::{
 /// The word that stands instead of an address that the node forms itself.
 pub(in crate::input) const SLAAC: &str = "slaac";
 
+/// The word that stands instead of an address that a server gives.
+pub(in crate::input) const DHCP: &str = "dhcpv6";
+
 /// The highest host number: four decimal digits are also four hexadecimal ones.
 const HOST: Shape = Shape::Number { least: 1, most: 9999 };
 
@@ -89,8 +92,12 @@ const INTERFACE_KEYS: &[Key] = &[
     ),
     key(
         "ipv6",
-        Shape::Parsed { what: "an IPv6 address or `slaac`", check: |text| v6(text).map(drop) },
-        "Its IPv6 address, or `slaac` for one that it forms from Router Advertisements.",
+        Shape::Parsed {
+            what: "an IPv6 address, `slaac` or `dhcpv6`",
+            check: |text| v6(text).map(drop),
+        },
+        "Its IPv6 address, `slaac` for one that it forms from Router Advertisements, or `dhcpv6` for one that a server \
+         gives.",
     ),
     key(
         "mac",
@@ -133,6 +140,8 @@ pub(in crate::input) struct Interface {
     pub addresses: Vec<At<IpAddr>>,
     /// Where the file says that the IPv6 address comes by SLAAC.
     pub slaac: Option<Span>,
+    /// Where the file says that the IPv6 address comes by DHCPv6.
+    pub dhcp: Option<Span>,
     pub mac: Option<At<Mac>>,
 }
 
@@ -143,9 +152,9 @@ pub(in crate::input) struct Route {
     pub via: At<IpAddr>,
 }
 
-/// An IPv6 address, or none for `slaac`.
+/// An IPv6 address, or none for `slaac` and `dhcpv6`.
 fn v6(text: &str) -> Result<Option<IpAddr>, String> {
-    if text == SLAAC { Ok(None) } else { host_address(text, Family::V6).map(Some) }
+    if [SLAAC, DHCP].contains(&text) { Ok(None) } else { host_address(text, Family::V6).map(Some) }
 }
 
 impl Node {
@@ -196,6 +205,7 @@ impl Interface {
 
     fn long(name: At<InterfaceName>, segment: At<SegmentName>, table: &Table<'_>) -> Self {
         let written = |family: Family| table.one::<String>(family.word());
+        let word = |word| written(Family::V6).filter(|text| text.is == word).map(|text| text.at);
         let fixed = |family| {
             let text = written(family)?;
             Some(At { is: host_address(&text.is, family).ok()?, at: text.at })
@@ -205,7 +215,8 @@ impl Interface {
             segment,
             host: table.number("host"),
             addresses: Family::ALL.into_iter().filter_map(fixed).collect(),
-            slaac: written(Family::V6).filter(|text| text.is == SLAAC).map(|text| text.at),
+            slaac: word(SLAAC),
+            dhcp: word(DHCP),
             mac: table.one("mac"),
         }
     }

@@ -2,16 +2,19 @@
 
 use ipnet::IpNet;
 
-use super::words::{BY_PHASE, InPhase, NODE, NODES, SITE, by_phase, segment_prefix};
+use super::words::{
+    BY_PHASE, DELAY, DOMAIN, InPhase, NODE, NODES, RATE, SHARE, SITE, by_phase, segment_prefix,
+};
 use crate::{
     input::{
         diagnostic::Span,
-        shape::{Key, Shape, key},
+        shape::{Key, Shape, key, required},
         table::{At, Entry, Table},
     },
     model::{
         family::Family,
-        name::{NodeName, SegmentName, SiteName},
+        impairment::Impairment,
+        name::{DomainName, NodeName, SegmentName, SiteName},
         segment::{Plane, SegmentKind},
     },
 };
@@ -54,11 +57,37 @@ pub(in crate::input) const KEYS: &[Key] = &[
         Shape::Short { short: &NODE, long: ADVERTISE },
         "What its routers announce by Router Advertisements, or the router that announces the usual.",
     ),
+    key(
+        "dhcpv6",
+        Shape::Short { short: &NODE, long: DHCP },
+        "Who serves DHCPv6 on it: a node on it, or one that a relay asks.",
+    ),
     key("families", BY_PHASE, "The families that are live on it, where not as the phase says."),
     key(
         "stays-ipv4",
         Shape::Text,
         "Why it keeps IPv4 alone in every phase: `\"a network of another body without IPv6\"`.",
+    ),
+    key("loss", SHARE, "The share of frames that it loses, in each direction."),
+    key("duplicate", SHARE, "The share of frames that arrive twice."),
+    key("reorder", SHARE, "The share of frames that others overtake."),
+    key("rate", RATE, "How fast it is in each direction."),
+    key("delay", DELAY, "How long it takes in each direction."),
+];
+
+const DHCP: &[Key] = &[
+    required("by", NODE, "The server."),
+    key(
+        "relay",
+        NODE,
+        "The router on it that carries questions to the server; the one that announces otherwise, where the server is \
+         elsewhere.",
+    ),
+    key("dns", NODES, "The resolvers that hosts are told (option 23)."),
+    key(
+        "search",
+        Shape::List { of: &DOMAIN, most: 16 },
+        "The domains that hosts are told to search (option 24).",
     ),
 ];
 
@@ -100,9 +129,21 @@ pub(in crate::input) struct Segment {
     pub has_prefix: bool,
     pub mtu: Option<At<u32>>,
     pub advertise: Option<Advertise>,
+    pub dhcp: Option<Dhcp>,
+    pub impairment: Impairment,
     pub families: Vec<InPhase>,
     /// Why it has IPv4 alone in every phase, where it does.
     pub stays_ipv4: Option<At<String>>,
+}
+
+/// DHCPv6 as written.
+#[derive(Clone, Debug)]
+pub(in crate::input) struct Dhcp {
+    pub at: Span,
+    pub by: At<NodeName>,
+    pub relay: Option<At<NodeName>>,
+    pub dns: Vec<At<NodeName>>,
+    pub search: Vec<At<DomainName>>,
 }
 
 /// Router Advertisements as written.
@@ -135,6 +176,8 @@ impl Segment {
             prefixes: Family::ALL.into_iter().filter_map(prefix).collect(),
             mtu: table.number("mtu"),
             advertise: table.entry("advertise").and_then(Advertise::read),
+            dhcp: table.entry("dhcpv6").and_then(Dhcp::read),
+            impairment: impairment(&table),
             families: by_phase(&table, "families"),
             stays_ipv4: table.one("stays-ipv4"),
         })
@@ -143,6 +186,35 @@ impl Segment {
     /// Its prefix of a family.
     pub(in crate::input) fn prefix(&self, family: Family) -> Option<&At<IpNet>> {
         self.prefixes.iter().find(|prefix| Family::of_net(prefix.is) == family)
+    }
+}
+
+/// What a link is said to do to frames.
+pub(in crate::input) fn impairment(table: &Table<'_>) -> Impairment {
+    let share = |key| table.one(key).map(|share| share.is).unwrap_or_default();
+    Impairment {
+        loss: share("loss"),
+        duplicate: share("duplicate"),
+        reorder: share("reorder"),
+        rate: table.one("rate").map(|rate| rate.is),
+        delay: table.one("delay").map(|delay| delay.is).unwrap_or_default(),
+        class: table.number("class").map(|class| class.is),
+    }
+}
+
+impl Dhcp {
+    fn read(entry: &Entry<'_>) -> Option<Self> {
+        let Some(table) = entry.table() else {
+            let (at, by) = (entry.at.clone(), entry.reference()?);
+            return Some(Self { at, by, relay: None, dns: Vec::new(), search: Vec::new() });
+        };
+        Some(Self {
+            at: entry.at.clone(),
+            by: table.reference("by")?,
+            relay: table.reference("relay"),
+            dns: table.references("dns"),
+            search: table.list("search"),
+        })
     }
 }
 

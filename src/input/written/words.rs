@@ -13,6 +13,7 @@ use crate::{
     },
     model::{
         family::{Families, Family},
+        impairment::{Delay, Rate, Share},
         name::{DomainName, InterfaceName, NodeName, SegmentName, ServiceName, SiteName},
         phase::Phase,
     },
@@ -50,6 +51,12 @@ pub(in crate::input) const NET: Shape = Shape::Parsed {
     what: "a prefix such as `10.1.0.0/24` or `2001:db8:a:1::/64`",
     check: |text| net(text).map(drop),
 };
+pub(in crate::input) const SHARE: Shape =
+    Shape::Parsed { what: "a share of frames such as `2%`", check: parses::<Share> };
+pub(in crate::input) const RATE: Shape =
+    Shape::Parsed { what: "a rate such as `10mbit`", check: parses::<Rate> };
+pub(in crate::input) const DELAY: Shape =
+    Shape::Parsed { what: "a delay such as `20ms`", check: parses::<Delay> };
 /// Families by phase: `{ partial = ["ipv4"] }`.
 pub(in crate::input) const BY_PHASE: Shape = Shape::Table(&[
     key("ipv4-only", FAMILIES, "The families in the IPv4-only phase."),

@@ -59,9 +59,9 @@ pub(super) fn means(node: &Node, change: &Change) -> Result<Means, String> {
         Change::Forward { family, on } => {
             Means::Switches(vec![(forwarding(*family).to_owned(), on_off(*on))])
         }
-        Change::AcceptAdvertisements { interface, on } => Means::Switches(
-            ["autoconf", "accept_ra"]
-                .map(|name| (format!("net.ipv6.conf.{interface}.{name}"), on_off(*on)))
+        Change::AcceptAdvertisements { interface, on, form } => Means::Switches(
+            [("autoconf", *on && *form), ("accept_ra", *on)]
+                .map(|(name, on)| (format!("net.ipv6.conf.{interface}.{name}"), on_off(on)))
                 .into(),
         ),
         Change::ForgetResidue => Means::Forget,
@@ -100,6 +100,8 @@ pub(super) fn is_kernels(change: &Change) -> bool {
         Change::ReplaceFilter { .. }
         | Change::Advertise { .. }
         | Change::StopAdvertising { .. }
+        | Change::DoDhcp { .. }
+        | Change::Lease { .. }
         | Change::PublishZones { .. }
         | Change::Delegate { .. }
         | Change::Listen { .. }

@@ -11,7 +11,13 @@ use std::{
 
 use futures_util::future::join_all;
 
-use super::{BuildError, NetnsLab, PATIENCE, folder, node::Node, sabotage::Planted};
+use super::{
+    BuildError, NetnsLab, PATIENCE, folder,
+    impaired::{Carrier, Layer},
+    lease::Leases,
+    node::Node,
+    sabotage::Planted,
+};
 use crate::{
     lab::{ChangeError, Driver, Errand, OpenTap, Settled, Soon},
     model::{
@@ -51,6 +57,8 @@ pub struct Netns {
     pub(super) planted: Planted,
     asker: Asker,
     canaries: Mutex<BTreeMap<SegmentName, Arc<Canary>>>,
+    /// The links that are impaired; `None` until those of the testbed are laid.
+    carriers: tokio::sync::Mutex<Option<BTreeMap<SegmentName, Carrier>>>,
     origin: Instant,
 }
 
@@ -60,6 +68,7 @@ pub(super) struct Occupant {
     pub(super) services: ServiceHost,
     pub(super) tunnels: TunnelHost,
     pub(super) translators: TranslatorHost,
+    pub(super) leases: Leases,
     resolvers: Mutex<Vec<IpAddr>>,
 }
 
@@ -136,14 +145,12 @@ impl Netns {
                 node.name.clone(),
                 translator_mouths(&lab, &stage.testbed, planned),
             );
-            let occupant = Occupant {
-                node: Arc::clone(node),
-                services,
-                tunnels,
-                translators,
-                resolvers: Mutex::default(),
-            };
-            (node.name.clone(), Arc::new(occupant))
+            let resolvers = Mutex::default();
+            let leases = Leases::new(Arc::clone(node));
+            let name = node.name.clone();
+            let node = Arc::clone(node);
+            let occupant = Occupant { node, services, tunnels, translators, leases, resolvers };
+            (name, Arc::new(occupant))
         };
         let occupants = lab.nodes().map(occupant).collect();
         let testbed = Arc::clone(&stage.testbed);
@@ -154,6 +161,7 @@ impl Netns {
             planted: Planted::default(),
             asker,
             canaries: Mutex::default(),
+            carriers: tokio::sync::Mutex::default(),
             origin,
         })
     }
@@ -166,12 +174,68 @@ impl Netns {
     /// In turns: what the kernel makes of all nodes is one piece of work on one thread, then their services act, and so
     /// on. A wave takes one turn or two.
     async fn make(&self, errands: Vec<Errand>) -> Vec<Result<(), ChangeError>> {
+        if let Err(said) = self.lay().await {
+            let refuse = |errand: Errand| {
+                let change = errand.changes.first().map(ToString::to_string).unwrap_or_default();
+                Err(ChangeError { node: errand.node, index: 0, change, said: said.clone() })
+            };
+            return errands.into_iter().map(refuse).collect();
+        }
         let mut under_way: Vec<_> = errands.into_iter().map(UnderWay::new).collect();
         while under_way.iter().any(UnderWay::goes_on) {
             under_way = self.kernels_turn(under_way).await;
             join_all(under_way.iter_mut().map(|one| self.services_turn(one))).await;
         }
         under_way.into_iter().map(|one| one.failed.map_or(Ok(()), Err)).collect()
+    }
+
+    /// Lays the links that the testbed wants impaired, before anything is live on them.
+    async fn lay(&self) -> Result<(), String> {
+        if self.carriers.lock().await.is_some() {
+            return Ok(());
+        }
+        *self.carriers.lock().await = Some(BTreeMap::new());
+        for segment in self.testbed.segments.values().filter(|s| !s.impairment.is_none()) {
+            self.impair(&segment.name, Vec::new()).await?;
+        }
+        Ok(())
+    }
+
+    /// Impairs a link as the testbed says and as was planted; where nothing is left of that, its bridge carries it again.
+    /// An error is a sentence.
+    pub(super) async fn impair(
+        &self,
+        segment: &SegmentName,
+        planted: Vec<Layer>,
+    ) -> Result<(), String> {
+        let wire = self.lab.wire(segment).ok_or(format!("there is no segment `{segment}`"))?;
+        let ends = || {
+            let ends = wire.ports.keys();
+            ends.map(|(node, interface)| (&*self.occupants[node].node, interface.as_str()))
+        };
+        let declared = self.testbed.segments[segment].impairment;
+        let declared =
+            (!declared.is_none()).then_some(Layer { family: None, impairment: declared });
+        let layers: Vec<_> = declared.into_iter().chain(planted).collect();
+        let mut carriers = self.carriers.lock().await;
+        let carriers = carriers.get_or_insert_default();
+        let before = carriers.remove(segment);
+        let failed = |error| format!("cannot impair segment `{segment}`: {error}");
+        if layers.is_empty() {
+            return match before {
+                Some(before) => {
+                    before.give_back(wire, ends()).await.map_err(|e| failed(e.to_string()))
+                }
+                None => Ok(()),
+            };
+        }
+        if let Some(before) = before {
+            before.end().await;
+        }
+        let carrier =
+            Carrier::take_over(wire, ends(), layers).map_err(|e| failed(e.to_string()))?;
+        carriers.insert(segment.clone(), carrier);
+        Ok(())
     }
 
     async fn kernels_turn(&self, mut under_way: Vec<UnderWay>) -> Vec<UnderWay> {
@@ -216,6 +280,7 @@ impl Netns {
             Change::OpenTranslator { .. } | Change::CloseTranslator { .. } => {
                 occupant.translators.apply(change).await.map_err(|error| error.to_string())
             }
+            Change::Lease { .. } => occupant.leases.apply(change).map_err(|e| e.to_string()),
             _ => occupant.services.apply(change).await.map_err(|error| error.to_string()),
         };
         made.map_err(|said| failed(node, change, index, said))
@@ -360,6 +425,8 @@ fn is_services(change: &Change) -> bool {
             | Change::OpenTranslator { .. }
             | Change::CloseTranslator { .. }
             | Change::Synthesize { .. }
+            | Change::DoDhcp { .. }
+            | Change::Lease { .. }
     )
 }
 

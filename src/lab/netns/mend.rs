@@ -23,12 +23,15 @@ const ROUNDS: usize = 4;
 impl Netns {
     /// Brings every node back to what the stage says. An error lists what could not be put right.
     pub(super) async fn heal(&self, stage: &Stage) -> Result<(), String> {
-        let Traces { switches, talkers, strangers, .. } = {
+        let Traces { switches, talkers, strangers, impaired, .. } = {
             let mut traces = self.planted.traces();
             let arrived = traces.arrived;
             std::mem::replace(&mut *traces, Traces { arrived, ..Traces::default() })
         };
         talkers.iter().for_each(tokio::task::AbortHandle::abort);
+        for segment in impaired.keys() {
+            self.impair(segment, Vec::new()).await?;
+        }
         for (node, name, before) in switches.into_iter().rev() {
             // An interface that lost IPv6 lost its switches too; they begin anew, as the stage wants them.
             let _ = node.switches.set(&name, &before);
@@ -39,6 +42,9 @@ impl Netns {
         }
         for stranger in strangers {
             self.forget_stranger(stranger).await;
+        }
+        for occupant in self.occupants.values() {
+            occupant.leases.renew();
         }
         for _ in 0..ROUNDS {
             let deviations = self.lab.verify(stage);
@@ -56,8 +62,8 @@ impl Netns {
 
     /// What its neighbours have learned from a stranger goes with it.
     async fn forget_stranger(&self, stranger: Stranger) {
-        let (mac, prefix) = (stranger.mac, stranger.prefix);
-        stranger.leave().await;
+        let mac = stranger.mac;
+        let Some(prefix) = stranger.leave().await else { return };
         for occupant in self.occupants.values() {
             let node = &occupant.node;
             let mut requests = Vec::new();

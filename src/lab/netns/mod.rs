@@ -12,6 +12,8 @@ mod settle;
 mod solicit;
 mod bend;
 mod stranger;
+mod impaired;
+mod lease;
 mod driver;
 mod sabotage;
 mod mend;

@@ -1,15 +1,23 @@
 //! Planted faults: what is done to the kernel behind the program's back, and what is remembered to take it back.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use super::{
     bend, change,
     driver::{Netns, Occupant},
+    impaired::Layer,
     node::Node,
     stranger::{self, Stranger},
 };
 use crate::{
-    model::{fault::Sabotage, name::NodeName, step::Change},
+    model::{
+        fault::Sabotage,
+        name::{NodeName, SegmentName},
+        step::Change,
+    },
     net::{links, nftables, routes},
 };
 
@@ -23,6 +31,8 @@ pub(super) struct Traces {
     pub(super) switches: Vec<(Arc<Node>, String, String)>,
     pub(super) talkers: Vec<tokio::task::AbortHandle>,
     pub(super) strangers: Vec<Stranger>,
+    /// Links that treat frames worse than planned, with what was planted on each.
+    pub(super) impaired: BTreeMap<SegmentName, Vec<Layer>>,
     /// Strangers that ever came, so that the ports of two never have the same name.
     pub(super) arrived: u32,
 }
@@ -45,6 +55,7 @@ impl Netns {
             | Sabotage::AnswerWrongly { node, .. }
             | Sabotage::SynthesizeWrongly { node, .. }
             | Sabotage::AdvertiseWrongly { node, .. }
+            | Sabotage::DhcpWrongly { node, .. }
             | Sabotage::ServeDifferently { node, .. }
             | Sabotage::Quirk { node, .. }
             | Sabotage::ListenEverywhere { node, .. }
@@ -86,6 +97,31 @@ impl Netns {
                 let came = Stranger::arrive(wire, mtu, traces.arrived, *mac, *prefix, *lifetime_s);
                 traces.strangers.push(came.map_err(|error| error.to_string())?);
                 Ok(())
+            }
+            Sabotage::RogueDhcp { segment, mac, dns } => {
+                let wire =
+                    self.lab.wire(segment).ok_or(format!("there is no segment `{segment}`"))?;
+                let number = {
+                    let mut traces = self.planted.traces();
+                    traces.arrived += 1;
+                    traces.arrived
+                };
+                let mtu = self.testbed.segments[segment].mtu;
+                let came = Stranger::serve_dhcp(wire, mtu, number, *mac, *dns);
+                let stranger = came.map_err(|error| error.to_string())?;
+                let ready = stranger.is_ready().await;
+                self.planted.traces().strangers.push(stranger);
+                ready.map_err(|error| error.to_string())
+            }
+            Sabotage::Impair { segment, family, impairment } => {
+                let layer = Layer { family: *family, impairment: *impairment };
+                let planted = {
+                    let mut traces = self.planted.traces();
+                    let planted = traces.impaired.entry(segment.clone()).or_default();
+                    planted.push(layer);
+                    planted.clone()
+                };
+                self.impair(segment, planted).await
             }
             Sabotage::Talk { node: name, interface, family, to } => {
                 let occupant = self.victim(name)?;

@@ -31,6 +31,8 @@ pub enum Reason {
     DuplicateDetection,
     /// A Router Advertisement that brings an address or a default route (RFC 4861 section 6).
     RouterAdvertisement,
+    /// A server that gives an address (RFC 8415).
+    Dhcp,
 }
 
 impl fmt::Display for Reason {
@@ -38,6 +40,7 @@ impl fmt::Display for Reason {
         f.write_str(match self {
             Self::DuplicateDetection => "duplicate address detection",
             Self::RouterAdvertisement => "Router Advertisements",
+            Self::Dhcp => "DHCPv6",
         })
     }
 }
@@ -158,6 +161,8 @@ fn of_interface(
     let missing = missing.into_iter().map(|net| {
         if links::is_link_local(net.addr()) {
             (Reason::DuplicateDetection, net)
+        } else if planned.leases {
+            (Reason::Dhcp, net)
         } else {
             (Reason::RouterAdvertisement, net)
         }

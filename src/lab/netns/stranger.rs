@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -16,7 +16,12 @@ use super::{
     wire::{BRIDGE_INDEX, Wire},
 };
 use crate::{
-    model::{answer::HeardPrefix, family::Family, mac::Mac},
+    model::{
+        answer::HeardPrefix,
+        dhcp::{DhcpDuty, DhcpLink},
+        family::Family,
+        mac::Mac,
+    },
     net::{
         links::{self, End},
         namespace::Namespace,
@@ -24,23 +29,32 @@ use crate::{
         packet::{self, Layer},
         switch::Switches,
     },
-    serve::Router,
+    serve::{Dhcp, Router},
     wire::{filter, frame, packet as datagram, ra::Announcement},
 };
 
 /// The index of the port of a stranger: above those of all planned ones.
 const PORT: u32 = 5000;
+/// The interface of a stranger.
+const INTERFACE: &str = "eth0";
 /// How often a forgotten device says something.
 const BETWEEN_WORDS: Duration = Duration::from_millis(250);
 /// EtherType of ARP.
 const ARP: u16 = 0x0806;
 
-/// A machine on a link that announces itself as a router. Its cable goes with its namespace.
+/// A machine on a link that does what nobody has ordered. Its cable goes with its namespace.
 pub(super) struct Stranger {
     pub(super) mac: Mac,
-    pub(super) prefix: IpNet,
-    router: Router,
-    _netlink: Netlink,
+    trade: Trade,
+    netlink: Netlink,
+}
+
+/// What a stranger does.
+enum Trade {
+    /// Announces itself as a router, with this prefix.
+    Router { prefix: IpNet, router: Router },
+    /// Answers for DHCPv6.
+    Dhcp(#[expect(dead_code, reason = "it works for as long as it lives")] Dhcp),
 }
 
 /// Why a stranger could not be put on a link.
@@ -64,15 +78,7 @@ impl Stranger {
         prefix: IpNet,
         lifetime_s: u16,
     ) -> Result<Self, StrangerError> {
-        let namespace = Namespace::create()?;
-        let netlink = Netlink::open(&namespace)?;
-        let near = format!("stranger{number}");
-        let near = End { name: &near, index: PORT + number, mac: None };
-        let far = End { name: "eth0", index: links::LOOPBACK + 1, mac: Some(mac) };
-        let switches = Switches::open(&namespace)?;
-        switches.set("net.ipv6.conf.default.accept_ra", "0")?;
-        wire.netlink.ask(&links::add_cable(near, Some(BRIDGE_INDEX), far, &namespace, mtu))?;
-        netlink.ask(&links::bring_up(far.index))?;
+        let (namespace, netlink) = plug_in(wire, mtu, number, mac)?;
         let announcement = Announcement {
             hop_limit: 64,
             managed: false,
@@ -91,14 +97,82 @@ impl Stranger {
             dns_lifetime_s: 0,
             pref64: Vec::new(),
         };
-        let router = Router::start(&namespace, far.name, announcement)?;
-        Ok(Self { mac, prefix: prefix.trunc(), router, _netlink: netlink })
+        let router = Router::start(&namespace, INTERFACE, announcement)?;
+        let trade = Trade::Router { prefix: prefix.trunc(), router };
+        Ok(Self { mac, trade, netlink })
     }
 
-    /// Says farewell and leaves.
-    pub(super) async fn leave(self) {
-        self.router.stop().await;
+    /// Plugs a new machine in and lets it answer for DHCPv6, with no addresses to give and a resolver to tell.
+    pub(super) fn serve_dhcp(
+        wire: &Wire,
+        mtu: u32,
+        number: u32,
+        mac: Mac,
+        dns: Ipv6Addr,
+    ) -> Result<Self, StrangerError> {
+        let (namespace, netlink) = plug_in(wire, mtu, number, mac)?;
+        let link = DhcpLink {
+            segment: wire.segment.clone(),
+            interface: INTERFACE.parse().ok(),
+            prefix: IpNet::from(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+            leases: Vec::new(),
+            dns: vec![dns],
+            search: Vec::new(),
+        };
+        let server = Dhcp::start(&namespace, mac, vec![DhcpDuty::Serve(link)])?;
+        Ok(Self { mac, trade: Trade::Dhcp(server), netlink })
     }
+
+    /// Waits until it has an address to answer from.
+    pub(super) async fn is_ready(&self) -> Result<(), StrangerError> {
+        let deadline = tokio::time::Instant::now() + super::PATIENCE;
+        loop {
+            let addresses = links::read_addresses(&self.netlink)?;
+            let usable = |a: &crate::model::answer::AddressState| {
+                links::is_link_local(a.net.addr()) && !a.tentative && !a.dad_failed
+            };
+            if addresses.iter().any(|(_, address)| usable(address)) {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() > deadline {
+                let why = io::Error::other("the stranger got no link-local address");
+                return Err(why.into());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Says farewell and leaves; the prefix that it has announced is for its neighbours to forget.
+    pub(super) async fn leave(self) -> Option<IpNet> {
+        match self.trade {
+            Trade::Router { prefix, router } => {
+                router.stop().await;
+                Some(prefix)
+            }
+            Trade::Dhcp(_) => None,
+        }
+    }
+}
+
+/// A new machine on a link: its namespace and a way into it.
+fn plug_in(
+    wire: &Wire,
+    mtu: u32,
+    number: u32,
+    mac: Mac,
+) -> Result<(Namespace, Netlink), StrangerError> {
+    let namespace = Namespace::create()?;
+    let netlink = Netlink::open(&namespace)?;
+    let near = format!("stranger{number}");
+    let near = End { name: &near, index: PORT + number, mac: None };
+    let far = End { name: INTERFACE, index: links::LOOPBACK + 1, mac: Some(mac) };
+    let switches = Switches::open(&namespace)?;
+    switches.set("net.ipv6.conf.default.accept_ra", "0")?;
+    wire.netlink.ask(&links::add_cable(near, Some(BRIDGE_INDEX), far, &namespace, mtu))?;
+    // Where this program carries the link, nobody else completes checksums.
+    links::set_offloads(&namespace, far.name, false)?;
+    netlink.ask(&links::bring_up(far.index))?;
+    Ok((namespace, netlink))
 }
 
 /// Sends frames of a family from an interface of a node for as long as the handle lives: what a device does that nobody has

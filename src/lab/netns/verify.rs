@@ -310,10 +310,10 @@ pub(super) struct Pending {
 
 /// What the addresses of an interface still wait for.
 pub(super) fn pending(there: &[AddressState], planned: &StagedInterface) -> Pending {
-    let is_slaac = |address: &Address| address.origin == Origin::Slaac;
+    let is_given = |address: &Address| address.origin != Origin::Static;
     let comes_by_itself = |net: &IpNet| {
         is_link_local(net.addr())
-            || planned.addresses.iter().filter(|a| is_slaac(a)).any(|a| a.net == *net)
+            || planned.addresses.iter().filter(|a| is_given(a)).any(|a| a.net == *net)
     };
     let is_there = |net: &IpNet| there.iter().any(|address| address.net == *net);
     Pending {

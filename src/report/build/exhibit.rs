@@ -65,6 +65,12 @@ fn question(question: &Question) -> Line {
         Question::PathMtu { ceiling, .. } => plain(format!("path MTU up to {ceiling} octets")),
         Question::Trace { .. } => plain("routers on the way".to_owned()),
         Question::Solicit { interface } => plain(format!("Router Solicitation on {interface}")),
+        Question::Dhcp { interface, stateful: true } => {
+            plain(format!("DHCPv6 Solicit on {interface}"))
+        }
+        Question::Dhcp { interface, .. } => {
+            plain(format!("DHCPv6 Information-Request on {interface}"))
+        }
         Question::Neighbour { interface, .. } => plain(format!("who has it, on {interface}?")),
         Question::Inspect(aspect) => plain(format!("read on the node: {}", aspect_words(*aspect))),
         Question::Journey { name, pinned, .. } => {
@@ -89,6 +95,9 @@ fn question(question: &Question) -> Line {
             let mut line = words("echo request with the token ");
             line.extend(code(token));
             line
+        }
+        Question::Stream { packets, class, .. } => {
+            plain(format!("{packets} echo requests with traffic class {class:#04x}"))
         }
         Question::Tunnel { tunnel, act } => {
             let mut line = words(format!("{} the tunnel ", act_words(*act)));
@@ -245,6 +254,16 @@ fn outcome(answer: &Answer) -> Line {
             }
             line
         })),
+        Answer::Dhcp { heard } if heard.is_empty() => words("no server answered"),
+        Answer::Dhcp { heard } => joined(heard.iter().map(|said| {
+            let mut line = words(format!("{} from ", said.kind));
+            line.extend(code(said.from.to_string()));
+            for address in &said.addresses {
+                line.push(Inline::text(" with "));
+                line.extend(code(address.to_string()));
+            }
+            line
+        })),
         Answer::Neighbour { macs, .. } => joined(macs.iter().map(|mac| code(mac.to_string()))),
         Answer::Addresses(links) => {
             let n: usize = links.iter().map(|link| link.addresses.len()).sum();
@@ -256,6 +275,13 @@ fn outcome(answer: &Answer) -> Line {
         }
         Answer::Tunnels(tunnels) => {
             joined(tunnels.iter().map(|tunnel| words(tunnel_words(tunnel))))
+        }
+        Answer::Stream { sent, answered, duplicates, late, classes, .. } => {
+            let classes: Vec<_> = classes.iter().map(|class| format!("{class:#04x}")).collect();
+            words(format!(
+                "{answered} of {sent} answered, {duplicates} twice, {late} late, traffic class {}",
+                if classes.is_empty() { "unknown".to_owned() } else { classes.join(", ") }
+            ))
         }
         Answer::Done => words("done"),
         Answer::Neighbours(entries) => words(format!("{} neighbours", entries.len())),

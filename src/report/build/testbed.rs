@@ -64,8 +64,10 @@ fn node_row(testbed: &Testbed, node: &Node) -> [Line; 6] {
     let addresses = node.interfaces.iter().flat_map(|interface| {
         interface.addresses.iter().map(move |address| {
             let mut line = code(address.net.to_string());
-            if address.origin == Origin::Slaac {
-                line.push(Inline::text(" (SLAAC)"));
+            match address.origin {
+                Origin::Static => {}
+                Origin::Slaac => line.push(Inline::text(" (SLAAC)")),
+                Origin::Dhcp => line.push(Inline::text(" (DHCPv6)")),
             }
             line
         })

@@ -1,0 +1,195 @@
+//! Streams: many packets along a way at once, with a traffic class. What becomes of them is asked once, for all checks that
+//! look at loss, order and marks; where something is wrong, every link of the way is asked by itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{ask, crossing, reading::REPETITIONS};
+use crate::{
+    model::{
+        answer::Answer,
+        evidence::{EvidenceId, Seen},
+        experiment::Experiment,
+        family::Family,
+        impairment::{Impairment, Share},
+        name::SegmentName,
+        probe::{Probe, Question},
+    },
+    stage::{Path, Stage},
+};
+
+/// Expedited forwarding (RFC 3246): a class that networks treat on purpose.
+pub const CLASS: u8 = 0xb8;
+/// Octets of payload.
+const SIZE: u16 = 200;
+/// Packets at first, and in each repetition: no more than a socket has room for, should each reply come twice.
+const FIRST: u16 = 24;
+const AGAIN: u16 = 100;
+
+/// One way for every sequence of links, in one direction: replies take the other.
+pub fn ways(stage: &Stage) -> Vec<Path> {
+    let all = stage.phase.permits().iter().flat_map(|family| crossing::ways(stage, family));
+    let mut known = BTreeSet::new();
+    all.filter(|way| {
+        let back: Vec<_> = way.segments.iter().rev().cloned().collect();
+        let is_new = !known.contains(&(way.family(), back));
+        known.insert((way.family(), way.segments.clone()));
+        is_new
+    })
+    .collect()
+}
+
+/// `visitor -> portal ipv6`.
+pub fn subject(way: &Path) -> String {
+    let (from, to) = (&way.nodes[0], way.nodes.last().expect("a path has ends"));
+    format!("{from} -> {to} {}", way.family().word())
+}
+
+fn probe(way: &Path, round: u8) -> Probe {
+    let packets = if round == 0 { FIRST } else { AGAIN };
+    let question = Question::Stream { to: way.destination, packets, size: SIZE, class: CLASS };
+    Probe { round, ..ask::probe(&way.nodes[0], question) }
+}
+
+/// The first stream of every way.
+pub fn ask_all(stage: &Stage) -> Experiment {
+    Experiment::of_probes(ways(stage).iter().map(|way| probe(way, 0)))
+}
+
+/// A way asked again, and each of its links alone: from the node before it to the node behind it. One after another, so
+/// that streams do not crowd each other out on a slow link.
+pub fn ask_again(stage: &Stage, way: &Path) -> Experiment {
+    let rounds = (1..=REPETITIONS).map(|round| probe(way, round));
+    let links = links(stage, way).into_iter().map(|(_, probe)| probe);
+    Experiment { in_order: true, ..Experiment::of_probes(rounds.chain(links)) }
+}
+
+/// The links of a way with the stream that crosses each alone.
+pub fn links(stage: &Stage, way: &Path) -> Vec<(SegmentName, Probe)> {
+    let across = |(at, segment): (usize, &SegmentName)| {
+        let far = &stage.nodes[&way.nodes[at + 1]];
+        let on = far.interfaces.iter().find(|interface| interface.segment == *segment)?;
+        let address = on.addresses.iter().find(|a| a.family() == way.family())?;
+        let question =
+            Question::Stream { to: address.ip(), packets: AGAIN, size: SIZE, class: CLASS };
+        Some((segment.clone(), ask::probe(&way.nodes[at], question)))
+    };
+    way.segments.iter().enumerate().filter_map(across).collect()
+}
+
+/// What became of streams.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// What it rests on.
+    pub evidence: Vec<EvidenceId>,
+    /// Packets that left.
+    pub sent: u32,
+    /// Packets that were answered.
+    pub answered: u32,
+    /// Replies that came twice.
+    pub duplicates: u32,
+    /// Replies that others overtook.
+    pub late: u32,
+    /// The classes of the replies.
+    pub classes: BTreeSet<u8>,
+}
+
+impl Tally {
+    /// Packets that were not answered.
+    pub fn lost(&self) -> u32 {
+        self.sent - self.answered.min(self.sent)
+    }
+
+    fn add(&mut self, id: EvidenceId, answer: &Answer) -> Result<(), String> {
+        let Answer::Stream { sent, answered, duplicates, late, classes, .. } = answer else {
+            return Err(answer.not_asked().unwrap_or("the answer is of another kind").to_owned());
+        };
+        self.evidence.push(id);
+        self.sent += u32::from(*sent);
+        self.answered += u32::from(*answered);
+        self.duplicates += u32::from(*duplicates);
+        self.late += u32::from(*late);
+        self.classes.extend(classes);
+        Ok(())
+    }
+}
+
+/// What became of all streams along a way; an error says why nothing is known.
+pub fn of_way(seen: &Seen<'_>, way: &Path) -> Result<Tally, String> {
+    let rounds = (0..=REPETITIONS).map(|round| probe(way, round));
+    sum(seen, rounds).ok_or_else(|| "no stream was sent".to_owned())?
+}
+
+/// What became of the stream across one link alone; `None` if there was none.
+pub fn of_link(seen: &Seen<'_>, probe: &Probe) -> Option<Tally> {
+    sum(seen, [probe.clone()])?.ok()
+}
+
+fn sum(seen: &Seen<'_>, probes: impl IntoIterator<Item = Probe>) -> Option<Result<Tally, String>> {
+    let mut tally = Tally::default();
+    let mut asked = false;
+    for probe in probes {
+        let Some((id, answer)) = seen.answer(&probe) else { continue };
+        asked = true;
+        if let Err(reason) = tally.add(id, answer) {
+            return Some(Err(reason));
+        }
+    }
+    asked.then_some(Ok(tally))
+}
+
+/// The way of the same links in the other family.
+pub fn twin(stage: &Stage, way: &Path) -> Option<Path> {
+    let back: Vec<_> = way.segments.iter().rev().cloned().collect();
+    let other = way.family().other();
+    ways(stage)
+        .into_iter()
+        .find(|twin| twin.family() == other && [&way.segments, &back].contains(&&twin.segments))
+}
+
+/// What the plan says that links do to packets there and back.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Planned {
+    /// The share of packets that are not answered.
+    pub loss: f64,
+    /// The share of replies that come twice.
+    pub duplicates: f64,
+    /// The share of replies that others overtake.
+    pub late: f64,
+}
+
+impl Planned {
+    /// On some links.
+    pub fn on<'s>(stage: &Stage, segments: impl IntoIterator<Item = &'s SegmentName>) -> Self {
+        let of = |segment: &SegmentName| stage.testbed.segments[segment].impairment;
+        let all: Vec<Impairment> = segments.into_iter().map(of).collect();
+        let hit = |share: fn(&Impairment) -> Share| {
+            1.0 - all.iter().map(|i| (1.0 - share(i).part()).powi(2)).product::<f64>()
+        };
+        Self {
+            loss: hit(|i| i.loss),
+            duplicates: hit(|i| i.duplicate),
+            late: hit(|i| i.reorder) + hit(|i| i.duplicate),
+        }
+    }
+}
+
+/// The families in which something is wrong on a link alone, by link, among the links of some ways.
+pub fn troubled_links(
+    stage: &Stage,
+    seen: &Seen<'_>,
+    is_wrong: impl Fn(&SegmentName, &Tally) -> bool,
+) -> BTreeMap<SegmentName, (BTreeSet<Family>, Vec<EvidenceId>)> {
+    let mut found = BTreeMap::<_, (BTreeSet<Family>, Vec<EvidenceId>)>::new();
+    for way in ways(stage) {
+        for (segment, probe) in links(stage, &way) {
+            let Some(tally) = of_link(seen, &probe).filter(|tally| is_wrong(&segment, tally))
+            else {
+                continue;
+            };
+            let (families, evidence) = found.entry(segment).or_default();
+            families.insert(way.family());
+            evidence.extend(tally.evidence);
+        }
+    }
+    found
+}

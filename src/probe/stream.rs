@@ -1,0 +1,157 @@
+//! `Question::Stream`: many echo requests with a traffic class, and how their replies come back.
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use super::{
+    Deadline, Vantage,
+    call::{Call, fresh_short},
+    ping, within,
+};
+use crate::{
+    model::{
+        answer::{Answer, Outcome},
+        family::Family,
+    },
+    net::{
+        endpoint::Heard,
+        socket::{self, Speech},
+    },
+    wire::{
+        filter,
+        icmp::{self, EchoId},
+    },
+};
+
+/// How long nothing may come until the rest counts as lost: longer than the slowest link of a testbed takes.
+const QUIET: Duration = Duration::from_millis(1_500);
+/// Room for replies that wait to be read, in octets; the kernel grants what its limit allows.
+const WAITING_ROOM: usize = 4 << 20;
+
+pub(super) async fn ask(
+    at: &Vantage,
+    to: IpAddr,
+    packets: u16,
+    size: u16,
+    class: u8,
+    deadline: Deadline,
+) -> Answer {
+    let family = Family::of(to);
+    let identifier = fresh_short();
+    let target = SocketAddr::new(to.to_canonical(), 0);
+    let call = Call::open(at, Speech::Icmp, target, None, |socket| {
+        socket::attach(socket, &filter::echo_replies(family, identifier))?;
+        socket.set_recv_buffer_size(WAITING_ROOM)?;
+        socket::set_class(socket, family, class)
+    });
+    let call = match call {
+        Ok(call) => call,
+        Err(attempt) => return without_socket(&attempt.outcome),
+    };
+    let mut replies = Replies { family, identifier, ..Replies::default() };
+    let send = |sequence| {
+        let id = EchoId { identifier, sequence };
+        call.endpoint.send(&icmp::echo_request(family, id, usize::from(size))).is_ok()
+    };
+    let sent = (0..packets).filter(|sequence| send(*sequence)).count();
+    let mut buffer = vec![0; 65_535];
+    let mut until = deadline.or_after(QUIET);
+    while replies.answered.len() < sent {
+        let Ok(heard) = within(until, call.endpoint.hear(&mut buffer)).await else { break };
+        if let Ok(Heard::Data { length, class, .. }) = heard
+            && replies.note(&buffer[..length], class)
+        {
+            until = deadline.or_after(QUIET);
+        }
+    }
+    Answer::Stream {
+        source: call.course.source.map(|source| source.ip()),
+        sent: u16::try_from(sent).unwrap_or(packets),
+        answered: u16::try_from(replies.answered.len()).unwrap_or(packets),
+        duplicates: replies.duplicates,
+        late: replies.late,
+        classes: replies.classes,
+    }
+}
+
+/// No way is an answer; a socket that cannot be opened is not.
+fn without_socket(outcome: &Outcome) -> Answer {
+    match outcome {
+        Outcome::NotAsked { reason } => Answer::NotAsked { reason: reason.clone() },
+        _ => Answer::Stream {
+            source: None,
+            sent: 0,
+            answered: 0,
+            duplicates: 0,
+            late: 0,
+            classes: BTreeSet::new(),
+        },
+    }
+}
+
+/// What has come back so far.
+struct Replies {
+    family: Family,
+    identifier: u16,
+    answered: BTreeSet<u16>,
+    duplicates: u16,
+    late: u16,
+    classes: BTreeSet<u8>,
+}
+
+impl Default for Replies {
+    fn default() -> Self {
+        Self {
+            family: Family::V6,
+            identifier: 0,
+            answered: BTreeSet::new(),
+            duplicates: 0,
+            late: 0,
+            classes: BTreeSet::new(),
+        }
+    }
+}
+
+impl Replies {
+    /// Notes a message; whether it is a reply to one of the requests.
+    fn note(&mut self, message: &[u8], class: Option<u8>) -> bool {
+        let id = ping::reply_id(self.family, message);
+        let Some(id) = id.filter(|id| id.identifier == self.identifier) else { return false };
+        let class = match self.family {
+            Family::V4 => message.get(1).copied(),
+            Family::V6 => class,
+        };
+        self.classes.extend(class);
+        if self.answered.last().is_some_and(|last| *last > id.sequence) {
+            self.late += u16::from(!self.answered.contains(&id.sequence));
+        }
+        self.duplicates += u16::from(!self.answered.insert(id.sequence));
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(identifier: u16, sequence: u16) -> Vec<u8> {
+        let id = EchoId { identifier, sequence };
+        let mut message = icmp::echo_request(Family::V6, id, 8);
+        message[0] = icmp::echo_reply_type(Family::V6);
+        message
+    }
+
+    #[test]
+    fn replies_are_counted_once_and_what_is_overtaken_is_late() {
+        let mut replies = Replies { identifier: 7, ..Replies::default() };
+        for sequence in [0, 2, 1, 2, 3] {
+            assert!(replies.note(&reply(7, sequence), Some(0xb8)));
+        }
+        assert!(!replies.note(&reply(8, 4), Some(0)), "another's");
+        assert_eq!((replies.answered.len(), replies.duplicates, replies.late), (4, 1, 1));
+        assert_eq!(replies.classes, BTreeSet::from([0xb8]));
+    }
+}
