@@ -27,6 +27,7 @@ use crate::{
         fault::{ContentFault, Sabotage},
         name::{InterfaceName, NodeName, ServiceName},
         node::{Interface, Node},
+        probe::Keeper,
         record::RecordData,
         service::{Service, ServiceKind, Transport},
         step::Change,
@@ -154,6 +155,14 @@ impl ServiceHost {
         self.posts.iter().map(Post::record).collect()
     }
 
+    /// The addresses, as text, under which the logs of the node know a log-in.
+    pub fn log_in(&self, token: &str, keeper: Keeper) -> Vec<String> {
+        match keeper {
+            Keeper::Access => self.premises.access().clients(token),
+            Keeper::Table => self.premises.table().clients(token),
+        }
+    }
+
     fn open(&self) -> MutexGuard<'_, BTreeMap<Place, Listening>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -203,6 +212,7 @@ impl ServiceHost {
                     None => orders.synthesis.remove(service),
                 };
             }
+            Change::LogTo { sinks } => orders.log_sinks.clone_from(sinks),
             Change::Advertise { interface, plan, prefix, mtu, dns, pref64 } => {
                 let link = self.interface(interface)?;
                 let announcement =
@@ -235,8 +245,22 @@ impl ServiceHost {
                 let kind = if quirk.is_of_box() { ServiceKind::Box } else { ServiceKind::Manager };
                 self.service(service, &[kind])
             }
+            Sabotage::ServeDifferently { service, how: ContentFault::TurnsAway, .. } => {
+                self.service(service, &ServiceKind::ALL)
+            }
+            Sabotage::ServeDifferently { service, how: ContentFault::Ipv4Table, .. } => {
+                self.service(service, &[ServiceKind::Snmp])
+            }
+            Sabotage::ServeDifferently { service, how: ContentFault::RejectsBrackets, .. } => {
+                let kinds = [ServiceKind::Http, ServiceKind::Https, ServiceKind::Smtp];
+                self.service(service, &kinds)
+            }
             Sabotage::ServeDifferently { service, .. } => {
                 self.service(service, &[ServiceKind::Http, ServiceKind::Https])
+            }
+            Sabotage::LogWrongly { service, .. } => {
+                let kinds = [ServiceKind::Http, ServiceKind::Https, ServiceKind::Syslog];
+                self.service(service, &kinds)
             }
             Sabotage::ExtraListener { .. } => Ok(()),
             Sabotage::SetRecord { name, .. } | Sabotage::RemoveRecord { name, .. } => {

@@ -102,6 +102,7 @@ pub(super) fn is_kernels(change: &Change) -> bool {
         | Change::StopAdvertising { .. }
         | Change::PublishZones { .. }
         | Change::Delegate { .. }
+        | Change::LogTo { .. }
         | Change::Listen { .. }
         | Change::StopListening { .. }
         | Change::OpenTunnel { .. }
