@@ -83,6 +83,7 @@ impl Purpose {
             Change::PublishZones { .. }
             | Change::Delegate { .. }
             | Change::Synthesize { .. }
+            | Change::LogTo { .. }
             | Change::UseResolvers { .. } => Self::Names,
             Change::Advertise { .. } | Change::Lease { on: true, .. } => Self::Announcements,
             Change::DoDhcp { duties } if !duties.is_empty() => Self::Services,
@@ -138,6 +139,7 @@ impl StagedNode {
             zones: None,
             delegations: None,
             resolvers: Vec::new(),
+            log_sinks: Vec::new(),
             tunnels: Vec::new(),
             translators: Vec::new(),
             synthesizes: None,
@@ -336,6 +338,10 @@ impl NodeChange<'_> {
             let synthesize =
                 |node| Change::Synthesize { service: service.clone(), prefix: prefix(node) };
             changes.push((synthesize(self.new), synthesize(self.old)));
+        }
+        if self.old.log_sinks != self.new.log_sinks {
+            let log_to = |node: &StagedNode| Change::LogTo { sinks: node.log_sinks.clone() };
+            changes.push((log_to(self.new), log_to(self.old)));
         }
         if self.old.resolvers != self.new.resolvers {
             let use_these =

@@ -322,6 +322,11 @@ fn faults_of_dhcpv6_are_found() {
 }
 
 #[test]
+fn faults_of_logs_are_found() {
+    every_case_of("logs");
+}
+
+#[test]
 fn two_faults_are_two_findings() {
     every_case_of("together");
 }

@@ -20,7 +20,7 @@ use sixwalk::{
         answer::{Answer, Attempt, IcmpError, Outcome},
         family::Family,
         name::{ServiceName, TunnelName},
-        probe::{Aspect, Hello, Provocation, Question},
+        probe::{Aspect, Hello, Keeper, Provocation, Question},
         record::RecordType,
         service::{Port, Transport},
         tap::{Tap, Watch},
@@ -135,6 +135,10 @@ fn vantage(namespace: &Namespace) -> Vantage {
 struct TestHost;
 
 impl Host for TestHost {
+    fn log_in(&self, _token: &str, _keeper: Keeper) -> Vec<String> {
+        Vec::new()
+    }
+
     fn tunnel<'a>(
         &'a self,
         _tunnel: &'a TunnelName,

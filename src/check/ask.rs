@@ -65,7 +65,11 @@ pub fn hello(
         ServiceKind::Https => connect(Hello::Tls { name: host_of(service, to) }),
         ServiceKind::Ssh => connect(Hello::Ssh),
         ServiceKind::Echo => connect(Hello::Echo),
+        ServiceKind::Ldap => connect(Hello::Ldap),
+        ServiceKind::Smtp => connect(Hello::Smtp),
         ServiceKind::Ntp => Question::Time { to: socket },
+        ServiceKind::Snmp => Question::Snmp { to: socket },
+        ServiceKind::Radius => Question::Radius { to: socket },
         ServiceKind::Dns | ServiceKind::Resolver => {
             let staged = &stage.nodes[&node.name];
             let zones = staged.zones.as_ref().and_then(|(_, zones)| zones.first());

@@ -77,12 +77,21 @@ pub fn of_exchanges(
     severity: Severity,
     wanted: impl Fn(&Node, &Node) -> bool,
 ) -> Vec<Named> {
+    of_exchanges_with(stage, severity, |from, to, _| wanted(from, to))
+}
+
+/// The same, picked by the service too.
+pub fn of_exchanges_with(
+    stage: &Stage,
+    severity: Severity,
+    wanted: impl Fn(&Node, &Node, &Service) -> bool,
+) -> Vec<Named> {
     let nodes = &stage.testbed.nodes;
     let mut legs = Vec::new();
     for exchange in stage.exchanges() {
         let (from, to) = (&nodes[&exchange.from], &nodes[&exchange.to]);
         let service = exchange.service.as_ref().and_then(|name| to.service(name.as_str()));
-        let Some(service) = service.filter(|_| wanted(from, to)) else { continue };
+        let Some(service) = service.filter(|service| wanted(from, to, service)) else { continue };
         for family in crate::model::family::Family::ALL {
             for address in stage.targets(&exchange, family) {
                 let Expect::Reach(path) = stage.expect(&exchange, address) else { continue };

@@ -13,6 +13,7 @@ use crate::{
         finding::Severity,
         node::{Node, Role},
         segment::Plane,
+        service::{Service, ServiceKind},
         verdict::Judgement,
     },
     stage::Stage,
@@ -69,17 +70,30 @@ impl Check for MgmtReach {
 }
 
 fn subjects(stage: &Stage) -> Vec<Named> {
+    legs::sample(managed(stage, |_| true), legs::SAMPLE)
+}
+
+/// From each station, to each service of a kind that a node offers on the management plane.
+pub(super) fn to_kind(stage: &Stage, kind: ServiceKind) -> Vec<Named> {
+    managed(stage, |service| service.kind == kind)
+}
+
+fn managed(stage: &Stage, wanted: impl Fn(&Service) -> bool) -> Vec<Named> {
     let nodes = stage.testbed.nodes.values();
     let stations: Vec<_> = nodes.filter(|node| node.role == Role::ManagementStation).collect();
     let nodes = stage.testbed.nodes.values();
-    let all = nodes.flat_map(|node| of_node(stage, &stations, node)).collect();
-    legs::sample(all, legs::SAMPLE)
+    nodes.flat_map(|node| of_node(stage, &stations, node, &wanted)).collect()
 }
 
 /// From each station, to each service that a node offers on the management plane.
-fn of_node(stage: &Stage, stations: &[&Node], node: &Node) -> Vec<Named> {
+fn of_node(
+    stage: &Stage,
+    stations: &[&Node],
+    node: &Node,
+    wanted: impl Fn(&Service) -> bool,
+) -> Vec<Named> {
     let mut legs = Vec::new();
-    for service in &node.services {
+    for service in node.services.iter().filter(|service| wanted(service)) {
         for family in Family::ALL.into_iter().filter(|f| stage.listens(node, service, *f)) {
             let managed = stage.addresses(&node.name, Plane::Management, family);
             let offered = stage.service_addresses(node, service, family);

@@ -13,6 +13,8 @@ pub mod passage;
 pub mod difference;
 pub mod error_trail;
 pub mod hops;
+mod infra;
+mod log_trail;
 pub mod legs;
 mod management;
 pub mod names;
@@ -45,8 +47,14 @@ mod out_literal_url;
 mod svc_listen_families;
 mod svc_hostkey_parity;
 mod svc_ntp_v6;
+mod svc_ldap_v6;
 mod svc_syslog_v6;
 mod svc_dhcp;
+mod svc_snmp_v6;
+mod svc_radius_v6;
+mod svc_smtp_v6;
+mod log_kept;
+mod log_ui_last_logins;
 mod mgmt_reach_both;
 mod mgmt_single_address_field;
 mod mgmt_config_roundtrip;
@@ -220,9 +228,17 @@ pub static CHECKS: &[&dyn Check] = &[
     &out_literal_url::LiteralUrl,
     &svc_listen_families::ListenFamilies,
     &svc_hostkey_parity::HostkeyParity,
-    &svc_ntp_v6::Ntp,
+    &svc_ntp_v6::NTP,
+    &svc_ldap_v6::LDAP,
     &svc_syslog_v6::Syslog,
     &svc_dhcp::Dhcp,
+    &svc_snmp_v6::Snmp,
+    &svc_radius_v6::RADIUS,
+    &svc_smtp_v6::SMTP,
+    &log_kept::FAMILY_CAPTURED,
+    &log_kept::NOT_CUT,
+    &log_kept::CANONICAL,
+    &log_ui_last_logins::LastLogIns,
     &mgmt_reach_both::MgmtReach,
     &mgmt_single_address_field::SingleAddressField,
     &mgmt_config_roundtrip::ConfigRoundtrip,

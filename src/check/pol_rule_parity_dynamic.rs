@@ -16,9 +16,9 @@ use crate::{
         family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Severity},
         flow::{Intent, Traffic},
-        probe::{Probe, Question},
+        probe::Probe,
         segment::Plane,
-        service::{Port, ServiceKind},
+        service::ServiceKind,
         tap::Watch,
         verdict::Judgement,
     },
@@ -188,24 +188,9 @@ fn question(stage: &Stage, exchange: &Exchange, to: IpAddr, allowed: bool) -> Op
         Some(service) if allowed && service.kind == ServiceKind::Syslog => None,
         Some(service) if allowed => {
             let hello = ask::hello(stage, &exchange.from, node, service, to);
-            Some(hello.filter(|probe| port_of(probe) == Some(port)).unwrap_or_else(knock))
+            Some(hello.filter(|probe| probe.question.port() == Some(port)).unwrap_or_else(knock))
         }
         _ => Some(knock()),
-    }
-}
-
-fn port_of(probe: &Probe) -> Option<Port> {
-    match &probe.question {
-        Question::Connect { to, .. } => {
-            Some(Port { transport: crate::model::service::Transport::Tcp, number: to.port() })
-        }
-        Question::Time { to } | Question::Datagram { to, .. } => {
-            Some(Port { transport: crate::model::service::Transport::Udp, number: to.port() })
-        }
-        Question::Lookup { server, transport, .. } => {
-            Some(Port { transport: *transport, number: server.port() })
-        }
-        _ => None,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
         finding::{Culprit, Depth, Packets, Scope},
         name::NodeName,
         probe::{Aspect, Probe, Question},
-        service::{Port, Transport},
+        service::Port,
         tap::{Tap, Watch},
     },
     stage::{Path, Stage},
@@ -69,18 +69,7 @@ pub struct LegReading<'e> {
 impl Leg {
     /// A question along a path; the port is read from the question.
     pub fn new(path: Path, probe: Probe) -> Self {
-        let port = match &probe.question {
-            Question::Connect { to, .. } | Question::Fetch { to, .. } => {
-                Some(Port { transport: Transport::Tcp, number: to.port() })
-            }
-            Question::Datagram { to, .. } | Question::Time { to } | Question::Log { to, .. } => {
-                Some(Port { transport: Transport::Udp, number: to.port() })
-            }
-            Question::Lookup { server, transport, .. } => {
-                Some(Port { transport: *transport, number: server.port() })
-            }
-            _ => None,
-        };
+        let port = probe.question.port();
         Self { path, probe, port }
     }
 
@@ -128,7 +117,8 @@ impl Leg {
             .collect()
     }
 
-    /// Its packets there, or those that come back. Echoes are told from echoes that the far end asks for itself.
+    /// Its packets there, or those that come back. Echoes are told from echoes that the far end asks for itself, answers
+    /// from those of other services of the far end.
     fn watch(&self, back: bool) -> Watch {
         let (family, far) = (self.family(), Some(self.path.destination));
         let (source, destination) = if back { (far, None) } else { (None, far) };
@@ -137,8 +127,10 @@ impl Leg {
                 if back { icmp::echo_reply_type(family) } else { icmp::echo_request_type(family) };
             return Watch::Icmp { family, types: vec![kind], source, destination };
         }
-        let port = if back { None } else { self.port };
-        Watch::Packets { family, source, destination, port }
+        match (back, self.port) {
+            (true, Some(port)) => Watch::Answers { source: self.path.destination, port },
+            (_, port) => Watch::Packets { family, source, destination, port },
+        }
     }
 
     /// What to do once the first answer is known: if it failed, repeat it with control and taps.
@@ -199,7 +191,9 @@ impl Leg {
                 let how = "it has no route there and sent nothing".to_owned();
                 Some(self.located(&self.probe.from, how))
             }
-            Outcome::Refused => self.by_hop_limit(attempt.hop_limit?),
+            // Whoever answers wrongly, or hangs up, shows by its hop limit whether it is the far end at all.
+            Outcome::Refused => self.by_hop_limit("reset", attempt.hop_limit?),
+            Outcome::Garbled { .. } => self.by_hop_limit("answer", attempt.hop_limit?),
             // Where a round was answered, its packets are among those that the taps have seen.
             Outcome::TimedOut | Outcome::Stalled if rounds.answered == 0 => {
                 self.by_taps(stage, seen, evidence)
@@ -258,11 +252,11 @@ impl Leg {
         Located { part: Some(format!("switch {switch}")), ..self.located(sender, how) }
     }
 
-    /// Who sent a reset: it started with hop limit 64 and lost one at each router on the way back.
-    fn by_hop_limit(&self, hop_limit: u8) -> Option<Located> {
+    /// Who sent a reset or an answer: it started with hop limit 64 and lost one at each router on the way back.
+    fn by_hop_limit(&self, what: &str, hop_limit: u8) -> Option<Located> {
         let routers = usize::from(USUAL_HOP_LIMIT.checked_sub(hop_limit)?);
         let node = self.path.nodes.get(routers + 1)?;
-        let how = format!("the reset has hop limit {hop_limit}: it passed {routers} routers");
+        let how = format!("the {what} has hop limit {hop_limit}: it passed {routers} routers");
         Some(self.located(node, how))
     }
 

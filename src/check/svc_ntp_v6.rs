@@ -1,20 +1,14 @@
 //! `svc.ntp-v6`: nodes take the time from their server over every planned family.
 
-use super::{
-    Case, Check, Text, UseCase,
-    legs::{self, Named},
-    reading::Judge,
-};
+use super::{Case, Text, UseCase, infra::Infra, legs::Named};
 use crate::{
-    model::{
-        evidence::Seen, experiment::Experiment, family::Family, finding::Severity, node::Node,
-        service::ServiceKind, verdict::Judgement,
-    },
+    model::{family::Family, finding::Severity, node::Node, service::ServiceKind},
     stage::Stage,
 };
 
 /// The check.
-pub(super) struct Ntp;
+pub(super) static NTP: Infra =
+    Infra { text: &TEXT, users, without: "no node takes the time from a server in this phase" };
 
 static TEXT: Text = Text {
     id: "svc.ntp-v6",
@@ -43,29 +37,8 @@ static TEXT: Text = Text {
     ],
 };
 
-impl Check for Ntp {
-    fn text(&self) -> &'static Text {
-        &TEXT
-    }
-
-    fn ask(&self, stage: &Stage) -> Vec<Experiment> {
-        legs::ask(&subjects(stage))
-    }
-
-    fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
-        legs::follow_up(stage, seen, &subjects(stage))
-    }
-
-    fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
-        let judge = Judge(&TEXT);
-        let found = legs::judge(judge, stage, seen, &subjects(stage));
-        judge.or_not_applicable(found, "no node takes the time from a server in this phase")
-    }
-}
-
-fn subjects(stage: &Stage) -> Vec<Named> {
-    let all = stage.testbed.nodes.values().flat_map(|node| of_node(stage, node)).collect();
-    legs::sample(all, legs::SAMPLE)
+fn users(stage: &Stage) -> Vec<Named> {
+    stage.testbed.nodes.values().flat_map(|node| of_node(stage, node)).collect()
 }
 
 fn of_node(stage: &Stage, node: &Node) -> Vec<Named> {
@@ -95,13 +68,13 @@ mod tests {
 
     #[test]
     fn a_healthy_network_is_silent() {
-        fixture::assert_silent_when_healthy(&Ntp);
+        fixture::assert_silent_when_healthy(&NTP);
     }
 
     #[test]
     fn a_time_server_that_is_deaf_on_ipv6_is_found() {
         let network = Network::healthy(Phase::DualStack).deafen("ns", "ntp", Family::V6);
-        let found = fixture::complaints(&Ntp, &network);
+        let found = fixture::complaints(&NTP, &network);
         assert_eq!(found, [("unreachable".to_owned(), "ns (udp/123 over IPv6)".to_owned())]);
     }
 }

@@ -10,7 +10,7 @@ pub(super) fn suggest<'w>(
     let nearest = words.iter().copied().min_by_key(near);
     match nearest.filter(|word| near(word) <= 1 + written.len().min(word.len()) / 3) {
         Some(word) => Some(format!("did you mean `{word}`?")),
-        None if (1..=12).contains(&words.len()) => Some(format!("known are {}", list(words))),
+        None if (1..=16).contains(&words.len()) => Some(format!("known are {}", list(words))),
         None => None,
     }
 }

@@ -121,7 +121,7 @@ pub enum Answer {
         /// What came, where something came.
         reply: Option<DnsReply>,
     },
-    /// To `Ping`, `Canary`, `Datagram`, `Log`, `Spoof` and `Provoke`.
+    /// To `Ping`, `Canary`, `Datagram`, `Radius`, `Log`, `Spoof` and `Provoke`.
     Echo {
         /// The attempt; an ICMP error that was provoked stands in it.
         attempt: Attempt,
@@ -133,10 +133,24 @@ pub enum Answer {
         /// Stratum of the server (RFC 5905), where it answered.
         stratum: Option<u8>,
     },
+    /// To `Snmp`.
+    Managed {
+        /// The attempt.
+        attempt: Attempt,
+        /// What the agent says that it is, where it answered. Foreign text.
+        system: Option<String>,
+        /// Whether the address that it was asked at stands in its table of addresses.
+        knows_address: Option<bool>,
+    },
     /// To `Sink`: the sources under which the token arrived.
     Sink {
         /// Each datagram that held the token: who sent it.
         from: Vec<SocketAddr>,
+    },
+    /// To `LogIn`: the addresses, as text, under which the log knows it. Foreign text.
+    LogIn {
+        /// None if it is not there.
+        clients: Vec<String>,
     },
     /// To `PathMtu`.
     PathMtu {
@@ -248,6 +262,7 @@ impl Answer {
             | Self::Dns { attempt, .. }
             | Self::Echo { attempt }
             | Self::Time { attempt, .. }
+            | Self::Managed { attempt, .. }
             | Self::Dialogue { attempt, .. } => Some(attempt),
             _ => None,
         }
@@ -281,6 +296,9 @@ pub struct Page {
     pub headers: Vec<(String, String)>,
     /// Octets of the body.
     pub octets: u64,
+    /// The rows of its table, where it has one. Foreign text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rows: Vec<String>,
     /// SHA-256 of the body without its stamp, in hexadecimal.
     pub body_sha256: String,
     /// The freshness stamp that the page carries (`sixwalk-stamp`), where it does.

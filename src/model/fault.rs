@@ -287,6 +287,16 @@ pub enum Sabotage {
         /// What.
         how: TranslationFault,
     },
+    /// A service spoils the addresses that it writes down or shows: a web service in its access log and on the page of
+    /// the last log-ins, a syslog sink in its table of them.
+    LogWrongly {
+        /// Where.
+        node: NodeName,
+        /// Which service.
+        service: ServiceName,
+        /// How.
+        how: LogFault,
+    },
     /// Pages or replies of a service come later than they should, to users of one family.
     Delay {
         /// Where.
@@ -316,6 +326,7 @@ impl Sabotage {
             | Self::ServeDifferently { node, .. }
             | Self::Quirk { node, .. }
             | Self::ListenEverywhere { node, .. }
+            | Self::LogWrongly { node, .. }
             | Self::Delay { node, .. } => Some(node),
             Self::AddRule { .. }
             | Self::RemoveRule { .. }
@@ -401,6 +412,29 @@ pub enum TranslationFault {
     ShortTimers,
 }
 
+/// What becomes of the address of a client in a log.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFault {
+    /// None is written.
+    NoClient,
+    /// The address of the service itself stands there, as that of a proxy before it would.
+    OwnAddress,
+    /// What stands before the first colon.
+    SplitAtColon,
+    /// The first 15 characters: the longest of IPv4.
+    #[serde(rename = "column-of-15")]
+    ColumnOf15,
+    /// IPv4 as IPv4-mapped IPv6 (RFC 4291 section 2.5.5.2), as a socket for both families shows it.
+    Mapped,
+    /// Upper case.
+    UpperCase,
+    /// Eight groups of four digits each.
+    ZeroPadded,
+}
+
 /// How a page differs.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
@@ -417,6 +451,10 @@ pub enum ContentFault {
     OtherCertificate,
     /// Another SSH host key: another machine answers.
     OtherHostKey,
-    /// A 400 for a Host header with brackets.
+    /// A 400 for a Host header with brackets; a 501 for an IPv6 literal in the greeting of a mail client.
     RejectsBrackets,
+    /// No service at all, whatever it speaks: an access list that does not name these users.
+    TurnsAway,
+    /// A management agent whose table of addresses has room for IPv4 alone (before RFC 4293).
+    Ipv4Table,
 }

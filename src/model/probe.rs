@@ -11,7 +11,7 @@ use super::{
     management::Method,
     name::{DomainName, InterfaceName, NodeName, TunnelName},
     record::RecordType,
-    service::Transport,
+    service::{Port, Transport},
     tunnel::TunnelAct,
 };
 
@@ -51,6 +51,10 @@ pub enum Hello {
     Ssh,
     /// Sends a line and wants it back.
     Echo,
+    /// Asks a directory for its root DSE (RFC 4512 section 5.1).
+    Ldap,
+    /// Waits for the greeting of a mail server and names itself by its address, as EHLO allows (RFC 5321 section 4.1.3).
+    Smtp,
 }
 
 /// A property of a node that is read on the node itself.
@@ -75,6 +79,18 @@ pub enum Aspect {
     Tunnels,
     /// The translators of the node, and who stands behind which address of their pools.
     Translators,
+}
+
+/// A log in which log-ins are kept.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keeper {
+    /// The access log of the web services of a node.
+    Access,
+    /// The table that a syslog sink makes of what it is told.
+    Table,
 }
 
 /// What is sent to provoke an ICMP error from some router or host (RFC 4443).
@@ -181,6 +197,16 @@ pub enum Question {
         /// Literal destination.
         to: SocketAddr,
     },
+    /// Asks a management agent what it is, and whether the address that it is asked at stands in its table (RFC 4293).
+    Snmp {
+        /// Literal destination.
+        to: SocketAddr,
+    },
+    /// Asks an admission server for the one user that it knows (RFC 2865).
+    Radius {
+        /// Literal destination.
+        to: SocketAddr,
+    },
     /// A syslog message with a token (RFC 5424), sent and not answered.
     Log {
         /// Literal destination.
@@ -192,6 +218,13 @@ pub enum Question {
     Sink {
         /// What to look for.
         token: String,
+    },
+    /// Asks the logs of this node under which address they know a log-in; waits a little for it.
+    LogIn {
+        /// Which log-in.
+        token: String,
+        /// Which log.
+        keeper: Keeper,
     },
     /// Finds the path MTU by bisection with packets that must not be fragmented, and who sent Packet Too Big.
     PathMtu {
@@ -307,7 +340,11 @@ impl Question {
             Self::Journey { .. } => 12_000,
             // An upload by a product that waits long before it gives a family up is part of it.
             Self::PathMtu { .. } | Self::Trace { .. } | Self::Dialogue { .. } => 20_000,
-            Self::Lookup { .. } | Self::Time { .. } | Self::Datagram { .. } => 2_000,
+            Self::Lookup { .. }
+            | Self::Time { .. }
+            | Self::Snmp { .. }
+            | Self::Radius { .. }
+            | Self::Datagram { .. } => 2_000,
             Self::Ping { .. }
             | Self::Solicit { .. }
             | Self::Dhcp { .. }
@@ -315,11 +352,26 @@ impl Question {
             Self::Tunnel { .. } => 5_000,
             Self::Stream { .. } => 8_000,
             // A canary is seen by taps at once; the reply only tells that the way is open.
-            Self::Sink { .. } | Self::Canary { .. } => 1_500,
+            Self::Sink { .. } | Self::LogIn { .. } | Self::Canary { .. } => 1_500,
             Self::Log { .. } | Self::Inspect(_) | Self::Spoof { .. } | Self::SourceFor { .. } => {
                 1_000
             }
         }
+    }
+
+    /// The port that it goes to, where it has one.
+    pub fn port(&self) -> Option<Port> {
+        let (transport, to) = match self {
+            Self::Connect { to, .. } | Self::Fetch { to, .. } => (Transport::Tcp, to),
+            Self::Lookup { server, transport, .. } => (*transport, server),
+            Self::Datagram { to, .. }
+            | Self::Time { to }
+            | Self::Snmp { to }
+            | Self::Radius { to }
+            | Self::Log { to, .. } => (Transport::Udp, to),
+            _ => return None,
+        };
+        Some(Port { transport, number: to.port() })
     }
 
     /// The destination of the question, where it has one.
@@ -330,6 +382,8 @@ impl Question {
             | Self::Lookup { server: to, .. }
             | Self::Datagram { to, .. }
             | Self::Time { to }
+            | Self::Snmp { to }
+            | Self::Radius { to }
             | Self::Log { to, .. }
             | Self::Spoof { to, .. } => Some(to.ip()),
             Self::Ping { to, .. }
@@ -342,6 +396,7 @@ impl Question {
             | Self::Neighbour { target: to, .. } => Some(*to),
             Self::Dialogue { calls } => calls.first().map(|call| call.to.ip()),
             Self::Sink { .. }
+            | Self::LogIn { .. }
             | Self::Solicit { .. }
             | Self::Dhcp { .. }
             | Self::Inspect(_)

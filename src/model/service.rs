@@ -69,11 +69,33 @@ pub enum ServiceKind {
     Manager,
     /// The side of a VPN box that takes its configuration from there.
     Box,
+    /// A directory (RFC 4511).
+    Ldap,
+    /// A management agent (SNMPv2c, RFC 3416).
+    Snmp,
+    /// An admission server (RFC 2865).
+    Radius,
+    /// A mail server (RFC 5321).
+    Smtp,
 }
+
+/// The one user that admission servers of a testbed know.
+pub struct TestbedUser {
+    /// The name.
+    pub name: &'static str,
+    /// What proves it.
+    pub password: &'static str,
+    /// What servers and the devices that ask them have in common.
+    pub secret: &'static str,
+}
+
+/// There is no secret in a testbed.
+pub const TESTBED_USER: TestbedUser =
+    TestbedUser { name: "sixwalk", password: "open sesame", secret: "common to the testbed" };
 
 impl ServiceKind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::Http,
         Self::Https,
         Self::Ssh,
@@ -84,6 +106,10 @@ impl ServiceKind {
         Self::Syslog,
         Self::Manager,
         Self::Box,
+        Self::Ldap,
+        Self::Snmp,
+        Self::Radius,
+        Self::Smtp,
     ];
 
     /// The port where the testbed gives none.
@@ -98,15 +124,25 @@ impl ServiceKind {
             Self::Syslog => 514,
             Self::Manager => 8080,
             Self::Box => 8081,
+            Self::Ldap => 389,
+            Self::Snmp => 161,
+            Self::Radius => 1812,
+            Self::Smtp => 25,
         }
     }
 
     /// The transports that it listens on.
     pub fn transports(self) -> &'static [Transport] {
         match self {
-            Self::Http | Self::Https | Self::Ssh | Self::Manager | Self::Box => &[Transport::Tcp],
+            Self::Http
+            | Self::Https
+            | Self::Ssh
+            | Self::Manager
+            | Self::Box
+            | Self::Ldap
+            | Self::Smtp => &[Transport::Tcp],
             Self::Dns | Self::Resolver | Self::Echo => &[Transport::Tcp, Transport::Udp],
-            Self::Ntp | Self::Syslog => &[Transport::Udp],
+            Self::Ntp | Self::Syslog | Self::Snmp | Self::Radius => &[Transport::Udp],
         }
     }
 
@@ -123,6 +159,10 @@ impl ServiceKind {
             Self::Syslog => "syslog",
             Self::Manager => "manager",
             Self::Box => "box",
+            Self::Ldap => "ldap",
+            Self::Snmp => "snmp",
+            Self::Radius => "radius",
+            Self::Smtp => "smtp",
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Steps: the changes that bring a node from one stage to the next, each a value with an inverse.
 
-use std::{fmt, net::IpAddr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -155,6 +158,11 @@ pub enum Change {
         /// Origin of a zone and its servers.
         zones: Vec<(DomainName, Vec<IpAddr>)>,
     },
+    /// Sends log-ins at web services of the node on to the first of these syslog sinks.
+    LogTo {
+        /// In the order tried.
+        sinks: Vec<SocketAddr>,
+    },
     /// Opens the listening sockets of a service on an address.
     Listen {
         /// The service.
@@ -259,6 +267,10 @@ impl fmt::Display for Change {
             Self::Delegate { service, zones } => {
                 write!(f, "{service} asks the servers of {} zones", zones.len())
             }
+            Self::LogTo { sinks } => match sinks.first() {
+                Some(sink) => write!(f, "send log-ins to {sink}"),
+                None => f.write_str("send log-ins nowhere"),
+            },
             Self::Listen { service, address } => write!(f, "{service} listens on {address}"),
             Self::StopListening { service, address } => {
                 write!(f, "{service} stops listening on {address}")

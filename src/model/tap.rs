@@ -37,6 +37,13 @@ pub enum Watch {
         /// The destination port.
         port: Option<Port>,
     },
+    /// What comes from a port of an address: answers of the service that is asked there, and nothing else of its node.
+    Answers {
+        /// The source address.
+        source: IpAddr,
+        /// The source port.
+        port: Port,
+    },
     /// Packets of an upper-layer protocol that has no ports, in one direction.
     Protocol {
         /// IPv4 or IPv6.

@@ -1,7 +1,7 @@
 //! What is said once a TCP connection stands, to know that the service itself answers: a middlebox that accepts
 //! connections for others cannot speak its protocol.
 
-use std::{io, sync::Arc};
+use std::{io, net::IpAddr, sync::Arc};
 
 use russh::{client, keys::PublicKeyOrCertificate};
 use rustls::RootCertStore;
@@ -12,10 +12,19 @@ use tokio::{
 };
 
 use super::{call::fresh, tls};
-use crate::{model::probe::Hello, wire::hexadecimal};
+use crate::{
+    model::probe::Hello,
+    wire::{
+        ber, hexadecimal,
+        ldap::{self, Found},
+    },
+};
 
 /// The most that is read before the first line of an answer must have ended.
 const LONGEST_GREETING: u64 = 8 << 10;
+
+/// The most octets that are read of a directory before its answer must have ended.
+const LONGEST_MESSAGE: usize = 64 << 10;
 
 /// What the service answered.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +47,8 @@ pub(super) async fn greet(
         Hello::Http { host, path } => greet_http(stream, host, path).await,
         Hello::Ssh => greet_ssh(stream).await,
         Hello::Echo => greet_echo(stream).await,
+        Hello::Ldap => greet_ldap(stream).await,
+        Hello::Smtp => greet_smtp(stream).await,
     }
 }
 
@@ -68,6 +79,67 @@ async fn greet_echo(mut stream: TcpStream) -> io::Result<Greeting> {
         return Err(unexpected("the line that was sent", &line));
     }
     Ok(Greeting { text: Some(line), key: None })
+}
+
+/// RFC 5321 section 4.2: a reply has one line, or several of which the last has no hyphen after its code.
+async fn greet_smtp(stream: TcpStream) -> io::Result<Greeting> {
+    let own = match stream.local_addr()?.ip().to_canonical() {
+        IpAddr::V4(address) => format!("[{address}]"),
+        IpAddr::V6(address) => format!("[IPv6:{address}]"),
+    };
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = BufReader::new(reader);
+    let banner = smtp_reply(&mut reader, "220").await?;
+    writer.write_all(format!("EHLO {own}\r\n").as_bytes()).await?;
+    smtp_reply(&mut reader, "250").await?;
+    writer.write_all(b"QUIT\r\n").await?;
+    Ok(Greeting { text: Some(banner), key: None })
+}
+
+/// The first line of a reply that has this code.
+async fn smtp_reply(reader: &mut (impl AsyncBufReadExt + Unpin), code: &str) -> io::Result<String> {
+    let first = first_line(reader).await?;
+    let mut line = first.clone();
+    loop {
+        match line.strip_prefix(code) {
+            Some(rest) if rest.starts_with('-') => line = first_line(reader).await?,
+            Some(_) => return Ok(first),
+            None => return Err(unexpected(&format!("reply {code}"), &line)),
+        }
+    }
+}
+
+/// The answer is whole once the search is over; what is shown of it is what the directory holds.
+async fn greet_ldap(mut stream: TcpStream) -> io::Result<Greeting> {
+    const ID: u32 = 1;
+    stream.write_all(&ldap::root_dse_query(ID)).await?;
+    let (mut held, mut text) = (Vec::new(), None);
+    loop {
+        let message = ldap_message(&mut stream, &mut held).await?;
+        match ldap::read_found(&message, ID).map_err(io::Error::other)? {
+            Found::Entry(contexts) => text = Some(contexts.join(" ")),
+            Found::Done if text.is_some() => return Ok(Greeting { text, key: None }),
+            Found::Done => return Err(io::Error::other("the directory shows no root DSE")),
+        }
+    }
+}
+
+async fn ldap_message(stream: &mut TcpStream, held: &mut Vec<u8>) -> io::Result<Vec<u8>> {
+    loop {
+        let length = ber::extent(held).map_err(io::Error::other)?;
+        match length.filter(|length| held.len() >= *length) {
+            Some(length) => return Ok(held.drain(..length).collect()),
+            None if held.len() > LONGEST_MESSAGE => {
+                return Err(io::Error::other("the answer is longer than a root DSE can be"));
+            }
+            None if stream.read_buf(held).await? == 0 => {
+                return Err(io::Error::other(
+                    "the connection was closed before an answer was whole",
+                ));
+            }
+            None => {}
+        }
+    }
 }
 
 /// RFC 4253 section 4.2: lines may come before the identification. What has been read of it is given to the key

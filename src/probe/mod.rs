@@ -15,6 +15,9 @@ mod ping;
 mod stream;
 mod datagram;
 mod time;
+mod admission;
+mod manage;
+mod log_in;
 mod log;
 mod sink;
 mod inspect;
@@ -48,7 +51,7 @@ use crate::{
     model::{
         answer::Answer,
         name::{InterfaceName, NodeName, ServiceName, TunnelName},
-        probe::{Aspect, Question},
+        probe::{Aspect, Keeper, Question},
         service::Transport,
         tunnel::TunnelAct,
     },
@@ -65,6 +68,9 @@ const SLACK: Duration = Duration::from_millis(500);
 pub trait Host: Send + Sync {
     /// The sources under which a token has reached the syslog services of the node; `None` if it has no such service.
     fn logged(&self, token: &str) -> Option<Vec<SocketAddr>>;
+
+    /// The addresses, as text, under which a log of the node knows a log-in.
+    fn log_in(&self, token: &str, keeper: Keeper) -> Vec<String>;
 
     /// The built-in service that holds a listening socket.
     fn service_at(&self, transport: Transport, local: SocketAddr) -> Option<ServiceName>;
@@ -141,7 +147,10 @@ impl Asker {
             }
             Question::Datagram { to, size } => datagram::ask(at, *to, *size, deadline).await,
             Question::Time { to } => time::ask(at, *to, deadline).await,
+            Question::Snmp { to } => manage::ask(at, *to, deadline).await,
+            Question::Radius { to } => admission::ask(at, *to, deadline).await,
             Question::Log { to, token } => log::ask(at, *to, token),
+            Question::LogIn { token, keeper } => log_in::ask(at, token, *keeper, deadline).await,
             Question::Sink { token } => sink::ask(at, token, deadline).await,
             Question::Inspect(aspect) => inspect::ask(at, *aspect).await,
             Question::PathMtu { to, ceiling } => path_mtu::ask(at, *to, *ceiling, deadline).await,

@@ -17,7 +17,7 @@ use super::tls::Handshake;
 use crate::{
     model::answer::Page,
     wire::{
-        hexadecimal,
+        hexadecimal, log_in,
         page::{SERVED_BY, STAMP, without_mark},
     },
 };
@@ -57,6 +57,7 @@ where
         headers: compared(&parts.headers),
         octets: u64::try_from(body.len()).unwrap_or(u64::MAX),
         body_sha256: hexadecimal::digits(&Sha256::digest(without_mark(&body))),
+        rows: log_in::rows(&String::from_utf8_lossy(&body)),
         stamp: value(&parts.headers, STAMP),
         served_by: value(&parts.headers, SERVED_BY),
         certificate_sha256: handshake.certificate_sha256,

@@ -2,7 +2,10 @@
 //! change needs no service to be stopped.
 
 use std::collections::BTreeMap;
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use hickory_proto::rr::{Name, RecordType};
 
@@ -12,7 +15,7 @@ use super::{
 };
 use crate::model::{
     family::Family,
-    fault::{ContentFault, Sabotage, WrongAnswer},
+    fault::{ContentFault, LogFault, Sabotage, WrongAnswer},
     management::Quirk,
     name::ServiceName,
 };
@@ -26,6 +29,8 @@ pub(super) struct Behaviour {
     pub(super) catalogs: BTreeMap<ServiceName, Catalog>,
     pub(super) delegations: BTreeMap<ServiceName, Vec<Delegation>>,
     pub(super) synthesis: BTreeMap<ServiceName, Synthesis>,
+    /// Where log-ins are sent on to: the first of them.
+    pub(super) log_sinks: Vec<SocketAddr>,
     pub(super) faults: Vec<Sabotage>,
 }
 
@@ -58,6 +63,14 @@ impl Behaviour {
             _ => None,
         };
         self.faults.iter().filter_map(of).collect()
+    }
+
+    /// What a service does to addresses of clients, in the order planted.
+    pub(super) fn log_faults(&self, service: &ServiceName) -> impl Iterator<Item = LogFault> {
+        self.faults.iter().filter_map(move |fault| match fault {
+            Sabotage::LogWrongly { service: s, how, .. } if s == service => Some(*how),
+            _ => None,
+        })
     }
 
     /// How a question for an address is answered wrongly, where it is.

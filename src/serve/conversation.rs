@@ -7,21 +7,32 @@ use std::{
 
 use tokio::net::TcpStream;
 
-use super::{dns, echo, http, https, manager, ntp, socket::Datagram, speaker::Speaker, ssh};
+use super::{
+    dns, echo, http, https, ldap,
+    log_ins::{self, Ends},
+    manager, ntp, radius, smtp, snmp,
+    socket::Datagram,
+    speaker::Speaker,
+    ssh,
+};
 use crate::model::{
     family::Family,
+    fault::ContentFault,
     service::{ServiceKind, Transport},
 };
 
 /// Serves one connection until it ends. How it ends is the user's business: nothing is reported.
 pub(super) async fn converse(speaker: &Speaker, stream: TcpStream) {
-    let Ok(local) = stream.local_addr() else { return };
-    let family = Family::of(local.ip());
+    let (Ok(own), Ok(client)) = (stream.local_addr(), stream.peer_addr()) else { return };
+    let (family, ends) = (Family::of(own.ip()), Ends { client, own });
+    if speaker.turns_away(family) {
+        return;
+    }
     // Answers are small and come at once; Nagle's algorithm would only delay the last piece.
     let _ = stream.set_nodelay(true);
     match speaker.kind {
-        ServiceKind::Http => drop(http::converse(speaker, stream, family).await),
-        ServiceKind::Https => drop(https::converse(speaker, stream, family).await),
+        ServiceKind::Http => drop(http::converse(speaker, stream, ends).await),
+        ServiceKind::Https => drop(https::converse(speaker, stream, ends).await),
         ServiceKind::Ssh => drop(ssh::converse(speaker, stream, family).await),
         ServiceKind::Echo => drop(echo::converse(speaker, stream, family).await),
         ServiceKind::Dns | ServiceKind::Resolver => {
@@ -30,13 +41,18 @@ pub(super) async fn converse(speaker: &Speaker, stream: TcpStream) {
         ServiceKind::Manager | ServiceKind::Box => {
             drop(manager::converse(speaker, stream, family).await);
         }
-        ServiceKind::Ntp | ServiceKind::Syslog => {}
+        ServiceKind::Ldap => drop(ldap::converse(speaker, stream, family).await),
+        ServiceKind::Smtp => drop(smtp::converse(speaker, stream, family).await),
+        ServiceKind::Ntp | ServiceKind::Syslog | ServiceKind::Snmp | ServiceKind::Radius => {}
     }
 }
 
 /// What goes back to a datagram, if anything.
 pub(super) async fn reply(speaker: &Speaker, datagram: &Datagram) -> Option<Vec<u8>> {
     let family = Family::of(datagram.asked);
+    if speaker.turns_away(family) {
+        return None;
+    }
     match speaker.kind {
         ServiceKind::Dns | ServiceKind::Resolver => {
             dns::answer(speaker, &datagram.payload, Transport::Udp, family).await
@@ -53,11 +69,24 @@ pub(super) async fn reply(speaker: &Speaker, datagram: &Datagram) -> Option<Vec<
         ServiceKind::Syslog => {
             let mut sink = speaker.premises.sink.lock().unwrap_or_else(PoisonError::into_inner);
             sink.take(&datagram.payload, datagram.from);
+            log_ins::parse(speaker, &datagram.payload, datagram.asked);
             None
+        }
+        ServiceKind::Snmp => {
+            speaker.hold_back(family).await;
+            let behaviour = speaker.premises.behaviour();
+            let is_old = behaviour.differs(&speaker.service, family, ContentFault::Ipv4Table);
+            snmp::answer(&datagram.payload, &speaker.premises, is_old)
+        }
+        ServiceKind::Radius => {
+            speaker.hold_back(family).await;
+            radius::answer(&datagram.payload)
         }
         ServiceKind::Http
         | ServiceKind::Https
         | ServiceKind::Ssh
+        | ServiceKind::Ldap
+        | ServiceKind::Smtp
         | ServiceKind::Manager
         | ServiceKind::Box => None,
     }

@@ -16,12 +16,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     host_header::{Host, host},
+    log_ins::{self, Ends},
     shared::Shared,
     speaker::Speaker,
 };
 use crate::{
-    model::{family::Family, fault::ContentFault},
-    wire::page::{SERVED_BY, STAMP, mark},
+    model::{family::Family, fault::ContentFault, service::ServiceKind},
+    wire::{
+        log_in,
+        page::{SERVED_BY, STAMP, mark},
+    },
 };
 
 /// The largest body that `?size=` gives, in octets.
@@ -31,18 +35,20 @@ const MOST_OCTETS: usize = 1 << 20;
 pub(super) async fn converse(
     speaker: &Speaker,
     stream: impl AsyncRead + AsyncWrite + Unpin,
-    family: Family,
+    ends: Ends,
 ) -> Result<(), hyper::Error> {
+    let family = Family::of(ends.own.ip());
     let service = service_fn(|request: Request<Incoming>| async move {
         speaker.hold_back(family).await;
-        Ok::<_, Infallible>(answer(speaker, &request, family))
+        Ok::<_, Infallible>(answer(speaker, &request, ends))
     });
     // A user who has said everything and closes its side still gets its answer.
     let mut protocol = http1::Builder::new();
     protocol.half_close(true).serve_connection(TokioIo::new(stream), service).await
 }
 
-fn answer<B>(speaker: &Speaker, request: &Request<B>, family: Family) -> Response<Full<Bytes>> {
+fn answer<B>(speaker: &Speaker, request: &Request<B>, ends: Ends) -> Response<Full<Bytes>> {
+    let family = Family::of(ends.own.ip());
     let behaviour = speaker.premises.behaviour();
     let differs = |how| behaviour.differs(&speaker.service, family, how);
     let page = page(speaker, request, differs);
@@ -56,7 +62,13 @@ fn answer<B>(speaker: &Speaker, request: &Request<B>, family: Family) -> Respons
     } else {
         speaker.premises.shared.stamp()
     };
-    let body = body(speaker, title, &stamp, family, page.unwrap_or(0));
+    let mut body = body(speaker, title, &stamp, family, page.unwrap_or(0));
+    let query = request.uri().query().unwrap_or_default();
+    match request.uri().path() {
+        log_in::LOGIN if page.is_ok() => log_ins::note(speaker, query, ends),
+        log_in::LAST if page.is_ok() => body += &log_ins::shown(speaker, query, ends.own.ip()),
+        _ => {}
+    }
     respond(speaker, family, page.err().unwrap_or(StatusCode::OK), &stamp, body)
 }
 
@@ -107,7 +119,8 @@ fn size<B>(speaker: &Speaker, request: &Request<B>) -> Option<usize> {
         return Some(0);
     }
     let fixed = match request.uri().path() {
-        "/" => 0,
+        "/" | log_in::LOGIN => 0,
+        log_in::LAST if has_sink(speaker) => 0,
         "/10k" => 10_000,
         "/20k" => 20_000,
         path if own.is_some_and(|service| service.path == path) => 0,
@@ -115,6 +128,11 @@ fn size<B>(speaker: &Speaker, request: &Request<B>) -> Option<usize> {
     };
     let asked = request.uri().query().and_then(|query| query.strip_prefix("size="));
     Some(asked.and_then(|size| size.parse().ok()).unwrap_or(fixed).min(MOST_OCTETS))
+}
+
+/// Whether the node has a table of log-ins to show.
+fn has_sink(speaker: &Speaker) -> bool {
+    speaker.premises.node.services.iter().any(|service| service.kind == ServiceKind::Syslog)
 }
 
 /// A page, filled up with a comment to exactly so many octets if it is shorter.

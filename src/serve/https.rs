@@ -4,18 +4,15 @@ use std::io;
 
 use tokio::net::TcpStream;
 
-use super::{http, speaker::Speaker};
+use super::{http, log_ins::Ends, speaker::Speaker};
 use crate::model::{family::Family, fault::ContentFault};
 
-pub(super) async fn converse(
-    speaker: &Speaker,
-    stream: TcpStream,
-    family: Family,
-) -> io::Result<()> {
+pub(super) async fn converse(speaker: &Speaker, stream: TcpStream, ends: Ends) -> io::Result<()> {
+    let family = Family::of(ends.own.ip());
     let behaviour = speaker.premises.behaviour();
     let other = behaviour.differs(&speaker.service, family, ContentFault::OtherCertificate);
     let doors = speaker.premises.doors.get().expect("TLS is set up before the socket is opened");
     let door = if other { &doors.other } else { &doors.usual };
     let stream = door.accept(stream).await?;
-    http::converse(speaker, stream, family).await.map_err(io::Error::other)
+    http::converse(speaker, stream, ends).await.map_err(io::Error::other)
 }

@@ -33,6 +33,7 @@ pub(super) struct Orders {
     pub(super) zones: BTreeMap<ServiceName, Vec<Zone>>,
     pub(super) delegations: BTreeMap<ServiceName, Vec<(DomainName, Vec<IpAddr>)>>,
     pub(super) synthesis: BTreeMap<ServiceName, Pref64>,
+    pub(super) log_sinks: Vec<SocketAddr>,
     pub(super) announcements: BTreeMap<InterfaceName, Announcement>,
     pub(super) duties: Vec<DhcpDuty>,
     pub(super) faults: Vec<Sabotage>,
@@ -130,6 +131,7 @@ impl Orders {
             catalogs: self.zones.iter().map(catalog).collect(),
             delegations: self.delegations.iter().map(delegations).collect(),
             synthesis: self.synthesis.iter().filter_map(synthesis).collect(),
+            log_sinks: self.log_sinks.clone(),
             faults: self.faults.clone(),
         }
     }

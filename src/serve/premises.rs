@@ -2,11 +2,12 @@
 
 use std::{
     net::IpAddr,
-    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
 };
 
 use super::{
-    authority::CertificateError, behaviour::Behaviour, doors::Doors, shared::Shared, syslog::Sink,
+    authority::CertificateError, behaviour::Behaviour, doors::Doors, log_ins::Kept, shared::Shared,
+    syslog::Sink,
 };
 use crate::{
     engine,
@@ -28,6 +29,8 @@ pub(super) struct Premises {
     pub(super) station: Mutex<Station>,
     /// What a box keeps of its configurations.
     pub(super) cards: Mutex<Cards>,
+    access: Mutex<Kept>,
+    table: Mutex<Kept>,
     behaviour: RwLock<Arc<Behaviour>>,
     /// TLS, once an HTTPS service has been opened.
     pub(super) doors: OnceLock<Doors>,
@@ -46,11 +49,23 @@ impl Premises {
             sink: Mutex::default(),
             station: Mutex::default(),
             cards: Mutex::default(),
+            access: Mutex::default(),
+            table: Mutex::default(),
             behaviour: RwLock::default(),
             doors: OnceLock::new(),
             shown: OnceLock::new(),
             ssh: OnceLock::new(),
         }
+    }
+
+    /// The access log of its web services.
+    pub(super) fn access(&self) -> MutexGuard<'_, Kept> {
+        self.access.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The log-ins that its syslog sink was told of.
+    pub(super) fn table(&self) -> MutexGuard<'_, Kept> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn behaviour(&self) -> Arc<Behaviour> {

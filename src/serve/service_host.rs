@@ -30,6 +30,7 @@ use crate::{
         mac::Mac,
         name::{InterfaceName, NodeName, ServiceName},
         node::{Interface, Node},
+        probe::Keeper,
         record::RecordData,
         service::{Service, ServiceKind, Transport},
         step::Change,
@@ -159,6 +160,14 @@ impl ServiceHost {
         self.posts.iter().map(Post::record).collect()
     }
 
+    /// The addresses, as text, under which the logs of the node know a log-in.
+    pub fn log_in(&self, token: &str, keeper: Keeper) -> Vec<String> {
+        match keeper {
+            Keeper::Access => self.premises.access().clients(token),
+            Keeper::Table => self.premises.table().clients(token),
+        }
+    }
+
     fn open(&self) -> MutexGuard<'_, BTreeMap<Place, Listening>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -208,6 +217,7 @@ impl ServiceHost {
                     None => orders.synthesis.remove(service),
                 };
             }
+            Change::LogTo { sinks } => orders.log_sinks.clone_from(sinks),
             Change::Advertise { interface, plan, prefix, mtu, dns, pref64 } => {
                 let link = self.interface(interface)?;
                 let announcement =
@@ -241,8 +251,22 @@ impl ServiceHost {
                 let kind = if quirk.is_of_box() { ServiceKind::Box } else { ServiceKind::Manager };
                 self.service(service, &[kind])
             }
+            Sabotage::ServeDifferently { service, how: ContentFault::TurnsAway, .. } => {
+                self.service(service, &ServiceKind::ALL)
+            }
+            Sabotage::ServeDifferently { service, how: ContentFault::Ipv4Table, .. } => {
+                self.service(service, &[ServiceKind::Snmp])
+            }
+            Sabotage::ServeDifferently { service, how: ContentFault::RejectsBrackets, .. } => {
+                let kinds = [ServiceKind::Http, ServiceKind::Https, ServiceKind::Smtp];
+                self.service(service, &kinds)
+            }
             Sabotage::ServeDifferently { service, .. } => {
                 self.service(service, &[ServiceKind::Http, ServiceKind::Https])
+            }
+            Sabotage::LogWrongly { service, .. } => {
+                let kinds = [ServiceKind::Http, ServiceKind::Https, ServiceKind::Syslog];
+                self.service(service, &kinds)
             }
             Sabotage::ExtraListener { .. } => Ok(()),
             Sabotage::DhcpWrongly { .. } if !orders.duties.is_empty() => Ok(()),

@@ -1,9 +1,12 @@
 //! A service behind one of its sockets.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use super::premises::Premises;
-use crate::model::{family::Family, name::ServiceName, service::ServiceKind};
+use crate::{
+    model::{family::Family, fault::ContentFault, name::ServiceName, service::ServiceKind},
+    wire::log_in,
+};
 
 /// Who speaks at a socket.
 pub(super) struct Speaker {
@@ -13,6 +16,18 @@ pub(super) struct Speaker {
 }
 
 impl Speaker {
+    /// Whether a fault says that users of a family are not let in, as by an access list that does not name them.
+    pub(super) fn turns_away(&self, family: Family) -> bool {
+        self.premises.behaviour().differs(&self.service, family, ContentFault::TurnsAway)
+    }
+
+    /// An address of a client as this service writes it.
+    pub(super) fn spoiled(&self, client: String, own: IpAddr) -> String {
+        let behaviour = self.premises.behaviour();
+        let faults = behaviour.log_faults(&self.service);
+        faults.fold(client, |client, fault| log_in::spoiled(&client, fault, own))
+    }
+
     /// Waits where a fault says that users of a family get their answers later.
     pub(super) async fn hold_back(&self, family: Family) {
         let delay = self.premises.behaviour().delay(&self.service, family);

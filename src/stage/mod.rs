@@ -7,10 +7,15 @@ mod translations;
 mod path;
 pub mod rules;
 pub mod zones;
+mod logs;
 mod exchange;
 mod dhcp;
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -67,6 +72,8 @@ pub struct StagedNode {
     pub delegations: Option<(ServiceName, Vec<Delegation>)>,
     /// The resolvers that it asks itself, in this order.
     pub resolvers: Vec<IpAddr>,
+    /// The syslog sinks that log-ins at its web services are sent on to: the first of them, IPv6 before IPv4.
+    pub log_sinks: Vec<SocketAddr>,
     /// The tunnels that it ends.
     pub tunnels: Vec<TunnelEnd>,
     /// What its translators are told.
@@ -157,6 +164,7 @@ impl Stage {
         translations::derive(&mut stage);
         dhcp::derive(&mut stage);
         zones::derive(&mut stage);
+        logs::derive(&mut stage);
         rules::derive(&mut stage);
         stage
     }
@@ -275,6 +283,7 @@ impl StagedNode {
             zones: None,
             delegations: None,
             resolvers: Vec::new(),
+            log_sinks: Vec::new(),
             tunnels: Vec::new(),
             translators: Vec::new(),
             synthesizes: None,

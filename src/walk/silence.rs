@@ -36,6 +36,7 @@ fn is_forced(answer: &Answer) -> bool {
     };
     match answer {
         Answer::Sink { from } => from.is_empty(),
+        Answer::LogIn { clients } => clients.is_empty(),
         Answer::PathMtu { sweep } => sweep.lost.is_some() || sweep.passed.is_none(),
         Answer::Trace { hops, reached } => !reached || hops.contains(&None),
         Answer::Advertisements { .. } | Answer::Neighbour { .. } | Answer::Dhcp { .. } => true,
@@ -60,10 +61,12 @@ fn in_words(Probe { from, question, .. }: &Probe) -> String {
         Question::Fetch { .. } | Question::Journey { .. } => "a page",
         Question::Lookup { .. } => "a name",
         Question::Time { .. } => "the time",
+        Question::Snmp { .. } => "a management agent",
+        Question::Radius { .. } => "an admission",
         Question::PathMtu { .. } => "packets that are too large",
         Question::Trace { .. } => "every hop",
         Question::Provoke { .. } => "an ICMP error",
-        Question::Sink { .. } => "a message in the log",
+        Question::Sink { .. } | Question::LogIn { .. } => "a message in the log",
         Question::Dialogue { .. } => "a management product",
         Question::Ping { .. }
         | Question::Datagram { .. }

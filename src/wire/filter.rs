@@ -168,6 +168,13 @@ fn watched(program: Program, watch: &Watch) -> Program {
                 .require_protocol(*family, ETHERNET, &[u32::from(port.transport.number())])
                 .require(load, destination_port, &[u32::from(port.number)])
         }
+        Watch::Answers { source, port } => {
+            let family = Family::of(*source);
+            let (load, source_port) = upper(family, ETHERNET, 0, LOAD_HALF_INDEXED, LOAD_HALF);
+            between(program, family, Some(*source), None)
+                .require_protocol(family, ETHERNET, &[u32::from(port.transport.number())])
+                .require(load, source_port, &[u32::from(port.number)])
+        }
         Watch::Protocol { family, source, destination, number } => {
             between(program, *family, Some(*source), Some(*destination)).require_protocol(
                 *family,
@@ -348,9 +355,13 @@ mod tests {
         let port = |number| Some(Port { transport: Transport::Udp, number });
         let mut watches = vec![Watch::Ethertypes(vec![0x0800, 0x0806])];
         for (family, source) in [(Family::V4, "192.0.2.1"), (Family::V6, "2001:db8::1")] {
-            let source = Some(source.parse().unwrap());
+            let from = source.parse().unwrap();
+            let source = Some(from);
             for port in [None, port(53), port(7), port(9)] {
                 watches.push(Watch::Packets { family, source, destination: None, port });
+            }
+            for port in [7, 53].map(|number| Port { transport: Transport::Udp, number }) {
+                watches.push(Watch::Answers { source: from, port });
             }
             watches.push(Watch::Payload { family, token: "payload".into() });
         }

@@ -75,6 +75,12 @@ pub fn counts(watch: &Watch, note: &FrameNote, frame: &[u8]) -> bool {
                         && note.destination_port == Some(port.number)
                 })
         }
+        Watch::Answers { source, port } => {
+            is_of(Family::of(*source))
+                && note.source == Some(*source)
+                && note.protocol == Some(port.transport.number())
+                && note.source_port == Some(port.number)
+        }
         Watch::Protocol { family, source, destination, number } => {
             is_of(*family)
                 && note.source == Some(*source)

@@ -251,6 +251,9 @@ fn sabotage(
         "listen-everywhere" => {
             Sabotage::ListenEverywhere { node: the!("node"), service: the!("service") }
         }
+        "log-wrongly" => {
+            Sabotage::LogWrongly { node: the!("node"), service: the!("service"), how: the!("how") }
+        }
         "delay" => Sabotage::Delay {
             node: the!("node"),
             service: the!("service"),

@@ -204,7 +204,16 @@ pub(in crate::input) const FAULT_KEYS: &[Key] = &[
             FAMILY_KEY,
             required("how", Shape::Word(wrong_contents), "How it differs."),
         ],
-        "A web service shows other content to users of one family.",
+        "A service shows something else to users of one family.",
+    ),
+    change(
+        "log-wrongly",
+        &[
+            NODE_KEY,
+            SERVICE_KEY,
+            required("how", Shape::Word(wrong_logs), "What becomes of the addresses of clients."),
+        ],
+        "A web service or a syslog sink spoils the addresses of clients in what it writes down or shows.",
     ),
     change(
         "quirk",
@@ -322,6 +331,18 @@ fn wrong_translations() -> Vec<&'static str> {
     ]
 }
 
+fn wrong_logs() -> Vec<&'static str> {
+    vec![
+        "no-client",
+        "own-address",
+        "split-at-colon",
+        "column-of-15",
+        "mapped",
+        "upper-case",
+        "zero-padded",
+    ]
+}
+
 fn wrong_contents() -> Vec<&'static str> {
     vec![
         "stale",
@@ -330,6 +351,8 @@ fn wrong_contents() -> Vec<&'static str> {
         "other-certificate",
         "other-host-key",
         "rejects-brackets",
+        "turns-away",
+        "ipv4-table",
     ]
 }
 

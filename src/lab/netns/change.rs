@@ -104,6 +104,7 @@ pub(super) fn is_kernels(change: &Change) -> bool {
         | Change::Lease { .. }
         | Change::PublishZones { .. }
         | Change::Delegate { .. }
+        | Change::LogTo { .. }
         | Change::Listen { .. }
         | Change::StopListening { .. }
         | Change::OpenTunnel { .. }

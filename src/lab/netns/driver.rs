@@ -25,7 +25,7 @@ use crate::{
         fault::Sabotage,
         name::{InterfaceName, NodeName, SegmentName, ServiceName, TranslationName, TunnelName},
         node as planned,
-        probe::{Aspect, Probe},
+        probe::{Aspect, Keeper, Probe},
         service::Transport,
         step::Change,
         tap::{Reading, Tap},
@@ -418,6 +418,7 @@ fn is_services(change: &Change) -> bool {
             | Change::StopListening { .. }
             | Change::PublishZones { .. }
             | Change::Delegate { .. }
+            | Change::LogTo { .. }
             | Change::Advertise { .. }
             | Change::StopAdvertising { .. }
             | Change::OpenTunnel { .. }
@@ -528,6 +529,10 @@ impl Host for Occupant {
 
     fn logged(&self, token: &str) -> Option<Vec<SocketAddr>> {
         Some(self.services.sink(token))
+    }
+
+    fn log_in(&self, token: &str, keeper: Keeper) -> Vec<String> {
+        self.services.log_in(token, keeper)
     }
 
     fn service_at(&self, transport: Transport, local: SocketAddr) -> Option<ServiceName> {

@@ -59,6 +59,7 @@ impl Netns {
             | Sabotage::ServeDifferently { node, .. }
             | Sabotage::Quirk { node, .. }
             | Sabotage::ListenEverywhere { node, .. }
+            | Sabotage::LogWrongly { node, .. }
             | Sabotage::Delay { node, .. } => {
                 let planted = self.victim(node)?.services.sabotage(fault).await;
                 planted.map_err(|error| error.to_string())

@@ -9,7 +9,7 @@ use crate::{
         evidence::{About, Evidence},
         family::Family,
         management::Method,
-        probe::{Aspect, Hello, Provocation, Question},
+        probe::{Aspect, Hello, Keeper, Provocation, Question},
         record::RecordType,
         tap::{Reading, Tap, Watch},
         translation::TranslatorState,
@@ -45,6 +45,8 @@ fn question(question: &Question) -> Line {
             Hello::Http { .. } => "TCP connection and HTTP request".to_owned(),
             Hello::Ssh => "TCP connection and SSH identification".to_owned(),
             Hello::Echo => "TCP connection and echo".to_owned(),
+            Hello::Smtp => "TCP connection and SMTP greeting".to_owned(),
+            Hello::Ldap => "TCP connection and LDAP search for the root DSE".to_owned(),
         }),
         Question::Fetch { host, path, tls, .. } => {
             let scheme = if tls.is_some() { "https" } else { "http" };
@@ -60,7 +62,13 @@ fn question(question: &Question) -> Line {
         Question::Ping { size, .. } => plain(format!("echo request, {size} octets")),
         Question::Datagram { size, .. } => plain(format!("UDP datagram, {size} octets")),
         Question::Time { .. } => plain("NTP query".to_owned()),
+        Question::Snmp { .. } => plain("SNMP request".to_owned()),
+        Question::Radius { .. } => plain("RADIUS request".to_owned()),
         Question::Log { .. } => plain("syslog message".to_owned()),
+        Question::LogIn { keeper, .. } => plain(match keeper {
+            Keeper::Access => "log-in in the access log".to_owned(),
+            Keeper::Table => "log-in in the table of the sink".to_owned(),
+        }),
         Question::Sink { .. } => plain("has the message come?".to_owned()),
         Question::PathMtu { ceiling, .. } => plain(format!("path MTU up to {ceiling} octets")),
         Question::Trace { .. } => plain("routers on the way".to_owned()),
@@ -228,12 +236,23 @@ fn outcome(answer: &Answer) -> Line {
         Answer::Time { attempt, stratum } => {
             with(attempt, stratum.map(|s| format!("stratum {s}")).as_deref())
         }
+        Answer::Managed { attempt, system, knows_address } => {
+            let table = match knows_address {
+                Some(true) => "its table has this address",
+                Some(false) => "its table does not have this address",
+                None => "no table",
+            };
+            let told = system.as_ref().map(|system| format!("{system}; {table}"));
+            with(attempt, told.as_deref())
+        }
         Answer::Sink { from } if from.is_empty() => words("has not come"),
         Answer::Sink { from } => {
             let mut line = words("came from ");
             line.extend(joined(from.iter().map(|source| code(source.to_string()))));
             line
         }
+        Answer::LogIn { clients } if clients.is_empty() => words("is not there"),
+        Answer::LogIn { clients } => joined(clients.iter().map(|client| code(client.clone()))),
         Answer::PathMtu { sweep } => words(swept(sweep)),
         Answer::Trace { hops, reached } => {
             let hops = hops.iter().map(|hop| match hop {
@@ -377,6 +396,7 @@ fn watch(tap: &Tap) -> Line {
             format!("tap: frames of type {}", types.join(", "))
         }
         Watch::Packets { family, .. } => format!("tap: {family} packets"),
+        Watch::Answers { port, .. } => format!("tap: answers from {port}"),
         Watch::Protocol { family, number, .. } => {
             format!("tap: {family} packets of protocol {number}")
         }

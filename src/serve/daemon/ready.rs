@@ -69,9 +69,13 @@ impl Caller<'_> {
                 Ok(fs::read_to_string(self.work.join(LOG))?.contains(&token))
             }
             // Nobody stands in for these.
-            ServiceKind::Echo | ServiceKind::Manager | ServiceKind::Box => {
-                Err(io::ErrorKind::Unsupported.into())
-            }
+            ServiceKind::Echo
+            | ServiceKind::Manager
+            | ServiceKind::Box
+            | ServiceKind::Ldap
+            | ServiceKind::Smtp
+            | ServiceKind::Snmp
+            | ServiceKind::Radius => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 

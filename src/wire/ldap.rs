@@ -1,0 +1,213 @@
+//! LDAP as far as everybody may speak it: the search for the root DSE, by which a server says who it is (RFC 4511
+//! section 4.5, RFC 4512 section 5.1).
+
+use super::ber::{self, BOOLEAN, BadBer, ENUMERATED, INTEGER, OCTET_STRING, Reader, SEQUENCE, SET};
+
+const BIND_REQUEST: u8 = 0x60;
+const BIND_RESPONSE: u8 = 0x61;
+const UNBIND_REQUEST: u8 = 0x42;
+const SEARCH_REQUEST: u8 = 0x63;
+const SEARCH_ENTRY: u8 = 0x64;
+const SEARCH_DONE: u8 = 0x65;
+/// The filter `(attribute=*)`.
+const PRESENT: u8 = 0x87;
+/// The attribute that lists what a server holds, and the one that lists what it speaks (RFC 4512 section 5.1).
+const CONTEXTS: &str = "namingContexts";
+const VERSION: &str = "supportedLDAPVersion";
+
+/// A result code: `success` (RFC 4511 section 4.1.9).
+pub const SUCCESS: u32 = 0;
+/// `noSuchObject`: what is asked for is not there.
+pub const NO_SUCH_OBJECT: u32 = 32;
+/// `unwillingToPerform`: what is asked for is not done here.
+pub const UNWILLING: u32 = 53;
+
+/// Why octets are no answer to a search for the root DSE.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadLdap {
+    /// No BER.
+    #[error("the answer is no LDAP message: {0}")]
+    Ber(#[from] BadBer),
+    /// The id of another message.
+    #[error("the answer is to message {0}, which was not asked")]
+    Id(u32),
+    /// Another message than the search asks for.
+    #[error("the answer has tag {0:#04x}, which is no answer to a search")]
+    Operation(u8),
+    /// The search failed.
+    #[error("the search ended with result {0}")]
+    Result(u32),
+}
+
+/// What a client asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// To be known by a name, or by none.
+    Bind,
+    /// That is all.
+    Unbind,
+    /// For entries at or below a name.
+    Search {
+        /// The name; the root DSE has none.
+        base: String,
+    },
+    /// Anything else.
+    Other,
+}
+
+/// What came of a search.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// An entry: the naming contexts that it lists.
+    Entry(Vec<String>),
+    /// That was all.
+    Done,
+}
+
+fn message(id: u32, operation: Vec<u8>) -> Vec<u8> {
+    ber::nest(SEQUENCE, &[ber::number(INTEGER, id), operation])
+}
+
+/// The search for the root DSE.
+pub fn root_dse_query(id: u32) -> Vec<u8> {
+    let attributes = [CONTEXTS, VERSION].map(|name| ber::element(OCTET_STRING, name));
+    let search = [
+        ber::element(OCTET_STRING, ""),
+        ber::number(ENUMERATED, 0), // this entry alone
+        ber::number(ENUMERATED, 0), // aliases are not followed
+        ber::number(INTEGER, 0),    // no limit of size
+        ber::number(INTEGER, 0),    // nor of time
+        ber::element(BOOLEAN, [0]), // values too
+        ber::element(PRESENT, "objectClass"),
+        ber::nest(SEQUENCE, &attributes),
+    ];
+    message(id, ber::nest(SEARCH_REQUEST, &search))
+}
+
+/// What a message says to the search with this id.
+pub fn read_found(octets: &[u8], id: u32) -> Result<Found, BadLdap> {
+    let mut message = Reader::new(octets).within(SEQUENCE)?;
+    let answered = message.number(INTEGER)?;
+    if answered != id {
+        return Err(BadLdap::Id(answered));
+    }
+    let operation = message.element()?;
+    let mut inside = Reader::new(operation.content);
+    match operation.tag {
+        SEARCH_ENTRY => {
+            inside.expect(OCTET_STRING)?;
+            Ok(Found::Entry(contexts(inside.within(SEQUENCE)?)?))
+        }
+        SEARCH_DONE => match inside.number(ENUMERATED)? {
+            SUCCESS => Ok(Found::Done),
+            code => Err(BadLdap::Result(code)),
+        },
+        other => Err(BadLdap::Operation(other)),
+    }
+}
+
+fn contexts(mut attributes: Reader<'_>) -> Result<Vec<String>, BadBer> {
+    let mut found = Vec::new();
+    while !attributes.is_at_end() {
+        let mut attribute = attributes.within(SEQUENCE)?;
+        let name = attribute.expect(OCTET_STRING)?;
+        let mut values = attribute.within(SET)?;
+        while !values.is_at_end() {
+            let value = values.expect(OCTET_STRING)?;
+            if name.eq_ignore_ascii_case(CONTEXTS.as_bytes()) {
+                found.push(String::from_utf8_lossy(value).into_owned());
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What a client asks, and the id of its message.
+pub fn read_request(octets: &[u8]) -> Result<(u32, Request), BadBer> {
+    let mut message = Reader::new(octets).within(SEQUENCE)?;
+    let id = message.number(INTEGER)?;
+    let operation = message.element()?;
+    let request = match operation.tag {
+        BIND_REQUEST => Request::Bind,
+        UNBIND_REQUEST => Request::Unbind,
+        SEARCH_REQUEST => {
+            let base = Reader::new(operation.content).expect(OCTET_STRING)?;
+            Request::Search { base: String::from_utf8_lossy(base).into_owned() }
+        }
+        _ => Request::Other,
+    };
+    Ok((id, request))
+}
+
+/// The root DSE: an entry without a name.
+pub fn root_dse(id: u32, contexts: &[String]) -> Vec<u8> {
+    let values = |values: Vec<Vec<u8>>| ber::element(SET, values.concat());
+    let contexts = contexts.iter().map(|context| ber::element(OCTET_STRING, context)).collect();
+    let attributes = [
+        ber::nest(SEQUENCE, &[ber::element(OCTET_STRING, CONTEXTS), values(contexts)]),
+        ber::nest(
+            SEQUENCE,
+            &[ber::element(OCTET_STRING, VERSION), values(vec![ber::element(OCTET_STRING, "3")])],
+        ),
+    ];
+    let entry = [ber::element(OCTET_STRING, ""), ber::nest(SEQUENCE, &attributes)];
+    message(id, ber::nest(SEARCH_ENTRY, &entry))
+}
+
+/// How a request ended; `None` for one that is not answered.
+pub fn result(id: u32, request: &Request, code: u32) -> Option<Vec<u8>> {
+    let tag = match request {
+        Request::Bind => BIND_RESPONSE,
+        Request::Search { .. } => SEARCH_DONE,
+        Request::Unbind | Request::Other => return None,
+    };
+    let nothing = || ber::element(OCTET_STRING, "");
+    Some(message(id, ber::nest(tag, &[ber::number(ENUMERATED, code), nothing(), nothing()])))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_search_and_its_answer_are_understood() {
+        let (id, request) = read_request(&root_dse_query(7)).unwrap();
+        assert_eq!((id, &request), (7, &Request::Search { base: String::new() }));
+        let contexts = vec!["dc=dc,dc=test".to_owned()];
+        assert_eq!(read_found(&root_dse(7, &contexts), 7), Ok(Found::Entry(contexts.clone())));
+        let done = result(7, &request, SUCCESS).unwrap();
+        assert_eq!(read_found(&done, 7), Ok(Found::Done));
+        assert_eq!(read_found(&done, 8), Err(BadLdap::Id(7)));
+        let failed = result(7, &request, UNWILLING).unwrap();
+        assert_eq!(read_found(&failed, 7), Err(BadLdap::Result(53)));
+        let bound = result(7, &Request::Bind, SUCCESS).unwrap();
+        assert_eq!(read_found(&bound, 7), Err(BadLdap::Operation(BIND_RESPONSE)));
+    }
+
+    /// As OpenLDAP's `ldapsearch -x -s base -b '' namingContexts` sends it.
+    #[test]
+    fn the_query_of_a_known_client_is_understood() {
+        let bind = [0x30, 0x0c, 0x02, 1, 1, 0x60, 7, 2, 1, 3, 4, 0, 0x80, 0];
+        assert_eq!(read_request(&bind), Ok((1, Request::Bind)));
+        let unbind = [0x30, 5, 2, 1, 3, 0x42, 0];
+        assert_eq!(read_request(&unbind), Ok((3, Request::Unbind)));
+    }
+
+    proptest! {
+        #[test]
+        fn no_octets_are_too_strange(octets in prop::collection::vec(any::<u8>(), 0..96)) {
+            let _ = read_request(&octets);
+            let _ = read_found(&octets, 1);
+        }
+
+        #[test]
+        fn a_damaged_answer_never_panics(at in 0..64_usize, octet in any::<u8>()) {
+            let mut answer = root_dse(1, &["dc=test".to_owned()]);
+            let length = answer.len();
+            answer[at % length] = octet;
+            let _ = read_found(&answer, 1);
+        }
+    }
+}
