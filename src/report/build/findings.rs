@@ -3,7 +3,7 @@
 use super::{
     Page, Source, management, phrase,
     phrase::{code, foreign, phases, words},
-    results,
+    results, tunnels,
 };
 use crate::{
     model::{
@@ -50,6 +50,7 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
     }
     results::not_measured(page, source);
     management::write(page, source);
+    tunnels::write(page, source);
 }
 
 /// What is wrong, in one sentence.

@@ -301,10 +301,13 @@ fn introduction(page: &mut Page, source: Source<'_>) {
          real kernel. Speed, cabling, radio and the software of any manufacturer are not judged.",
     );
     page.heading(3, "1.2 What this version does not test");
+    let translation = if run.testbed.translations.is_empty() {
+        "Translation between the families (NAT64, DNS64, 464XLAT): the IPv6-only phase is strict."
+    } else {
+        "Translation at hosts (464XLAT), and translators as a manufacturer builds them."
+    };
     let mut gaps = vec![
-        words(
-            "Translation between the families (NAT64, DNS64, 464XLAT): the IPv6-only phase is strict.",
-        ),
+        words(translation),
         words("Behaviour under load, and services other than those of the testbed."),
         words(
             "Devices of manufacturers: the nodes run the services that are built into the program.",

@@ -6,6 +6,7 @@ mod shortfall;
 mod tally;
 mod front;
 mod testbed;
+mod tunnels;
 mod setup;
 mod results;
 mod management;

@@ -1,0 +1,105 @@
+//! Section 2.3.5: what tunnels carried in each phase, in which family inside and outside, and what was seen beside them
+//! (S2 sections 2.2.3 and 2.3.2).
+
+use std::sync::Arc;
+
+use super::{
+    Page, Source,
+    phrase::{self, words},
+};
+use crate::{
+    check::couples::{self, Couple},
+    model::verdict::Judgement,
+    report::document::Line,
+    stage::Stage,
+};
+
+/// Phase, families, direction, and the verdicts.
+type Row = [Line; 7];
+
+pub(super) fn write(page: &mut Page, source: Source<'_>) {
+    let testbed = Arc::new(source.run.testbed.clone());
+    let walked = source.run.phases.iter();
+    let rows: Vec<_> = walked
+        .flat_map(|walked| rows(&walked.judgements, &Stage::new(&testbed, walked.phase)))
+        .collect();
+    if rows.is_empty() {
+        return;
+    }
+    page.heading(4, "2.3.5 Tunnels");
+    page.words(
+        "One row for each direction of what a tunnel couples, by a host on either side. An echo that came back proves that \
+         the tunnel carries; canaries that no tap outside saw, while both gateways counted them, prove that it carries \
+         them encrypted; and the same with its keys being renewed and with the tunnel stopped, that nothing takes its place.",
+    );
+    page.table(
+        "tunnels",
+        "What tunnels carry, and what is seen beside them",
+        [
+            "Phase",
+            "Family inside and outside",
+            "From and to",
+            "Small packets",
+            "Large packets",
+            "Nothing in clear",
+            "Nothing while it is down",
+        ],
+        rows,
+    );
+}
+
+fn rows(judgements: &[Judgement], stage: &Stage) -> Vec<Row> {
+    let row = |couple: &Couple| {
+        let subject = couple.subject();
+        let told = |check: &str, subject: &str| verdict(judgements, check, subject);
+        [
+            words(stage.phase.to_string()),
+            words(couple.families()),
+            words(format!("{} to {}", couple.from(), couple.to())),
+            told("vpn.matrix", &format!("{subject}, small echo")),
+            told("vpn.matrix", &format!("{subject}, large echo")),
+            told("vpn.no-clear", &subject),
+            told("vpn.fail-open", &subject),
+        ]
+    };
+    couples::of_stage(stage).iter().map(row).collect()
+}
+
+fn verdict(judgements: &[Judgement], check: &str, subject: &str) -> Line {
+    let mut found = judgements.iter().filter(|j| j.check == check && j.subject == subject);
+    found.next().map_or_else(|| words("not asked"), |j| vec![phrase::verdict(j.verdict)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        check::{CHECKS, fixture::Network},
+        model::{phase::Phase, verdict::Verdict},
+    };
+
+    #[test]
+    fn every_direction_of_every_couple_has_a_row_with_its_verdicts() {
+        let text = include_str!("../../../testbed/fokus.toml");
+        let testbed = crate::input::testbed("fokus.toml", text).expect("the reference testbed");
+        let testbed = Arc::new(testbed);
+        for (phase, families) in [
+            (Phase::Ipv4Only, &["IPv4 in IPv4"][..]),
+            (Phase::DualStack, &["IPv4 in IPv6", "IPv6 in IPv6"]),
+            (Phase::Ipv6Only, &["IPv6 in IPv6"]),
+        ] {
+            let stage = Stage::new(&testbed, phase);
+            let judgements = Network::of(stage.clone()).ask(CHECKS);
+            let rows = rows(&judgements, &stage);
+            assert_eq!(rows.len(), families.len() * 2, "{rows:?}");
+            for family in families {
+                let of = rows.iter().filter(|row| row[1] == words(*family));
+                assert!(of.clone().count() == 2);
+                assert!(
+                    of.clone().all(|row| row[3] == vec![phrase::verdict(Verdict::Pass)]),
+                    "{rows:?}"
+                );
+            }
+        }
+    }
+}
