@@ -50,7 +50,7 @@ impl Ability {
 
 impl Args {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
-        let mut abilities = vec![kernel(), open_files(), tun()];
+        let mut abilities = vec![kernel(), open_files(), neighbours(), tun()];
         abilities.extend(ENGINES.iter().map(|it| engine(it)));
         // The sandbox is entered last: it is a way of no return for this process.
         let inside =
@@ -122,6 +122,27 @@ fn open_files() -> Ability {
         }
     });
     Ability::new("open files", true, tried)
+}
+
+/// All network namespaces of a machine share one table of neighbours; when it is full, packets are lost that no lab loses.
+fn neighbours() -> Ability {
+    const FILE: &str = "/proc/sys/net/ipv6/neigh/default/gc_thresh3";
+    const SWITCH: &str = "net.ipv6.neigh.default.gc_thresh3";
+    /// What the lab of the reference testbed holds at most.
+    const OF_A_LAB: u32 = 300;
+    let room = fs::read_to_string(FILE).ok().and_then(|text| text.trim().parse::<u32>().ok());
+    let tried = match room {
+        // Within a namespace of its own, this process cannot see the switch.
+        None => Ok(format!("{SWITCH} cannot be read from here")),
+        Some(room) if room < OF_A_LAB => Err(format!(
+            "room for {room}, and the reference testbed has up to {OF_A_LAB}; raise {SWITCH} to 1024"
+        )),
+        Some(room) => Ok(format!(
+            "room for {room} ({SWITCH}), of all labs together: {} like the reference testbed at once",
+            room / OF_A_LAB
+        )),
+    };
+    Ability::new("IPv6 neighbours", true, tried)
 }
 
 fn tun() -> Ability {
