@@ -111,9 +111,18 @@ pub fn plan(before: Option<&Stage>, after: &Stage) -> Vec<Wave> {
         .iter()
         .flat_map(|(name, node)| {
             let old = before.map_or(&dark, |stage| &stage.nodes[name]);
-            NodeChange { name, old, new: node, is_new: before.is_none() }.steps()
+            NodeChange { name, old, new: node }.steps()
         })
         .collect();
+    // Who does not change has learned something of those who do. Where nothing was live before, there is no residue.
+    if before.is_some() && !steps.is_empty() {
+        let forget = |name: &NodeName| Step {
+            node: name.clone(),
+            change: Change::ForgetResidue,
+            undo: Change::ForgetResidue,
+        };
+        steps.extend(after.nodes.keys().map(forget));
+    }
     // A stable sort: within a wave, each node's steps stay in the order that it gave them.
     steps.sort_by_key(|step| Purpose::of(&step.change));
     let mut waves = Vec::<Wave>::new();
@@ -153,8 +162,6 @@ struct NodeChange<'s> {
     name: &'s NodeName,
     old: &'s StagedNode,
     new: &'s StagedNode,
-    /// Nothing was live before: there is no residue.
-    is_new: bool,
 }
 
 impl NodeChange<'_> {
@@ -177,9 +184,6 @@ impl NodeChange<'_> {
         let (mut leaving, mut rest): (Vec<_>, Vec<_>) = steps.drain(..).partition(leaves);
         leaving.reverse();
         rest.extend(leaving);
-        if !rest.is_empty() && !self.is_new {
-            rest.push(self.step(Change::ForgetResidue, Change::ForgetResidue));
-        }
         rest
     }
 
@@ -430,5 +434,40 @@ fn dark_interface(like: &StagedInterface) -> StagedInterface {
         leases: false,
         advertises: None,
         ..like.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, sync::Arc};
+
+    use super::*;
+    use crate::model::phase::Phase;
+
+    fn stage(phase: Phase) -> Stage {
+        let text = include_str!("../testbed/translation.toml");
+        let testbed = crate::input::testbed("translation.toml", text).expect("a shipped testbed");
+        Stage::new(&Arc::new(testbed), phase)
+    }
+
+    fn forgetting(waves: &[Wave]) -> Vec<&NodeName> {
+        let steps = waves.iter().flat_map(|wave| &wave.steps);
+        steps.filter(|step| step.change == Change::ForgetResidue).map(|step| &step.node).collect()
+    }
+
+    #[test]
+    fn who_does_not_change_forgets_what_it_learned_of_others() {
+        let (before, after) = (stage(Phase::DualStack), stage(Phase::Ipv6Only));
+        let waves = plan(Some(&before), &after);
+        let changed: BTreeSet<_> = waves
+            .iter()
+            .flat_map(|wave| &wave.steps)
+            .filter(|step| step.change != Change::ForgetResidue)
+            .map(|step| &step.node)
+            .collect();
+        assert!(changed.len() < after.nodes.len(), "a node keeps IPv4 alone and does not change");
+        assert!(forgetting(&waves).into_iter().eq(after.nodes.keys()));
+        assert_eq!(plan(Some(&after), &after), []);
+        assert!(forgetting(&plan(None, &after)).is_empty());
     }
 }

@@ -17,7 +17,7 @@ use crate::{
   sixwalk walk --only 'dns.*' --only out.service-reach  only these checks
   sixwalk walk testbed/fokus-as-found.toml              with the faults that the German pilot met
   sixwalk walk --fault testbed/faults/services.toml
-  sixwalk walk --engine dns=knot,http=nginx              real programs in the place of built-in services
+  sixwalk walk --engine dns=knot,http=nginx             real programs in the place of built-in services
   sixwalk walk --capture                                every frame of every link, for wireshark
   sixwalk walk --json | jq '.findings[].culprit'
 
