@@ -131,9 +131,9 @@ fn a_change_that_fails_changes_nothing() {
 
     let error = lab.apply(&Change::ForgetResidue).unwrap_err();
     assert!(matches!(error, ServeError::NotOurs { .. }), "{error}");
-    let error = lab.apply(&listen("ldap", V6)).unwrap_err().to_string();
+    let error = lab.apply(&listen("gopher", V6)).unwrap_err().to_string();
     assert!(
-        error.contains("no service `ldap` of kind http or ") && error.contains("`https` (https)"),
+        error.contains("no service `gopher` of kind http or ") && error.contains("`https` (https)"),
         "{error}"
     );
 }
