@@ -1,16 +1,14 @@
 //! `in.egress-parity`: users and servers of a site reach what the flows let them reach outside of it, small and large.
 
-use super::{Case, Check, Text, UseCase, ask, legs, legs::Named, reach::Leg, reading::Judge};
+use super::{Case, Text, UseCase, ask, legs, legs::Named, reach::Leg, reaching::Reaching};
 use crate::{
-    model::{
-        evidence::Seen, experiment::Experiment, finding::Severity, phase::Phase,
-        service::ServiceKind, verdict::Judgement,
-    },
+    model::{finding::Severity, phase::Phase, service::ServiceKind},
     stage::Stage,
 };
 
 /// The check.
-pub(super) struct EgressParity;
+pub(super) static EGRESS_PARITY: Reaching =
+    Reaching { text: &TEXT, subjects, without: "no flow leaves a site in this phase" };
 
 static TEXT: Text = Text {
     id: "in.egress-parity",
@@ -38,26 +36,6 @@ static TEXT: Text = Text {
         },
     ],
 };
-
-impl Check for EgressParity {
-    fn text(&self) -> &'static Text {
-        &TEXT
-    }
-
-    fn ask(&self, stage: &Stage) -> Vec<Experiment> {
-        legs::ask(&subjects(stage))
-    }
-
-    fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
-        legs::follow_up(stage, seen, &subjects(stage))
-    }
-
-    fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
-        let judge = Judge(&TEXT);
-        let found = legs::judge(judge, stage, seen, &subjects(stage));
-        judge.or_not_applicable(found, "no flow leaves a site in this phase")
-    }
-}
 
 fn subjects(stage: &Stage) -> Vec<Named> {
     let severity =
@@ -97,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_healthy_network_is_silent() {
-        fixture::assert_silent_when_healthy(&EgressParity);
+        fixture::assert_silent_when_healthy(&EGRESS_PARITY);
     }
 
     #[test]
@@ -105,7 +83,7 @@ mod tests {
         let network = Network::healthy(Phase::Ipv6Only).with(|live| {
             live.nodes.get_mut("resolver").unwrap().routes.clear();
         });
-        let found = fixture::complaints(&EgressParity, &network);
+        let found = fixture::complaints(&EGRESS_PARITY, &network);
         assert!(!found.is_empty());
         for (case, culprit) in found {
             assert_eq!(case, "unreachable");
@@ -124,7 +102,7 @@ mod tests {
             }
         });
         let complaints: Vec<_> =
-            network.ask(&[&EgressParity]).into_iter().filter_map(|j| j.complaint).collect();
+            network.ask(&[&EGRESS_PARITY]).into_iter().filter_map(|j| j.complaint).collect();
         assert!(!complaints.is_empty());
         let large = Some(crate::model::finding::Packets::Large);
         assert!(complaints.iter().all(|c| c.scope.packets == large), "{complaints:#?}");

@@ -396,13 +396,13 @@ mod tests {
     use crate::{
         check::{
             fixture::{self, Network},
-            out_service_reach::ServiceReach,
+            out_service_reach::SERVICE_REACH,
         },
         model::phase::Phase,
     };
 
     fn verdicts(network: &Network, check: &dyn Check) -> Vec<(String, Verdict)> {
-        let judgements = network.ask(&[&ServiceReach, check]);
+        let judgements = network.ask(&[&SERVICE_REACH, check]);
         let own = judgements.into_iter().filter(|j| j.check == check.text().id);
         own.filter(|j| j.verdict != Verdict::Pass).map(|j| (j.subject, j.verdict)).collect()
     }

@@ -370,8 +370,8 @@ mod tests {
         check::{
             cause,
             fixture::{self, Network, node},
-            in_egress_parity::EgressParity,
-            out_service_reach::ServiceReach,
+            in_egress_parity::EGRESS_PARITY,
+            out_service_reach::SERVICE_REACH,
         },
         model::{family::Families, phase::Phase},
     };
@@ -432,7 +432,7 @@ mod tests {
     fn a_lost_route_is_one_finding_with_its_symptoms() {
         let network = Network::healthy(Phase::DualStack)
             .with(|live| live.nodes.get_mut("portal").unwrap().routes.retain(|r| r.via.is_ipv4()));
-        let judgements = network.ask(&[&PlanVsTopology, &ServiceReach, &EgressParity]);
+        let judgements = network.ask(&[&PlanVsTopology, &SERVICE_REACH, &EGRESS_PARITY]);
         let found = cause::findings(&[(Phase::DualStack, judgements)], |_, _| String::new());
         assert_eq!(found.len(), 1, "{found:#?}");
         assert_eq!(found[0].culprit.to_string(), "portal (route ::/0)");

@@ -1,26 +1,27 @@
 //! `mgmt.reach-both`: management interfaces answer the management station over every planned family.
 
 use super::{
-    Case, Check, Text, UseCase,
+    Case, Text, UseCase,
     legs::{self, Named},
-    reading::Judge,
+    reaching::Reaching,
 };
 use crate::{
     model::{
-        evidence::Seen,
-        experiment::Experiment,
         family::Family,
         finding::Severity,
         node::{Node, Role},
         segment::Plane,
         service::{Service, ServiceKind},
-        verdict::Judgement,
     },
     stage::Stage,
 };
 
 /// The check.
-pub(super) struct MgmtReach;
+pub(super) static MGMT_REACH: Reaching = Reaching {
+    text: &TEXT,
+    subjects,
+    without: "no management station or no management interface is planned",
+};
 
 static TEXT: Text = Text {
     id: "mgmt.reach-both",
@@ -47,27 +48,6 @@ static TEXT: Text = Text {
         },
     ],
 };
-
-impl Check for MgmtReach {
-    fn text(&self) -> &'static Text {
-        &TEXT
-    }
-
-    fn ask(&self, stage: &Stage) -> Vec<Experiment> {
-        legs::ask(&subjects(stage))
-    }
-
-    fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
-        legs::follow_up(stage, seen, &subjects(stage))
-    }
-
-    fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
-        let judge = Judge(&TEXT);
-        let found = legs::judge(judge, stage, seen, &subjects(stage));
-        judge
-            .or_not_applicable(found, "no management station or no management interface is planned")
-    }
-}
 
 fn subjects(stage: &Stage) -> Vec<Named> {
     legs::sample(managed(stage, |_| true), legs::SAMPLE)
@@ -118,13 +98,13 @@ mod tests {
 
     #[test]
     fn a_healthy_network_is_silent() {
-        fixture::assert_silent_when_healthy(&MgmtReach);
+        fixture::assert_silent_when_healthy(&MGMT_REACH);
     }
 
     #[test]
     fn a_management_interface_that_is_deaf_on_ipv6_is_found() {
         let network = Network::healthy(Phase::Ipv6Only).deafen("firewall", "ssh", Family::V6);
-        let found = fixture::complaints(&MgmtReach, &network);
+        let found = fixture::complaints(&MGMT_REACH, &network);
         assert_eq!(found, [("unreachable".to_owned(), "firewall (tcp/22 over IPv6)".to_owned())]);
     }
 }

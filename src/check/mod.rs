@@ -13,7 +13,7 @@ pub mod passage;
 pub mod difference;
 pub mod error_trail;
 pub mod hops;
-mod infra;
+mod reaching;
 mod log_trail;
 pub mod legs;
 mod management;
@@ -218,11 +218,11 @@ pub static CHECKS: &[&dyn Check] = &[
     &dns_ptr_v6::Ptr,
     &dns64_synth::Synth,
     &dns64_prefix_discovery::PrefixDiscovery,
-    &in_egress_parity::EgressParity,
+    &in_egress_parity::EGRESS_PARITY,
     &in_no_ipv4_left::NoIpv4Left,
     &in_source_address::SourceAddress,
     &in_v4_literal::V4Literal,
-    &out_service_reach::ServiceReach,
+    &out_service_reach::SERVICE_REACH,
     &out_port_parity::PortParity,
     &out_content_parity::ContentParity,
     &out_literal_url::LiteralUrl,
@@ -239,7 +239,7 @@ pub static CHECKS: &[&dyn Check] = &[
     &log_kept::NOT_CUT,
     &log_kept::CANONICAL,
     &log_ui_last_logins::LastLogIns,
-    &mgmt_reach_both::MgmtReach,
+    &mgmt_reach_both::MGMT_REACH,
     &mgmt_single_address_field::SingleAddressField,
     &mgmt_config_roundtrip::ConfigRoundtrip,
     &mgmt_family_fallback_order::FallbackOrder,
@@ -253,7 +253,7 @@ pub static CHECKS: &[&dyn Check] = &[
     &pol_icmpv6_musts::Icmpv6Musts,
     &pol_nd_and_mld_not_filtered_on_link::NotFilteredOnLink,
     &pol_anti_spoof::AntiSpoof,
-    &vpn_matrix::Matrix,
+    &vpn_matrix::MATRIX,
     &vpn_no_clear::NoClear,
     &vpn_no_clear::FailOpen,
     &vpn_mixed_family_coupling::MixedFamilyCoupling,

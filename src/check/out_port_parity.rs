@@ -281,7 +281,7 @@ mod tests {
         check::{
             cause,
             fixture::{self, Network},
-            out_service_reach::ServiceReach,
+            out_service_reach::SERVICE_REACH,
             svc_listen_families::ListenFamilies,
         },
         model::{
@@ -313,7 +313,7 @@ mod tests {
     #[test]
     fn a_port_that_is_missing_over_one_family_is_a_symptom_of_the_listener() {
         let network = Network::healthy(Phase::DualStack).deafen("portal", "https", Family::V6);
-        let judgements = network.ask(&[&PortParity, &ServiceReach, &ListenFamilies]);
+        let judgements = network.ask(&[&PortParity, &SERVICE_REACH, &ListenFamilies]);
         let missing = judgements.iter().filter(|j| j.check == "out.port-parity");
         assert_eq!(missing.filter(|j| j.complaint.is_some()).count(), 1);
         let found = cause::findings(&[(Phase::DualStack, judgements)], |_, _| String::new());

@@ -1,13 +1,14 @@
 //! `out.service-reach`: services are reached from the outside, at every address, in every planned family.
 
-use super::{Case, Check, Text, UseCase, legs, legs::Named, pages::is_outside, reading::Judge};
-use crate::{
-    model::{evidence::Seen, experiment::Experiment, finding::Severity, verdict::Judgement},
-    stage::Stage,
-};
+use super::{Case, Text, UseCase, legs, legs::Named, pages::is_outside, reaching::Reaching};
+use crate::{model::finding::Severity, stage::Stage};
 
 /// The check.
-pub(super) struct ServiceReach;
+pub(super) static SERVICE_REACH: Reaching = Reaching {
+    text: &TEXT,
+    subjects,
+    without: "no flow lets external clients reach a service in this phase",
+};
 
 static TEXT: Text = Text {
     id: "out.service-reach",
@@ -37,27 +38,6 @@ static TEXT: Text = Text {
     ],
 };
 
-impl Check for ServiceReach {
-    fn text(&self) -> &'static Text {
-        &TEXT
-    }
-
-    fn ask(&self, stage: &Stage) -> Vec<Experiment> {
-        legs::ask(&subjects(stage))
-    }
-
-    fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
-        legs::follow_up(stage, seen, &subjects(stage))
-    }
-
-    fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
-        let judge = Judge(&TEXT);
-        let found = legs::judge(judge, stage, seen, &subjects(stage));
-        judge
-            .or_not_applicable(found, "no flow lets external clients reach a service in this phase")
-    }
-}
-
 fn subjects(stage: &Stage) -> Vec<Named> {
     legs::of_exchanges(stage, Severity::Critical, |from, to| is_outside(from) && to.site.is_some())
 }
@@ -76,13 +56,13 @@ mod tests {
 
     #[test]
     fn a_healthy_network_is_silent() {
-        fixture::assert_silent_when_healthy(&ServiceReach);
+        fixture::assert_silent_when_healthy(&SERVICE_REACH);
     }
 
     #[test]
     fn a_missing_listener_is_found_at_the_server() {
         let network = Network::healthy(Phase::DualStack).deafen("portal", "https", Family::V6);
-        let found = fixture::complaints(&ServiceReach, &network);
+        let found = fixture::complaints(&SERVICE_REACH, &network);
         assert_eq!(
             found,
             [("unreachable".to_owned(), "portal (tcp/443 over IPv6)".to_owned())],
@@ -106,7 +86,7 @@ mod tests {
                 },
             );
         });
-        let found = fixture::complaints(&ServiceReach, &network);
+        let found = fixture::complaints(&SERVICE_REACH, &network);
         assert_eq!(found, [("unreachable".to_owned(), "firewall (forwarding of IPv6)".to_owned())]);
     }
 
@@ -119,7 +99,7 @@ mod tests {
             }
         });
         let network = network.bend_tap(|_, reading| reading.alive_after = false);
-        let judgements = network.ask(&[&ServiceReach]);
+        let judgements = network.ask(&[&SERVICE_REACH]);
         assert!(judgements.iter().all(|j| j.complaint.is_none()), "{judgements:#?}");
     }
 }

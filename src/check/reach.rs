@@ -424,7 +424,7 @@ mod tests {
     use crate::{
         check::{
             fixture::{self, Network, node},
-            out_service_reach::ServiceReach,
+            out_service_reach::SERVICE_REACH,
         },
         model::phase::Phase,
     };
@@ -452,7 +452,7 @@ mod tests {
 
     #[track_caller]
     fn blames(network: &Network, expected: &str) {
-        let found = fixture::complaints(&ServiceReach, network);
+        let found = fixture::complaints(&SERVICE_REACH, network);
         assert!(!found.is_empty());
         assert!(found.iter().all(|(_, culprit)| culprit == expected), "{found:?}");
     }

@@ -2,14 +2,14 @@
 
 use super::{
     Case, Text, UseCase,
-    infra::{self, Infra},
+    reaching::{self, Reaching},
 };
 use crate::model::service::ServiceKind;
 
 /// The check.
-pub(super) static LDAP: Infra = Infra {
+pub(super) static LDAP: Reaching = Reaching {
     text: &TEXT,
-    users: |stage| infra::by_flows(stage, ServiceKind::Ldap),
+    subjects: |stage| reaching::by_flows(stage, ServiceKind::Ldap),
     without: "no flow lets anybody ask a directory in this phase",
 };
 

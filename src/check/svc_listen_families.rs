@@ -268,7 +268,7 @@ mod tests {
         check::{
             cause,
             fixture::{self, Network},
-            out_service_reach::ServiceReach,
+            out_service_reach::SERVICE_REACH,
         },
         model::{answer::Answer, phase::Phase, service::Transport},
     };
@@ -328,7 +328,7 @@ mod tests {
     #[test]
     fn a_deaf_service_is_one_finding_and_the_refused_clients_are_its_symptoms() {
         let network = Network::healthy(Phase::DualStack).deafen("portal", "https", Family::V6);
-        let judgements = network.ask(&[&ListenFamilies, &ServiceReach]);
+        let judgements = network.ask(&[&ListenFamilies, &SERVICE_REACH]);
         let found = cause::findings(&[(Phase::DualStack, judgements)], |_, _| String::new());
         assert_eq!(found.len(), 1, "{found:#?}");
         assert_eq!(found[0].culprit.to_string(), "portal (listener https)");

@@ -1,14 +1,17 @@
 //! `svc.ntp-v6`: nodes take the time from their server over every planned family.
 
-use super::{Case, Text, UseCase, infra::Infra, legs::Named};
+use super::{Case, Text, UseCase, legs, legs::Named, reaching::Reaching};
 use crate::{
     model::{family::Family, finding::Severity, node::Node, service::ServiceKind},
     stage::Stage,
 };
 
 /// The check.
-pub(super) static NTP: Infra =
-    Infra { text: &TEXT, users, without: "no node takes the time from a server in this phase" };
+pub(super) static NTP: Reaching = Reaching {
+    text: &TEXT,
+    subjects,
+    without: "no node takes the time from a server in this phase",
+};
 
 static TEXT: Text = Text {
     id: "svc.ntp-v6",
@@ -37,8 +40,9 @@ static TEXT: Text = Text {
     ],
 };
 
-fn users(stage: &Stage) -> Vec<Named> {
-    stage.testbed.nodes.values().flat_map(|node| of_node(stage, node)).collect()
+fn subjects(stage: &Stage) -> Vec<Named> {
+    let all = stage.testbed.nodes.values().flat_map(|node| of_node(stage, node));
+    legs::sample(all.collect(), legs::SAMPLE)
 }
 
 fn of_node(stage: &Stage, node: &Node) -> Vec<Named> {

@@ -2,14 +2,14 @@
 
 use super::{
     Case, Text, UseCase,
-    infra::{self, Infra},
+    reaching::{self, Reaching},
 };
 use crate::model::service::ServiceKind;
 
 /// The check.
-pub(super) static RADIUS: Infra = Infra {
+pub(super) static RADIUS: Reaching = Reaching {
     text: &TEXT,
-    users: |stage| infra::by_flows(stage, ServiceKind::Radius),
+    subjects: |stage| reaching::by_flows(stage, ServiceKind::Radius),
     without: "no flow lets anybody ask an admission server in this phase",
 };
 

@@ -3,14 +3,14 @@
 
 use super::{
     Case, Text, UseCase,
-    infra::{self, Infra},
+    reaching::{self, Reaching},
 };
 use crate::model::service::ServiceKind;
 
 /// The check.
-pub(super) static SMTP: Infra = Infra {
+pub(super) static SMTP: Reaching = Reaching {
     text: &TEXT,
-    users: |stage| infra::by_flows(stage, ServiceKind::Smtp),
+    subjects: |stage| reaching::by_flows(stage, ServiceKind::Smtp),
     without: "no flow lets anybody bring mail in this phase",
 };
 

@@ -1,9 +1,9 @@
 //! `svc.snmp-v6`: management agents answer over every planned family, and their table of addresses has room for both.
 
 use super::{
-    Case, Check, Text, UseCase, infra,
+    Case, Check, Text, UseCase,
     legs::{self, Named},
-    mgmt_reach_both,
+    mgmt_reach_both, reaching,
     reading::{self, Judge},
 };
 use crate::{
@@ -81,7 +81,7 @@ impl Check for Snmp {
 
 /// Those on the data plane by flow, those on the management plane from its stations.
 fn subjects(stage: &Stage) -> Vec<Named> {
-    let mut all = infra::by_flows(stage, ServiceKind::Snmp);
+    let mut all = reaching::by_flows(stage, ServiceKind::Snmp);
     all.extend(mgmt_reach_both::to_kind(stage, ServiceKind::Snmp));
     legs::sample(all, legs::SAMPLE)
 }

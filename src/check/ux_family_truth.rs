@@ -274,7 +274,7 @@ mod tests {
             cause,
             dns_aaaa_dead::AaaaDead,
             fixture::{self, Network},
-            out_service_reach::ServiceReach,
+            out_service_reach::SERVICE_REACH,
             svc_listen_families::ListenFamilies,
         },
         model::phase::Phase,
@@ -291,7 +291,7 @@ mod tests {
         let found = fixture::complaints(&FamilyTruth, &network);
         assert!(found.iter().all(|one| one.0 == "hidden"), "{found:?}");
         assert_eq!(found.len(), 2, "the visitor and the workplace");
-        let checks: [&dyn Check; 4] = [&FamilyTruth, &ServiceReach, &ListenFamilies, &AaaaDead];
+        let checks: [&dyn Check; 4] = [&FamilyTruth, &SERVICE_REACH, &ListenFamilies, &AaaaDead];
         let judgements = network.ask(&checks);
         let found = cause::findings(&[(Phase::DualStack, judgements)], |_, _| String::new());
         assert_eq!(found.len(), 1, "{found:#?}");

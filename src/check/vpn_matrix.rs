@@ -1,22 +1,20 @@
 //! `vpn.matrix`: what a tunnel couples is reached through it, in both directions, small and large.
 
 use super::{
-    Case, Check, Text, UseCase, ask,
+    Case, Text, UseCase, ask,
     couples::{self, Couple},
     legs::{self, Named},
     reach::Leg,
-    reading::Judge,
+    reaching::Reaching,
 };
 use crate::{
-    model::{
-        evidence::Seen, experiment::Experiment, family::Family, finding::Severity, node::Node,
-        probe::Question, verdict::Judgement,
-    },
+    model::{family::Family, finding::Severity, node::Node, probe::Question},
     stage::Stage,
 };
 
 /// The check.
-pub(super) struct Matrix;
+pub(super) static MATRIX: Reaching =
+    Reaching { text: &TEXT, subjects, without: "no tunnel couples anything in this phase" };
 
 /// Octets of a small echo request after the ICMP header.
 const SMALL: u16 = 56;
@@ -49,26 +47,6 @@ static TEXT: Text = Text {
         },
     ],
 };
-
-impl Check for Matrix {
-    fn text(&self) -> &'static Text {
-        &TEXT
-    }
-
-    fn ask(&self, stage: &Stage) -> Vec<Experiment> {
-        legs::ask(&subjects(stage))
-    }
-
-    fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
-        legs::follow_up(stage, seen, &subjects(stage))
-    }
-
-    fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
-        let judge = Judge(&TEXT);
-        let found = legs::judge(judge, stage, seen, &subjects(stage));
-        judge.or_not_applicable(found, "no tunnel couples anything in this phase")
-    }
-}
 
 fn subjects(stage: &Stage) -> Vec<Named> {
     let mut named: Vec<_> = couples::of_stage(stage).iter().flat_map(echoes).collect();
