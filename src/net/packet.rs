@@ -141,6 +141,12 @@ fn hear_from_now(socket: &Socket, buffer: &mut [u8]) -> io::Result<(usize, u32)>
     Ok((length, from.unwrap_or_default()))
 }
 
+/// Sends a frame or a packet, without waiting: what the kernel has no room for is an error.
+pub fn send_now(socket: &Socket, frame: &[u8]) -> io::Result<()> {
+    nix::sys::socket::send(socket.as_raw_fd(), frame, nix::sys::socket::MsgFlags::MSG_DONTWAIT)?;
+    Ok(())
+}
+
 /// The next frame, without waiting.
 pub fn hear_now(socket: &Socket, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(nix::sys::socket::recv(

@@ -1,8 +1,6 @@
 //! Frames sent and heard by hand on one interface of a node, past its own neighbour cache and filter.
 
-use std::{io, os::fd::AsRawFd as _};
-
-use nix::sys::socket::{MsgFlags, send};
+use std::io;
 
 use super::Vantage;
 use crate::{
@@ -38,8 +36,7 @@ impl Hand {
 
     /// Sends a frame.
     pub(super) fn send(&self, frame: &[u8]) -> io::Result<()> {
-        send(self.ear.socket().as_raw_fd(), frame, MsgFlags::MSG_DONTWAIT)?;
-        Ok(())
+        packet::send_now(self.ear.socket(), frame)
     }
 
     /// Waits for the next frame.

@@ -1,8 +1,6 @@
 //! Canaries: frames that prove taps alive. One sender on each link serves all its taps.
 
-use std::{io, os::fd::AsRawFd as _};
-
-use nix::sys::socket::{MsgFlags, send};
+use std::io;
 
 use crate::{
     model::mac::Mac,
@@ -36,7 +34,6 @@ impl Canary {
     /// Sends one for the tap with this mark.
     pub(super) fn call(&self, mark: Mark, turn: u32) -> io::Result<()> {
         let frame = frame::canary(self.mac, mark, turn);
-        send(self.socket.as_raw_fd(), &frame, MsgFlags::MSG_DONTWAIT)?;
-        Ok(())
+        packet::send_now(&self.socket, &frame)
     }
 }

@@ -1,9 +1,7 @@
 //! The tube: the far end of an interface that leads into a tunnel or to a translator. What the gateway sends there is taken
 //! from it, what comes of it is put back.
 
-use std::{io, os::fd::AsRawFd as _};
-
-use nix::sys::socket::{MsgFlags, send};
+use std::io;
 
 use crate::{
     model::{family::Family, mac::Mac},
@@ -58,7 +56,6 @@ impl Tube {
     pub(super) fn put(&self, packet: &[u8], family: Family) -> io::Result<()> {
         let mut frame = ethernet(self.gateway, self.gateway, family.ethertype());
         frame.extend(packet);
-        send(self.ear.socket().as_raw_fd(), &frame, MsgFlags::MSG_DONTWAIT)?;
-        Ok(())
+        packet::send_now(self.ear.socket(), &frame)
     }
 }

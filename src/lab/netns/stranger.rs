@@ -8,8 +8,6 @@ use std::{
 };
 
 use ipnet::IpNet;
-use nix::sys::socket::{MsgFlags, send};
-use std::os::fd::AsRawFd;
 
 use super::{
     node::Node,
@@ -193,7 +191,7 @@ pub(super) fn talk(
             clock.tick().await;
             for word in &words {
                 // A link that is down carries nothing; it may come back.
-                let _ = send(socket.as_raw_fd(), word, MsgFlags::MSG_DONTWAIT);
+                let _ = packet::send_now(&socket, word);
             }
         }
     });

@@ -9,11 +9,9 @@ use std::{
     collections::{BinaryHeap, HashMap, hash_map::RandomState},
     hash::{BuildHasher, Hasher},
     io,
-    os::fd::AsRawFd,
     time::Duration,
 };
 
-use nix::sys::socket::{MsgFlags, send};
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep_until},
@@ -195,7 +193,7 @@ impl Carried {
         for (index, socket) in &self.ports {
             if *index != from && known.is_none_or(|known| known == *index) {
                 // What the kernel has no room for is lost, as on any link.
-                let _ = send(socket.as_raw_fd(), frame, MsgFlags::MSG_DONTWAIT);
+                let _ = packet::send_now(socket, frame);
             }
         }
     }
