@@ -15,8 +15,8 @@ use crate::{
         answer::{Answer, Outcome},
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
-        family::Family,
-        finding::{Culprit, Packets, Scope},
+        family::{Families, Family},
+        finding::{Complaint, Confidence, Culprit, Depth, Packets, Scope},
         management::{Draft, Item, ItemKind, Local, Method, Pair, Reply},
         node::{Node, Role},
         phase::Phase,
@@ -215,6 +215,30 @@ impl Product<'_> {
             port: Some(port),
             packets: Some(Packets::Content),
             ..Scope::default()
+        }
+    }
+
+    /// A complaint about a part of the software, known for sure, with the words of the place: where the software runs, and
+    /// at which address and over which family it was spoken to.
+    pub(super) fn complaint<const N: usize>(
+        &self,
+        stage: &Stage,
+        case: &str,
+        part: &str,
+        args: [(&str, String); N],
+    ) -> Complaint {
+        let complaint = reading::complaint(stage, case, self.culprit(part), self.scope(), args);
+        let place = [
+            ("station", self.station.name.to_string()),
+            ("family", self.family.to_string()),
+            ("at", self.address().to_string()),
+        ];
+        let place = place.map(|(name, value)| (name.to_owned(), value));
+        Complaint {
+            confidence: Confidence::High,
+            depth: Depth::Located,
+            args: complaint.args.into_iter().chain(place).collect(),
+            ..complaint
         }
     }
 
@@ -492,14 +516,17 @@ pub(super) fn judge_entries<'s>(
 
 /// The phases from now on in which a family is live.
 pub(super) fn phases_with(stage: &Stage, family: Family) -> Vec<Phase> {
-    let all = std::iter::once(stage.phase).chain(stage.phase.later());
-    all.filter(|phase| phase.permits().has(family)).collect()
+    phases_that(stage, |families| families.has(family))
 }
 
 /// The phases in which trouble hurts that needs both families at once, the present one first if it is one.
 pub(super) fn dual_phases(stage: &Stage) -> Vec<Phase> {
+    phases_that(stage, Families::is_dual)
+}
+
+fn phases_that(stage: &Stage, permit: impl Fn(Families) -> bool) -> Vec<Phase> {
     let all = std::iter::once(stage.phase).chain(stage.phase.later());
-    all.filter(|phase| phase.permits().is_dual()).collect()
+    all.filter(|phase| permit(phase.permits())).collect()
 }
 
 #[cfg(test)]

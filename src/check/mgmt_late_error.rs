@@ -3,14 +3,14 @@
 use super::{
     Case, Check, Text, UseCase,
     management::{self, Heard, NONSENSE, Product},
-    reading::{self, Judge},
+    reading::Judge,
 };
 use crate::{
     model::{
         evidence::Seen,
         experiment::Experiment,
         family::Family,
-        finding::{Complaint, Confidence, Depth, Severity},
+        finding::{Complaint, Severity},
         verdict::Judgement,
     },
     stage::Stage,
@@ -74,21 +74,11 @@ fn late(stage: &Stage, product: &Product<'_>, heard: &Heard<'_>) -> Option<Compl
         |said| format!("When the configuration is made final: “{said}”"),
     );
     let entries: Vec<_> = taken.iter().map(|value| format!("`{value}`")).collect();
-    let args = [
-        ("station", product.station.name.to_string()),
-        ("step", step.to_owned()),
-        ("entries", entries.join(", ")),
-        ("family", product.family.to_string()),
-        ("at", product.address().to_string()),
-        ("said", said),
-    ];
-    let culprit = product.culprit("entry of addresses");
+    let args = [("step", step.to_owned()), ("entries", entries.join(", ")), ("said", said)];
     Some(Complaint {
         severity: Severity::Minor,
-        confidence: Confidence::High,
-        depth: Depth::Located,
         bites_in: management::phases_with(stage, Family::V6),
-        ..reading::complaint(stage, "late", culprit, product.scope(), args)
+        ..product.complaint(stage, "late", "entry of addresses", args)
     })
 }
 

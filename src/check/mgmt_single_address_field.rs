@@ -3,14 +3,11 @@
 use super::{
     Case, Check, Text, UseCase,
     management::{self, Product},
-    reading::{self, Judge},
+    reading::Judge,
 };
 use crate::{
     model::{
-        evidence::Seen,
-        experiment::Experiment,
-        finding::{Complaint, Confidence, Depth},
-        phase::Phase,
+        evidence::Seen, experiment::Experiment, finding::Complaint, phase::Phase,
         verdict::Judgement,
     },
     stage::Stage,
@@ -86,21 +83,15 @@ fn of_product(judge: Judge, stage: &Stage, seen: &Seen<'_>, product: &Product<'_
         "Imported from a file, both addresses are not kept either"
     };
     let args = [
-        ("station", product.station.name.to_string()),
         ("device", product.device.name.to_string()),
         ("addresses", list(&planned)),
-        ("family", product.family.to_string()),
-        ("at", product.address().to_string()),
         ("said", heard.refusal("addresses").unwrap_or_else(|| "nothing".to_owned())),
         ("shown", list(&shown("draft"))),
         ("file", file.to_owned()),
     ];
-    let culprit = product.culprit("field for the management address");
     let complaint = Complaint {
-        confidence: Confidence::High,
         bites_in: management::dual_phases(stage),
-        depth: Depth::Located,
-        ..reading::complaint(stage, "one", culprit, product.scope(), args)
+        ..product.complaint(stage, "one", "field for the management address", args)
     };
     judge.fail(subject, [heard.id], complaint)
 }

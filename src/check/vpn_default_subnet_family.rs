@@ -3,14 +3,14 @@
 use super::{
     Case, Check, Text, UseCase,
     management::{self, Heard, Product},
-    reading::{self, Judge},
+    reading::Judge,
 };
 use crate::{
     model::{
         evidence::Seen,
         experiment::Experiment,
         family::Family,
-        finding::{Complaint, Confidence, Depth, Severity},
+        finding::{Complaint, Severity},
         management::Proposal,
         verdict::Judgement,
     },
@@ -84,22 +84,16 @@ fn wrong(stage: &Stage, product: &Product<'_>, heard: &Heard<'_>) -> Option<Comp
         let case = if proposed.is_some() { "other-family" } else { "none" };
         let remote = proposal.map(|proposal| proposal.remote.to_string());
         let args = [
-            ("station", product.station.name.to_string()),
             ("device", product.device.name.to_string()),
             ("wanted", wanted.to_string()),
             ("proposed", proposed.map_or_else(String::new, |family| family.to_string())),
             ("local", relation.here.to_string()),
             ("remote", remote.or_else(|| heard.refusal(&name)).unwrap_or_default()),
-            ("family", product.family.to_string()),
-            ("at", product.address().to_string()),
         ];
-        let culprit = product.culprit("proposed subnets");
         Some(Complaint {
             severity: Severity::Minor,
-            confidence: Confidence::High,
-            depth: Depth::Located,
             bites_in: management::phases_with(stage, wanted),
-            ..reading::complaint(stage, case, culprit, product.scope(), args)
+            ..product.complaint(stage, case, "proposed subnets", args)
         })
     })
 }

@@ -3,14 +3,11 @@
 use super::{
     Case, Check, Text, UseCase,
     management::{self, Heard, Product},
-    reading::{self, Judge},
+    reading::Judge,
 };
 use crate::{
     model::{
-        evidence::Seen,
-        experiment::Experiment,
-        finding::{Complaint, Confidence, Depth},
-        management::Pair,
+        evidence::Seen, experiment::Experiment, finding::Complaint, management::Pair,
         verdict::Judgement,
     },
     stage::Stage,
@@ -70,21 +67,11 @@ fn coupled(stage: &Stage, product: &Product<'_>, heard: &Heard<'_>, pair: Pair) 
         || "Nothing is said when the configuration is made final either".to_owned(),
         |said| format!("When the configuration is made final: “{said}”"),
     );
-    let args = [
-        ("station", product.station.name.to_string()),
-        ("local", pair.local),
-        ("remote", pair.remote),
-        ("step", step.to_owned()),
-        ("family", product.family.to_string()),
-        ("at", product.address().to_string()),
-        ("said", said),
-    ];
-    let culprit = product.culprit("entry of couples");
+    let args =
+        [("local", pair.local), ("remote", pair.remote), ("step", step.to_owned()), ("said", said)];
     Complaint {
-        confidence: Confidence::High,
-        depth: Depth::Located,
         bites_in: management::dual_phases(stage),
-        ..reading::complaint(stage, "coupled", culprit, product.scope(), args)
+        ..product.complaint(stage, "coupled", "entry of couples", args)
     }
 }
 
