@@ -115,23 +115,38 @@ fn in_the_phases_of_one_kind_every_allowed_flow_is_expected_to_pass_in_every_liv
 }
 
 #[test]
-fn in_the_partial_phase_citizens_have_both_families_and_case_workers_one() {
+fn in_the_partial_phase_citizens_and_coupled_networks_have_both_families() {
     let testbed = fokus();
     let stage = Stage::new(&testbed, Phase::Partial);
-    let reach = |from: &str, family| {
+    let reach = |from: &str, to: &str, services, family| {
         let of = |(e, _): &&(Exchange, Expect)| {
-            e.from.as_str() == from && e.to.as_str() == "portal" && e.intent == Intent::Allow
+            e.from.as_str() == from && e.to.as_str() == to && e.intent == Intent::Allow
         };
         let all = expectations(&stage, family);
         let mine: Vec<_> = all.iter().filter(of).collect();
-        assert_eq!(mine.len(), 2, "http and https from {from}");
+        assert_eq!(mine.len(), services, "services of {to} for {from}");
         mine.iter().all(|(_, expect)| matches!(expect, Expect::Reach(_)))
     };
-    assert!(reach("visitor", Family::V4) && reach("visitor", Family::V6));
-    assert!(reach("workplace-1", Family::V4) && !reach("workplace-1", Family::V6));
+    assert!(Family::ALL.into_iter().all(|family| reach("visitor", "portal", 2, family)));
+    assert!(Family::ALL.into_iter().all(|family| reach("workplace-1", "app", 1, family)));
+    assert!(reach("workplace-1", "portal", 2, Family::V4));
+    assert!(!reach("workplace-1", "portal", 2, Family::V6), "there is no IPv6 but in the tunnel");
     let families = |node: &str| stage.families(&node.parse().unwrap(), Plane::Data);
-    assert_eq!(families("app"), Families::only(Family::V4));
+    assert_eq!(families("app"), Families::BOTH);
     assert_eq!(families("portal"), Families::BOTH);
+}
+
+#[test]
+fn between_the_islands_of_the_partial_phase_ipv6_goes_inside_ipv4() {
+    let testbed = fokus();
+    let stage = Stage::new(&testbed, Phase::Partial);
+    let way = stage.path(&"workplace-1".parse().unwrap(), "2001:db8:b:2::10".parse().unwrap());
+    let carriage = way.unwrap().carried.expect("a tunnel carries it");
+    assert_eq!(carriage.way.family(), Family::V4);
+    let ends = [&carriage.way.segments[0], carriage.way.segments.last().unwrap()];
+    for outside in ends {
+        assert_eq!(stage.segment_families(outside), Families::only(Family::V4), "{outside}");
+    }
 }
 
 #[test]
@@ -194,7 +209,7 @@ fn the_tunnel_couples_the_two_lans_once_per_family() {
 }
 
 /// The checks that gates of the shipped phases may name.
-const CHECKS: [&str; 14] = [
+const CHECKS: [&str; 16] = [
     "dns.aaaa-dead",
     "dns.aaaa-parity",
     "dns.server-listens",
@@ -209,6 +224,8 @@ const CHECKS: [&str; 14] = [
     "pol.default-deny-v6",
     "pol.icmpv6-musts",
     "pol.rule-parity-dynamic",
+    "vpn.matrix",
+    "vpn.no-clear",
 ];
 
 #[test]

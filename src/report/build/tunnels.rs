@@ -85,6 +85,7 @@ mod tests {
         let testbed = Arc::new(testbed);
         for (phase, families) in [
             (Phase::Ipv4Only, &["IPv4 in IPv4"][..]),
+            (Phase::Partial, &["IPv4 in IPv4", "IPv6 in IPv4"]),
             (Phase::DualStack, &["IPv4 in IPv6", "IPv6 in IPv6"]),
             (Phase::Ipv6Only, &["IPv6 in IPv6"]),
         ] {
