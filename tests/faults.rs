@@ -346,6 +346,11 @@ fn faults_of_logs_are_found() {
 }
 
 #[test]
+fn faults_of_what_links_and_hosts_are_guarded_against_are_found() {
+    every_case_of("guarded");
+}
+
+#[test]
 fn two_faults_are_two_findings() {
     every_case_of("together");
 }

@@ -69,6 +69,7 @@ mod pol_default_deny_v6;
 mod pol_icmpv6_musts;
 mod pol_nd_and_mld_not_filtered_on_link;
 mod pol_anti_spoof;
+mod pol_tunnels_blocked;
 mod vpn_matrix;
 mod vpn_no_clear;
 mod vpn_mixed_family_coupling;
@@ -253,6 +254,7 @@ pub static CHECKS: &[&dyn Check] = &[
     &pol_icmpv6_musts::Icmpv6Musts,
     &pol_nd_and_mld_not_filtered_on_link::NotFilteredOnLink,
     &pol_anti_spoof::AntiSpoof,
+    &pol_tunnels_blocked::TunnelsBlocked,
     &vpn_matrix::MATRIX,
     &vpn_no_clear::NoClear,
     &vpn_no_clear::FailOpen,

@@ -7,7 +7,7 @@ use crate::model::{
     evidence::{About, Evidence, EvidenceId, Seen},
     experiment::Experiment,
     probe::Probe,
-    tap::{Reading, Tap, Watch},
+    tap::{FrameNote, Reading, Tap, Watch},
     verdict::{Judgement, Verdict},
 };
 
@@ -42,17 +42,21 @@ impl Passage {
 
     /// The probe, watched from both sides.
     pub fn experiment(&self, probe: Probe) -> Experiment {
-        let taps = vec![self.before.clone(), self.behind.clone()];
-        Experiment { taps, probes: vec![probe], ..Experiment::default() }
+        self.experiment_of(vec![probe])
     }
 
-    /// What came of it; `None` if the taps were never opened. Where the probe knows the port that it sent from, only
-    /// packets from there are its own: two nodes that speak with each other may do so from and to any port.
-    pub fn read(&self, seen: &Seen<'_>, source_port: Option<u16>) -> Option<Sight> {
+    /// Several probes, watched from both sides by the same taps.
+    pub fn experiment_of(&self, probes: Vec<Probe>) -> Experiment {
+        let taps = vec![self.before.clone(), self.behind.clone()];
+        Experiment { taps, probes, ..Experiment::default() }
+    }
+
+    /// What came of it; `None` if the taps were never opened.
+    pub fn read(&self, seen: &Seen<'_>, own: Own) -> Option<Sight> {
         let ((b, before), (a, behind)) = (seen.reading(&self.before)?, seen.reading(&self.behind)?);
-        let came = own(before, source_port);
-        let passed = own(behind, source_port);
-        let drowned = |reading| source_port.is_some() && hides(reading);
+        let came = own.count(before);
+        let passed = own.count(behind);
+        let drowned = |reading| own != Own::All && hides(reading);
         let doubt = if came == 0 && !drowned(before) {
             Some("nothing of it was seen before the filter, which so was not put to the test")
         } else if !behind.is_trustworthy() {
@@ -82,11 +86,34 @@ impl Sight {
     }
 }
 
-/// The packets that a probe sent itself: those from its port, where that is known.
-fn own(reading: &Reading, source_port: Option<u16>) -> u64 {
-    let Some(port) = source_port else { return reading.frames };
-    let own = reading.first.iter().filter(|note| note.source_port == Some(port));
-    own.count().try_into().unwrap_or(u64::MAX)
+/// Which of the packets that the taps of a passage see a probe sent itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Own {
+    /// All of them.
+    All,
+    /// Those from this port: two nodes that speak with each other may do so from and to any port.
+    Port(u16),
+    /// Those of this upper-layer protocol.
+    Protocol(u8),
+}
+
+impl Own {
+    /// Those from the port that the probe sent from, where it knows that.
+    pub fn from_port(port: Option<u16>) -> Self {
+        port.map_or(Self::All, Self::Port)
+    }
+
+    fn count(self, reading: &Reading) -> u64 {
+        let own = |note: &&FrameNote| match self {
+            Self::All => true,
+            Self::Port(port) => note.source_port == Some(port),
+            Self::Protocol(number) => note.protocol == Some(number),
+        };
+        match self {
+            Self::All => reading.frames,
+            _ => reading.first.iter().filter(own).count().try_into().unwrap_or(u64::MAX),
+        }
+    }
 }
 
 /// Whether there were more frames than are noted one by one.
@@ -115,7 +142,7 @@ mod tests {
     use super::*;
     use crate::{
         check::{CHECKS, crossing, fixture::Network},
-        model::{family::Family, mac::Mac, phase::Phase, tap::FrameNote},
+        model::{family::Family, mac::Mac, phase::Phase},
     };
 
     fn passage() -> Passage {
@@ -158,7 +185,7 @@ mod tests {
         };
         let evidence =
             [piece(1, passage.before.clone(), before), piece(2, passage.behind.clone(), behind)];
-        passage.read(&Seen::new(&evidence), Some(source_port)).unwrap()
+        passage.read(&Seen::new(&evidence), Own::Port(source_port)).unwrap()
     }
 
     #[test]
@@ -191,7 +218,10 @@ mod tests {
 
     #[test]
     fn where_nothing_comes_to_the_filter_nothing_is_said_of_it() {
-        let blind = Network::healthy(Phase::DualStack).bend_tap(|_, reading| reading.frames = 0);
+        let blind = Network::healthy(Phase::DualStack).bend_tap(|_, reading| {
+            reading.frames = 0;
+            reading.first.clear();
+        });
         let (_, judgements) = blind.walk(CHECKS);
         assert!(!judgements.iter().any(|j| j.reason.starts_with(STOPPED)));
         let open = |check: &str| {

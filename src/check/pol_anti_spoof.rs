@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::{
     Case, Check, Text, UseCase, ask,
     crossing::{self, Crossing, Side},
-    passage::Passage,
+    passage::{Own, Passage},
     reading::{Judge, complaint},
 };
 use crate::{
@@ -207,7 +207,7 @@ impl Forgery {
             return judge.not_testable(self.subject(), "it was not tried", []);
         };
         // The token tells its packets from all others.
-        let Some(sight) = self.passage().read(seen, None) else {
+        let Some(sight) = self.passage().read(seen, Own::All) else {
             return judge.not_testable(self.subject(), "nobody watched it", [id]);
         };
         let evidence = [[id].as_slice(), &sight.evidence].concat();

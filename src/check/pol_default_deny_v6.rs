@@ -8,7 +8,7 @@ use std::{
 use super::{
     Case, Check, Text, UseCase, ask,
     crossing::{self, Crossing, Side},
-    passage::Passage,
+    passage::{Own, Passage},
     reading::{Judge, complaint, describe},
 };
 use crate::{
@@ -302,7 +302,8 @@ impl Knock {
         if let Some(reason) = answer.not_asked() {
             return judge.not_testable(self.subject(), reason, evidence);
         }
-        let Some(sight) = self.passage().read(seen, self.source_port(answer)) else {
+        let Some(sight) = self.passage().read(seen, Own::from_port(self.source_port(answer)))
+        else {
             return judge.not_testable(self.subject(), "nobody watched it", evidence);
         };
         evidence.extend(sight.evidence);

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use super::{
     Case, Check, Text, UseCase, ask,
     crossing::{self, Crossing},
-    passage::Passage,
+    passage::{Own, Passage},
     reach::Leg,
     reading::{Judge, Reached, complaint, describe},
 };
@@ -292,7 +292,7 @@ impl Sample {
         }
         let source = answer.attempt().and_then(|attempt| attempt.source);
         let source_port = source.filter(|_| self.leg.port.is_some()).map(|source| source.port());
-        let Some(sight) = self.passage().read(seen, source_port) else {
+        let Some(sight) = self.passage().read(seen, Own::from_port(source_port)) else {
             return judge.not_testable(self.subject(), "nobody watched it", [id]);
         };
         let evidence = [[id].as_slice(), &sight.evidence].concat();

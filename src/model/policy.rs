@@ -107,6 +107,8 @@ pub enum Match {
     Destination(#[schemars(with = "String")] IpNet),
     /// A transport, whatever the port.
     Transport(Transport),
+    /// Another upper-layer protocol, by its number.
+    Protocol(u8),
     /// A destination port.
     Port {
         /// TCP or UDP.
@@ -228,6 +230,7 @@ impl fmt::Display for Match {
             Self::Source(net) => write!(f, "{} saddr {net}", ip(net)),
             Self::Destination(net) => write!(f, "{} daddr {net}", ip(net)),
             Self::Transport(transport) => write!(f, "meta l4proto {transport}"),
+            Self::Protocol(number) => write!(f, "meta l4proto {number}"),
             Self::Port { transport, number } => write!(f, "{transport} dport {number}"),
             Self::Icmp { family, types } => {
                 let name = if *family == Family::V4 { "icmp" } else { "icmpv6" };

@@ -116,6 +116,63 @@ impl Provocation {
     pub const UNKNOWN_PROTOCOL: u8 = 253;
 }
 
+/// A packet in a packet, as tunnels without keys make them.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Capsule {
+    /// IPv6 as the payload of IP: 6in4, 6to4, ISATAP (RFC 4213, RFC 3056, RFC 5214).
+    Ipv6,
+    /// IPv4 as the payload of IP (RFC 2003, RFC 2473).
+    Ipv4,
+    /// Generic routing encapsulation (RFC 2784).
+    Gre,
+    /// IPv6 in UDP over IPv4: Teredo (RFC 4380).
+    Teredo,
+}
+
+impl Capsule {
+    /// Where servers and relays of Teredo listen.
+    pub const TEREDO_PORT: u16 = 3544;
+
+    /// Those that a family can carry.
+    pub fn within(family: Family) -> &'static [Self] {
+        match family {
+            Family::V4 => &[Self::Ipv6, Self::Ipv4, Self::Gre, Self::Teredo],
+            Family::V6 => &[Self::Ipv6, Self::Ipv4, Self::Gre],
+        }
+    }
+
+    /// The upper-layer protocol of the packet outside.
+    pub fn protocol(self) -> u8 {
+        match self {
+            Self::Ipv6 => 41,
+            Self::Ipv4 => 4,
+            Self::Gre => 47,
+            Self::Teredo => Transport::Udp.number(),
+        }
+    }
+
+    /// The port that it goes to, where it has one.
+    pub fn port(self) -> Option<Port> {
+        let teredo = Port { transport: Transport::Udp, number: Self::TEREDO_PORT };
+        (self == Self::Teredo).then_some(teredo)
+    }
+}
+
+/// As an auditor calls it.
+impl std::fmt::Display for Capsule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Ipv6 => "IPv6 in protocol 41",
+            Self::Ipv4 => "IPv4 in protocol 4",
+            Self::Gre => "GRE in protocol 47",
+            Self::Teredo => "Teredo in udp/3544",
+        })
+    }
+}
+
 /// A call to a management product, over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Call {
@@ -284,6 +341,15 @@ pub enum Question {
         /// What to find again at the tap.
         token: String,
     },
+    /// Sends a packet in a packet. Whether it passes is for a tap to tell.
+    Encapsulated {
+        /// Literal destination of the packet outside.
+        to: IpAddr,
+        /// How it is packed.
+        how: Capsule,
+        /// What to find again at the tap: the payload of the packet inside.
+        token: String,
+    },
     /// Sends something that must be answered with an ICMP error.
     Provoke {
         /// Literal destination.
@@ -353,9 +419,11 @@ impl Question {
             Self::Stream { .. } => 8_000,
             // A canary is seen by taps at once; the reply only tells that the way is open.
             Self::Sink { .. } | Self::LogIn { .. } | Self::Canary { .. } => 1_500,
-            Self::Log { .. } | Self::Inspect(_) | Self::Spoof { .. } | Self::SourceFor { .. } => {
-                1_000
-            }
+            Self::Log { .. }
+            | Self::Inspect(_)
+            | Self::Spoof { .. }
+            | Self::Encapsulated { .. }
+            | Self::SourceFor { .. } => 1_000,
         }
     }
 
@@ -390,6 +458,7 @@ impl Question {
             | Self::PathMtu { to, .. }
             | Self::Trace { to, .. }
             | Self::Provoke { to, .. }
+            | Self::Encapsulated { to, .. }
             | Self::SourceFor { to }
             | Self::Canary { to, .. }
             | Self::Stream { to, .. }

@@ -23,6 +23,7 @@ mod sink;
 mod inspect;
 mod source_for;
 mod spoof;
+mod encapsulated;
 mod provoke;
 mod echoes;
 mod path_mtu;
@@ -168,6 +169,7 @@ impl Asker {
                 journey::ask(self, at, errand, deadline).await
             }
             Question::Spoof { source, to, token } => spoof::ask(at, *source, *to, token),
+            Question::Encapsulated { to, how, token } => encapsulated::ask(at, *to, *how, token),
             Question::Provoke { to, how } => provoke::ask(at, *to, *how, deadline).await,
             Question::Dialogue { calls } => dialogue::ask(at, calls, deadline).await,
             Question::SourceFor { to } => source_for::ask(at, *to),

@@ -72,6 +72,7 @@ fn in_words(Probe { from, question, .. }: &Probe) -> String {
         | Question::Datagram { .. }
         | Question::Log { .. }
         | Question::Spoof { .. }
+        | Question::Encapsulated { .. }
         | Question::SourceFor { .. }
         | Question::Canary { .. }
         | Question::Stream { .. }

@@ -25,9 +25,10 @@ use crate::{
         phase::Phase,
         policy::{Match, Rule, label},
         record::{RecordData, Zone},
-        service::ServiceKind,
+        service::{ServiceKind, Transport},
         testbed::Testbed,
     },
+    wire::icmp,
 };
 
 /// The link-layer address of a stranger where the file gives none.
@@ -284,6 +285,7 @@ fn rule(table: &Table<'_>, at: &Span, found: &mut Vec<Diagnostic>) -> Option<Rul
         net(table, "from").map(|net| Match::Source(net.is.trunc())),
         net(table, "to").map(|net| Match::Destination(net.is.trunc())),
         table.one("transport").map(|transport| Match::Transport(transport.is)),
+        table.number("protocol").map(|number| protocol(number.is)),
         port.map(|port| Match::Port { transport: port.transport, number: port.number }),
         icmp("icmp", Family::V4),
         icmp("icmpv6", Family::V6),
@@ -306,6 +308,17 @@ fn rule(table: &Table<'_>, at: &Span, found: &mut Vec<Diagnostic>) -> Option<Rul
     }
     let label = table.one("label").map_or_else(|| "planted".to_owned(), |label| label.is);
     Some(Rule { label, matches, action: table.one("then")?.is })
+}
+
+/// The numbers of protocols that a condition of their own knows are that condition.
+fn protocol(number: u8) -> Match {
+    let transport = [Transport::Tcp, Transport::Udp].into_iter().find(|t| t.number() == number);
+    let family = Family::ALL.into_iter().find(|family| icmp::protocol(*family) == number);
+    match (transport, family) {
+        (Some(transport), _) => Match::Transport(transport),
+        (None, Some(family)) => Match::Icmp { family, types: Vec::new() },
+        (None, None) => Match::Protocol(number),
+    }
 }
 
 fn record(table: &Table<'_>, at: &Span, found: &mut Vec<Diagnostic>) -> Option<RecordData> {

@@ -270,6 +270,11 @@ const RULE: &[Key] = &[
     key("to", NET, "The destination."),
     key("transport", Shape::Word(|| vec!["tcp", "udp"]), "The transport, whatever the port."),
     key(
+        "protocol",
+        Shape::Number { least: 0, most: 255 },
+        "Another upper-layer protocol, by its number: 41 carries IPv6.",
+    ),
+    key(
         "port",
         Shape::Parsed { what: "a port such as `tcp/443`", check: port },
         "The destination port.",

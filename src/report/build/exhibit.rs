@@ -88,6 +88,7 @@ fn question(question: &Question) -> Line {
             line
         }
         Question::Spoof { .. } => plain("datagram with a false source".to_owned()),
+        Question::Encapsulated { how, .. } => plain(format!("packet in a packet: {how}")),
         Question::Provoke { how, .. } => {
             plain(format!("to provoke an ICMP error: {}", provocation(*how)))
         }

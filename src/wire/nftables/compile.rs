@@ -74,6 +74,7 @@ impl Compiler<'_> {
             Match::Source(net) => self.prefix(*net, 0),
             Match::Destination(net) => self.prefix(*net, 1),
             Match::Transport(transport) => self.of_protocol(transport.number()),
+            Match::Protocol(number) => self.of_protocol(*number),
             Match::Port { transport, number } => {
                 self.need_protocol(transport.number());
                 self.transport_header(2, 2);

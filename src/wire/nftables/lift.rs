@@ -255,7 +255,7 @@ impl Alternative {
             }
             (meta::L4PROTO, [number]) => {
                 self.protocol = Some(*number);
-                of_protocol(*number)?
+                of_protocol(*number)
             }
             (meta::IN_NAME, name) => match interface(name)? {
                 "lo" => Match::Loopback,
@@ -395,14 +395,12 @@ fn longer_than(load: &Load, data: &[u8]) -> Result<Match, String> {
         .ok_or_else(|| "a `meta length` of more than 65535".to_owned())
 }
 
-fn of_protocol(number: u8) -> Result<Match, String> {
+fn of_protocol(number: u8) -> Match {
     let icmp = |family| Match::Icmp { family, types: Vec::new() };
     match number {
-        protocol::ICMP => Ok(icmp(Family::V4)),
-        protocol::ICMPV6 => Ok(icmp(Family::V6)),
-        _ => transport(number)
-            .map(Match::Transport)
-            .ok_or_else(|| format!("`meta l4proto` {number}")),
+        protocol::ICMP => icmp(Family::V4),
+        protocol::ICMPV6 => icmp(Family::V6),
+        _ => transport(number).map_or(Match::Protocol(number), Match::Transport),
     }
 }
 

@@ -36,6 +36,7 @@ fn condition() -> impl Strategy<Value = Match> {
             .prop_map(|(transport, number)| Match::Port { transport, number }),
         (family(), vec(any::<u8>(), 0..6))
             .prop_map(|(family, types)| Match::Icmp { family, types }),
+        select(vec![4, 41, 47, 50]).prop_map(Match::Protocol),
         any::<u16>().prop_map(Match::LongerThan),
     ]
 }
