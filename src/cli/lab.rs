@@ -113,7 +113,7 @@ pub(super) fn walk(task: Task) -> Result<Done, Failure> {
         let clock = Clock::start();
         let mut directory = begin(&task, clock)?;
         outside.tell(&directory.path().display().to_string());
-        let walked = walk_in(&task, inside, clock, stop, &mut directory).await;
+        let walked = walk_in(&task, (inside, &outside), clock, stop, &mut directory).await;
         if let Err(Failure::Sentence(said)) = &walked {
             // Why it failed is told below; that the record cannot be ended, often for the same reason, adds nothing.
             let _ = end_early(&directory, said);
@@ -150,7 +150,7 @@ fn write_report(directory: &RunDirectory) -> Result<(), Failure> {
 
 async fn walk_in(
     task: &Task,
-    inside: Inside,
+    (inside, outside): (Inside, &Outside),
     clock: Clock,
     stop: Stop,
     directory: &mut RunDirectory,
@@ -161,7 +161,7 @@ async fn walk_in(
     let building = clock.us();
     let engines = engines(task, inside, directory)?;
     let stage = Stage::new(&task.testbed, task.phases[0]);
-    let lab = Netns::build_with(&stage, clock.origin(), engines)?;
+    let lab = Netns::build_with(&stage, clock.origin(), engines)?.amid(outside.crowding());
     run.timings.build_us = clock.us() - building;
     let progress = Progress::new();
     let retest = |check: &str, phases: &[Phase]| source::retest(&task.retest, check, phases);

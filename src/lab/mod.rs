@@ -103,6 +103,10 @@ pub trait Driver: Send + Sync {
     /// Engines that have ended without being asked to, as sentences; each is told once.
     fn losses(&self) -> Vec<String>;
 
+    /// Why answers that have failed since this was last asked may have failed for a reason outside of the testbed, as
+    /// sentences.
+    fn doubts(&self) -> Vec<String>;
+
     /// Plants a fault behind the program's back; an error is a sentence.
     fn sabotage<'a>(&'a self, fault: &'a Sabotage) -> Soon<'a, Result<(), String>>;
 

@@ -7,6 +7,7 @@ pub mod netlink;
 pub mod links;
 pub mod routes;
 pub mod neighbours;
+pub mod crowding;
 pub mod conntrack;
 pub mod switch;
 pub mod nftables;

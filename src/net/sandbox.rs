@@ -32,6 +32,8 @@ use nix::{
     unistd::{ForkResult, Pid, fork, getegid, geteuid, pipe2},
 };
 
+use super::crowding::Crowding;
+
 /// What it is like inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inside {
@@ -44,15 +46,23 @@ pub struct Inside {
     pub open_files: u64,
 }
 
-/// The way from inside to the outer process.
+/// What inside still knows of the outside: the outer process, and how crowded the machine is.
 #[derive(Debug)]
-pub struct Outside(OwnedFd);
+pub struct Outside {
+    ear: OwnedFd,
+    crowding: Crowding,
+}
 
 impl Outside {
     /// Tells the outer process what it should know if this one is killed. A few words: nobody reads them before.
     pub fn tell(&self, words: &str) {
         // If nobody is left outside, we are about to end as well.
-        let _ = nix::unistd::write(&self.0, words.as_bytes());
+        let _ = nix::unistd::write(&self.ear, words.as_bytes());
+    }
+
+    /// The tables of neighbours that the lab shares with everything else on the machine.
+    pub fn crowding(&self) -> Crowding {
+        self.crowding.clone()
     }
 }
 
@@ -149,6 +159,8 @@ pub fn enter(mourn: impl FnOnce(Killed) -> i32) -> Result<(Inside, Outside), San
     let flags = nix::fcntl::OFlag::O_CLOEXEC | nix::fcntl::OFlag::O_NONBLOCK;
     let (ear, mouth) = pipe2(flags).map_err(step("make a pipe"))?;
     hold_signals().map_err(step("hold signals back"))?;
+    // Only the machine's own network namespace shows them, and what is open stays readable.
+    let crowding = Crowding::watch();
     // SAFETY: there is one thread (checked above), so the child may do whatever this process may.
     match unsafe { fork() }.map_err(step("fork"))? {
         ForkResult::Parent { child } => {
@@ -163,7 +175,7 @@ pub fn enter(mourn: impl FnOnce(Killed) -> i32) -> Result<(Inside, Outside), San
             die_with_parent(&lifeline)
                 .map_err(step("tie our life to that of the outer process"))?;
             let own_sysfs = furnish()?;
-            Ok((Inside { rootless, own_sysfs, open_files }, Outside(mouth)))
+            Ok((Inside { rootless, own_sysfs, open_files }, Outside { ear: mouth, crowding }))
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
         experiment::Experiment,
         fault::Fault,
         gate::Gate as Rule,
-        verdict::Judgement,
+        verdict::{Judgement, Verdict},
     },
     plan::plan,
     record::{Clock, Entry, RecordError, RunDirectory},
@@ -182,9 +182,16 @@ impl Visit<'_> {
         let mut waits = Vec::new();
         let evidence = self.question(directory, &mut waits).await?;
         let taps = evidence.iter().filter(|piece| piece.is_tap()).count();
-        let judgements = self.judge(&evidence);
+        let mut judgements = self.judge(&evidence);
+        let doubts = self.driver.doubts();
+        if let Some(doubt) = doubts.first() {
+            for judgement in &mut judgements {
+                leave_open(judgement, doubt);
+            }
+        }
         let mut without: Vec<_> = evidence.iter().filter_map(Evidence::trouble).collect();
         without.extend(self.driver.losses());
+        without.extend(doubts);
         for said in &without {
             (self.tell)(Event::Without { said });
         }
@@ -289,6 +296,15 @@ impl Visit<'_> {
     fn judge(&self, evidence: &[Evidence]) -> Vec<Judgement> {
         let seen = Seen::new(evidence);
         self.order.checks.iter().flat_map(|check| check.judge(self.stage, &seen)).collect()
+    }
+}
+
+/// A failure that has a possible reason outside of the testbed is none: nobody in the testbed is to blame for it.
+fn leave_open(judgement: &mut Judgement, doubt: &str) {
+    if judgement.verdict.is_bad() {
+        judgement.verdict = Verdict::NotTestable;
+        doubt.clone_into(&mut judgement.reason);
+        judgement.complaint = None;
     }
 }
 

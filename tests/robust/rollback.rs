@@ -1,4 +1,5 @@
-//! A step that fails: what was made is taken back, in a real lab, and the run says how the lab stood afterwards.
+//! A real lab that goes wrong. A step that fails: what was made is taken back, and the run says how the lab stood
+//! afterwards. A machine that loses the lab's packets: nobody in the testbed is blamed.
 
 use std::{
     collections::BTreeMap,
@@ -11,15 +12,27 @@ use std::{
 };
 
 use sixwalk::{
+    check::{CHECKS, Check},
     input,
     lab::{ChangeError, Driver, Errand, OpenTap, Settled, Soon, netns::Netns},
     model::{
-        answer::Answer, fault::Sabotage, name::NodeName, phase::Phase, probe::Probe, step::Change,
-        tap::Tap, testbed::Testbed,
+        answer::Answer,
+        fault::{Fault, Sabotage},
+        gate::Gate as Rule,
+        name::NodeName,
+        phase::Phase,
+        probe::Probe,
+        step::Change,
+        tap::Tap,
+        testbed::Testbed,
+        verdict::{Judgement, Verdict},
     },
     plan::plan,
     record::{Clock, RunDirectory},
-    report::run::{Back, Ending, EngineRun, FORMAT_VERSION, Run, Timings, Tool},
+    report::{
+        gate::Gate,
+        run::{Back, Ending, EngineRun, FORMAT_VERSION, Run, Timings, Tool},
+    },
     stage::Stage,
     walk::{self, Order},
 };
@@ -29,15 +42,24 @@ use crate::{
     support,
 };
 
-/// A lab in which one change fails.
+/// What goes wrong in a lab.
+#[derive(Clone, Copy, Default)]
+struct Trouble {
+    /// Which change fails, counted from the first of the walk.
+    fails: Option<usize>,
+    /// Whether, after that, the first address that is to be removed again stays.
+    sticks: bool,
+    /// Why answers may have failed in each phase.
+    doubt: Option<&'static str>,
+}
+
+/// A lab in which something goes wrong.
 struct Faulty {
     lab: Netns,
     journal: PathBuf,
-    /// Which change fails, counted from the first of the walk.
-    fails: usize,
+    trouble: Trouble,
     seen: AtomicUsize,
     failed: AtomicBool,
-    /// Whether the first address that is to be removed again stays.
     sticks: AtomicBool,
 }
 
@@ -59,7 +81,8 @@ impl Faulty {
             && self.failed.load(Ordering::SeqCst)
             && self.sticks.swap(false, Ordering::SeqCst);
         let first = self.seen.fetch_add(changes.len(), Ordering::SeqCst);
-        let index = self.fails.checked_sub(first).filter(|index| *index < changes.len());
+        let fails = self.trouble.fails.and_then(|fails| fails.checked_sub(first));
+        let index = fails.filter(|index| *index < changes.len());
         let index = index.filter(|_| !self.failed.swap(true, Ordering::SeqCst));
         let index = if sticks { 0 } else { index? };
         let said = "the test forbids it".to_owned();
@@ -116,6 +139,10 @@ impl Driver for Faulty {
         self.lab.losses()
     }
 
+    fn doubts(&self) -> Vec<String> {
+        self.trouble.doubt.map(str::to_owned).into_iter().collect()
+    }
+
     fn sabotage<'a>(&'a self, fault: &'a Sabotage) -> Soon<'a, Result<(), String>> {
         self.lab.sabotage(fault)
     }
@@ -139,7 +166,7 @@ fn a_failing_step_takes_the_lab_back_to_the_phase_before() {
         let (before, steps) = steps(&testbed(), phases);
         // The first step, the last, and some between.
         for at in [0, steps / 3, 2 * steps / 3, steps - 1] {
-            let run = walk(&phases, before + at, false);
+            let run = walk_where_fails(&phases, before + at, false);
             let Ending::RolledBack { phase, reason, back } = &run.outcome else {
                 panic!("{:?}", run.outcome)
             };
@@ -173,7 +200,7 @@ fn a_step_that_cannot_be_taken_back_is_told() {
     // An IPv6 address would go with the switch of its family.
     let phases = [Phase::Ipv6Only, Phase::DualStack];
     let (before, steps) = steps(&testbed(), phases);
-    let run = walk(&phases, before + steps / 2, true);
+    let run = walk_where_fails(&phases, before + steps / 2, true);
     let Ending::RolledBack { reason, back, .. } = &run.outcome else { panic!("{:?}", run.outcome) };
     assert!(reason.contains("and these could not be taken back: cannot "), "{reason}");
     let deviations = &back.as_ref().expect("there is a phase before").deviations;
@@ -186,13 +213,48 @@ fn a_first_phase_that_fails_leaves_nothing_live() {
         return;
     }
     furnish();
-    let run = walk(&[Phase::DualStack, Phase::Ipv6Only], 20, false);
+    let run = walk_where_fails(&[Phase::DualStack, Phase::Ipv6Only], 20, false);
     assert!(
         matches!(run.outcome, Ending::RolledBack { phase: Phase::DualStack, back: None, .. }),
         "{:?}",
         run.outcome
     );
     assert!(run.phases.is_empty());
+}
+
+const STOPPED: &str = r#"
+    [fault.web-stops]
+    title = "The web server does not come up again"
+    phase = "dual-stack"
+    stop  = { node = "web", service = "https" }
+"#;
+
+#[test]
+fn failures_on_a_machine_that_loses_packets_stay_open() {
+    if !support::inside_sandbox("rollback::failures_on_a_machine_that_loses_packets_stay_open") {
+        return;
+    }
+    furnish();
+    let faults = input::faults("stopped.toml", STOPPED, &testbed()).expect("it has no mistakes");
+    let listens = CHECKS.iter().copied().filter(|check| check.text().id == "svc.listen-families");
+    let listens: Vec<_> = listens.collect();
+    let phases = [Phase::DualStack];
+
+    let trusted = walk(&phases, &listens, &faults, Trouble::default());
+    let failed = trusted.phases[0].judgements.iter().filter(|judged| judged.verdict.is_bad());
+    let failed: Vec<_> = failed.map(|judged| judged.subject.clone()).collect();
+    assert!(!failed.is_empty() && !trusted.findings.is_empty(), "{:?}", trusted.phases);
+
+    let doubt = Some("the machine has lost packets");
+    let run = walk(&phases, &listens, &faults, Trouble { doubt, ..Trouble::default() });
+    assert_eq!(run.findings, []);
+    let open = |judged: &&Judgement| {
+        judged.verdict == Verdict::NotTestable && judged.reason == "the machine has lost packets"
+    };
+    let open = run.phases[0].judgements.iter().filter(open).map(|judged| judged.subject.clone());
+    assert_eq!(open.collect::<Vec<_>>(), failed);
+    assert!(run.phases[0].without.iter().any(|said| said == "the machine has lost packets"));
+    assert!(matches!(run.phases[0].gate, Gate::NotDecidable { .. }), "{:?}", run.phases[0].gate);
 }
 
 fn testbed() -> Arc<Testbed> {
@@ -207,8 +269,18 @@ fn steps(testbed: &Arc<Testbed>, [first, second]: [Phase; 2]) -> (usize, usize) 
     (count(None, &first), count(Some(&first), &second))
 }
 
-/// Walks, asking nothing, while one change fails; gives back the run as it was stored.
-fn walk(phases: &[Phase], fails: usize, sticks: bool) -> Run {
+/// Walks, asking nothing, while one change fails.
+fn walk_where_fails(phases: &[Phase], fails: usize, sticks: bool) -> Run {
+    walk(phases, &[], &[], Trouble { fails: Some(fails), sticks, ..Trouble::default() })
+}
+
+/// Walks through a lab in trouble; gives back the run as it was stored.
+fn walk(
+    phases: &[Phase],
+    checks: &[&'static dyn Check],
+    faults: &[Fault],
+    trouble: Trouble,
+) -> Run {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime").block_on(async {
@@ -220,17 +292,20 @@ fn walk(phases: &[Phase], fails: usize, sticks: bool) -> Run {
         let faulty = Faulty {
             lab,
             journal: directory.path().join("journal.jsonl"),
-            fails,
+            trouble,
             seen: AtomicUsize::new(0),
             failed: AtomicBool::new(false),
-            sticks: AtomicBool::new(sticks),
+            sticks: AtomicBool::new(trouble.sticks),
         };
+        let require: Vec<_> = checks.iter().map(|check| check.text().id.to_owned()).collect();
+        let rule = Rule { require, at_most: None };
+        let gates = phases.iter().map(|phase| (*phase, rule.clone())).collect();
         let order = Order {
             testbed: &testbed,
             phases,
-            checks: &[],
-            gates: &BTreeMap::new(),
-            faults: &[],
+            checks,
+            gates: &gates,
+            faults,
             capture: false,
             at_once: 32,
             retest: &|_, _| String::new(),

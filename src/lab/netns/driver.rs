@@ -22,6 +22,7 @@ use crate::{
     lab::{ChangeError, Driver, Errand, OpenTap, Settled, Soon},
     model::{
         answer::Answer,
+        family::Family,
         fault::Sabotage,
         name::{InterfaceName, NodeName, SegmentName, ServiceName, TranslationName, TunnelName},
         node as planned,
@@ -33,7 +34,10 @@ use crate::{
         translation::Translation,
         tunnel::{Tunnel, TunnelAct},
     },
-    net::nftables,
+    net::{
+        crowding::{self, Crowding},
+        nftables,
+    },
     probe::{Asker, Host, Vantage, canary::Canary, tap},
     report::run::{EngineRun, Wait},
     serve::{
@@ -60,6 +64,7 @@ pub struct Netns {
     /// The links that are impaired; `None` until those of the testbed are laid.
     carriers: tokio::sync::Mutex<Option<BTreeMap<SegmentName, Carrier>>>,
     origin: Instant,
+    crowding: Crowding,
 }
 
 /// A node with its services: what a probe may ask about it.
@@ -163,7 +168,14 @@ impl Netns {
             canaries: Mutex::default(),
             carriers: tokio::sync::Mutex::default(),
             origin,
+            crowding: Crowding::default(),
         })
+    }
+
+    /// The same lab, which also looks at the tables of neighbours that it shares with the rest of the machine.
+    #[must_use]
+    pub fn amid(self, crowding: Crowding) -> Self {
+        Self { crowding, ..self }
     }
 
     /// The lab of namespaces alone.
@@ -468,6 +480,11 @@ impl Driver for Netns {
         self.occupants.values().flat_map(|node| node.services.losses()).collect()
     }
 
+    fn doubts(&self) -> Vec<String> {
+        let turned_away = self.crowding.since().into_iter();
+        turned_away.map(|(family, times)| overflow(family, times)).collect()
+    }
+
     fn sabotage<'a>(&'a self, fault: &'a Sabotage) -> Soon<'a, Result<(), String>> {
         Box::pin(self.plant(fault))
     }
@@ -544,4 +561,14 @@ impl Host for Occupant {
             async move { self.look(aspect).unwrap_or_else(|reason| Answer::NotAsked { reason }) },
         )
     }
+}
+
+/// What an overflow of a table of neighbours means for those who read the results.
+fn overflow(family: Family, times: u64) -> String {
+    let switch = crowding::switch(family);
+    format!(
+        "the machine's table of {family} neighbours, which all its network namespaces share, was full and has turned \
+         entries away {times} times, so packets of this lab may have been lost that no node of it lost; walk again with \
+         fewer labs at once, or raise {switch}"
+    )
 }
