@@ -40,15 +40,6 @@ static TEXT: Text = Text {
     }],
 };
 
-/// The least that RFC 6146 section 4 allows, in seconds.
-const LEAST: Timers = Timers {
-    udp_s: 120,
-    tcp_established_s: 7_440,
-    tcp_transitory_s: 240,
-    fragment_s: 2,
-    icmp_s: 60,
-};
-
 impl Check for TimersKept {
     fn text(&self) -> &'static Text {
         &TEXT
@@ -102,14 +93,10 @@ fn of_one(judge: Judge, stage: &Stage, seen: &Seen<'_>, translation: &Translatio
 
 /// What is kept, for how long, and for how long at least it should be; only what is too short.
 fn shorter(timers: &Timers) -> Vec<(&'static str, u64, u64)> {
-    let all = [
-        ("UDP", timers.udp_s, LEAST.udp_s),
-        ("established TCP", timers.tcp_established_s, LEAST.tcp_established_s),
-        ("other TCP", timers.tcp_transitory_s, LEAST.tcp_transitory_s),
-        ("echo", timers.icmp_s, LEAST.icmp_s),
-        ("fragments", timers.fragment_s, LEAST.fragment_s),
-    ];
-    all.into_iter().filter(|(_, is, least)| is < least).collect()
+    let all = timers.named().into_iter().zip(Timers::LEAST.named());
+    all.map(|((what, is), (_, least))| (what, is, least))
+        .filter(|(_, is, least)| is < least)
+        .collect()
 }
 
 #[cfg(test)]

@@ -206,6 +206,28 @@ pub struct Timers {
     pub icmp_s: u64,
 }
 
+impl Timers {
+    /// The least that RFC 6146 section 4 allows.
+    pub const LEAST: Self = Self {
+        udp_s: 120,
+        tcp_established_s: 7_440,
+        tcp_transitory_s: 240,
+        fragment_s: 2,
+        icmp_s: 60,
+    };
+
+    /// What is kept, in words, and for how long.
+    pub fn named(&self) -> [(&'static str, u64); 5] {
+        [
+            ("UDP", self.udp_s),
+            ("established TCP", self.tcp_established_s),
+            ("other TCP", self.tcp_transitory_s),
+            ("echo", self.icmp_s),
+            ("fragments", self.fragment_s),
+        ]
+    }
+}
+
 impl Default for Timers {
     fn default() -> Self {
         Self {

@@ -3,7 +3,7 @@
 use super::{
     Page, Source, management, phrase,
     phrase::{code, foreign, phases, words},
-    results, tunnels,
+    results, translations, tunnels,
 };
 use crate::{
     model::{
@@ -51,6 +51,7 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
     results::not_measured(page, source);
     management::write(page, source);
     tunnels::write(page, source);
+    translations::write(page, source);
 }
 
 /// What is wrong, in one sentence.

@@ -7,6 +7,7 @@ mod tally;
 mod front;
 mod testbed;
 mod tunnels;
+mod translations;
 mod setup;
 mod results;
 mod management;
