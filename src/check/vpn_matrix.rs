@@ -79,3 +79,80 @@ fn services(stage: &Stage) -> Vec<Named> {
     all.retain(|named| named.leg.path.segments.iter().any(|segment| inside.contains(&segment)));
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        check::fixture::{Network, complaints, node},
+        model::{
+            phase::Phase,
+            policy::{Action, Hook, Match, Rule},
+            service::Transport,
+            verdict::Verdict,
+        },
+    };
+
+    #[test]
+    fn a_tunnel_that_carries_everything_is_silent() {
+        for phase in Phase::ALL {
+            let judgements = Network::tunnelled(phase).ask(&[&MATRIX]);
+            assert!(judgements.iter().all(|j| j.verdict == Verdict::Pass), "{judgements:#?}");
+            let families =
+                phase.permits().iter().count().min(if phase == Phase::Partial { 1 } else { 2 });
+            let echoes = judgements.iter().filter(|j| j.subject.ends_with("echo"));
+            assert_eq!(echoes.count(), families * 4, "{phase}");
+        }
+    }
+
+    /// A node drops what its rule says, before everything else.
+    fn dropping(at: &'static str, matches: Vec<Match>) -> Network {
+        Network::tunnelled(Phase::DualStack).with(move |live| {
+            let filter = &mut live.nodes.get_mut(&node(at)).unwrap().filter;
+            let forward = filter.chains.iter_mut().find(|chain| chain.hook == Hook::Forward);
+            let rule = Rule { label: "planted".to_owned(), matches, action: Action::Drop };
+            forward.unwrap().rules.insert(0, rule);
+        })
+    }
+
+    #[track_caller]
+    fn blames(network: &Network, culprit: &str) {
+        let found = complaints(&MATRIX, network);
+        let all = |(case, at): &(String, String)| case == "unreachable" && at == culprit;
+        assert!(!found.is_empty() && found.iter().all(all), "{found:?}");
+    }
+
+    #[test]
+    fn a_gateway_that_forwards_one_family_only_is_named() {
+        let inside = Match::InInterface("vpn0".parse().unwrap());
+        let network = dropping("gateway-b", vec![inside, Match::Family(Family::V6)]);
+        blames(&network, "gateway-b (forwarding of IPv6)");
+    }
+
+    #[test]
+    fn large_packets_that_are_lost_are_found_and_small_ones_are_not_complained_of() {
+        let network = Network::tunnelled(Phase::DualStack).bend(|probe, answer| {
+            let Question::Ping { size, to, .. } = &probe.question else { return };
+            if let crate::model::answer::Answer::Echo { attempt } = answer
+                && *size > 1000
+                && to.is_ipv6()
+            {
+                attempt.outcome = crate::model::answer::Outcome::TimedOut;
+            }
+        });
+        let judgements = network.ask(&[&MATRIX]);
+        let bad: Vec<_> = judgements.iter().filter(|j| j.verdict.is_bad()).collect();
+        assert!(
+            bad.len() == 2
+                && bad.iter().all(|j| j.subject.ends_with("IPv6 in IPv6, desk->app, large echo")
+                    || j.subject.ends_with("large echo")),
+            "{bad:#?}"
+        );
+    }
+
+    #[test]
+    fn a_rule_about_what_is_not_coupled_is_silent() {
+        let other = Match::Port { transport: Transport::Udp, number: 9 };
+        assert_eq!(complaints(&MATRIX, &dropping("gateway-a", vec![other])), []);
+    }
+}

@@ -395,3 +395,92 @@ fn complaint(
         ..reading::complaint(stage, case, Culprit::node(&couple.gateway, part), scope, args)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::fixture::{Network, complaints};
+
+    /// Frames with a canary of a moment are seen on the way of the provider.
+    fn leaking(moment: &'static str) -> Network {
+        Network::tunnelled(Phase::DualStack).bend_tap(move |tap, reading| {
+            let Watch::Payload { family: Family::V6, token } = &tap.watch else { return };
+            let of_a =
+                token.ends_with(moment) && token.contains("ipv6") && token.contains("desk->app");
+            if tap.segment.as_str() == "transit-b" && of_a {
+                reading.frames = 2;
+            }
+        })
+    }
+
+    #[test]
+    fn a_tunnel_that_carries_all_of_it_is_silent() {
+        for phase in Phase::ALL {
+            for check in [&NoClear as &dyn Check, &FailOpen] {
+                let judgements = Network::tunnelled(phase).ask(&[check]);
+                let passes = |j: &Judgement| j.verdict == crate::model::verdict::Verdict::Pass;
+                assert!(judgements.iter().all(passes), "{phase}: {judgements:#?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_canary_outside_is_found_while_the_tunnel_carries_and_while_it_does_not() {
+        let clear = [("clear".to_owned(), "gateway-a (IPv6 beside office-to-centre)".to_owned())];
+        assert_eq!(complaints(&NoClear, &leaking("carrying")), clear);
+        assert_eq!(complaints(&FailOpen, &leaking("carrying")), []);
+        for moment in ["renewing", "down"] {
+            let open = [("open".to_owned(), clear[0].1.clone())];
+            assert_eq!(complaints(&FailOpen, &leaking(moment)), open);
+            assert_eq!(complaints(&NoClear, &leaking(moment)), []);
+        }
+    }
+
+    #[test]
+    fn an_answer_that_no_gateway_counted_came_another_way() {
+        let uncounted = Network::tunnelled(Phase::Ipv4Only).bend(|_, answer| {
+            if let Answer::Tunnels(states) = answer {
+                states.iter_mut().for_each(|state| state.counters.received.packets = 0);
+            }
+        });
+        let found = complaints(&NoClear, &uncounted);
+        assert!(found.len() == 2 && found.iter().all(|(case, _)| case == "around"), "{found:?}");
+    }
+
+    #[test]
+    fn a_tunnel_that_does_not_carry_after_it_was_down_is_found() {
+        let lost = Network::tunnelled(Phase::Ipv6Only).bend(|probe, answer| {
+            let Question::Canary { token, .. } = &probe.question else { return };
+            if let Answer::Echo { attempt } = answer
+                && token.ends_with("again")
+            {
+                attempt.outcome = crate::model::answer::Outcome::TimedOut;
+            }
+        });
+        let found = complaints(&FailOpen, &lost);
+        assert!(found.len() == 2 && found.iter().all(|(case, _)| case == "lost"), "{found:?}");
+    }
+
+    #[test]
+    fn what_no_tap_could_see_is_not_proven() {
+        let deaf = Network::tunnelled(Phase::DualStack).bend_tap(|tap, reading| {
+            reading.alive_after = tap.segment.as_str() != "transit-a";
+        });
+        for check in [&NoClear as &dyn Check, &FailOpen] {
+            let judgements = deaf.ask(&[check]);
+            let open = |j: &Judgement| j.verdict == crate::model::verdict::Verdict::NotTestable;
+            assert!(judgements.iter().all(open), "{judgements:#?}");
+        }
+    }
+
+    #[test]
+    fn a_stranger_with_the_same_addresses_is_no_leak() {
+        let frames = Network::tunnelled(Phase::DualStack).bend_tap(|tap, reading| {
+            if matches!(tap.watch, Watch::Packets { .. }) {
+                reading.frames += 3;
+            }
+        });
+        assert_eq!(complaints(&NoClear, &frames), []);
+        assert_eq!(complaints(&FailOpen, &frames), []);
+    }
+}
