@@ -321,6 +321,11 @@ fn faults_of_tunnels_are_found() {
 }
 
 #[test]
+fn faults_inside_of_tunnels_are_found() {
+    every_case_of("inside");
+}
+
+#[test]
 fn faults_of_management_products_are_found() {
     every_case_of("management");
 }

@@ -5,12 +5,16 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::ask;
 use crate::{
     model::{
+        answer::Answer,
+        evidence::{EvidenceId, Seen},
         family::Family,
         name::{NodeName, SegmentName},
+        probe::{Probe, Question},
         segment::Plane,
-        tunnel::TunnelEnd,
+        tunnel::{TunnelAct, TunnelCounters, TunnelEnd},
     },
     stage::{Path, Stage},
 };
@@ -70,6 +74,38 @@ impl Couple {
     /// The inside of the tunnel.
     pub fn inside<'s>(&self, stage: &'s Stage) -> &'s SegmentName {
         &stage.testbed.tunnels[&self.end.tunnel].inside
+    }
+
+    /// What its gateway does to the tunnel at a moment.
+    pub fn act(&self, act: TunnelAct, moment: &str) -> Probe {
+        self.act_of(&self.gateway, act, moment)
+    }
+
+    fn act_of(&self, gateway: &NodeName, act: TunnelAct, moment: &str) -> Probe {
+        let moment = format!("{}, {moment}", self.subject());
+        let question = Question::Tunnel { tunnel: self.end.tunnel.clone(), act, moment };
+        ask::probe(gateway, question)
+    }
+
+    /// What both gateways have counted at a moment, this side first.
+    pub fn count(&self, moment: &str) -> [Probe; 2] {
+        [&self.gateway, &self.end.peer].map(|gateway| self.act_of(gateway, TunnelAct::Read, moment))
+    }
+
+    /// What came of that; `None` where a gateway was not read.
+    pub fn counted(
+        &self,
+        seen: &Seen<'_>,
+        moment: &str,
+    ) -> Option<([EvidenceId; 2], [TunnelCounters; 2])> {
+        let of = |probe: &Probe| {
+            let (id, Answer::Tunnels(states)) = seen.answer(probe)? else { return None };
+            let state = states.iter().find(|state| state.end.tunnel == self.end.tunnel)?;
+            Some((id, state.counters))
+        };
+        let [here, there] = self.count(moment);
+        let ((h, here), (t, there)) = (of(&here)?, of(&there)?);
+        Some(([h, t], [here, there]))
     }
 
     /// The links on which nothing of it may be seen: those of the data plane that are neither of a side nor an inside.

@@ -1,7 +1,7 @@
 //! Crossings: ways through a filtering node, from one of its sides to another. What policy checks choose their samples
 //! from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     model::{
@@ -9,6 +9,7 @@ use crate::{
         flow::Traffic,
         name::{NodeName, SegmentName},
         segment::Plane,
+        service::{Port, Transport},
     },
     stage::{Path, Stage},
 };
@@ -77,6 +78,26 @@ impl Crossing {
         !self.path.nodes[1..self.at].iter().any(|name| stage.testbed.nodes[name].role.filters())
     }
 
+    /// Whether a filtering node on the way has to stop the traffic: neither does a flow name it, nor do rules for somebody
+    /// else cover it.
+    pub fn is_closed(&self, stage: &Stage, traffic: &Traffic) -> bool {
+        let Path { source, destination, .. } = self.path;
+        !stage.is_allowed(self.from(), self.to(), traffic)
+            && !stage.is_covered(source, destination, traffic)
+    }
+
+    /// A port that looks random and is the same in every run: from the names at both ends. No service has it, and it lies
+    /// below the ports that nodes speak from by default (from 32768 on Linux, from 49152 by RFC 6335).
+    pub fn unused_port(&self, stage: &Stage, transport: Transport) -> Port {
+        let hash = fnv(&format!("{} {} {transport}", self.from(), self.to()));
+        let services = stage.testbed.nodes.values().flat_map(|node| &node.services);
+        let used: BTreeSet<_> = services.map(|service| service.port).collect();
+        let number = |n: u64| 16_384 + u16::try_from(n % 16_000).expect("below 16000");
+        let mut all = (hash..=hash.saturating_add(16_000)).map(number);
+        let number = all.find(|port| !used.contains(port)).expect("some port is free");
+        Port { transport, number }
+    }
+
     /// The same side crossed from next door: from the node just before, whose packets no other filter can stop.
     fn next_door(&self, stage: &Stage) -> Option<Self> {
         let path = stage.path(&self.path.nodes[self.at - 1], self.path.destination).ok()?;
@@ -88,6 +109,13 @@ impl Crossing {
     pub fn side(&self) -> Side {
         Side { by: self.by.clone(), before: self.before().clone(), after: self.after().clone() }
     }
+}
+
+/// The hash FNV-1a of 64 bits: short, and the same everywhere.
+pub(super) fn fnv(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, octet| {
+        (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// The filtering nodes of a path, as crossings.

@@ -13,6 +13,7 @@ pub mod passage;
 pub mod difference;
 pub mod error_trail;
 pub mod hops;
+pub mod knock;
 mod reaching;
 mod log_trail;
 pub mod legs;
@@ -72,6 +73,7 @@ mod pol_anti_spoof;
 mod pol_tunnels_blocked;
 mod vpn_matrix;
 mod vpn_no_clear;
+mod vpn_policy_enforced;
 mod vpn_mixed_family_coupling;
 mod vpn_default_subnet_family;
 mod x64_reach;
@@ -258,6 +260,7 @@ pub static CHECKS: &[&dyn Check] = &[
     &vpn_matrix::MATRIX,
     &vpn_no_clear::NoClear,
     &vpn_no_clear::FailOpen,
+    &vpn_policy_enforced::PolicyEnforced,
     &vpn_mixed_family_coupling::MixedFamilyCoupling,
     &vpn_default_subnet_family::DefaultSubnetFamily,
     &x64_reach::Reach,

@@ -1,19 +1,16 @@
 //! Is everything that no flow names stopped over IPv6, in every phase?
 
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, Ipv6Addr},
-};
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::{
     Case, Check, Text, UseCase, ask,
-    crossing::{self, Crossing, Side},
-    passage::{Own, Passage},
-    reading::{Judge, complaint, describe},
+    crossing::{self, Crossing, Side, fnv},
+    knock::Knock,
+    reading::{Judge, complaint},
 };
 use crate::{
     model::{
-        answer::{Answer, Outcome},
+        answer::Answer,
         evidence::Seen,
         experiment::Experiment,
         family::Family,
@@ -21,12 +18,11 @@ use crate::{
         flow::Traffic,
         name::NodeName,
         policy::{Action, Hook},
-        probe::{Aspect, Probe, Provocation, Question},
-        service::{Port, Transport},
-        tap::Watch,
+        probe::{Aspect, Provocation, Question},
+        service::Transport,
         verdict::Judgement,
     },
-    stage::{Path, Stage},
+    stage::Stage,
 };
 
 /// Knocks at ports that nothing uses, at an address that nobody has and with a protocol that nobody speaks, across every
@@ -78,7 +74,7 @@ impl Check for DefaultDenyV6 {
         });
         let mut all = vec![Experiment::of_probes(reads)];
         let knocks = sides(stage).into_iter().flat_map(|(_, knocks)| knocks);
-        all.extend(knocks.map(|knock| knock.passage().experiment(knock.probe)));
+        all.extend(knocks.map(|knock| knock.passage().experiment(knock.probe.clone())));
         all
     }
 
@@ -91,7 +87,7 @@ impl Check for DefaultDenyV6 {
                     "on every way to it, flows allow everything or another filter is first";
                 found.push(Judge(&TEXT).not_applicable(side.to_string(), reason));
             }
-            found.extend(knocks.iter().map(|knock| knock.judge(stage, seen)));
+            found.extend(knocks.iter().map(|knock| knock.judge(Judge(&TEXT), stage, seen)));
         }
         Judge(&TEXT).or_not_applicable(found, "no node forwards")
     }
@@ -155,19 +151,6 @@ fn off_by_plan(stage: &Stage, seen: &Seen<'_>, node: &NodeName) -> Judgement {
     judge.absent(subject, "IPv6 is not forwarded, and would be denied", [s, f])
 }
 
-/// Something that no flow names, sent across a side of a filtering node.
-struct Knock {
-    side: Side,
-    crossing: Crossing,
-    what: String,
-    probe: Probe,
-    to: IpAddr,
-    /// `None` for a protocol that has no ports.
-    port: Option<Port>,
-    /// Whether somebody has the address.
-    is_used: bool,
-}
-
 /// Every side of every filtering node, with what is tried across it.
 fn sides(stage: &Stage) -> Vec<(Side, Vec<Knock>)> {
     let sides = crossing::first_by_side(stage, Family::V6).into_iter();
@@ -183,14 +166,14 @@ fn of_side(stage: &Stage, side: &Side, ways: &[Crossing]) -> Vec<Knock> {
     let mut found = Vec::new();
     for transport in [Transport::Tcp, Transport::Udp] {
         let fits = ways.iter().find_map(|way| {
-            let port = Port { transport, number: unused_port(stage, way, transport) };
+            let port = way.unused_port(stage, transport);
             let traffic = Traffic::Port { word: port.to_string(), port };
-            is_closed(stage, way, &traffic).then_some((way, port))
+            way.is_closed(stage, &traffic).then_some((way, port))
         });
         let Some((way, port)) = fits else { continue };
         let to = way.path.destination;
         let knock = |what: String, to, is_used| Knock {
-            side: side.clone(),
+            subject: format!("{side}/{what}"),
             crossing: way.clone(),
             what,
             probe: ask::knock(way.from(), to, port),
@@ -206,13 +189,14 @@ fn of_side(stage: &Stage, side: &Side, ways: &[Crossing]) -> Vec<Knock> {
         }
     }
     // Any traffic between the two is one flow's word; a port's flow does not let other protocols pass.
-    if let Some(way) = ways.iter().find(|way| is_closed(stage, way, &Traffic::Any)) {
+    if let Some(way) = ways.iter().find(|way| way.is_closed(stage, &Traffic::Any)) {
         let to = way.path.destination;
         let question = Question::Provoke { to, how: Provocation::UnknownNextHeader };
+        let what = format!("protocol {}", Provocation::UNKNOWN_PROTOCOL);
         found.push(Knock {
-            side: side.clone(),
+            subject: format!("{side}/{what}"),
             crossing: way.clone(),
-            what: format!("protocol {}", Provocation::UNKNOWN_PROTOCOL),
+            what,
             probe: ask::probe(way.from(), question),
             to,
             port: None,
@@ -220,35 +204,6 @@ fn of_side(stage: &Stage, side: &Side, ways: &[Crossing]) -> Vec<Knock> {
         });
     }
     found
-}
-
-/// Whether a filtering node on the way has to stop the traffic: neither does a flow name it, nor do rules for somebody else
-/// cover it.
-fn is_closed(stage: &Stage, way: &Crossing, traffic: &Traffic) -> bool {
-    let Path { source, destination, .. } = way.path;
-    !stage.is_allowed(way.from(), way.to(), traffic)
-        && !stage.is_covered(source, destination, traffic)
-}
-
-/// A port that looks random and is the same in every run: from the names at both ends. No service has it, and it lies below
-/// the ports that nodes speak from by default (from 32768 on Linux, from 49152 by RFC 6335).
-fn unused_port(stage: &Stage, way: &Crossing, transport: Transport) -> u16 {
-    let text = format!("{} {} {transport}", way.from(), way.to());
-    let hash = fnv(&text);
-    let services = stage.testbed.nodes.values().flat_map(|node| &node.services);
-    let used: BTreeSet<_> = services.map(|service| service.port).collect();
-    let port = |n: u64| 16_384 + u16::try_from(n % 16_000).expect("below 16000");
-    (hash..=hash.saturating_add(16_000))
-        .map(port)
-        .find(|port| !used.contains(port))
-        .expect("some port is free")
-}
-
-/// The hash FNV-1a of 64 bits: short, and the same everywhere.
-fn fnv(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, octet| {
-        (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3)
-    })
 }
 
 /// An address on the link of a way's end that nobody has.
@@ -261,103 +216,4 @@ fn unused_address(stage: &Stage, way: &Crossing) -> Option<IpAddr> {
     let address: IpAddr = Ipv6Addr::from(u128::from(network) | host).into();
     let free = prefix.prefix_len() <= 120 && stage.testbed.owner(address).is_none();
     free.then_some(address)
-}
-
-impl Knock {
-    fn subject(&self) -> String {
-        format!("{}/{}", self.side, self.what)
-    }
-
-    fn passage(&self) -> Passage {
-        let (family, source) = (Family::V6, self.crossing.path.source);
-        let watch = match self.port {
-            Some(port) => Watch::Packets {
-                family,
-                source: Some(source),
-                destination: Some(self.to),
-                port: Some(port),
-            },
-            None => Watch::Protocol {
-                family,
-                source,
-                destination: self.to,
-                number: Provocation::UNKNOWN_PROTOCOL,
-            },
-        };
-        Passage::new(&self.crossing, watch, self.subject())
-    }
-
-    /// The port that it was sent from, where it has one.
-    fn source_port(&self, answer: &Answer) -> Option<u16> {
-        let source = answer.attempt()?.source?;
-        self.port.map(|_| source.port())
-    }
-
-    fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Judgement {
-        let judge = Judge(&TEXT);
-        let Some((id, answer)) = seen.answer(&self.probe) else {
-            return judge.not_testable(self.subject(), "it was not tried", []);
-        };
-        let mut evidence = vec![id];
-        if let Some(reason) = answer.not_asked() {
-            return judge.not_testable(self.subject(), reason, evidence);
-        }
-        let Some(sight) = self.passage().read(seen, Own::from_port(self.source_port(answer)))
-        else {
-            return judge.not_testable(self.subject(), "nobody watched it", evidence);
-        };
-        evidence.extend(sight.evidence);
-        if sight.passed > 0 || self.came_from_behind(stage, answer) {
-            let complaint = self.complaint(stage, answer, sight.passed);
-            return judge.fail(self.subject(), evidence, complaint);
-        }
-        sight.stopped(judge, &self.crossing, self.subject(), evidence)
-    }
-
-    /// Whether the answer shows that the packet got past the filter: the target answered or refused, or a router at or
-    /// behind it looked for a neighbour that does not exist (ICMPv6 type 1 code 3).
-    fn came_from_behind(&self, stage: &Stage, answer: &Answer) -> bool {
-        let Some(attempt) = answer.attempt() else { return false };
-        if attempt.outcome == Outcome::Answered {
-            return true;
-        }
-        let Some(icmp) = attempt.icmp else { return false };
-        let sender = stage.owner(icmp.sender).map(|(node, _)| node);
-        let at = sender.and_then(|s| self.crossing.path.nodes.iter().position(|n| n == s));
-        let behind = at.is_some_and(|at| at > self.crossing.at);
-        let unreachable = !self.is_used && (icmp.kind, icmp.code) == (1, 3);
-        behind || (unreachable && at == Some(self.crossing.at))
-    }
-
-    fn complaint(&self, stage: &Stage, answer: &Answer, frames: u64) -> Complaint {
-        let path = &self.crossing.path;
-        let scope = Scope {
-            family: Some(Family::V6),
-            to: self.is_used.then(|| self.crossing.to().clone()),
-            address: Some(self.to),
-            port: self.port,
-            from: Some(self.crossing.from().clone()),
-            nodes: path.nodes.clone(),
-            segments: path.segments.clone(),
-            carried: super::reading::carrier(path),
-            ..Scope::default()
-        };
-        let args = [
-            ("by", self.crossing.by.to_string()),
-            ("what", self.what.clone()),
-            ("from", self.crossing.from().to_string()),
-            ("to", self.to.to_string()),
-            ("observed", describe(answer)),
-            ("frames", frames.to_string()),
-            ("after", self.crossing.after().to_string()),
-        ];
-        // The same words for the culprit as `pol.rule-parity-dynamic` has: it is the same fault.
-        let culprit = Culprit::node(&self.crossing.by, "forwarding of IPv6");
-        Complaint {
-            severity: Severity::Critical,
-            confidence: Confidence::High,
-            depth: Depth::Located,
-            ..complaint(stage, "open", culprit, scope, args)
-        }
-    }
 }

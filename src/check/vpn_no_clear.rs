@@ -16,7 +16,7 @@ use crate::{
         finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
         name::SegmentName,
         phase::Phase,
-        probe::{Aspect, Probe, Question},
+        probe::{Probe, Question},
         tap::{Tap, Watch},
         tunnel::TunnelAct,
         verdict::Judgement,
@@ -89,13 +89,14 @@ impl Check for NoClear {
     }
 
     fn ask(&self, stage: &Stage) -> Vec<Experiment> {
-        numbered(stage).iter().map(|(couple, number)| one(stage, couple, *number)).collect()
+        couples::of_stage(stage).iter().map(|couple| one(stage, couple)).collect()
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
         let judge = Judge(&NO_CLEAR);
-        let found = numbered(stage).into_iter().map(|(c, n)| no_clear(judge, stage, seen, &c, n));
-        judge.or_not_applicable(found.collect(), "no tunnel couples anything in this phase")
+        let couples = couples::of_stage(stage);
+        let found = couples.iter().map(|couple| no_clear(judge, stage, seen, couple)).collect();
+        judge.or_not_applicable(found, "no tunnel couples anything in this phase")
     }
 }
 
@@ -105,20 +106,15 @@ impl Check for FailOpen {
     }
 
     fn ask(&self, stage: &Stage) -> Vec<Experiment> {
-        let couples = numbered(stage);
-        couples.iter().map(|(couple, number)| interrupted(stage, couple, *number)).collect()
+        couples::of_stage(stage).iter().map(|couple| interrupted(stage, couple)).collect()
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
         let judge = Judge(&FAIL_OPEN);
-        let found = numbered(stage).into_iter().map(|(c, n)| fail_open(judge, stage, seen, &c, n));
-        judge.or_not_applicable(found.collect(), "no tunnel couples anything in this phase")
+        let couples = couples::of_stage(stage);
+        let found = couples.iter().map(|couple| fail_open(judge, stage, seen, couple)).collect();
+        judge.or_not_applicable(found, "no tunnel couples anything in this phase")
     }
-}
-
-/// Every couple with its number: what is asked of gateways is asked for each anew, though the question is the same.
-fn numbered(stage: &Stage) -> Vec<(Couple, u8)> {
-    couples::of_stage(stage).into_iter().zip((0..=u8::MAX / 2).map(|number| number * 2)).collect()
 }
 
 /// The moments at which a canary is sent.
@@ -169,11 +165,9 @@ fn taps(stage: &Stage, couple: &Couple, moment: Moment, segment: &SegmentName) -
     })
 }
 
-/// What both gateways have counted, before the canary of a couple (`later` 0) or after it (1).
-fn counters(couple: &Couple, number: u8, later: u8) -> [Probe; 2] {
-    [&couple.gateway, &couple.end.peer]
-        .map(|gateway| Probe { round: number + later, ..ask::inspect(gateway, Aspect::Tunnels) })
-}
+/// The moments at which gateways are read.
+const BEFORE: &str = "before its canary";
+const AFTER: &str = "after its canary";
 
 fn watched(stage: &Stage, couple: &Couple, moments: &[Moment]) -> Vec<Tap> {
     let mut links = couple.outside(stage);
@@ -182,10 +176,10 @@ fn watched(stage: &Stage, couple: &Couple, moments: &[Moment]) -> Vec<Tap> {
     moments.iter().flat_map(|moment| of(*moment).collect::<Vec<_>>()).collect()
 }
 
-fn one(stage: &Stage, couple: &Couple, number: u8) -> Experiment {
-    let mut probes: Vec<_> = counters(couple, number, 0).into();
+fn one(stage: &Stage, couple: &Couple) -> Experiment {
+    let mut probes: Vec<_> = couple.count(BEFORE).into();
     probes.push(canary(stage, couple, Moment::Carrying));
-    probes.extend(counters(couple, number, 1));
+    probes.extend(couple.count(AFTER));
     Experiment {
         taps: watched(stage, couple, &[Moment::Carrying]),
         probes,
@@ -194,21 +188,20 @@ fn one(stage: &Stage, couple: &Couple, number: u8) -> Experiment {
     }
 }
 
-fn act(couple: &Couple, act: TunnelAct, number: u8) -> Probe {
-    let question = Question::Tunnel { tunnel: couple.end.tunnel.clone(), act };
-    Probe { round: number, ..ask::probe(&couple.gateway, question) }
+fn stop(couple: &Couple) -> Probe {
+    couple.act(TunnelAct::Stop, "for vpn.fail-open")
 }
 
 /// Renews the keys, stops the tunnel and starts it again, with a canary each time.
-fn interrupted(stage: &Stage, couple: &Couple, number: u8) -> Experiment {
+fn interrupted(stage: &Stage, couple: &Couple) -> Experiment {
     Experiment {
         taps: watched(stage, couple, &[Moment::Renewing, Moment::Down]),
         probes: vec![
-            act(couple, TunnelAct::Renew, number),
+            couple.act(TunnelAct::Renew, "for vpn.fail-open"),
             canary(stage, couple, Moment::Renewing),
-            act(couple, TunnelAct::Stop, number),
+            stop(couple),
             canary(stage, couple, Moment::Down),
-            act(couple, TunnelAct::Start, number),
+            couple.act(TunnelAct::Start, "for vpn.fail-open"),
             canary(stage, couple, Moment::Again),
         ],
         in_order: true,
@@ -219,16 +212,16 @@ fn interrupted(stage: &Stage, couple: &Couple, number: u8) -> Experiment {
 
 /// Whether both gateways have counted a packet of a couple, in at one end and out at the other; `None` where one was not
 /// read.
-fn counted(seen: &Seen<'_>, couple: &Couple, number: u8) -> Option<bool> {
-    let packets = |probe: &Probe| {
-        let Some((_, Answer::Tunnels(states))) = seen.answer(probe) else { return None };
-        let state = states.iter().find(|state| state.end.tunnel == couple.end.tunnel)?;
-        Some([state.counters.sent.packets, state.counters.received.packets])
-    };
-    let [before, after] = [counters(couple, number, 0), counters(couple, number, 1)];
-    let ([sent, _], [_, received]) = (packets(&before[0])?, packets(&before[1])?);
-    let ([sent_later, _], [_, received_later]) = (packets(&after[0])?, packets(&after[1])?);
-    Some(sent_later > sent && received_later > received)
+fn counted(seen: &Seen<'_>, couple: &Couple) -> Option<(Vec<EvidenceId>, bool)> {
+    let (mut evidence, [here, there]) = couple.counted(seen, BEFORE).map(listed)?;
+    let (after, [here_after, there_after]) = couple.counted(seen, AFTER).map(listed)?;
+    evidence.extend(after);
+    let sent = here_after.sent.packets > here.sent.packets;
+    Some((evidence, sent && there_after.received.packets > there.received.packets))
+}
+
+fn listed<T>((ids, counters): ([EvidenceId; 2], T)) -> (Vec<EvidenceId>, T) {
+    (ids.into(), counters)
 }
 
 /// Where a canary was seen.
@@ -263,13 +256,7 @@ fn sightings(stage: &Stage, seen: &Seen<'_>, couple: &Couple, moment: Moment) ->
     Sightings { own, inside, outside, ..found }
 }
 
-fn no_clear(
-    judge: Judge,
-    stage: &Stage,
-    seen: &Seen<'_>,
-    couple: &Couple,
-    number: u8,
-) -> Judgement {
+fn no_clear(judge: Judge, stage: &Stage, seen: &Seen<'_>, couple: &Couple) -> Judgement {
     let subject = couple.subject();
     let sent = canary(stage, couple, Moment::Carrying);
     let Some((id, answer)) = seen.answer(&sent) else {
@@ -289,14 +276,14 @@ fn no_clear(
     if at.own == 0 {
         return judge.not_testable(subject, "the canary was not seen on its own link", evidence);
     }
-    let counted = counted(seen, couple, number);
-    for probe in counters(couple, number, 0).into_iter().chain(counters(couple, number, 1)) {
-        evidence.extend(seen.answer(&probe).map(|(id, _)| id));
-    }
-    match counted {
+    match counted(seen, couple) {
         None => return judge.not_testable(subject, "a gateway was not read", evidence),
-        Some(true) if at.inside > 0 => return judge.pass(subject, evidence),
-        Some(_) => {}
+        Some((read, counted)) => {
+            evidence.extend(read);
+            if counted && at.inside > 0 {
+                return judge.pass(subject, evidence);
+            }
+        }
     }
     if answer.is_answered() {
         let observed = "an answer came, and the tunnel had no part in it".to_owned();
@@ -306,13 +293,7 @@ fn no_clear(
     judge.blocked(subject, "the canary never came to the tunnel: see vpn.matrix", evidence)
 }
 
-fn fail_open(
-    judge: Judge,
-    stage: &Stage,
-    seen: &Seen<'_>,
-    couple: &Couple,
-    number: u8,
-) -> Judgement {
+fn fail_open(judge: Judge, stage: &Stage, seen: &Seen<'_>, couple: &Couple) -> Judgement {
     let subject = couple.subject();
     let mut evidence = Vec::new();
     for moment in [Moment::Renewing, Moment::Down] {
@@ -332,7 +313,7 @@ fn fail_open(
             return judge.not_testable(subject, reason, evidence);
         }
     }
-    if let Some(reason) = was_not_stopped(seen, couple, number) {
+    if let Some(reason) = was_not_stopped(seen, couple) {
         return judge.not_testable(subject, reason, evidence);
     }
     for (moment, what) in [(Moment::Renewing, "its keys were renewed"), (Moment::Again, "a stop")] {
@@ -350,9 +331,8 @@ fn fail_open(
 }
 
 /// Why a tunnel that should have been stopped was not; `None` if it was.
-fn was_not_stopped(seen: &Seen<'_>, couple: &Couple, number: u8) -> Option<String> {
-    let stop = act(couple, TunnelAct::Stop, number);
-    match seen.answer(&stop) {
+fn was_not_stopped(seen: &Seen<'_>, couple: &Couple) -> Option<String> {
+    match seen.answer(&stop(couple)) {
         Some((_, Answer::Done)) => None,
         Some((_, other)) => Some(
             other.not_asked().unwrap_or("the gateway gave an answer of another kind").to_owned(),
@@ -440,7 +420,9 @@ mod tests {
     fn an_answer_that_no_gateway_counted_came_another_way() {
         let uncounted = Network::tunnelled(Phase::Ipv4Only).bend(|_, answer| {
             if let Answer::Tunnels(states) = answer {
-                states.iter_mut().for_each(|state| state.counters.received.packets = 0);
+                for state in states {
+                    state.counters.received.packets = 0;
+                }
             }
         });
         let found = complaints(&NoClear, &uncounted);

@@ -287,6 +287,13 @@ pub enum Sabotage {
         /// What.
         how: TranslationFault,
     },
+    /// An end of a tunnel does its work worse than it should.
+    CarryWrongly {
+        /// The gateway.
+        node: NodeName,
+        /// How.
+        how: TunnelFault,
+    },
     /// A service spoils the addresses that it writes down or shows: a web service in its access log and on the page of
     /// the last log-ins, a syslog sink in its table of them.
     LogWrongly {
@@ -339,6 +346,7 @@ impl Sabotage {
             | Self::SetSwitch { .. }
             | Self::RogueRouter { .. }
             | Self::TranslateWrongly { .. }
+            | Self::CarryWrongly { .. }
             | Self::Impair { .. }
             | Self::RogueDhcp { .. }
             | Self::Talk { .. } => None,
@@ -410,6 +418,16 @@ pub enum TranslationFault {
     NoLog,
     /// Most of the time that it should keep UDP sessions.
     ShortTimers,
+}
+
+/// How an end of a tunnel works wrongly.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum TunnelFault {
+    /// It couples everything with everything: whatever is routed into the tunnel goes out, and whatever comes is taken.
+    OpenSelectors,
 }
 
 /// What becomes of the address of a client in a log.

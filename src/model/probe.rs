@@ -376,13 +376,16 @@ pub enum Question {
         /// The traffic class, or the type of service of IPv4: the same octet.
         class: u8,
     },
-    /// Does something to a tunnel that the node ends. Only an experiment that has the lab to itself does that, and it
-    /// leaves the tunnel as it found it.
+    /// Does something to a tunnel that the node ends, or reads it. Only an experiment that has the lab to itself does
+    /// something, and it leaves the tunnel as it found it.
     Tunnel {
         /// Which.
         tunnel: TunnelName,
         /// What is done.
         act: TunnelAct,
+        /// Why and when, in words: what is done or read again at another moment is another question.
+        #[serde(default)]
+        moment: String,
     },
     /// Calls to a management product, one after another, as an operator makes them. Ends with the first that gets no reply.
     Dialogue {

@@ -103,6 +103,8 @@ pub enum TunnelAct {
     Start,
     /// It agrees on new keys.
     Renew,
+    /// Nothing: it is only read.
+    Read,
 }
 
 /// Packets and octets of the inside.

@@ -139,6 +139,7 @@ fn sabotage(
         "synthesize-wrongly" => {
             Sabotage::SynthesizeWrongly { node: the!("node"), how: the!("how") }
         }
+        "carry-wrongly" => Sabotage::CarryWrongly { node: the!("node"), how: the!("how") },
         "translate-wrongly" => Sabotage::TranslateWrongly { node: the!("node"), how: the!("how") },
         "remove-record" => Sabotage::RemoveRecord {
             node: the!("node"),
@@ -455,7 +456,7 @@ impl Place<'_> {
         }
     }
 
-    /// Only who translates, or synthesizes addresses, can do it wrongly.
+    /// Only who translates, synthesizes addresses or ends tunnels can do it wrongly.
     fn translation(&mut self, change: &str) {
         let Some(name) = self.table.one::<NodeName>("node") else { return };
         let all = self.testbed.translations.values();
@@ -467,12 +468,17 @@ impl Place<'_> {
                 let resolvers = all.flat_map(|translation| &translation.resolvers);
                 (resolvers.map(NodeName::as_str).collect(), "synthesizes no addresses")
             }
+            "carry-wrongly" => {
+                let ends = self.testbed.tunnels.values().flat_map(|tunnel| &tunnel.between);
+                (ends.map(NodeName::as_str).collect(), "ends no tunnel")
+            }
             _ => return,
         };
         if self.testbed.nodes.contains_key(&name.is) && !known.contains(&name.is.as_str()) {
             let message = format!("node `{}` {what} in this testbed", name.is);
             let nodes: Vec<_> = known.iter().map(|node| format!("`{node}`")).collect();
             let hint = match nodes.as_slice() {
+                [] if change == "carry-wrongly" => "the testbed has no `[tunnel.NAME]`".to_owned(),
                 [] => "the testbed has no `[translation.NAME]`".to_owned(),
                 nodes => format!("that is done by {}", nodes.join(", ")),
             };

@@ -98,6 +98,11 @@ pub(in crate::input) const FAULT_KEYS: &[Key] = &[
         &[NODE_KEY, required("how", Shape::Word(wrong_translations), "What it leaves out.")],
         "A translator leaves something out.",
     ),
+    change(
+        "carry-wrongly",
+        &[NODE_KEY, required("how", Shape::Word(wrong_tunnels), "How.")],
+        "An end of a tunnel does its work worse than it should.",
+    ),
     change("remove-route", &[NODE_KEY, TO_NET], "A route is taken out."),
     change(
         "add-route",
@@ -334,6 +339,10 @@ fn wrong_translations() -> Vec<&'static str> {
         "no-log",
         "short-timers",
     ]
+}
+
+fn wrong_tunnels() -> Vec<&'static str> {
+    vec!["open-selectors"]
 }
 
 fn wrong_logs() -> Vec<&'static str> {

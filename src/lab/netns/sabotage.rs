@@ -67,6 +67,9 @@ impl Netns {
             Sabotage::TranslateWrongly { node, how } => {
                 self.victim(node)?.translators.leave_out(*how).map_err(|error| error.to_string())
             }
+            Sabotage::CarryWrongly { node, how } => {
+                self.victim(node)?.tunnels.carry_wrongly(*how).map_err(|error| error.to_string())
+            }
             Sabotage::AddRule { node, .. }
             | Sabotage::RemoveRule { node, .. }
             | Sabotage::OpenPolicy { node, .. } => self.bend_filter(node, fault),

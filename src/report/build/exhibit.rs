@@ -108,7 +108,7 @@ fn question(question: &Question) -> Line {
         Question::Stream { packets, class, .. } => {
             plain(format!("{packets} echo requests with traffic class {class:#04x}"))
         }
-        Question::Tunnel { tunnel, act } => {
+        Question::Tunnel { tunnel, act, .. } => {
             let mut line = words(format!("{} the tunnel ", act_words(*act)));
             line.extend(code(tunnel.as_str()));
             line
@@ -121,6 +121,7 @@ fn act_words(act: TunnelAct) -> &'static str {
         TunnelAct::Stop => "stop",
         TunnelAct::Start => "start",
         TunnelAct::Renew => "renew the keys of",
+        TunnelAct::Read => "read the counters of",
     }
 }
 

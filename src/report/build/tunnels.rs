@@ -9,13 +9,13 @@ use super::{
 };
 use crate::{
     check::couples::{self, Couple},
-    model::verdict::Judgement,
+    model::verdict::{Judgement, Verdict},
     report::document::Line,
     stage::Stage,
 };
 
 /// Phase, families, direction, and the verdicts.
-type Row = [Line; 7];
+type Row = [Line; 8];
 
 pub(super) fn write(page: &mut Page, source: Source<'_>) {
     let testbed = Arc::new(source.run.testbed.clone());
@@ -30,7 +30,8 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
     page.words(
         "One row for each direction of what a tunnel couples, by a host on either side. An echo that came back proves that \
          the tunnel carries; canaries that no tap outside saw, while both gateways counted them, prove that it carries \
-         them encrypted; and the same with its keys being renewed and with the tunnel stopped, that nothing takes its place.",
+         them encrypted; and the same with its keys being renewed and with the tunnel stopped, that nothing takes its place. What is \
+         not coupled, and what no flow names, was tried at both gateways.",
     );
     page.table(
         "tunnels",
@@ -43,6 +44,7 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
             "Large packets",
             "Nothing in clear",
             "Nothing while it is down",
+            "Nothing but what is allowed",
         ],
         rows,
     );
@@ -51,7 +53,7 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
 fn rows(judgements: &[Judgement], stage: &Stage) -> Vec<Row> {
     let row = |couple: &Couple| {
         let subject = couple.subject();
-        let told = |check: &str, subject: &str| verdict(judgements, check, subject);
+        let told = |check: &str, subject: &str| of(judgements, check, |known| known == subject);
         [
             words(stage.phase.to_string()),
             words(couple.families()),
@@ -60,14 +62,22 @@ fn rows(judgements: &[Judgement], stage: &Stage) -> Vec<Row> {
             told("vpn.matrix", &format!("{subject}, large echo")),
             told("vpn.no-clear", &subject),
             told("vpn.fail-open", &subject),
+            worst(judgements, "vpn.policy-enforced", &subject),
         ]
     };
     couples::of_stage(stage).iter().map(row).collect()
 }
 
-fn verdict(judgements: &[Judgement], check: &str, subject: &str) -> Line {
-    let mut found = judgements.iter().filter(|j| j.check == check && j.subject == subject);
-    found.next().map_or_else(|| words("not asked"), |j| vec![phrase::verdict(j.verdict)])
+/// The worst of what a check said of a couple and of its parts.
+fn worst(judgements: &[Judgement], check: &str, couple: &str) -> Line {
+    of(judgements, check, |subject| subject.starts_with(couple))
+}
+
+fn of(judgements: &[Judgement], check: &str, is_it: impl Fn(&str) -> bool) -> Line {
+    let verdicts = judgements.iter().filter(|j| j.check == check && is_it(&j.subject));
+    let rank = |verdict: &Verdict| (verdict.is_bad(), verdict.is_open(), *verdict);
+    let worst = verdicts.map(|j| j.verdict).max_by_key(rank);
+    worst.map_or_else(|| words("not asked"), |verdict| vec![phrase::verdict(verdict)])
 }
 
 #[cfg(test)]
@@ -75,7 +85,7 @@ mod tests {
     use super::*;
     use crate::{
         check::{CHECKS, fixture::Network},
-        model::{phase::Phase, verdict::Verdict},
+        model::phase::Phase,
     };
 
     #[test]

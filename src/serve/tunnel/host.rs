@@ -11,12 +11,14 @@ use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
     counters::Counters,
+    faults::Faults,
     keys::Keys,
     selectors::Selectors,
     wireguard::{End, Order, outside},
 };
 use crate::{
     model::{
+        fault::TunnelFault,
         name::{NodeName, TunnelName},
         step::Change,
         tunnel::{TunnelAct, TunnelEnd, TunnelState},
@@ -36,6 +38,9 @@ pub enum TunnelError {
         /// The tunnel.
         tunnel: TunnelName,
     },
+    /// The gateway has no tunnel that is open.
+    #[error("node `{0}` has no tunnel open in this phase")]
+    None(NodeName),
     /// A socket could not be opened.
     #[error("node `{node}` cannot open the tunnel `{tunnel}` {side}: {source}")]
     Open {
@@ -63,6 +68,7 @@ pub struct TunnelHost {
 struct Opened {
     end: TunnelEnd,
     counters: Arc<Counters>,
+    faults: Arc<Faults>,
     work: Option<Work>,
 }
 
@@ -103,8 +109,9 @@ impl TunnelHost {
             Change::OpenTunnel { end } => {
                 let counters = Arc::new(Counters::default());
                 self.close(&end.tunnel).await;
-                let work = Some(self.start(end, &counters)?);
-                let opened = Opened { end: end.clone(), counters, work };
+                let faults = Arc::default();
+                let work = Some(self.start(end, &counters, &faults)?);
+                let opened = Opened { end: end.clone(), counters, faults, work };
                 self.ends().insert(end.tunnel.clone(), opened);
             }
             Change::CloseTunnel { tunnel } => self.close(tunnel).await,
@@ -135,9 +142,9 @@ impl TunnelHost {
         let opened = ends.get_mut(tunnel).ok_or_else(not_ours)?;
         match act {
             TunnelAct::Start if opened.work.is_none() => {
-                opened.work = Some(self.start(&opened.end, &opened.counters)?);
+                opened.work = Some(self.start(&opened.end, &opened.counters, &opened.faults)?);
             }
-            TunnelAct::Stop | TunnelAct::Start => {}
+            TunnelAct::Stop | TunnelAct::Start | TunnelAct::Read => {}
             TunnelAct::Renew => {
                 if let Some(work) = &opened.work {
                     // An end that has more orders than it can take renews anyhow.
@@ -146,6 +153,21 @@ impl TunnelHost {
             }
         }
         Ok(())
+    }
+
+    /// Plants a fault in every tunnel that is open.
+    pub fn carry_wrongly(&self, how: TunnelFault) -> Result<(), TunnelError> {
+        let ends = self.ends();
+        if ends.is_empty() {
+            return Err(TunnelError::None(self.node.clone()));
+        }
+        ends.values().for_each(|opened| opened.faults.plant(how));
+        Ok(())
+    }
+
+    /// Takes all faults back.
+    pub fn mend(&self) {
+        self.ends().values().for_each(|opened| opened.faults.mend());
     }
 
     /// What its tunnels are and count.
@@ -163,7 +185,12 @@ impl TunnelHost {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn start(&self, end: &TunnelEnd, counters: &Arc<Counters>) -> Result<Work, TunnelError> {
+    fn start(
+        &self,
+        end: &TunnelEnd,
+        counters: &Arc<Counters>,
+        faults: &Arc<Faults>,
+    ) -> Result<Work, TunnelError> {
         let tunnel = || end.tunnel.clone();
         let mouth = self.mouths.get(&end.tunnel);
         let mouth = mouth
@@ -183,6 +210,7 @@ impl TunnelHost {
             outside,
             selectors: Selectors::of(end),
             counters: Arc::clone(counters),
+            faults: Arc::clone(faults),
             begins: end.begins,
         };
         let (orders, told) = mpsc::channel(4);

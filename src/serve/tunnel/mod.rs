@@ -11,6 +11,7 @@ mod selectors;
 mod wireguard;
 mod host;
 mod keys;
+mod faults;
 mod counters;
 
 pub use host::{TunnelError, TunnelHost};
