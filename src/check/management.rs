@@ -326,6 +326,7 @@ impl Product<'_> {
         staged.resolvers.iter().for_each(|resolver| enter(ItemKind::Dns, spelt_out(*resolver)));
         let uses = [
             (&self.device.time_from, ServiceKind::Ntp, ItemKind::Ntp),
+            (&self.device.users_from, ServiceKind::Ldap, ItemKind::Ldap),
             (&self.device.logs_to, ServiceKind::Syslog, ItemKind::Syslog),
         ];
         for (used, speaks, kind) in uses {
@@ -539,10 +540,11 @@ pub(super) mod tests {
         stage::Stage,
     };
 
+    pub(in crate::check) const REFERENCE: &str = include_str!("../../testbed/fokus.toml");
+
     /// The reference testbed, which has a product.
     pub(in crate::check) fn reference() -> Arc<Testbed> {
-        let text = include_str!("../../testbed/fokus.toml");
-        Arc::new(crate::input::testbed("fokus.toml", text).expect("the reference testbed"))
+        Arc::new(crate::input::testbed("fokus.toml", REFERENCE).expect("the reference testbed"))
     }
 
     /// The reference testbed in a phase, as planned.

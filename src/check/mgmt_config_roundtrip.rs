@@ -193,7 +193,7 @@ mod tests {
         let items: Vec<_> = products.iter().flat_map(Product::items).collect();
         let kinds: BTreeSet<_> = items.iter().map(|item| (item.kind, item.family())).collect();
         // The peer is given in the family that carries the tunnel.
-        assert_eq!(kinds.len(), 13, "{kinds:?}");
+        assert_eq!(kinds.len(), 15, "{kinds:?}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::{
         experiment::Experiment,
         family::Family,
         finding::{Complaint, Confidence, Depth, Severity},
-        management::{About, Feature, Item, Manual, Proposal, Uploaded},
+        management::{About, Claim, Feature, Item, Manual, Proposal, Uploaded},
         phase::Phase,
         verdict::Judgement,
     },
@@ -33,14 +33,14 @@ static TEXT: Text = Text {
         Case {
             name: "undocumented",
             finding: "The manual of the management software on {station} is behind the product, which can do more than it says: {features}.",
-            expected: "The manual (edition {edition}) tells what {product} does.",
+            expected: "The manual ({edition}) tells what {product} does.",
             observed: "It claims {claims}. Without a claim, but working: {features}.",
             remedy: "Ask the manufacturer for the newest documents, and write down edition and version together.",
         },
         Case {
             name: "overstated",
             finding: "The manual of the management software on {station} claims {features}, which the product does not do.",
-            expected: "What the manual (edition {edition}) claims works in {product}.",
+            expected: "What the manual ({edition}) claims works in {product}.",
             observed: "It claims {claims}. Claimed, but not working: {features}.",
             remedy: "Trust what was tested. Ask the manufacturer for a version that does what the manual says.",
         },
@@ -85,15 +85,16 @@ fn compare(
     heard: &Heard<'_>,
 ) -> Vec<Judgement> {
     let subject = product.station.name.to_string();
-    let Some(manual) = heard.reply("manual").and_then(|(reply, _)| reply.value::<Manual>()) else {
-        return vec![judge.not_testable(subject, "the product shows no manual", [heard.id])];
+    let Some(documents) = Documents::of(product, stage, heard) else {
+        let reason = "the product shows no manual, and no `[[claim]]` of the testbed says what its documents claim";
+        return vec![judge.not_testable(subject, reason, [heard.id])];
     };
     let mut evidence = vec![heard.id];
     let mut measured = Vec::new();
     for feature in Feature::ALL {
         let Some((works, id)) = works(stage, seen, product, heard, feature) else { continue };
         evidence.push(id);
-        measured.push((feature.word(), manual.claims.contains(&feature), works));
+        measured.push((feature.word(), documents.claim(feature), works));
     }
     evidence.sort_unstable();
     evidence.dedup();
@@ -109,7 +110,7 @@ fn compare(
         if features.is_empty() {
             return judge.pass(subject, evidence.clone());
         }
-        let args = args(product, heard, &manual, &features);
+        let args = args(product, heard, &documents, &features);
         let complaint = Complaint {
             severity: Severity::Notice,
             confidence: Confidence::High,
@@ -122,20 +123,60 @@ fn compare(
     judged.to_vec()
 }
 
+/// What the documents of a product say: those that the testbed quotes, or else the manual that the product shows.
+struct Documents {
+    edition: String,
+    /// Each claim, and where it stands.
+    says: Vec<(Feature, Option<String>)>,
+}
+
+impl Documents {
+    fn of(product: &Product<'_>, stage: &Stage, heard: &Heard<'_>) -> Option<Self> {
+        let about = |claim: &&Claim| claim.of == product.station.name;
+        let quoted: Vec<_> = stage.testbed.claims.iter().filter(about).collect();
+        if quoted.is_empty() {
+            let manual: Manual = heard.reply("manual")?.0.value()?;
+            let says = manual.claims.into_iter().map(|feature| (feature, None)).collect();
+            return Some(Self { edition: format!("edition {}", manual.edition), says });
+        }
+        let mut documents: Vec<_> = quoted.iter().map(|claim| claim.document.as_str()).collect();
+        documents.sort_unstable();
+        documents.dedup();
+        let places = |claim: &&Claim| {
+            let place = claim.place.clone();
+            claim.says.iter().map(move |says| (*says, place.clone())).collect::<Vec<_>>()
+        };
+        Some(Self { edition: documents.join("; "), says: quoted.iter().flat_map(places).collect() })
+    }
+
+    fn claim(&self, feature: Feature) -> bool {
+        self.says.iter().any(|(claimed, _)| *claimed == feature)
+    }
+
+    /// The claims as a list, each with its place where that is known.
+    fn claims(&self) -> String {
+        let claims = self.says.iter().map(|(feature, place)| match place {
+            Some(place) => format!("{} ({place})", feature.word()),
+            None => feature.word().to_owned(),
+        });
+        let claims: Vec<_> = claims.collect();
+        if claims.is_empty() { "nothing".to_owned() } else { claims.join(", ") }
+    }
+}
+
 fn args(
     product: &Product<'_>,
     heard: &Heard<'_>,
-    manual: &Manual,
+    documents: &Documents,
     features: &[&str],
 ) -> [(&'static str, String); 5] {
     let about = heard.reply("about").and_then(|(reply, _)| reply.value::<About>());
-    let claims: Vec<_> = manual.claims.iter().map(|claim| claim.word()).collect();
     [
         ("station", product.station.name.to_string()),
         ("features", features.join(", ")),
-        ("edition", manual.edition.clone()),
+        ("edition", documents.edition.clone()),
         ("product", about.map_or_else(String::new, |a| format!("{} {}", a.product, a.version))),
-        ("claims", if claims.is_empty() { "nothing".to_owned() } else { claims.join(", ") }),
+        ("claims", documents.claims()),
     ]
 }
 
@@ -188,9 +229,15 @@ fn works(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::{super::management::tests, *};
     use crate::{
-        check::{cause, fixture, mgmt_single_address_field::SingleAddressField},
+        check::{
+            cause,
+            fixture::{self, Network},
+            mgmt_single_address_field::SingleAddressField,
+        },
         model::management::Quirk,
     };
 
@@ -207,6 +254,31 @@ mod tests {
             let wanted = ("undocumented".to_owned(), "manager (manual)".to_owned());
             assert_eq!(found, [wanted], "{phase}");
         }
+    }
+
+    /// The reference testbed with a document that says something of its product.
+    fn quoting(says: &[&str]) -> Network {
+        let claim = format!(
+            "\n[[claim]]\nof = \"manager\"\ndocument = \"Administrator's guide, 2012\"\n\
+             place = \"section 3.4\"\nsays = {says:?}\n"
+        );
+        let text = tests::REFERENCE.to_owned() + &claim;
+        let testbed = crate::input::testbed("claimed.toml", &text).expect("it has no mistakes");
+        Network::of(Stage::new(&Arc::new(testbed), Phase::DualStack))
+    }
+
+    #[test]
+    fn what_the_testbed_quotes_counts_and_not_what_the_product_shows() {
+        let all: Vec<_> = Feature::ALL.iter().map(|feature| feature.word()).collect();
+        let network = quoting(&all).quirk("manager", Quirk::OldManual);
+        assert_eq!(fixture::complaints(&DocsVsDevice, &network), []);
+
+        let network = quoting(&["two-addresses"]);
+        let judged = network.ask(&[&DocsVsDevice]);
+        let complaint = judged[0].complaint.as_ref().expect("a complaint");
+        assert_eq!(complaint.case, "undocumented");
+        assert_eq!(complaint.args["edition"], "Administrator's guide, 2012");
+        assert_eq!(complaint.args["claims"], "two-addresses (section 3.4)");
     }
 
     #[test]

@@ -170,6 +170,8 @@ pub struct Node {
     pub logs_to: Option<NodeName>,
     /// The node that it takes the time from, if any.
     pub time_from: Option<NodeName>,
+    /// The directory in which it looks users up, if any.
+    pub users_from: Option<NodeName>,
 }
 
 impl Node {

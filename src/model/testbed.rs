@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     flow::{End, Flow},
+    management::Claim,
     name::{NodeName, SegmentName, SiteName, TranslationName, TunnelName},
     node::{Interface, Node},
     record::Zone,
@@ -37,6 +38,9 @@ pub struct Testbed {
     /// The translations by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub translations: BTreeMap<TranslationName, Translation>,
+    /// What documents claim of management software, in the order of the file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<Claim>,
 }
 
 impl Testbed {

@@ -142,6 +142,7 @@ pub(crate) fn node(services: Vec<Service>) -> Node {
         resolvers: Vec::new(),
         logs_to: None,
         time_from: None,
+        users_from: None,
     }
 }
 

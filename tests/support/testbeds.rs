@@ -45,6 +45,7 @@ impl Draft {
             nodes: BTreeMap::new(),
             zones: Vec::new(),
             flows: Vec::new(),
+            claims: Vec::new(),
             tunnels: BTreeMap::new(),
             translations: BTreeMap::new(),
         })
@@ -115,6 +116,7 @@ impl Draft {
             resolvers: Vec::new(),
             logs_to: None,
             time_from: None,
+            users_from: None,
         };
         self.0.nodes.insert(node.name.clone(), node);
         self

@@ -15,6 +15,7 @@ mod flows;
 mod insides;
 mod tunnels;
 mod translations;
+mod claims;
 mod management;
 mod policy;
 mod uses;
@@ -46,6 +47,7 @@ pub(super) fn resolve(written: &written::testbed::Testbed) -> (Testbed, Vec<Diag
         flows: flows.iter().map(|placed| placed.flow.clone()).collect(),
         tunnels: tunnels::resolve(written, &mut found),
         translations: translations::resolve(written, &mut found),
+        claims: claims::resolve(written, &mut found),
     };
     nodes::check_routes(written, &testbed, &mut found);
     services::check(written, &testbed, &mut found);

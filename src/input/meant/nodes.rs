@@ -73,6 +73,7 @@ fn one(
         resolvers: uses.resolvers,
         logs_to: uses.logs_to,
         time_from: uses.time_from,
+        users_from: uses.users_from,
         name,
         site,
         interfaces,

@@ -1,4 +1,4 @@
-//! What nodes use of others: resolvers, the sink of their log, the time.
+//! What nodes use of others: resolvers, the sink of their log, the time, the directory of users.
 
 use super::names;
 use crate::{
@@ -21,6 +21,7 @@ pub(super) struct Used {
     pub(super) resolvers: Vec<NodeName>,
     pub(super) logs_to: Option<NodeName>,
     pub(super) time_from: Option<NodeName>,
+    pub(super) users_from: Option<NodeName>,
 }
 
 /// What a node says, and what its site says where it does not.
@@ -42,6 +43,7 @@ pub(super) fn of(
     };
     let logs_to = other(&node.uses.logs_to, of_site.map(|uses: &Uses| &uses.logs_to));
     let time_from = other(&node.uses.time_from, of_site.map(|uses| &uses.time_from));
+    let users_from = other(&node.uses.users_from, of_site.map(|uses| &uses.users_from));
     let resolvers = resolvers.iter().filter(|name| resolver(written, name, found));
     let resolvers = resolvers.map(|name| name.is.clone()).collect();
     let mut offered = |name: Option<At<NodeName>>, kind| {
@@ -51,6 +53,7 @@ pub(super) fn of(
         resolvers,
         logs_to: offered(logs_to, ServiceKind::Syslog),
         time_from: offered(time_from, ServiceKind::Ntp),
+        users_from: offered(users_from, ServiceKind::Ldap),
     }
 }
 
@@ -80,14 +83,15 @@ fn offers(
     serves
 }
 
-/// Warns of logs, time and names that no flow lets pass.
+/// Warns of logs, time, users and names that no flow lets pass.
 pub(super) fn check(written: &Testbed, testbed: &testbed::Testbed, found: &mut Vec<Diagnostic>) {
     for node in &written.nodes {
         let Some(meant) = testbed.nodes.get(&node.name.is) else { continue };
         let logs = meant.logs_to.iter().map(|to| (to, ServiceKind::Syslog, "sends its log to"));
         let time = meant.time_from.iter().map(|to| (to, ServiceKind::Ntp, "takes the time from"));
+        let users = meant.users_from.iter().map(|to| (to, ServiceKind::Ldap, "looks users up in"));
         let names = meant.resolvers.iter().map(|to| (to, ServiceKind::Resolver, "asks for names"));
-        for (to, kind, verb) in logs.chain(time).chain(names) {
+        for (to, kind, verb) in logs.chain(time).chain(users).chain(names) {
             if is_near(testbed, &meant.name, to) || is_allowed(testbed, &meant.name, to, kind) {
                 continue;
             }

@@ -8,6 +8,7 @@ pub(super) mod service;
 pub(super) mod node;
 pub(super) mod zone;
 pub(super) mod flow;
+pub(super) mod claim;
 pub(super) mod tunnel;
 pub(super) mod translation;
 pub(super) mod partial;

@@ -76,6 +76,7 @@ pub(in crate::input) const KEYS: &[Key] = &[
     key("resolvers", NODES, "The nodes that it asks for names, in this order."),
     key("logs-to", NODE, "The node that it sends its log to."),
     key("time-from", NODE, "The node that it takes the time from."),
+    key("users-from", NODE, "The directory in which it looks users up."),
     key("families", BY_PHASE, "The families that it speaks, where fewer than its segments."),
 ];
 

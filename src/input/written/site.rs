@@ -26,6 +26,11 @@ pub(in crate::input) const KEYS: &[Key] = &[
         NODE,
         "The node that its nodes take the time from, unless a node says otherwise.",
     ),
+    key(
+        "users-from",
+        NODE,
+        "The directory in which its nodes look users up, unless a node says otherwise.",
+    ),
 ];
 
 /// A site as written.
@@ -42,6 +47,7 @@ pub(in crate::input) struct Uses {
     pub resolvers: Vec<At<NodeName>>,
     pub logs_to: Option<At<NodeName>>,
     pub time_from: Option<At<NodeName>>,
+    pub users_from: Option<At<NodeName>>,
 }
 
 impl Site {
@@ -57,6 +63,7 @@ impl Uses {
             resolvers: table.references("resolvers"),
             logs_to: table.reference("logs-to"),
             time_from: table.reference("time-from"),
+            users_from: table.reference("users-from"),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A testbed file
 
 use super::{
+    claim::{self, Claim},
     flow::{self, Flow},
     node::{self, Node},
     partial::{self, Partial},
@@ -83,6 +84,11 @@ pub(in crate::input) const KEYS: &[Key] = &[
         Shape::Tables { noun: "flow", of: flow::KEYS, most: 1000 },
         "Who may, and who may not, reach what, each as `[[flow]]`.",
     ),
+    key(
+        "claim",
+        Shape::Tables { noun: "claim", of: claim::KEYS, most: 256 },
+        "What documents say that management software does, each as `[[claim]]`.",
+    ),
     key("partial", partial::SHAPE, "What the partial phase means here."),
 ];
 
@@ -102,6 +108,7 @@ pub(in crate::input) struct Testbed {
     pub tunnels: Vec<Tunnel>,
     pub translations: Vec<Translation>,
     pub flows: Vec<Flow>,
+    pub claims: Vec<Claim>,
     pub partial: Partial,
 }
 
@@ -123,6 +130,7 @@ impl Testbed {
             tunnels: all(&root.children("tunnel"), Tunnel::read),
             translations: all(&root.children("translation"), Translation::read),
             flows: all(&root.items("flow"), Flow::read),
+            claims: all(&root.items("claim"), Claim::read),
             partial: root.table("partial").map(|t| Partial::read(&t)).unwrap_or_default(),
         }
     }

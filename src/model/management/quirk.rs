@@ -1,0 +1,76 @@
+//! In what a product differs from one that treats both families alike.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::ItemKind;
+
+/// In what a product differs from one that treats both families alike: what the pilots met (S2 sections 2.3.1 to 2.4).
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Quirk {
+    /// The menu has one field for the management address of a box, for IPv4 or IPv6.
+    OneAddress,
+    /// An upload waits long for IPv6 before it goes on with IPv4, and says nothing of it.
+    SilentFallback,
+    /// A couple of unequal families is complained of when the draft is made final, and not before.
+    MixedCouples,
+    /// The subnet that is proposed for the other side is always IPv4.
+    ProposesIpv4,
+    /// What is no IPv6 address or prefix is complained of when the draft is made final, and not before.
+    LateErrors,
+    /// The software does not run on a host that has no IPv4 address.
+    NeedsIpv4,
+    /// The manual tells of two management addresses and of nothing else that IPv6 needs.
+    OldManual,
+    /// A box that starts again has lost its IPv6 time servers.
+    LosesIpv6Time,
+    /// A box that starts again has lost its IPv6 directories.
+    LosesIpv6Directory,
+}
+
+impl Quirk {
+    /// Every quirk.
+    pub const ALL: [Self; 9] = [
+        Self::OneAddress,
+        Self::SilentFallback,
+        Self::MixedCouples,
+        Self::ProposesIpv4,
+        Self::LateErrors,
+        Self::NeedsIpv4,
+        Self::OldManual,
+        Self::LosesIpv6Time,
+        Self::LosesIpv6Directory,
+    ];
+
+    /// The word of the input files.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::OneAddress => "one-address",
+            Self::SilentFallback => "silent-fallback",
+            Self::MixedCouples => "mixed-couples",
+            Self::ProposesIpv4 => "proposes-ipv4",
+            Self::LateErrors => "late-errors",
+            Self::NeedsIpv4 => "needs-ipv4",
+            Self::OldManual => "old-manual",
+            Self::LosesIpv6Time => "loses-ipv6-time",
+            Self::LosesIpv6Directory => "loses-ipv6-directory",
+        }
+    }
+
+    /// Whether it is one of a box, not of the station.
+    pub fn is_of_box(self) -> bool {
+        self.loses().is_some()
+    }
+
+    /// What a box loses of IPv6 when it starts again.
+    pub fn loses(self) -> Option<ItemKind> {
+        match self {
+            Self::LosesIpv6Time => Some(ItemKind::Ntp),
+            Self::LosesIpv6Directory => Some(ItemKind::Ldap),
+            _ => None,
+        }
+    }
+}
