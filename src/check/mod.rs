@@ -22,6 +22,7 @@ pub mod names;
 pub mod neighbour;
 mod pages;
 pub mod sockets;
+pub mod visitors;
 pub mod translated;
 pub mod stream;
 pub mod dhcp;
@@ -71,6 +72,8 @@ mod pol_icmpv6_musts;
 mod pol_nd_and_mld_not_filtered_on_link;
 mod pol_anti_spoof;
 mod pol_tunnels_blocked;
+mod pol_mapped_and_textual_acl;
+mod pol_lockout_granularity;
 mod vpn_matrix;
 mod vpn_no_clear;
 mod vpn_policy_enforced;
@@ -257,6 +260,8 @@ pub static CHECKS: &[&dyn Check] = &[
     &pol_nd_and_mld_not_filtered_on_link::NotFilteredOnLink,
     &pol_anti_spoof::AntiSpoof,
     &pol_tunnels_blocked::TunnelsBlocked,
+    &pol_mapped_and_textual_acl::AccessLists,
+    &pol_lockout_granularity::LockoutGranularity,
     &vpn_matrix::MATRIX,
     &vpn_no_clear::NoClear,
     &vpn_no_clear::FailOpen,

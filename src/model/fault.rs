@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    access::{AccessFault, LockFault},
     dhcp::DhcpFault,
     family::Family,
     impairment::Impairment,
@@ -304,6 +305,24 @@ pub enum Sabotage {
         /// How.
         how: LogFault,
     },
+    /// A service goes wrong about whom its access list lets in.
+    AdmitWrongly {
+        /// Where.
+        node: NodeName,
+        /// Which service.
+        service: ServiceName,
+        /// How.
+        how: AccessFault,
+    },
+    /// A service goes wrong about locking log-ins over IPv6.
+    LockWrongly {
+        /// Where.
+        node: NodeName,
+        /// Which service.
+        service: ServiceName,
+        /// How.
+        how: LockFault,
+    },
     /// Pages or replies of a service come later than they should, to users of one family.
     Delay {
         /// Where.
@@ -334,6 +353,8 @@ impl Sabotage {
             | Self::Quirk { node, .. }
             | Self::ListenEverywhere { node, .. }
             | Self::LogWrongly { node, .. }
+            | Self::AdmitWrongly { node, .. }
+            | Self::LockWrongly { node, .. }
             | Self::Delay { node, .. } => Some(node),
             Self::AddRule { .. }
             | Self::RemoveRule { .. }

@@ -6,6 +6,7 @@ pub mod name;
 pub mod mac;
 pub mod impairment;
 pub mod segment;
+pub mod access;
 pub mod service;
 pub mod node;
 pub mod dhcp;

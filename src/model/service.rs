@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    access::Lockout,
     family::Families,
     name::{DomainName, EngineName, InterfaceName, ServiceName},
     phase::PerPhase,
@@ -194,6 +196,13 @@ pub struct Service {
     /// The program that provides it; the built-in service where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<EngineName>,
+    /// The sources that it lets in, of both families; none means everybody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub admits: Vec<IpNet>,
+    /// When it locks log-ins, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lockout: Option<Lockout>,
 }
 
 /// A transport and a port, as policy and probes name them.

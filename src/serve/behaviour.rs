@@ -14,6 +14,7 @@ use super::{
     zone::{Catalog, wire_name},
 };
 use crate::model::{
+    access::{AccessFault, LockFault},
     family::Family,
     fault::{ContentFault, LogFault, Sabotage, WrongAnswer},
     management::Quirk,
@@ -53,6 +54,22 @@ impl Behaviour {
                 (s, *f, *h) == (service, family, how)
             }
             _ => false,
+        })
+    }
+
+    /// How a service goes wrong about whom it lets in.
+    pub(super) fn access_faults(&self, service: &ServiceName) -> impl Iterator<Item = AccessFault> {
+        self.faults.iter().filter_map(move |fault| match fault {
+            Sabotage::AdmitWrongly { service: s, how, .. } if s == service => Some(*how),
+            _ => None,
+        })
+    }
+
+    /// How a service goes wrong about locking log-ins.
+    pub(super) fn lock_fault(&self, service: &ServiceName) -> Option<LockFault> {
+        self.faults.iter().find_map(|fault| match fault {
+            Sabotage::LockWrongly { service: s, how, .. } if s == service => Some(*how),
+            _ => None,
         })
     }
 

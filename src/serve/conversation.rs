@@ -25,7 +25,7 @@ use crate::model::{
 pub(super) async fn converse(speaker: &Speaker, stream: TcpStream) {
     let (Ok(own), Ok(client)) = (stream.local_addr(), stream.peer_addr()) else { return };
     let (family, ends) = (Family::of(own.ip()), Ends { client, own });
-    if speaker.turns_away(family) {
+    if speaker.turns_away(client.ip()) {
         return;
     }
     // Answers are small and come at once; Nagle's algorithm would only delay the last piece.
@@ -50,7 +50,7 @@ pub(super) async fn converse(speaker: &Speaker, stream: TcpStream) {
 /// What goes back to a datagram, if anything.
 pub(super) async fn reply(speaker: &Speaker, datagram: &Datagram) -> Option<Vec<u8>> {
     let family = Family::of(datagram.asked);
-    if speaker.turns_away(family) {
+    if speaker.turns_away(datagram.from.ip()) {
         return None;
     }
     match speaker.kind {

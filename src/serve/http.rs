@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     host_header::{Host, host},
+    lockout,
     log_ins::{self, Ends},
     shared::Shared,
     speaker::Speaker,
@@ -51,7 +52,11 @@ fn answer<B>(speaker: &Speaker, request: &Request<B>, ends: Ends) -> Response<Fu
     let family = Family::of(ends.own.ip());
     let behaviour = speaker.premises.behaviour();
     let differs = |how| behaviour.differs(&speaker.service, family, how);
-    let page = page(speaker, request, differs);
+    let query = request.uri().query().unwrap_or_default();
+    let page = page(speaker, request, differs).and_then(|octets| match request.uri().path() {
+        log_in::LOGIN => lockout::refusal(speaker, query, ends.client.ip()).map_or(Ok(octets), Err),
+        _ => Ok(octets),
+    });
     let title = match page {
         Ok(_) if differs(ContentFault::OtherBody) => "another page altogether",
         Ok(_) => "at your service",
@@ -63,7 +68,6 @@ fn answer<B>(speaker: &Speaker, request: &Request<B>, ends: Ends) -> Response<Fu
         speaker.premises.shared.stamp()
     };
     let mut body = body(speaker, title, &stamp, family, page.unwrap_or(0));
-    let query = request.uri().query().unwrap_or_default();
     match request.uri().path() {
         log_in::LOGIN if page.is_ok() => log_ins::note(speaker, query, ends),
         log_in::LAST if page.is_ok() => body += &log_ins::shown(speaker, query, ends.own.ip()),

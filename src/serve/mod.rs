@@ -20,6 +20,8 @@ mod doors;
 mod syslog;
 mod log_ins;
 mod premises;
+mod access;
+mod lockout;
 mod speaker;
 mod host_header;
 mod http;

@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    authority::CertificateError, behaviour::Behaviour, doors::Doors, log_ins::Kept, shared::Shared,
-    syslog::Sink,
+    authority::CertificateError, behaviour::Behaviour, doors::Doors, lockout::Failures,
+    log_ins::Kept, shared::Shared, syslog::Sink,
 };
 use crate::{
     engine,
@@ -30,6 +30,8 @@ pub(super) struct Premises {
     /// What a box keeps of its configurations.
     pub(super) cards: Mutex<Cards>,
     access: Mutex<Kept>,
+    /// Failed log-ins at its web services.
+    pub(super) failures: Mutex<Failures>,
     table: Mutex<Kept>,
     behaviour: RwLock<Arc<Behaviour>>,
     /// TLS, once an HTTPS service has been opened.
@@ -50,6 +52,7 @@ impl Premises {
             station: Mutex::default(),
             cards: Mutex::default(),
             access: Mutex::default(),
+            failures: Mutex::default(),
             table: Mutex::default(),
             behaviour: RwLock::default(),
             doors: OnceLock::new(),

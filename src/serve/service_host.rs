@@ -238,6 +238,7 @@ impl ServiceHost {
         let node = self.node().clone();
         match fault {
             Sabotage::ListenOnly { service, .. }
+            | Sabotage::AdmitWrongly { service, .. }
             | Sabotage::StopService { service, .. }
             | Sabotage::ListenEverywhere { service, .. }
             | Sabotage::Delay { service, .. } => self.service(service, &ServiceKind::ALL),
@@ -261,7 +262,7 @@ impl ServiceHost {
                 let kinds = [ServiceKind::Http, ServiceKind::Https, ServiceKind::Smtp];
                 self.service(service, &kinds)
             }
-            Sabotage::ServeDifferently { service, .. } => {
+            Sabotage::ServeDifferently { service, .. } | Sabotage::LockWrongly { service, .. } => {
                 self.service(service, &[ServiceKind::Http, ServiceKind::Https])
             }
             Sabotage::LogWrongly { service, .. } => {
@@ -304,6 +305,9 @@ impl ServiceHost {
         match fault {
             Sabotage::Delay { service, .. } => {
                 of(service).map_or(Ok(()), |post| Err(refuse(post, "to answer one family later")))
+            }
+            Sabotage::AdmitWrongly { service, .. } | Sabotage::LockWrongly { service, .. } => {
+                of(service).map_or(Ok(()), |post| Err(refuse(post, "to know whom to let in")))
             }
             Sabotage::ServeDifferently { service, .. } => of(service).map_or(Ok(()), |post| {
                 Err(refuse(post, "to show users of one family something else"))

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::premises::Premises;
+use super::{access, premises::Premises};
 use crate::{
     model::{family::Family, fault::ContentFault, name::ServiceName, service::ServiceKind},
     wire::log_in,
@@ -16,9 +16,14 @@ pub(super) struct Speaker {
 }
 
 impl Speaker {
-    /// Whether a fault says that users of a family are not let in, as by an access list that does not name them.
-    pub(super) fn turns_away(&self, family: Family) -> bool {
-        self.premises.behaviour().differs(&self.service, family, ContentFault::TurnsAway)
+    /// Whether a client is not let in: the access list does not name it, or a fault says so.
+    pub(super) fn turns_away(&self, client: IpAddr) -> bool {
+        let client = client.to_canonical();
+        let behaviour = self.premises.behaviour();
+        let own = self.premises.node.service(self.service.as_str());
+        let list = own.map_or(&[][..], |service| &service.admits);
+        behaviour.differs(&self.service, Family::of(client), ContentFault::TurnsAway)
+            || !access::admits(list, client, behaviour.access_faults(&self.service))
     }
 
     /// An address of a client as this service writes it.

@@ -25,13 +25,40 @@ pub struct LogIn {
     pub client: String,
 }
 
+/// What a user who logs in knows: the password of a testbed is no secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The password.
+    Right,
+    /// Another one.
+    Wrong,
+}
+
+impl Proof {
+    /// The password as it is sent.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Right => "open-sesame",
+            Self::Wrong => "guessed",
+        }
+    }
+}
+
+/// Who logs in and with which password, where the query says one: `user=NAME&token=TOKEN&password=PASSWORD`.
+pub fn proof(query: &str) -> Option<(&str, Proof)> {
+    let right = value(query, "password")? == Proof::Right.word();
+    Some((value(query, "user")?, if right { Proof::Right } else { Proof::Wrong }))
+}
+
+fn value<'q>(query: &'q str, key: &str) -> Option<&'q str> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(name, _)| *name == key).map(|(_, value)| value)
+}
+
 impl LogIn {
     /// What a query says: `user=NAME&token=TOKEN`; `None` where it is no log-in.
     pub fn of_query(query: &str, client: String) -> Option<Self> {
-        let value = |key: &str| {
-            let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-            pairs.find(|(name, _)| *name == key).map(|(_, value)| value.to_owned())
-        };
+        let value = |key| value(query, key).map(str::to_owned);
         let (user, token) = (value("user")?, value("token")?);
         let is_word = |text: &str| !text.is_empty() && text.chars().all(in_words);
         (is_word(&user) && is_word(&token)).then_some(Self { user, token, client })

@@ -156,6 +156,8 @@ pub(crate) fn service(kind: ServiceKind) -> Service {
         names: vec!["portal.dc.test".parse().unwrap()],
         path: "/app".to_owned(),
         engine: None,
+        admits: Vec::new(),
+        lockout: None,
     }
 }
 

@@ -59,6 +59,7 @@ fn fault(entry: &Entry<'_>, testbed: &Testbed, found: &mut Vec<Diagnostic>) -> O
             let mut place = Place { testbed, table: &table, found };
             place.check();
             place.translation(&change.key);
+            place.access(&change.key);
         }
     }
     let phases = table.list::<Phase>("phase").into_iter().map(|phase| phase.is).collect();
@@ -255,6 +256,14 @@ fn sabotage(
         }
         "log-wrongly" => {
             Sabotage::LogWrongly { node: the!("node"), service: the!("service"), how: the!("how") }
+        }
+        "admit-wrongly" => Sabotage::AdmitWrongly {
+            node: the!("node"),
+            service: the!("service"),
+            how: the!("how"),
+        },
+        "lock-wrongly" => {
+            Sabotage::LockWrongly { node: the!("node"), service: the!("service"), how: the!("how") }
         }
         "delay" => Sabotage::Delay {
             node: the!("node"),
@@ -484,6 +493,22 @@ impl Place<'_> {
             };
             self.found.push(Diagnostic::error(&name.at, message).hint(hint));
         }
+    }
+
+    /// Only who has an access list, or locks log-ins, can do it wrongly.
+    fn access(&mut self, change: &str) {
+        let node = self.table.one::<NodeName>("node");
+        let node = node.and_then(|name| self.testbed.nodes.get(&name.is));
+        let service = self.table.one::<String>("service");
+        let (Some(node), Some(name)) = (node, service) else { return };
+        let Some(service) = node.service(&name.is) else { return };
+        let lacks = match change {
+            "admit-wrongly" if service.admits.is_empty() => "lets everybody in: it has no `admits`",
+            "lock-wrongly" if service.lockout.is_none() => "locks no log-ins: it has no `lockout`",
+            _ => return,
+        };
+        let message = format!("service `{}` of node `{}` {lacks}", name.is, node.name);
+        self.found.push(Diagnostic::error(&name.at, message));
     }
 
     /// The label of rules that are to be taken out: of a flow or of the built-in rules.

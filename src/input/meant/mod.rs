@@ -19,6 +19,7 @@ mod claims;
 mod management;
 mod policy;
 mod uses;
+mod access;
 pub(super) mod phases;
 pub(super) mod faults;
 
@@ -37,7 +38,7 @@ pub(super) fn resolve(written: &written::testbed::Testbed) -> (Testbed, Vec<Diag
     let segments = segments::resolve(written, &mut found);
     let addresses = addresses::plan(written, &mut found);
     let flows = flows::resolve(written, &mut found);
-    let testbed = Testbed {
+    let mut testbed = Testbed {
         title: written.title.as_ref().map_or_else(String::new, |title| title.is.clone()),
         source: text(written.source.as_ref()),
         sites: names::sites(written, &mut found),
@@ -49,6 +50,7 @@ pub(super) fn resolve(written: &written::testbed::Testbed) -> (Testbed, Vec<Diag
         translations: translations::resolve(written, &mut found),
         claims: claims::resolve(written, &mut found),
     };
+    access::grant(written, &mut testbed, &mut found);
     nodes::check_routes(written, &testbed, &mut found);
     services::check(written, &testbed, &mut found);
     management::check(written, &testbed, &mut found);

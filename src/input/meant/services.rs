@@ -75,6 +75,8 @@ fn one(
         names: service.names.iter().map(|name| name.is.clone()).collect(),
         path: path(service, kind, &place, found),
         engine: engine(service, kind, found),
+        admits: Vec::new(),
+        lockout: service.lockout.as_ref().map(|lockout| lockout.is),
     })
 }
 

@@ -221,6 +221,16 @@ pub(in crate::input) const FAULT_KEYS: &[Key] = &[
         "A web service or a syslog sink spoils the addresses of clients in what it writes down or shows.",
     ),
     change(
+        "admit-wrongly",
+        &[NODE_KEY, SERVICE_KEY, required("how", Shape::Word(wrong_access), "How.")],
+        "A service goes wrong about whom its access list lets in.",
+    ),
+    change(
+        "lock-wrongly",
+        &[NODE_KEY, SERVICE_KEY, required("how", Shape::Word(wrong_locks), "How.")],
+        "A service goes wrong about locking log-ins over IPv6.",
+    ),
+    change(
         "quirk",
         &[NODE_KEY, SERVICE_KEY, required("is", Shape::Word(quirks), "What it does.")],
         "A management product, or a box, does something worse than it should.",
@@ -355,6 +365,14 @@ fn wrong_logs() -> Vec<&'static str> {
         "upper-case",
         "zero-padded",
     ]
+}
+
+fn wrong_access() -> Vec<&'static str> {
+    vec!["mapped", "upper-case", "zero-padded", "without-ipv6", "open-to-ipv6"]
+}
+
+fn wrong_locks() -> Vec<&'static str> {
+    vec!["each-address", "everybody", "never"]
 }
 
 fn wrong_contents() -> Vec<&'static str> {

@@ -4,10 +4,11 @@ use super::words::{BY_PHASE, DOMAIN, INTERFACE, InPhase, by_phase};
 use crate::{
     engine::{BUILT_IN, ENGINES},
     input::{
-        shape::{Key, Shape, key},
+        shape::{Key, Shape, key, required},
         table::{At, Entry, Table},
     },
     model::{
+        access::Lockout,
         name::{DomainName, EngineName, InterfaceName, ServiceName},
         service::ServiceKind,
     },
@@ -36,7 +37,31 @@ pub(in crate::input) const KEYS: &[Key] = &[
         }),
         "The program that provides it, in the place of the service that is built in.",
     ),
+    key(
+        "admits",
+        Shape::List { of: &Shape::Text, most: 64 },
+        "Whom it lets in, whatever filters say: nodes, segments and sites; everybody where nothing is said.",
+    ),
+    key(
+        "lockout",
+        Shape::Table(LOCKOUT),
+        "When it locks log-ins, for a user and the network that failures came from.",
+    ),
     key("listen", BY_PHASE, "The families that it listens on, where not those of its node."),
+];
+
+const LOCKOUT: &[Key] = &[
+    required("after", Shape::Number { least: 1, most: 20 }, "After so many failures."),
+    key(
+        "ipv4",
+        Shape::Number { least: 8, most: 32 },
+        "How many bits of an IPv4 address tell one source from another; 32 where nothing is said.",
+    ),
+    key(
+        "ipv6",
+        Shape::Number { least: 16, most: 64 },
+        "The same of IPv6; 64 where nothing is said.",
+    ),
 ];
 
 /// The short form: the published name.
@@ -52,7 +77,20 @@ pub(in crate::input) struct Service {
     pub names: Vec<At<DomainName>>,
     pub path: Option<At<String>>,
     pub engine: Option<At<EngineName>>,
+    pub admits: Vec<At<String>>,
+    pub lockout: Option<At<Lockout>>,
     pub listen: Vec<InPhase>,
+}
+
+fn lockout(table: &Table<'_>) -> Option<At<Lockout>> {
+    let entry = table.entry("lockout")?;
+    let said = entry.table()?;
+    let bits = |key, usual| said.number(key).map_or(usual, |bits| bits.is);
+    let after = said.number("after")?.is;
+    Some(At {
+        is: Lockout { after, ipv4: bits("ipv4", 32), ipv6: bits("ipv6", 64) },
+        at: entry.span(),
+    })
 }
 
 impl Service {
@@ -67,6 +105,8 @@ impl Service {
             names: short.into_iter().chain(table.list("name")).collect(),
             path: table.one("path"),
             engine: table.one("engine"),
+            admits: table.list("admits"),
+            lockout: lockout(&table),
             listen: by_phase(&table, "listen"),
         })
     }

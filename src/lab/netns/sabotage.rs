@@ -60,6 +60,8 @@ impl Netns {
             | Sabotage::Quirk { node, .. }
             | Sabotage::ListenEverywhere { node, .. }
             | Sabotage::LogWrongly { node, .. }
+            | Sabotage::AdmitWrongly { node, .. }
+            | Sabotage::LockWrongly { node, .. }
             | Sabotage::Delay { node, .. } => {
                 let planted = self.victim(node)?.services.sabotage(fault).await;
                 planted.map_err(|error| error.to_string())
