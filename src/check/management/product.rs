@@ -1,0 +1,211 @@
+//! A product: the software of a station together with a box, and what the testbed means for both.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+
+use crate::{
+    check::reading,
+    model::{
+        family::Family,
+        finding::{Complaint, Confidence, Culprit, Depth, Packets, Scope},
+        management::{Draft, Item, ItemKind, Pair},
+        node::Node,
+        segment::Plane,
+        service::{Port, Service, ServiceKind, Transport},
+        tunnel::Relation,
+    },
+    stage::Stage,
+};
+
+/// How many routes are entered: enough of both families.
+const MOST_ROUTES: usize = 12;
+
+/// The software of a station together with a box that is configured by it.
+#[derive(Clone, Copy)]
+pub(in crate::check) struct Product<'s> {
+    pub(super) stage: &'s Stage,
+    /// Where the software runs, and where its operator sits.
+    pub(in crate::check) station: &'s Node,
+    /// The software.
+    pub(in crate::check) manager: &'s Service,
+    /// The box.
+    pub(in crate::check) device: &'s Node,
+    /// Its interface for configurations.
+    pub(in crate::check) port: &'s Service,
+    /// The family over which both are spoken to: IPv6 where both have it.
+    pub(in crate::check) family: Family,
+}
+
+impl Product<'_> {
+    /// `manager->gateway-a`.
+    pub(in crate::check) fn subject(&self) -> String {
+        format!("{}->{}", self.station.name, self.device.name)
+    }
+
+    /// A part of the software.
+    pub(in crate::check) fn culprit(&self, part: impl Into<String>) -> Culprit {
+        Culprit::node(&self.station.name, part)
+    }
+
+    /// What is touched by what the software does.
+    pub(in crate::check) fn scope(&self) -> Scope {
+        let port = Port { transport: Transport::Tcp, number: self.manager.port };
+        Scope {
+            to: Some(self.station.name.clone()),
+            port: Some(port),
+            packets: Some(Packets::Content),
+            ..Scope::default()
+        }
+    }
+
+    /// A complaint about a part of the software, known for sure, with the words of the place: where the software runs, and
+    /// at which address and over which family it was spoken to.
+    pub(in crate::check) fn complaint<const N: usize>(
+        &self,
+        stage: &Stage,
+        case: &str,
+        part: &str,
+        args: [(&str, String); N],
+    ) -> Complaint {
+        let complaint = reading::complaint(stage, case, self.culprit(part), self.scope(), args);
+        let place = [
+            ("station", self.station.name.to_string()),
+            ("family", self.family.to_string()),
+            ("at", self.address().to_string()),
+        ];
+        let place = place.map(|(name, value)| (name.to_owned(), value));
+        Complaint {
+            confidence: Confidence::High,
+            depth: Depth::Located,
+            args: complaint.args.into_iter().chain(place).collect(),
+            ..complaint
+        }
+    }
+
+    /// The address at which the software is spoken to.
+    pub(in crate::check) fn address(&self) -> IpAddr {
+        self.socket().ip()
+    }
+
+    /// The address at which the box is spoken to.
+    pub(in crate::check) fn device_address(&self) -> IpAddr {
+        self.device_socket().ip()
+    }
+
+    pub(super) fn socket(&self) -> SocketAddr {
+        self.at(self.station, self.manager, self.family)
+    }
+
+    pub(super) fn device_socket(&self) -> SocketAddr {
+        self.at(self.device, self.port, self.family)
+    }
+
+    pub(super) fn at(&self, node: &Node, service: &Service, family: Family) -> SocketAddr {
+        let addresses = self.stage.service_addresses(node, service, family);
+        let address = addresses.first().copied().unwrap_or(family.unspecified());
+        SocketAddr::new(address, service.port)
+    }
+
+    /// The planned management addresses of the box, live or not, the family that is spoken first.
+    pub(in crate::check) fn planned_addresses(&self) -> Vec<IpAddr> {
+        let segments = &self.stage.testbed.segments;
+        let offered = self.device.interfaces.iter().filter(|interface| match &self.port.on {
+            Some(name) => interface.name == *name,
+            None => segments[&interface.segment].plane == Plane::Management,
+        });
+        let mut addresses: Vec<_> =
+            offered.flat_map(|i| i.addresses.iter().map(crate::model::node::Address::ip)).collect();
+        addresses.sort_by_key(|address| Family::of(*address) != self.family);
+        addresses
+    }
+
+    /// Whether the plan gives the box management addresses of both families.
+    pub(in crate::check) fn is_planned_dual(&self) -> bool {
+        let addresses = self.planned_addresses();
+        Family::ALL.into_iter().all(|f| addresses.iter().any(|a| Family::of(*a) == f))
+    }
+
+    /// Every couple of the plan as the box sees it, live or not.
+    pub(in crate::check) fn relations(&self) -> Vec<Relation> {
+        let tunnels = self.stage.testbed.tunnels.values();
+        tunnels.flat_map(|tunnel| tunnel.seen_from(&self.device.name)).collect()
+    }
+
+    /// The subnets on both sides of the tunnels of the box.
+    pub(super) fn networks(&self) -> Vec<IpNet> {
+        let mut networks: Vec<_> =
+            self.relations().iter().flat_map(|relation| [relation.here, relation.there]).collect();
+        networks.sort();
+        networks.dedup();
+        networks
+    }
+
+    pub(super) fn empty(&self) -> Draft {
+        Draft { port: self.port.port, networks: self.networks(), ..Draft::default() }
+    }
+
+    /// What the phase gives the box to know: the base configuration of S2 section 2.2.1.
+    pub(in crate::check) fn items(&self) -> Vec<Item> {
+        let staged = &self.stage.nodes[&self.device.name];
+        let mut items = Vec::new();
+        let mut enter = |kind, value: String| items.push(Item { kind, value });
+        for interface in self.stage.interfaces(&self.device.name, Plane::Data) {
+            for address in &interface.addresses {
+                enter(ItemKind::Address, format!("{} {}", interface.name, address.net));
+            }
+        }
+        for end in &staged.tunnels {
+            enter(ItemKind::Peer, end.remote.ip().to_string());
+            for relation in &end.relations {
+                enter(ItemKind::Filter, format!("{} to {}", relation.here, relation.there));
+            }
+        }
+        for route in staged.routes.iter().take(MOST_ROUTES) {
+            enter(ItemKind::Route, format!("{} via {}", route.to, route.via));
+        }
+        staged.resolvers.iter().for_each(|resolver| enter(ItemKind::Dns, spelt_out(*resolver)));
+        let uses = [
+            (&self.device.time_from, ServiceKind::Ntp, ItemKind::Ntp),
+            (&self.device.users_from, ServiceKind::Ldap, ItemKind::Ldap),
+            (&self.device.logs_to, ServiceKind::Syslog, ItemKind::Syslog),
+        ];
+        for (used, speaks, kind) in uses {
+            let node = used.as_ref().map(|name| &self.stage.testbed.nodes[name]);
+            let services = node.into_iter().flat_map(|node| {
+                let of_kind = node.services.iter().filter(|service| service.kind == speaks);
+                of_kind.map(move |service| (node, service))
+            });
+            for (node, service) in services {
+                for family in Family::ALL {
+                    let addresses = self.stage.service_addresses(node, service, family);
+                    for address in addresses {
+                        enter(kind, address.to_string());
+                    }
+                }
+            }
+        }
+        items
+    }
+
+    /// The couples of the phase.
+    pub(super) fn couples(&self) -> Vec<Pair> {
+        let ends = self.stage.nodes[&self.device.name].tunnels.iter();
+        let pair = |relation: &Relation| Pair {
+            local: relation.here.to_string(),
+            remote: relation.there.to_string(),
+        };
+        ends.flat_map(|end| end.relations.iter().map(pair)).collect()
+    }
+}
+
+/// An address with all its digits: a product must take every form (RFC 4291 section 2.2) and show the usual one.
+fn spelt_out(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => {
+            let groups: Vec<_> = v6.segments().iter().map(|group| format!("{group:04x}")).collect();
+            groups.join(":")
+        }
+    }
+}

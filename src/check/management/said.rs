@@ -1,0 +1,157 @@
+//! What an operator says to a product.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use ipnet::IpNet;
+
+use super::{Conversation, Product};
+use crate::model::{
+    family::Family,
+    management::{Draft, Item, ItemKind, Local, Method, Pair},
+};
+
+/// What is no IPv6 address or prefix (RFC 4291 section 2.2): a digit that is none, a prefix that is too long, `::` twice.
+pub(in crate::check) const NONSENSE: [&str; 3] =
+    ["2001:db8::g", "2001:db8::/129", "2001:db8::1::2"];
+
+/// Two addresses for an upload.
+#[derive(Clone, Copy)]
+pub(in crate::check) struct Try {
+    /// The name of the call.
+    pub(in crate::check) name: &'static str,
+    /// The IPv4 address.
+    pub(in crate::check) v4: IpAddr,
+    /// The IPv6 address.
+    pub(in crate::check) v6: IpAddr,
+    /// Which of them answers first, or at all.
+    pub(in crate::check) wanted: IpAddr,
+}
+
+impl Product<'_> {
+    /// The configuration of the box of this phase, from the menu to the box and back, and the same as a file.
+    pub(in crate::check) fn configuration(&self) -> Conversation {
+        let mut said = Conversation::of(self);
+        let station = self.socket();
+        let name = format!("configuration-{}", self.device.name);
+        let draft = |rest: &str| format!("/drafts/{name}{rest}");
+        let addresses = self.planned_addresses();
+        said.say("new", station, Method::Put, draft(""), &self.empty());
+        let one = &addresses[..addresses.len().min(1)];
+        said.say("one address", station, Method::Put, draft("/addresses"), &one);
+        said.say("addresses", station, Method::Put, draft("/addresses"), &addresses);
+        said.say("draft", station, Method::Get, draft(""), &());
+        let (items, couples) = (self.items(), self.couples());
+        for (at, item) in items.iter().enumerate() {
+            said.say(format!("item {at}"), station, Method::Post, draft("/items"), item);
+        }
+        for (at, pair) in couples.iter().enumerate() {
+            said.say(format!("couple {at}"), station, Method::Post, draft("/couples"), pair);
+        }
+        said.say("final", station, Method::Post, draft("/final"), &());
+        said.say("upload", station, Method::Post, draft("/upload"), &());
+        let (device, card) = (self.device_socket(), format!("/cards/{name}"));
+        said.say("card", device, Method::Get, card.clone(), &());
+        said.say("reload", device, Method::Post, format!("{card}/reload"), &());
+        said.say("card again", device, Method::Get, card, &());
+        let whole = Draft { addresses, items, couples, ..self.empty() };
+        let file = format!("/drafts/file-{}", self.device.name);
+        said.say("file", station, Method::Put, file.clone(), &whole);
+        said.say("file again", station, Method::Get, file, &());
+        said
+    }
+
+    /// Couples, proposals and nonsense, and what the manual says of it all.
+    pub(in crate::check) fn entries(&self) -> Conversation {
+        let mut said = Conversation::of(self);
+        let station = self.socket();
+        let draft = |said: &mut Conversation, what: &str| {
+            let path = format!("/drafts/entries-{what}");
+            said.say(format!("new {what}"), station, Method::Put, path.clone(), &self.empty());
+            path
+        };
+        let path = draft(&mut said, "couple");
+        if let Some(pair) = self.unequal() {
+            said.say("couple", station, Method::Post, format!("{path}/couples"), &pair);
+            said.say("couple final", station, Method::Post, format!("{path}/final"), &());
+        }
+        for relation in self.relations() {
+            let (local, name) = (Local { local: relation.here }, proposal(relation.here));
+            said.say(name, station, Method::Post, format!("{path}/proposal"), &local);
+        }
+        for (at, value) in NONSENSE.into_iter().enumerate() {
+            let path = draft(&mut said, &format!("nonsense-{at}"));
+            let item = Item { kind: ItemKind::Dns, value: value.to_owned() };
+            said.say(
+                format!("{value} entered"),
+                station,
+                Method::Post,
+                format!("{path}/items"),
+                &item,
+            );
+            said.say(format!("{value} final"), station, Method::Post, format!("{path}/final"), &());
+        }
+        said.say("manual", station, Method::Get, "/manual".to_owned(), &());
+        said.say("about", station, Method::Get, "/".to_owned(), &());
+        said
+    }
+
+    /// An IPv4 subnet of this side and an IPv6 subnet of the other, where the plan couples both.
+    pub(in crate::check) fn unequal(&self) -> Option<Pair> {
+        let relations = self.relations();
+        let of = |family| relations.iter().find(move |relation| relation.family() == family);
+        let (local, remote) = (of(Family::V4)?.here, of(Family::V6)?.there);
+        Some(Pair { local: local.to_string(), remote: remote.to_string() })
+    }
+
+    /// What uploads are tried with: a name, the IPv4 address of the box, an IPv6 address that is the box's, that nobody has,
+    /// or at which nothing listens, and which of the two must be used. `None` where station or box lack a family.
+    pub(in crate::check) fn tries(&self) -> Option<[Try; 3]> {
+        let both = Family::ALL.into_iter().all(|family| {
+            self.stage.listens(self.station, self.manager, family)
+                && self.stage.listens(self.device, self.port, family)
+        });
+        let nobody = self.nobody().filter(|_| both)?;
+        let [v4, v6] = Family::ALL.map(|family| self.at(self.device, self.port, family).ip());
+        let closed = self.at(self.station, self.manager, Family::V6).ip();
+        let to = |name, v6, wanted| Try { name, v4, v6, wanted };
+        Some([to("both", v6, v6), to("nobody", nobody, v4), to("closed", closed, v4)])
+    }
+
+    /// Uploads to the box with all of them.
+    pub(in crate::check) fn uploads(&self) -> Option<Conversation> {
+        let mut said = Conversation::of(self);
+        let to = self.socket();
+        for Try { name, v4, v6, .. } in self.tries()? {
+            let path = format!("/drafts/upload-{name}-{}", self.device.name);
+            let draft = Draft { addresses: vec![v4, v6], ..self.empty() };
+            said.say(format!("new {name}"), to, Method::Put, path.clone(), &draft);
+            said.say(name, to, Method::Post, format!("{path}/upload"), &());
+        }
+        Some(said)
+    }
+
+    /// An IPv6 address on the link of station and box that no node has.
+    pub(super) fn nobody(&self) -> Option<IpAddr> {
+        let v6 = self.at(self.device, self.port, Family::V6).ip();
+        let (_, interface) = self.stage.owner(v6)?;
+        let address = interface.addresses.iter().find(|address| address.ip() == v6)?;
+        let IpNet::V6(net) = address.net else { return None };
+        let first = u128::from(net.network());
+        let mut all = (0xdead..0xdf00_u128).map(|host| Ipv6Addr::from(first | host));
+        let free = |ip: &Ipv6Addr| net.contains(ip) && self.stage.owner((*ip).into()).is_none();
+        all.find(free).map(IpAddr::V6)
+    }
+
+    /// Whether the software answers at all, asked over one family.
+    pub(in crate::check) fn about(&self, family: Family) -> Conversation {
+        let mut said = Conversation::of(self);
+        let to = self.at(self.station, self.manager, family);
+        said.say("about", to, Method::Get, "/".to_owned(), &());
+        said
+    }
+}
+
+/// The name of the call for a proposal.
+pub(in crate::check) fn proposal(local: IpNet) -> String {
+    format!("proposal for {local}")
+}
