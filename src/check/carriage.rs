@@ -6,6 +6,7 @@ use crate::{
         evidence::{EvidenceId, Seen},
         name::{NodeName, SegmentName},
         tap::{Tap, Watch},
+        tunnel::Carrier,
     },
     stage::Carriage,
 };
@@ -22,14 +23,19 @@ impl Carriage {
         if back {
             std::mem::swap(&mut source, &mut destination);
         }
-        let tap = |segment: &SegmentName| Tap {
-            segment: segment.clone(),
-            watch: Watch::Packets {
-                family: self.way.family(),
+        let family = self.way.family();
+        let watch = match self.carrier {
+            Carrier::Port(port) => Watch::Packets {
+                family,
                 source: Some(source),
                 destination: Some(destination),
-                port: Some(self.port),
+                port: Some(port),
             },
+            Carrier::Protocol(number) => Watch::Protocol { family, source, destination, number },
+        };
+        let tap = |segment: &SegmentName| Tap {
+            segment: segment.clone(),
+            watch: watch.clone(),
             label: format!("what carries {asker}"),
         };
         let mut taps: Vec<_> = self.way.segments.iter().map(tap).collect();

@@ -107,10 +107,10 @@ pub fn is_lossy(stage: &Stage, way: &Path) -> bool {
 
 /// What carries the traffic of a way, where a tunnel does.
 pub fn carrier(way: &Path) -> Option<Box<Scope>> {
-    let Carriage { way: carrier, port, .. } = way.carried.as_deref()?;
+    let Carriage { way: carrier, carrier: known_by, .. } = way.carried.as_deref()?;
     Some(Box::new(Scope {
         family: Some(carrier.family()),
-        port: Some(*port),
+        port: known_by.port(),
         from: carrier.nodes.first().cloned(),
         to: carrier.nodes.last().cloned(),
         address: Some(carrier.destination),

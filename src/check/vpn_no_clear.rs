@@ -89,7 +89,7 @@ impl Check for NoClear {
     }
 
     fn ask(&self, stage: &Stage) -> Vec<Experiment> {
-        couples::of_stage(stage).iter().map(|couple| one(stage, couple)).collect()
+        encrypted(stage).iter().map(|couple| one(stage, couple)).collect()
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
@@ -106,7 +106,7 @@ impl Check for FailOpen {
     }
 
     fn ask(&self, stage: &Stage) -> Vec<Experiment> {
-        couples::of_stage(stage).iter().map(|couple| interrupted(stage, couple)).collect()
+        encrypted(stage).iter().map(|couple| interrupted(stage, couple)).collect()
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
@@ -115,6 +115,19 @@ impl Check for FailOpen {
         let found = couples.iter().map(|couple| fail_open(judge, stage, seen, couple)).collect();
         judge.or_not_applicable(found, "no tunnel couples anything in this phase")
     }
+}
+
+/// The couples whose secrecy there is something to ask about.
+fn encrypted(stage: &Stage) -> Vec<Couple> {
+    couples::of_stage(stage).into_iter().filter(|couple| plain(couple).is_none()).collect()
+}
+
+/// Why there is nothing to ask about the secrecy of a couple; `None` where its tunnel encrypts.
+fn plain(couple: &Couple) -> Option<String> {
+    let kind = couple.end.kind;
+    (!kind.is_encrypted()).then(|| {
+        format!("{} is `{kind}`: it carries packets in clear by design", couple.end.tunnel)
+    })
 }
 
 /// The moments at which a canary is sent.
@@ -258,6 +271,9 @@ fn sightings(stage: &Stage, seen: &Seen<'_>, couple: &Couple, moment: Moment) ->
 
 fn no_clear(judge: Judge, stage: &Stage, seen: &Seen<'_>, couple: &Couple) -> Judgement {
     let subject = couple.subject();
+    if let Some(why) = plain(couple) {
+        return judge.not_applicable(subject, why);
+    }
     let sent = canary(stage, couple, Moment::Carrying);
     let Some((id, answer)) = seen.answer(&sent) else {
         return judge.not_testable(subject, "the canary was not sent", []);
@@ -295,6 +311,9 @@ fn no_clear(judge: Judge, stage: &Stage, seen: &Seen<'_>, couple: &Couple) -> Ju
 
 fn fail_open(judge: Judge, stage: &Stage, seen: &Seen<'_>, couple: &Couple) -> Judgement {
     let subject = couple.subject();
+    if let Some(why) = plain(couple) {
+        return judge.not_applicable(subject, why);
+    }
     let mut evidence = Vec::new();
     for moment in [Moment::Renewing, Moment::Down] {
         let at = sightings(stage, seen, couple, moment);

@@ -242,7 +242,12 @@ impl fmt::Display for Change {
                 write!(f, "stop announcing as a router on {interface}")
             }
             Self::OpenTunnel { end } => {
-                write!(f, "open {} to {} over {}", end.tunnel, end.remote, end.outer())?;
+                write!(f, "open {} to ", end.tunnel)?;
+                match end.remote.port() {
+                    0 => write!(f, "{}", end.remote.ip())?,
+                    _ => write!(f, "{}", end.remote)?,
+                }
+                write!(f, " over {}", end.outer())?;
                 for relation in &end.relations {
                     write!(f, ", coupling {} with {}", relation.here, relation.there)?;
                 }

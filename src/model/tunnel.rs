@@ -10,8 +10,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    family::Family,
+    family::{Families, Family},
+    mac::Mac,
     name::{InterfaceName, NodeName, SegmentName, TunnelName},
+    service::{Port, Transport},
 };
 
 /// A pair of subnets that a tunnel couples: of one family, never of two (S2 section 2.3.2, RFC 4301 section 4.4.1.1).
@@ -36,11 +38,145 @@ impl Relation {
     }
 }
 
+/// How a tunnel carries packets.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
+pub enum TunnelKind {
+    /// Encrypted, each packet in a UDP datagram.
+    #[default]
+    #[serde(rename = "vpn")]
+    Vpn,
+    /// IPv6 in IPv4, as it is (RFC 4213 section 3).
+    #[serde(rename = "6in4")]
+    SixInFour,
+    /// IPv4 in IPv6, as it is (RFC 2473).
+    #[serde(rename = "4in6")]
+    FourInSix,
+    /// Ethernet frames in UDP datagrams, as they are (RFC 7348).
+    #[serde(rename = "vxlan")]
+    Vxlan,
+}
+
+/// What a tunnel's own packets are known by, outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// A port.
+    Port(Port),
+    /// The number of a protocol that has no ports.
+    Protocol(u8),
+}
+
+/// The UDP port of VXLAN (RFC 7348 section 5).
+const VXLAN_PORT: u16 = 4789;
+
+impl TunnelKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Vpn, Self::SixInFour, Self::FourInSix, Self::Vxlan];
+
+    /// Its word in a testbed file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Vpn => "vpn",
+            Self::SixInFour => "6in4",
+            Self::FourInSix => "4in6",
+            Self::Vxlan => "vxlan",
+        }
+    }
+
+    /// Whether nobody on the way can read what it carries.
+    pub fn is_encrypted(self) -> bool {
+        self == Self::Vpn
+    }
+
+    /// The families that it carries.
+    pub fn inner(self) -> Families {
+        match self {
+            Self::Vpn | Self::Vxlan => Families::BOTH,
+            Self::SixInFour => Families::only(Family::V6),
+            Self::FourInSix => Families::only(Family::V4),
+        }
+    }
+
+    /// The families that may carry it.
+    pub fn outer(self) -> Families {
+        match self {
+            Self::Vpn | Self::Vxlan => Families::BOTH,
+            Self::SixInFour => Families::only(Family::V4),
+            Self::FourInSix => Families::only(Family::V6),
+        }
+    }
+
+    /// The octets that it adds to a packet at most.
+    pub fn overhead(self, outer: Family) -> u32 {
+        let header = match outer {
+            Family::V4 => 20,
+            Family::V6 => 40,
+        };
+        header
+            + match self {
+                // UDP, and a message of type 4 of WireGuard.
+                Self::Vpn => 8 + 32,
+                Self::SixInFour | Self::FourInSix => 0,
+                // UDP, the header of VXLAN, and that of the frame.
+                Self::Vxlan => 8 + 8 + 14,
+            }
+    }
+
+    /// The port of both ends outside, of a tunnel that would have this one if it were to choose; 0 where there are no ports.
+    pub fn port(self, own: u16) -> u16 {
+        match self {
+            Self::Vpn => own,
+            Self::SixInFour | Self::FourInSix => 0,
+            Self::Vxlan => VXLAN_PORT,
+        }
+    }
+
+    /// What its packets are known by where it has this port.
+    pub fn carrier(self, number: u16) -> Carrier {
+        match self {
+            Self::Vpn | Self::Vxlan => Carrier::Port(Port { transport: Transport::Udp, number }),
+            Self::SixInFour => Carrier::Protocol(41),
+            Self::FourInSix => Carrier::Protocol(4),
+        }
+    }
+}
+
+impl std::fmt::Display for TunnelKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+impl Carrier {
+    /// Its port, where it has one.
+    pub fn port(self) -> Option<Port> {
+        match self {
+            Self::Port(port) => Some(port),
+            Self::Protocol(_) => None,
+        }
+    }
+}
+
 /// A LAN-to-LAN tunnel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tunnel {
     /// Its name in the file.
     pub name: TunnelName,
+    /// How it carries packets.
+    #[serde(default)]
+    pub kind: TunnelKind,
     /// The segment of the same name that is its inside.
     pub inside: SegmentName,
     /// The gateways that end it.
@@ -49,8 +185,11 @@ pub struct Tunnel {
     pub outer: Vec<Family>,
     /// What it couples.
     pub relations: Vec<Relation>,
-    /// The UDP port of both ends.
+    /// The UDP port of both ends; 0 where its kind has none.
     pub port: u16,
+    /// What tells it from others of its kind: the VXLAN network identifier (RFC 7348 section 4).
+    #[serde(default)]
+    pub number: u16,
 }
 
 impl Tunnel {
@@ -75,13 +214,22 @@ impl Tunnel {
 pub struct TunnelEnd {
     /// The tunnel.
     pub tunnel: TunnelName,
+    /// How it carries packets.
+    #[serde(default)]
+    pub kind: TunnelKind,
+    /// What tells it from others of its kind.
+    #[serde(default)]
+    pub number: u16,
     /// The interface of this gateway on the inside.
     pub interface: InterfaceName,
     /// The gateway at the other end.
     pub peer: NodeName,
+    /// The link-layer addresses of both gateways inside, this one's first: where a tunnel carries frames, they are theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub macs: Option<[Mac; 2]>,
     /// Whether this end begins.
     pub begins: bool,
-    /// Where this end is heard, outside.
+    /// Where this end is heard, outside. The port is 0 where its kind has none.
     pub local: SocketAddr,
     /// Where the other end is heard, outside.
     pub remote: SocketAddr,
@@ -148,6 +296,11 @@ impl TunnelEnd {
     /// The family that carries it.
     pub fn outer(&self) -> Family {
         Family::of(self.remote.ip())
+    }
+
+    /// What its packets are known by outside.
+    pub fn carrier(&self) -> Carrier {
+        self.kind.carrier(self.remote.port())
     }
 
     /// Whether it takes packets from this side to the other: those of a couple, and those of the gateways themselves,

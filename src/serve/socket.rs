@@ -49,6 +49,30 @@ pub(super) fn datagram_socket(address: SocketAddr) -> io::Result<Socket> {
     open(address, Type::DGRAM, Protocol::UDP)
 }
 
+/// Opens a raw socket of a protocol for an address, not bound yet.
+pub(super) fn raw_socket(address: IpAddr, protocol: u8) -> io::Result<Socket> {
+    let protocol = Protocol::from(i32::from(protocol));
+    let socket = Socket::new(
+        Domain::for_address(SocketAddr::new(address, 0)),
+        Type::RAW.nonblocking(),
+        Some(protocol),
+    )?;
+    match address {
+        IpAddr::V4(_) => socket.set_freebind_v4(true)?,
+        IpAddr::V6(_) => socket.set_freebind_v6(true)?,
+    }
+    Ok(socket)
+}
+
+/// Has what is too long for the path split on its way: what a tunnel carries has been measured already.
+pub(super) fn split_on_the_way(socket: &Socket, local: SocketAddr) -> io::Result<()> {
+    if local.is_ipv4() {
+        let never = libc::IP_PMTUDISC_DONT;
+        crate::net::socket::set_number(socket, libc::SOL_IP, libc::IP_MTU_DISCOVER, never)?;
+    }
+    Ok(())
+}
+
 fn open(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), kind.nonblocking(), Some(protocol))?;
     match address {

@@ -8,7 +8,7 @@ use crate::model::{
     name::{NodeName, SegmentName},
     node::Route,
     segment::{Plane, SegmentKind},
-    service::{Port, Transport},
+    tunnel::Carrier,
 };
 
 /// The way from a node to an address by the plan.
@@ -35,8 +35,8 @@ pub struct Carriage {
     pub inside: SegmentName,
     /// The way from gateway to gateway.
     pub way: Path,
-    /// Where the other gateway listens.
-    pub port: Port,
+    /// What the tunnel's own packets are known by.
+    pub carrier: Carrier,
 }
 
 impl Path {
@@ -154,8 +154,8 @@ impl Stage {
         let mut ends = self.nodes[node].tunnels.iter();
         match ends.find(|end| end.interface == interface.name && end.couples(source, to)) {
             Some(end) => Through::Carrier(self.path(node, end.remote.ip()).ok().map(|way| {
-                let port = Port { transport: Transport::Udp, number: end.remote.port() };
-                Box::new(Carriage { inside: interface.segment.clone(), way, port })
+                let (inside, carrier) = (interface.segment.clone(), end.carrier());
+                Box::new(Carriage { inside, way, carrier })
             })),
             None => Through::Refused,
         }

@@ -16,9 +16,9 @@ use crate::model::{
     node::{Address, Node, Role},
     policy::{Action, Chain, Filter, Hook, Match, Rule},
     segment::{Plane, SegmentKind},
-    service::Transport,
+    service::{Port, Transport},
     translation::Translation,
-    tunnel::Relation,
+    tunnel::{Carrier, Relation},
 };
 
 pub use crate::model::policy::label;
@@ -133,7 +133,7 @@ fn carriers(stage: &Stage, node: &NodeName) -> Vec<Rule> {
             let matches = [
                 Match::Source(end.local.ip().into()),
                 Match::Destination(end.remote.ip().into()),
-                Match::Port { transport: Transport::Udp, number: end.remote.port() },
+                known_by(end.carrier()),
             ];
             rules.push(rule(label::TUNNEL, matches, Action::Accept));
         }
@@ -141,13 +141,17 @@ fn carriers(stage: &Stage, node: &NodeName) -> Vec<Rule> {
     rules
 }
 
+fn known_by(carrier: Carrier) -> Match {
+    match carrier {
+        Carrier::Port(Port { transport, number }) => Match::Port { transport, number },
+        Carrier::Protocol(number) => Match::Protocol(number),
+    }
+}
+
 /// What carries the tunnels of this node.
 fn own_tunnels(stage: &Stage, node: &NodeName) -> impl Iterator<Item = Rule> {
     stage.nodes[node].tunnels.iter().map(|end| {
-        let matches = [
-            Match::Source(end.remote.ip().into()),
-            Match::Port { transport: Transport::Udp, number: end.local.port() },
-        ];
+        let matches = [Match::Source(end.remote.ip().into()), known_by(end.carrier())];
         rule(label::TUNNEL, matches, Action::Accept)
     })
 }

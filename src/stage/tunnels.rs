@@ -8,7 +8,7 @@ use crate::model::{
     name::NodeName,
     node::Route,
     segment::Plane,
-    tunnel::{Tunnel, TunnelEnd},
+    tunnel::{Tunnel, TunnelEnd, TunnelKind},
 };
 
 /// Fills in the ends of every tunnel, and routes what it couples through it. What a tunnel couples never goes another way:
@@ -57,6 +57,11 @@ fn couple(stage: &mut Stage, tunnel: &Tunnel, gateway: &NodeName, outer: Option<
     let mut relations = all.clone();
     relations.retain(|relation| outer.is_some() && inside(relation.family()).is_some());
     let interface = inside_interface(stage, tunnel, gateway).map(|i| i.name.clone());
+    let mac = |node| inside_interface(stage, tunnel, node).map(|interface| interface.mac);
+    let macs = match (tunnel.kind, mac(gateway), mac(peer)) {
+        (TunnelKind::Vxlan, Some(own), Some(theirs)) => Some([own, theirs]),
+        _ => None,
+    };
     let node = stage.nodes.get_mut(gateway).expect("input resolved the name");
     node.routes.retain(|route| !all.iter().any(|relation| relation.there.contains(&route.to)));
     node.routes.extend(relations.iter().filter_map(|relation| {
@@ -70,8 +75,11 @@ fn couple(stage: &mut Stage, tunnel: &Tunnel, gateway: &NodeName, outer: Option<
         if *gateway == tunnel.between[0] { (first, second) } else { (second, first) };
     node.tunnels.push(TunnelEnd {
         tunnel: tunnel.name.clone(),
+        kind: tunnel.kind,
+        number: tunnel.number,
         interface,
         peer: peer.clone(),
+        macs,
         begins: *gateway == tunnel.between[0],
         local: SocketAddr::new(local, tunnel.port),
         remote: SocketAddr::new(remote, tunnel.port),

@@ -6,6 +6,7 @@ pub mod icmp;
 pub mod packet;
 pub mod translate;
 pub mod frame;
+pub mod encapsulation;
 pub mod filter;
 pub mod neighbour;
 pub mod ra;

@@ -21,15 +21,6 @@ use crate::{
     },
 };
 
-/// What a tunnel adds to a packet: the outer header, UDP, and 32 octets of its own (WireGuard, message type 4).
-fn overhead(outer: Family) -> u32 {
-    let header = match outer {
-        Family::V4 => 20,
-        Family::V6 => 40,
-    };
-    header + 8 + 32
-}
-
 /// The testbed with the inside of every tunnel that has two gateways.
 pub(super) fn lay(written: &Testbed) -> Testbed {
     let mut laid = written.clone();
@@ -89,10 +80,10 @@ fn inside(written: &Testbed, tunnel: &Tunnel, name: At<SegmentName>, index: usiz
     }
 }
 
-/// The families that some couple of a tunnel has on both sides.
+/// The families that a tunnel carries and that some couple of it has on both sides.
 fn coupled(written: &Testbed, tunnel: &Tunnel) -> Families {
     let has = |family| sides(written, tunnel).any(|pair| pair.iter().all(|side| side(family)));
-    Family::ALL.into_iter().filter(|family| has(*family)).collect()
+    tunnel.kind.inner().iter().filter(|family| has(*family)).collect()
 }
 
 /// A side of a couple: whether it has a family.
@@ -169,8 +160,8 @@ fn outer(written: &Testbed, tunnel: &Tunnel, phase: Phase) -> Families {
 
 fn may_carry(tunnel: &Tunnel) -> Families {
     match tunnel.outer.as_slice() {
-        [] => Families::BOTH,
-        said => said.iter().map(|family| family.is).collect(),
+        [] => tunnel.kind.outer(),
+        said => said.iter().map(|family| family.is).collect::<Families>().and(tunnel.kind.outer()),
     }
 }
 
@@ -179,7 +170,8 @@ fn usual_mtu(written: &Testbed, tunnel: &Tunnel) -> u32 {
     let data = written.segments.iter().filter(|segment| segment.plane == Plane::Data);
     let smallest =
         data.map(|s| s.mtu.as_ref().map_or(super::segments::USUAL_MTU, |mtu| mtu.is)).min();
-    let overhead = may_carry(tunnel).iter().map(overhead).max().unwrap_or_default();
+    let overhead = may_carry(tunnel).iter().map(|outer| tunnel.kind.overhead(outer)).max();
+    let overhead = overhead.unwrap_or_default();
     smallest.unwrap_or(super::segments::USUAL_MTU).saturating_sub(overhead).max(576)
 }
 

@@ -30,6 +30,7 @@ pub(super) fn resolve(
     written: &Testbed,
     found: &mut Vec<Diagnostic>,
 ) -> BTreeMap<TunnelName, Tunnel> {
+    told_apart(written, found);
     let mut one = |(index, tunnel)| one(written, tunnel, index, found);
     written
         .tunnels
@@ -38,6 +39,32 @@ pub(super) fn resolve(
         .filter_map(&mut one)
         .map(|tunnel| (tunnel.name.clone(), tunnel))
         .collect()
+}
+
+/// Outside, tunnels of a kind without a port of their own are told apart by their gateways alone. (The network identifier
+/// of VXLAN is inside of the datagram: one socket of each gateway would hear both.)
+fn told_apart(written: &Testbed, found: &mut Vec<Diagnostic>) {
+    let mut known: Vec<&written::tunnel::Tunnel> = Vec::new();
+    for tunnel in written.tunnels.iter().filter(|tunnel| !tunnel.kind.is_encrypted()) {
+        let ends = |of: &written::tunnel::Tunnel| -> BTreeSet<NodeName> {
+            of.between.iter().map(|end| end.is.clone()).collect()
+        };
+        let alike = |other: &&&written::tunnel::Tunnel| {
+            other.kind == tunnel.kind && ends(other) == ends(tunnel)
+        };
+        if let Some(other) = known.iter().find(alike) {
+            let message = format!(
+                "tunnels `{}` and `{}` are both `{}` between the same gateways: nothing outside tells them apart",
+                other.name.is, tunnel.name.is, tunnel.kind
+            );
+            found.push(
+                Diagnostic::error(&tunnel.name.at, message)
+                    .note(&other.name.at, "the other")
+                    .hint("write the couples of both under one of them"),
+            );
+        }
+        known.push(tunnel);
+    }
 }
 
 fn one(
@@ -78,15 +105,29 @@ fn one(
     let gateways = [here, there];
     let relations = tunnel.couple.iter().flat_map(|c| couple(written, tunnel, gateways, c, found));
     let relations = relations.collect();
-    let mut outer: Vec<_> = tunnel.outer.iter().map(|family| family.is).collect();
-    if outer.is_empty() {
-        outer = vec![Family::V6, Family::V4];
-    }
+    let outer = outer(tunnel, found);
     let between = [here.is.clone(), there.is.clone()];
     let name = tunnel.name.is.clone();
     let inside = name.as_str().parse().ok()?;
-    let port = FIRST_PORT.saturating_add(u16::try_from(index).unwrap_or(u16::MAX));
-    Some(Tunnel { name, inside, between, outer, relations, port })
+    let index = u16::try_from(index).unwrap_or(u16::MAX);
+    let (port, number) = (FIRST_PORT.saturating_add(index), index.saturating_add(1));
+    let (kind, port) = (tunnel.kind, tunnel.kind.port(port));
+    Some(Tunnel { name, kind, inside, between, outer, relations, port, number })
+}
+
+/// The families that may carry a tunnel, first choice first.
+fn outer(tunnel: &written::tunnel::Tunnel, found: &mut Vec<Diagnostic>) -> Vec<Family> {
+    let kind = tunnel.kind;
+    for family in tunnel.outer.iter().filter(|family| !kind.outer().has(family.is)) {
+        let message =
+            format!("{} cannot carry tunnel `{}`, which is `{kind}`", family.is, tunnel.name.is);
+        let hint = format!("`{kind}` goes over {} alone", kind.outer());
+        found.push(Diagnostic::error(&family.at, message).hint(hint));
+    }
+    match tunnel.outer.as_slice() {
+        [] => [Family::V6, Family::V4].into_iter().filter(|f| kind.outer().has(*f)).collect(),
+        said => said.iter().map(|family| family.is).collect(),
+    }
 }
 
 /// A side of a couple: its prefixes, at most one per family.
@@ -143,8 +184,33 @@ fn couple(
                 .note(&a.at, format!("{}", Family::of_net(*left)))
                 .hint("give both ends a subnet of one family"),
         );
+        return relations;
     }
-    relations
+    carried(tunnel, [a, b], relations, found)
+}
+
+/// Those that a tunnel of its kind carries: of the other family, nothing is coupled.
+fn carried(
+    tunnel: &written::tunnel::Tunnel,
+    [a, b]: [&At<String>; 2],
+    relations: Vec<Relation>,
+    found: &mut Vec<Diagnostic>,
+) -> Vec<Relation> {
+    let inner = tunnel.kind.inner();
+    let (carried, left): (Vec<_>, Vec<_>) =
+        relations.into_iter().partition(|relation| inner.has(relation.family()));
+    if let (true, Some(relation)) = (carried.is_empty(), left.first()) {
+        let message = format!(
+            "tunnel `{}` is `{}`, which carries {inner} alone; `{}` and `{}` have {} in common",
+            tunnel.name.is,
+            tunnel.kind,
+            a.is,
+            b.is,
+            relation.family()
+        );
+        found.push(Diagnostic::error(&b.at, message).note(&a.at, "the other side"));
+    }
+    carried
 }
 
 /// A segment by its name, or a prefix of a segment.

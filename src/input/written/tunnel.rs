@@ -12,6 +12,7 @@ use crate::{
     model::{
         family::Family,
         name::{NodeName, TunnelName},
+        tunnel::TunnelKind,
     },
 };
 
@@ -20,9 +21,15 @@ const PAIR: Shape = Shape::List { of: &Shape::Text, most: 2 };
 pub(in crate::input) const KEYS: &[Key] = &[
     required("between", NODES, "The two VPN gateways that end it."),
     key(
+        "kind",
+        Shape::Word(|| TunnelKind::ALL.into_iter().map(TunnelKind::word).collect()),
+        "How it carries packets: encrypted (`vpn`, the usual), or as they are: IPv6 in IPv4 (`6in4`, RFC 4213), IPv4 in \
+         IPv6 (`4in6`, RFC 2473), frames in UDP (`vxlan`, RFC 7348).",
+    ),
+    key(
         "outer",
         FAMILIES,
-        "The families that may carry it, first choice first; both, IPv6 first, otherwise.",
+        "The families that may carry it, first choice first; all of its kind, IPv6 first, otherwise.",
     ),
     required(
         "couple",
@@ -66,6 +73,7 @@ fn pair_prefix(text: &str, family: Family) -> Result<IpNet, String> {
 #[derive(Clone, Debug)]
 pub(in crate::input) struct Tunnel {
     pub name: At<TunnelName>,
+    pub kind: TunnelKind,
     pub between: Vec<At<NodeName>>,
     pub outer: Vec<At<Family>>,
     pub couple: Vec<Couple>,
@@ -91,11 +99,17 @@ impl Tunnel {
             prefixes: Family::ALL.into_iter().filter_map(prefix).collect(),
             mtu: table.number("mtu"),
             name: entry.name()?,
+            kind: kind(table.one::<String>("kind")),
             between: table.references("between"),
             outer: table.list("outer"),
             couple: table.items("couple").iter().map(Couple::read).collect(),
         })
     }
+}
+
+fn kind(word: Option<At<String>>) -> TunnelKind {
+    let known = |word: At<String>| TunnelKind::ALL.into_iter().find(|k| k.word() == word.is);
+    word.and_then(known).unwrap_or_default()
 }
 
 impl Couple {

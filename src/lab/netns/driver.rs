@@ -32,7 +32,7 @@ use crate::{
         tap::{Reading, Tap},
         testbed::Testbed,
         translation::Translation,
-        tunnel::{Tunnel, TunnelAct},
+        tunnel::{Tunnel, TunnelAct, TunnelState},
     },
     net::{
         crowding::{self, Crowding},
@@ -368,12 +368,15 @@ impl Netns {
         settled
     }
 
-    /// Waits until every tunnel that is open has agreed on keys.
+    /// Waits until every tunnel that is open and has keys has agreed on them.
     async fn shake_hands(&self, settled: &mut Settled) {
         let began = Instant::now();
         let without_keys = || {
             let states = self.occupants.values().flat_map(|node| node.tunnels.states());
-            states.filter(|state| state.counters.handshakes == 0).collect::<Vec<_>>()
+            let waits = |state: &TunnelState| {
+                state.end.kind.is_encrypted() && state.counters.handshakes == 0
+            };
+            states.filter(waits).collect::<Vec<_>>()
         };
         let mut waiting = without_keys();
         if waiting.is_empty() {

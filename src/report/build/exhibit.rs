@@ -202,9 +202,9 @@ fn translator_words(translator: &TranslatorState) -> String {
 }
 
 fn tunnel_words(tunnel: &TunnelState) -> String {
-    let TunnelState { end, counters, running, .. } = tunnel;
+    let TunnelState { end, engine, counters, running } = tunnel;
     format!(
-        "{} to {} over {}: {}, {} packets sent, {} received, {} refused",
+        "{} to {} over {} ({engine}): {}, {} packets sent, {} received, {} refused",
         end.tunnel,
         end.peer,
         end.outer(),

@@ -317,8 +317,8 @@ fn introduction(page: &mut Page, source: Source<'_>) {
         gaps.insert(
             0,
             words(
-                "Tunnels as a manufacturer builds them: they are WireGuard in user space here, and nothing is said of \
-                 other protocols, their ciphers or their speed.",
+                "Tunnels as a manufacturer builds them: the encrypted ones are WireGuard in user space here, and nothing is \
+                 said of other protocols, their ciphers or their speed.",
             ),
         );
     }

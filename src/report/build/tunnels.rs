@@ -31,7 +31,8 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
         "One row for each direction of what a tunnel couples, by a host on either side. An echo that came back proves that \
          the tunnel carries; canaries that no tap outside saw, while both gateways counted them, prove that it carries \
          them encrypted; and the same with its keys being renewed and with the tunnel stopped, that nothing takes its place. What is \
-         not coupled, and what no flow names, was tried at both gateways.",
+         not coupled, and what no flow names, was tried at both gateways. Plain tunnels are named by their kind; what they carry \
+         can be read on the way.",
     );
     page.table(
         "tunnels",
@@ -56,7 +57,7 @@ fn rows(judgements: &[Judgement], stage: &Stage) -> Vec<Row> {
         let told = |check: &str, subject: &str| of(judgements, check, |known| known == subject);
         [
             words(stage.phase.to_string()),
-            words(couple.families()),
+            words(families(couple)),
             words(format!("{} to {}", couple.from(), couple.to())),
             told("vpn.matrix", &format!("{subject}, small echo")),
             told("vpn.matrix", &format!("{subject}, large echo")),
@@ -66,6 +67,14 @@ fn rows(judgements: &[Judgement], stage: &Stage) -> Vec<Row> {
         ]
     };
     couples::of_stage(stage).iter().map(row).collect()
+}
+
+/// `IPv6 in IPv4`, and what a tunnel that encrypts nothing is.
+fn families(couple: &Couple) -> String {
+    match couple.end.kind {
+        kind if kind.is_encrypted() => couple.families(),
+        kind => format!("{}, {kind}, not encrypted", couple.families()),
+    }
 }
 
 /// The worst of what a check said of a couple and of its parts.

@@ -15,7 +15,7 @@ pub(super) struct Counters {
     pub(super) sent: Count,
     pub(super) received: Count,
     /// Packets that no selector lets through.
-    pub(super) refused: AtomicU64,
+    refused: AtomicU64,
     handshakes: AtomicU64,
     handshake: Mutex<Option<Instant>>,
 }
@@ -42,6 +42,11 @@ impl Count {
 }
 
 impl Counters {
+    /// Counts a packet that no selector lets through.
+    pub(super) fn refuse(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Notes a handshake that has just been completed.
     pub(super) fn note_handshake(&self) {
         self.handshakes.fetch_add(1, Ordering::Relaxed);

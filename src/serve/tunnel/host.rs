@@ -13,6 +13,7 @@ use super::{
     counters::Counters,
     faults::Faults,
     keys::Keys,
+    plain,
     selectors::Selectors,
     wireguard::{End, Order, outside},
 };
@@ -21,7 +22,7 @@ use crate::{
         fault::TunnelFault,
         name::{NodeName, TunnelName},
         step::Change,
-        tunnel::{TunnelAct, TunnelEnd, TunnelState},
+        tunnel::{TunnelAct, TunnelEnd, TunnelKind, TunnelState},
     },
     net::namespace::Namespace,
     serve::tube::{Mouth, Tube},
@@ -41,6 +42,14 @@ pub enum TunnelError {
     /// The gateway has no tunnel that is open.
     #[error("node `{0}` has no tunnel open in this phase")]
     None(NodeName),
+    /// It encrypts nothing.
+    #[error("the tunnel `{tunnel}` is `{kind}`, which has no keys to renew")]
+    NoKeys {
+        /// The tunnel.
+        tunnel: TunnelName,
+        /// Its kind.
+        kind: TunnelKind,
+    },
     /// A socket could not be opened.
     #[error("node `{node}` cannot open the tunnel `{tunnel}` {side}: {source}")]
     Open {
@@ -145,6 +154,9 @@ impl TunnelHost {
                 opened.work = Some(self.start(&opened.end, &opened.counters, &opened.faults)?);
             }
             TunnelAct::Stop | TunnelAct::Start | TunnelAct::Read => {}
+            TunnelAct::Renew if !opened.end.kind.is_encrypted() => {
+                return Err(TunnelError::NoKeys { tunnel: tunnel.clone(), kind: opened.end.kind });
+            }
             TunnelAct::Renew => {
                 if let Some(work) = &opened.work {
                     // An end that has more orders than it can take renews anyhow.
@@ -174,7 +186,10 @@ impl TunnelHost {
     pub fn states(&self) -> Vec<TunnelState> {
         let state = |opened: &Opened| TunnelState {
             end: opened.end.clone(),
-            engine: "WireGuard, built in".to_owned(),
+            engine: match opened.end.kind {
+                TunnelKind::Vpn => "WireGuard, built in".to_owned(),
+                plain => format!("{plain}, built in, not encrypted"),
+            },
             running: opened.work.as_ref().is_some_and(|work| !work.task.is_finished()),
             counters: opened.counters.read(),
         };
@@ -200,6 +215,15 @@ impl TunnelHost {
             move |source| TunnelError::Open { node, tunnel: end.tunnel.clone(), side, source }
         };
         let tube = Tube::open(mouth).map_err(failed("inside"))?;
+        let (orders, told) = mpsc::channel(4);
+        let (counters, faults) = (Arc::clone(counters), Arc::clone(faults));
+        let selectors = Selectors::of(end, faults);
+        if let Some(envelope) = plain::envelope(end) {
+            let outside = self.namespace.run(|| plain::Outside::open(end));
+            let outside = outside.map_err(failed("outside"))?;
+            let at_work = plain::End { tube, outside, envelope, selectors, counters };
+            return Ok(Work { orders, task: tokio::spawn(at_work.run(told)) });
+        }
         let outside = self.namespace.run(|| outside(end.local, end.remote));
         let outside = outside.map_err(failed("outside"))?;
         let secret = self.keys.secret(&self.node, &end.tunnel);
@@ -208,12 +232,10 @@ impl TunnelHost {
             tunnel: Tunn::new(secret, peer, None, None, u32::from(end.local.port()), None),
             tube,
             outside,
-            selectors: Selectors::of(end),
-            counters: Arc::clone(counters),
-            faults: Arc::clone(faults),
+            selectors,
+            counters,
             begins: end.begins,
         };
-        let (orders, told) = mpsc::channel(4);
         Ok(Work { orders, task: tokio::spawn(at_work.run(told)) })
     }
 }

@@ -1,4 +1,4 @@
-//! The built-in VPN: WireGuard in user space, several gateways in one process.
+//! The built-in tunnels: WireGuard in user space, several gateways in one process; and plain ones on the same seam.
 //!
 //! ```text
 //! gateway's interface ── wire (the inside) ── Tube ── Selectors ── WireGuard ── UDP socket of the gateway (the outside)
@@ -9,6 +9,7 @@
 
 mod selectors;
 mod wireguard;
+mod plain;
 mod host;
 mod keys;
 mod faults;

@@ -1,28 +1,39 @@
 //! Selectors: what may go through a tunnel (RFC 4301 section 4.4.1.1). WireGuard itself knows only the source of what
 //! comes (its allowed addresses); the pairs are looked at here.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
-use crate::model::tunnel::TunnelEnd;
+use super::faults::Faults;
+use crate::model::{fault::TunnelFault, tunnel::TunnelEnd};
 
 /// What an end takes and gives.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Selectors(TunnelEnd);
+#[derive(Clone, Debug)]
+pub(super) struct Selectors {
+    end: TunnelEnd,
+    faults: Arc<Faults>,
+}
 
 impl Selectors {
     /// Those of an end.
-    pub(super) fn of(end: &TunnelEnd) -> Self {
-        Self(end.clone())
+    pub(super) fn of(end: &TunnelEnd, faults: Arc<Faults>) -> Self {
+        Self { end: end.clone(), faults }
+    }
+
+    fn couples(&self, here: IpAddr, there: IpAddr) -> bool {
+        self.end.couples(here, there) || self.faults.has(TunnelFault::OpenSelectors)
     }
 
     /// Whether a packet may leave through the tunnel.
     pub(super) fn let_out(&self, packet: &[u8]) -> bool {
-        ends(packet).is_some_and(|(source, destination)| self.0.couples(source, destination))
+        ends(packet).is_some_and(|(source, destination)| self.couples(source, destination))
     }
 
     /// Whether a packet may come out of the tunnel.
     pub(super) fn let_in(&self, packet: &[u8]) -> bool {
-        ends(packet).is_some_and(|(source, destination)| self.0.couples(destination, source))
+        ends(packet).is_some_and(|(source, destination)| self.couples(destination, source))
     }
 }
 
@@ -44,12 +55,18 @@ fn ends(packet: &[u8]) -> Option<(IpAddr, IpAddr)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{model::tunnel::Relation, wire::packet};
+    use crate::{
+        model::tunnel::{Relation, TunnelKind},
+        wire::packet,
+    };
 
     fn end() -> TunnelEnd {
         let net = |text: &str| text.parse().unwrap();
         TunnelEnd {
             tunnel: "a-to-b".parse().unwrap(),
+            kind: TunnelKind::Vpn,
+            number: 1,
+            macs: None,
             interface: "vpn0".parse().unwrap(),
             peer: "b".parse().unwrap(),
             begins: true,
@@ -66,7 +83,7 @@ mod tests {
 
     #[test]
     fn only_coupled_pairs_pass_and_only_the_right_way() {
-        let selectors = Selectors::of(&end());
+        let selectors = Selectors::of(&end(), Arc::default());
         let packet = |from: &str, to: &str| {
             packet::header(from.parse().unwrap(), to.parse().unwrap(), 17, 64, 0).unwrap()
         };

@@ -9,11 +9,8 @@ use tokio::{
     time::{Instant, Interval, MissedTickBehavior, interval_at},
 };
 
-use super::{counters::Counters, faults::Faults, selectors::Selectors};
-use crate::{
-    model::{family::Family, fault::TunnelFault},
-    serve::tube::Tube,
-};
+use super::{counters::Counters, selectors::Selectors};
+use crate::{model::family::Family, serve::tube::Tube};
 
 /// The longest datagram or frame.
 const LONGEST: usize = 65_600;
@@ -39,7 +36,6 @@ pub(super) struct End {
     pub(super) outside: UdpSocket,
     pub(super) selectors: Selectors,
     pub(super) counters: Arc<Counters>,
-    pub(super) faults: Arc<Faults>,
     /// Whether this end begins the first handshake.
     pub(super) begins: bool,
 }
@@ -87,8 +83,8 @@ impl End {
 
     /// A packet of the gateway goes into the tunnel.
     async fn leave(&mut self, packet: &[u8], out: &mut [u8]) {
-        if !self.selectors.let_out(packet) && !self.is_open() {
-            return self.refuse();
+        if !self.selectors.let_out(packet) {
+            return self.counters.refuse();
         }
         self.counters.sent.add(packet.len());
         if let TunnResult::WriteToNetwork(datagram) = self.tunnel.encapsulate(packet, out) {
@@ -123,20 +119,12 @@ impl End {
 
     fn deliver(&self, family: Family, length: usize, out: &[u8]) {
         let packet = &out[..length];
-        if !self.selectors.let_in(packet) && !self.is_open() {
-            return self.refuse();
+        if !self.selectors.let_in(packet) {
+            return self.counters.refuse();
         }
         self.counters.received.add(length);
         // What the gateway's link does not take is lost, as on any link.
         let _ = self.tube.put(packet, family);
-    }
-
-    fn is_open(&self) -> bool {
-        self.faults.has(TunnelFault::OpenSelectors)
-    }
-
-    fn refuse(&self) {
-        self.counters.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     }
 
     async fn look_at_timers(&mut self, out: &mut [u8]) {
@@ -169,21 +157,13 @@ fn ticks() -> Interval {
     ticks
 }
 
-/// The socket of an end on its outside. What is too long for the path is split on its way: the packets inside have been
-/// measured already.
+/// The socket of an end on its outside.
 pub(super) fn outside(
     local: std::net::SocketAddr,
     remote: std::net::SocketAddr,
 ) -> io::Result<UdpSocket> {
     let socket = crate::serve::socket::datagram_socket(local)?;
-    if local.is_ipv4() {
-        crate::net::socket::set_number(
-            &socket,
-            libc::SOL_IP,
-            libc::IP_MTU_DISCOVER,
-            libc::IP_PMTUDISC_DONT,
-        )?;
-    }
+    crate::serve::socket::split_on_the_way(&socket, local)?;
     socket.bind(&local.into())?;
     // Only the peer is heard. An address that duplicate address detection still holds back cannot send yet, but can be
     // connected from.
