@@ -1,6 +1,7 @@
 //! What a tunnel sends outside while something goes inside. Where packets get lost in a tunnel, its own packets tell which
 //! node on the way stops them.
 
+use super::tapped::Tapped;
 use crate::{
     model::{
         evidence::{EvidenceId, Seen},
@@ -55,12 +56,9 @@ impl Carriage {
         evidence: &mut Vec<EvidenceId>,
     ) -> Option<(NodeName, String)> {
         let taps = self.taps_of(asker, back);
-        let readings: Vec<_> = taps.iter().map(|tap| seen.reading(tap)).collect::<Option<_>>()?;
-        if readings.iter().any(|(_, reading)| !reading.is_trustworthy()) {
-            return None;
-        }
-        evidence.extend(readings.iter().map(|(id, _)| *id));
-        let links = readings.iter().take_while(|(_, reading)| reading.frames > 0).count();
+        let tapped = Tapped::along(seen, &taps)?;
+        evidence.extend(tapped.evidence());
+        let links = tapped.crossed();
         if links == taps.len() {
             return None;
         }

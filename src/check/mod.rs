@@ -11,6 +11,8 @@ pub mod couples;
 pub mod crossing;
 pub mod passage;
 pub mod difference;
+pub mod icmp_error;
+mod tapped;
 pub mod error_trail;
 pub mod hops;
 pub mod knock;

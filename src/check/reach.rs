@@ -2,9 +2,11 @@
 //! node that stops it is known. The engine behind many checks.
 
 use super::{
-    ask, error_trail,
+    ask,
     hops::HopLimit,
+    icmp_error,
     reading::{self, Consensus, REPETITIONS, Reached},
+    tapped::Tapped,
 };
 use crate::{
     model::{
@@ -13,7 +15,7 @@ use crate::{
         experiment::Experiment,
         family::Family,
         finding::{Culprit, Depth, Packets, Scope},
-        name::NodeName,
+        name::{NodeName, SegmentName},
         probe::{Aspect, Probe, Question},
         service::Port,
         tap::{Tap, Watch},
@@ -105,16 +107,21 @@ impl Leg {
 
     /// Taps on every segment of the way, for packets to the far end and for those coming back.
     pub fn taps(&self) -> Vec<Tap> {
-        let tap = |segment: &crate::model::name::SegmentName, back: bool| Tap {
+        [false, true].into_iter().flat_map(|back| self.taps_of(back)).collect()
+    }
+
+    /// Taps for its packets there, or for those that come back; each in the order in which they pass the links.
+    fn taps_of(&self, back: bool) -> Vec<Tap> {
+        let tap = |segment: &SegmentName| Tap {
             segment: segment.clone(),
             watch: self.watch(back),
             label: format!("{} {}", self.probe.from, if back { "back" } else { "there" }),
         };
-        self.path
-            .segments
-            .iter()
-            .flat_map(|segment| [tap(segment, false), tap(segment, true)])
-            .collect()
+        let mut taps: Vec<_> = self.path.segments.iter().map(tap).collect();
+        if back {
+            taps.reverse();
+        }
+        taps
     }
 
     /// Its packets there, or those that come back. Echoes are told from echoes that the far end asks for itself, answers
@@ -183,7 +190,7 @@ impl Leg {
         }
         if let Some(icmp) = &attempt.icmp {
             let (node, _) = stage.owner(icmp.sender)?;
-            let how = format!("{} came from {}", error_trail::words(icmp), icmp.sender);
+            let how = format!("{} came from {}", icmp_error::words(icmp), icmp.sender);
             return Some(self.located(node, how));
         }
         match attempt.outcome {
@@ -220,7 +227,7 @@ impl Leg {
         let (node, _) = stage.owner(icmp.sender)?;
         let how = format!(
             "{} came from {}, although {} = {} and only {routers} routers are on the way",
-            error_trail::words(icmp),
+            icmp_error::words(icmp),
             icmp.sender,
             limit.switch,
             limit.value
@@ -267,15 +274,10 @@ impl Leg {
         seen: &Seen<'_>,
         evidence: &mut Vec<EvidenceId>,
     ) -> Option<Located> {
-        let taps = self.taps();
-        let readings: Vec<_> = taps.iter().map(|tap| seen.reading(tap)).collect::<Option<_>>()?;
-        if readings.iter().any(|(_, reading)| !reading.is_trustworthy()) {
-            return None;
-        }
-        evidence.extend(readings.iter().map(|(id, _)| *id));
-        let saw = |back: bool, at: usize| readings[at * 2 + usize::from(back)].1.frames > 0;
-        let links = self.path.segments.len();
-        let there = (0..links).take_while(|at| saw(false, *at)).count();
+        let outward = Tapped::along(seen, &self.taps_of(false))?;
+        let homeward = Tapped::along(seen, &self.taps_of(true))?;
+        evidence.extend(outward.evidence().chain(homeward.evidence()));
+        let (links, there) = (self.path.segments.len(), outward.crossed());
         if there == 0 {
             return Some(
                 self.located(
@@ -299,7 +301,7 @@ impl Leg {
             );
             return Some(self.located(node, how));
         }
-        let back = (0..links).rev().take_while(|at| saw(true, *at)).count();
+        let back = homeward.crossed();
         let way_back = stage.path(self.path.nodes.last()?, self.path.source).ok();
         if let Some(short) =
             way_back.and_then(|way| self.short_of(stage, seen, &way, back, evidence))
@@ -350,14 +352,9 @@ impl Leg {
         seen: &Seen<'_>,
         evidence: &mut Vec<EvidenceId>,
     ) -> Option<Located> {
-        let taps = self.taps();
-        let there = taps.iter().step_by(2).map(|tap| seen.reading(tap));
-        let there: Vec<_> = there.collect::<Option<_>>()?;
-        if there.iter().any(|(_, reading)| !reading.is_trustworthy()) {
-            return None;
-        }
-        evidence.extend(there.iter().map(|(id, _)| *id));
-        let links = there.iter().take_while(|(_, reading)| reading.frames > 0).count();
+        let outward = Tapped::along(seen, &self.taps_of(false))?;
+        evidence.extend(outward.evidence());
+        let links = outward.crossed();
         if let Some(short) = self.short_of(stage, seen, &self.path, links, evidence) {
             return Some(short);
         }

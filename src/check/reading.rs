@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Text, ask, error_trail};
+use super::{Text, ask, icmp_error};
 use crate::{
     model::{
         answer::{Answer, IcmpError, Outcome},
@@ -65,7 +65,7 @@ pub fn consensus<'e>(seen: &Seen<'e>, first: &Probe) -> Option<Consensus<'e>> {
     let unanswered = rounds.iter().rev().map(|(_, answer)| *answer).find(|a| !a.is_answered());
     let mut errors = rounds.iter().filter_map(|(_, answer)| answer.attempt()?.icmp);
     Some(Consensus {
-        time_exceeded: errors.find(error_trail::is_time_exceeded),
+        time_exceeded: errors.find(icmp_error::is_time_exceeded),
         evidence: rounds.iter().map(|(id, _)| *id).collect(),
         telling: unanswered.unwrap_or(first_answer),
         answered: u8::try_from(answered.count()).unwrap_or(u8::MAX),
@@ -137,7 +137,7 @@ pub fn describe(answer: &Answer) -> String {
         Outcome::NotAsked { reason } => format!("not asked ({reason})"),
     };
     let icmp = attempt.icmp.map_or_else(String::new, |icmp| {
-        format!(" by {} from {}", error_trail::words(&icmp), icmp.sender)
+        format!(" by {} from {}", icmp_error::words(&icmp), icmp.sender)
     });
     let errno = attempt.errno.as_ref().map_or_else(String::new, |errno| format!(" ({errno})"));
     let millis = attempt.total_us / 1000;
