@@ -166,6 +166,7 @@ mod tests {
                     destination_port: None,
                     icmp: None,
                     hop_limit: None,
+                    class: None,
                     length: 42,
                 }];
             }

@@ -79,6 +79,9 @@ mod pol_lockout_granularity;
 mod vpn_matrix;
 mod vpn_no_clear;
 mod vpn_policy_enforced;
+mod vpn_inner_mtu;
+mod vpn_icmp_through;
+mod vpn_qos_and_hoplimit;
 mod vpn_mixed_family_coupling;
 mod vpn_default_subnet_family;
 mod x64_reach;
@@ -268,6 +271,9 @@ pub static CHECKS: &[&dyn Check] = &[
     &vpn_no_clear::NoClear,
     &vpn_no_clear::FailOpen,
     &vpn_policy_enforced::PolicyEnforced,
+    &vpn_inner_mtu::InnerMtu,
+    &vpn_icmp_through::IcmpThrough,
+    &vpn_qos_and_hoplimit::QosAndHopLimit,
     &vpn_mixed_family_coupling::MixedFamilyCoupling,
     &vpn_default_subnet_family::DefaultSubnetFamily,
     &x64_reach::Reach,

@@ -164,6 +164,7 @@ mod tests {
             destination_port: Some(20_000),
             icmp: None,
             hop_limit: Some(63),
+            class: None,
             length: 80,
         }
     }

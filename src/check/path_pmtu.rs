@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     model::{
-        answer::{Answer, Sweep},
+        answer::{Answer, IcmpError, Sweep},
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
         family::Family,
@@ -100,7 +100,7 @@ impl Check for Pmtu {
     }
 
     fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
-        sweep_again(stage, seen)
+        sweep_again(&ways(stage), seen)
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
@@ -121,13 +121,7 @@ impl Check for Blackhole {
     }
 
     fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
-        let mut all = sweep_again(stage, seen);
-        let holes = ways(stage).into_iter().filter_map(|way| {
-            let (_, sweep) = way.read(seen)?;
-            way.is_hole(&sweep).then(|| way.trace_large(&sweep))
-        });
-        all.extend(holes);
-        all
+        follow_up(&ways(stage), seen)
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
@@ -136,16 +130,27 @@ impl Check for Blackhole {
     }
 }
 
+/// Sweeps that came short once more, and a search for what swallows large packets.
+pub(super) fn follow_up(ways: &[Way], seen: &Seen<'_>) -> Vec<Experiment> {
+    let mut all = sweep_again(ways, seen);
+    let holes = ways.iter().filter_map(|way| {
+        let (_, sweep) = way.read(seen)?;
+        way.is_hole(&sweep).then(|| way.trace_large(&sweep))
+    });
+    all.extend(holes);
+    all
+}
+
 /// Where something gets lost on a way, and what: the packet, or the error that should tell of it.
-struct LostAt {
+pub(super) struct LostAt {
     case: &'static str,
-    evidence: Vec<EvidenceId>,
-    node: NodeName,
-    how: String,
+    pub(super) evidence: Vec<EvidenceId>,
+    pub(super) node: NodeName,
+    pub(super) how: String,
 }
 
 impl LostAt {
-    fn culprit(&self) -> Culprit {
+    pub(super) fn culprit(&self) -> Culprit {
         let part = match self.case {
             "error-lost" => "\"too big\" errors",
             _ => "large packets",
@@ -200,7 +205,7 @@ fn other_mtu(stage: &Stage, node: &NodeName, interface: &StagedInterface, mtu: u
 }
 
 /// A way that is swept.
-struct Way {
+pub(super) struct Way {
     path: Path,
     /// The MTUs of its links.
     mtus: Vec<u32>,
@@ -215,10 +220,7 @@ fn ways(stage: &Stage) -> Vec<Way> {
     };
     paths
         .filter(|path| !forwards(path.nodes.first()) && !forwards(path.nodes.last()))
-        .map(|path| {
-            let mtus = path.segments.iter().map(|s| stage.testbed.segments[s].mtu).collect();
-            Way { path, mtus }
-        })
+        .map(|path| Way::of(stage, path))
         .collect()
 }
 
@@ -228,11 +230,11 @@ fn sweep_all(stage: &Stage) -> Experiment {
 
 /// Once more where less passed than planned: a packet can get lost on a busy machine. The sweeps of a way follow one
 /// another; those of different ways do not disturb each other.
-fn sweep_again(stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
-    let short = ways(stage).into_iter().filter(|way| {
+fn sweep_again(ways: &[Way], seen: &Seen<'_>) -> Vec<Experiment> {
+    let short = ways.iter().filter(|way| {
         way.read(seen).is_some_and(|(_, sweep)| sweep.passed.is_some_and(|p| p < way.planned()))
     });
-    let again = |way: Way| {
+    let again = |way: &Way| {
         let rounds = (1..=REPETITIONS).map(|round| way.probe(round));
         Experiment { in_order: true, ..Experiment::of_probes(rounds) }
     };
@@ -240,6 +242,12 @@ fn sweep_again(stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
 }
 
 impl Way {
+    /// A path with the MTUs of its links.
+    pub(super) fn of(stage: &Stage, path: Path) -> Self {
+        let mtus = path.segments.iter().map(|s| stage.testbed.segments[s].mtu).collect();
+        Self { path, mtus }
+    }
+
     fn from(&self) -> &NodeName {
         self.path.nodes.first().expect("a path has ends")
     }
@@ -253,7 +261,7 @@ impl Way {
     }
 
     /// The largest packet that the links of the way carry.
-    fn planned(&self) -> u16 {
+    pub(super) fn planned(&self) -> u16 {
         u16::try_from(self.path.mtu).unwrap_or(u16::MAX)
     }
 
@@ -262,13 +270,13 @@ impl Way {
         u16::try_from(self.mtus[0]).unwrap_or(u16::MAX)
     }
 
-    fn probe(&self, round: u8) -> Probe {
+    pub(super) fn probe(&self, round: u8) -> Probe {
         let question = Question::PathMtu { to: self.path.destination, ceiling: self.ceiling() };
         Probe { round, ..ask::probe(self.from(), question) }
     }
 
     /// The best sweep of all rounds, with every "too big" that was heard; `None` if none was made.
-    fn read(&self, seen: &Seen<'_>) -> Option<(Vec<EvidenceId>, Sweep)> {
+    pub(super) fn read(&self, seen: &Seen<'_>) -> Option<(Vec<EvidenceId>, Sweep)> {
         let mut evidence = Vec::new();
         let mut best: Option<Sweep> = None;
         for round in 0..=REPETITIONS {
@@ -284,10 +292,10 @@ impl Way {
     }
 
     /// Whether packets that leave the sender get lost and nothing comes back.
-    fn is_hole(&self, sweep: &Sweep) -> bool {
+    pub(super) fn is_hole(&self, sweep: &Sweep) -> bool {
         sweep.passed.is_some_and(|passed| passed < self.ceiling())
             && sweep.lost.is_some()
-            && sweep.too_big.is_empty()
+            && told(sweep).is_none()
     }
 
     fn judge_size(&self, stage: &Stage, seen: &Seen<'_>) -> Judgement {
@@ -308,7 +316,7 @@ impl Way {
                 judge.pass(subject, evidence)
             };
         }
-        let sender = sweep.too_big.last();
+        let sender = told(&sweep);
         let node = sender.and_then(|icmp| stage.owner(icmp.sender)).map(|(node, _)| node);
         let culprit = node.map_or_else(
             || self.somewhere(),
@@ -387,7 +395,7 @@ impl Way {
         judge.fail(subject, evidence, complaint)
     }
 
-    fn scope(&self) -> Scope {
+    pub(super) fn scope(&self) -> Scope {
         Scope {
             family: Some(self.path.family()),
             to: Some(self.to().clone()),
@@ -401,7 +409,7 @@ impl Way {
         }
     }
 
-    fn somewhere(&self) -> Culprit {
+    pub(super) fn somewhere(&self) -> Culprit {
         let part = format!("somewhere between {} and {}", self.from(), self.path.destination);
         Culprit { node: None, segment: None, part }
     }
@@ -431,6 +439,44 @@ impl Way {
         }
     }
 
+    /// The replies, which are as large.
+    fn tap_back(&self, link: usize) -> Tap {
+        let watch = Watch::Packets {
+            family: self.path.family(),
+            source: Some(self.path.destination),
+            destination: Some(self.path.source),
+            port: None,
+        };
+        Tap {
+            watch,
+            label: format!("replies to large packets {}", self.subject()),
+            ..self.tap(link)
+        }
+    }
+
+    /// Where the replies end: the node after the last link on which they were seen.
+    fn where_replies_are_lost(&self, seen: &Seen<'_>) -> Option<LostAt> {
+        let links = self.mtus.len();
+        let back: Vec<_> = (0..links)
+            .rev()
+            .map(|link| seen.reading(&self.tap_back(link)))
+            .take_while(|reading| reading.is_some_and(|(_, reading)| reading.frames > 0))
+            .flatten()
+            .map(|(id, _)| id)
+            .collect();
+        let crossed = back.len();
+        (0 < crossed && crossed < links).then(|| LostAt {
+            case: "packet-lost",
+            node: self.path.nodes[links - crossed].clone(),
+            how: format!(
+                "they arrived; replies of the same size were seen on {} and not on {}",
+                self.path.segments[links - crossed],
+                self.path.segments[links - crossed - 1]
+            ),
+            evidence: back,
+        })
+    }
+
     fn trail(&self, at: usize) -> Trail<'_> {
         let kind = if self.path.family() == Family::V6 { 2 } else { 3 };
         Trail { path: &self.path, at, kind, label: format!("too big for {}", self.subject()) }
@@ -438,14 +484,21 @@ impl Way {
 
     /// One packet that is known to get lost, alone in the lab, with taps all along.
     fn trace_large(&self, sweep: &Sweep) -> Experiment {
-        let mut taps: Vec<_> = (0..self.path.segments.len()).map(|link| self.tap(link)).collect();
+        let links = 0..self.path.segments.len();
+        let mut taps: Vec<_> =
+            links.flat_map(|link| [self.tap(link), self.tap_back(link)]).collect();
         taps.extend(self.generator(sweep).into_iter().flat_map(|at| self.trail(at).taps()));
         let probes = self.large(sweep).into_iter().collect();
         Experiment { taps, probes, alone: true, ..Experiment::default() }
     }
 
     /// What gets lost, and where: the error on its way back, or else the packet itself.
-    fn where_lost(&self, stage: &Stage, seen: &Seen<'_>, sweep: &Sweep) -> Option<LostAt> {
+    pub(super) fn where_lost(
+        &self,
+        stage: &Stage,
+        seen: &Seen<'_>,
+        sweep: &Sweep,
+    ) -> Option<LostAt> {
         let links: Vec<_> =
             (0..self.mtus.len()).map(|at| seen.reading(&self.tap(at))).collect::<Option<_>>()?;
         if links.iter().any(|(_, reading)| !reading.is_trustworthy()) {
@@ -462,6 +515,12 @@ impl Way {
             let Located { node, how, .. } = located;
             return Some(LostAt { case: "error-lost", evidence, node, how });
         }
+        if crossed == self.mtus.len()
+            && let Some(mut lost_at) = self.where_replies_are_lost(seen)
+        {
+            lost_at.evidence.extend(evidence);
+            return Some(lost_at);
+        }
         let node = self.path.nodes.get(crossed)?;
         let how = match crossed {
             0 => "no large packet left it".to_owned(),
@@ -476,6 +535,12 @@ impl Way {
     }
 }
 
-fn lost(sweep: &Sweep) -> String {
+/// The error that tells of the smallest packet that was lost; one that names a larger MTU is about larger packets.
+pub(super) fn told(sweep: &Sweep) -> Option<&IcmpError> {
+    let lost = u32::from(sweep.lost?);
+    sweep.too_big.iter().rev().find(|icmp| icmp.mtu.is_none_or(|mtu| mtu < lost))
+}
+
+pub(super) fn lost(sweep: &Sweep) -> String {
     sweep.lost.map_or("nothing".to_owned(), |lost| lost.to_string())
 }

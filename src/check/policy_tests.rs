@@ -254,6 +254,7 @@ fn error_frame(from: &str, to: &str) -> FrameNote {
         destination_port: None,
         icmp: Some((2, 0)),
         hop_limit: Some(64),
+        class: None,
         length: 1294,
     }
 }

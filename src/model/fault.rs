@@ -449,6 +449,10 @@ pub enum TranslationFault {
 pub enum TunnelFault {
     /// It couples everything with everything: whatever is routed into the tunnel goes out, and whatever comes is taken.
     OpenSelectors,
+    /// It takes no ICMP errors out of the tunnel.
+    NoErrors,
+    /// It shows the traffic class outside for IPv4 alone.
+    ClassOfIpv4Alone,
 }
 
 /// What becomes of the address of a client in a log.

@@ -202,6 +202,8 @@ impl Scope {
             && fixes(self.from.as_ref(), other.from.as_ref())
             && fixes(self.name.as_ref(), other.name.as_ref())
             && self.packets.is_none_or(|mine| packets.is_some_and(|p| mine.explains(p)))
+            // What arrives with other marks has arrived: only what writes marks explains it.
+            && (packets != Some(Packets::Marks) || self.packets == Some(Packets::Marks))
             && self.nodes.iter().all(|node| other.nodes.contains(node))
             && self.segments.iter().all(|segment| other.segments.contains(segment))
     }

@@ -136,6 +136,9 @@ pub struct FrameNote {
     pub icmp: Option<(u8, u8)>,
     /// Time to live or hop limit.
     pub hop_limit: Option<u8>,
+    /// Traffic class (RFC 8200 section 7), or type of service: the same octet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<u8>,
     /// Octets of the frame.
     pub length: u32,
 }

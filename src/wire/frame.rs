@@ -28,6 +28,7 @@ pub fn decode(frame: &[u8], at_us: u64) -> Option<FrameNote> {
         destination_port: None,
         icmp: None,
         hop_limit: None,
+        class: None,
         length: u32::try_from(frame.len()).unwrap_or(u32::MAX),
     };
     if let Ok(packet) = LaxSlicedPacket::from_ethernet(frame) {
@@ -142,6 +143,7 @@ fn note_network(note: &mut FrameNote, net: Option<&LaxNetSlice<'_>>) {
             note.source = Some(header.source_addr().into());
             note.destination = Some(header.destination_addr().into());
             note.hop_limit = Some(header.ttl());
+            note.class = Some(header.dcp().value() << 2 | header.ecn().value());
             note.protocol = Some(ip.payload().ip_number.0);
         }
         Some(LaxNetSlice::Ipv6(ip)) => {
@@ -149,6 +151,7 @@ fn note_network(note: &mut FrameNote, net: Option<&LaxNetSlice<'_>>) {
             note.source = Some(header.source_addr().into());
             note.destination = Some(header.destination_addr().into());
             note.hop_limit = Some(header.hop_limit());
+            note.class = Some(header.traffic_class());
             note.protocol = Some(ip.payload().ip_number.0);
         }
         Some(LaxNetSlice::Arp(arp)) => {

@@ -18,6 +18,24 @@ pub fn overhead(family: Family) -> usize {
     }
 }
 
+/// The family of a packet, by its version.
+pub fn family(packet: &[u8]) -> Option<Family> {
+    match packet.first()? >> 4 {
+        4 => Some(Family::V4),
+        6 => Some(Family::V6),
+        _ => None,
+    }
+}
+
+/// The traffic class of a packet (RFC 8200 section 7), or its type of service.
+pub fn class(packet: &[u8]) -> Option<u8> {
+    match (family(packet)?, packet) {
+        (Family::V4, [_, class, ..]) => Some(*class),
+        (Family::V6, [first, second, ..]) => Some(first << 4 | second >> 4),
+        _ => None,
+    }
+}
+
 /// A UDP datagram in a whole IP packet. `None` if the ends are of two families or the payload is too long.
 pub fn udp(source: SocketAddr, destination: SocketAddr, payload: &[u8]) -> Option<Vec<u8>> {
     let length = u16::try_from(8 + payload.len()).ok()?;

@@ -352,7 +352,7 @@ fn wrong_translations() -> Vec<&'static str> {
 }
 
 fn wrong_tunnels() -> Vec<&'static str> {
-    vec!["open-selectors"]
+    vec!["open-selectors", "no-errors", "class-of-ipv4-alone"]
 }
 
 fn wrong_logs() -> Vec<&'static str> {

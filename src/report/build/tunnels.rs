@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Phase, families, direction, and the verdicts.
-type Row = [Line; 8];
+type Row = [Line; 11];
 
 pub(super) fn write(page: &mut Page, source: Source<'_>) {
     let testbed = Arc::new(source.run.testbed.clone());
@@ -43,6 +43,9 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
             "From and to",
             "Small packets",
             "Large packets",
+            "Largest packet",
+            "ICMP errors",
+            "Class and hops",
             "Nothing in clear",
             "Nothing while it is down",
             "Nothing but what is allowed",
@@ -61,6 +64,9 @@ fn rows(judgements: &[Judgement], stage: &Stage) -> Vec<Row> {
             words(format!("{} to {}", couple.from(), couple.to())),
             told("vpn.matrix", &format!("{subject}, small echo")),
             told("vpn.matrix", &format!("{subject}, large echo")),
+            told("vpn.inner-mtu", &subject),
+            worst(judgements, "vpn.icmp-through", &subject),
+            told("vpn.qos-and-hoplimit", &subject),
             told("vpn.no-clear", &subject),
             told("vpn.fail-open", &subject),
             worst(judgements, "vpn.policy-enforced", &subject),

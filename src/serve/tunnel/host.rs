@@ -217,7 +217,7 @@ impl TunnelHost {
         let tube = Tube::open(mouth).map_err(failed("inside"))?;
         let (orders, told) = mpsc::channel(4);
         let (counters, faults) = (Arc::clone(counters), Arc::clone(faults));
-        let selectors = Selectors::of(end, faults);
+        let selectors = Selectors::of(end, Arc::clone(&faults));
         if let Some(envelope) = plain::envelope(end) {
             let outside = self.namespace.run(|| plain::Outside::open(end));
             let outside = outside.map_err(failed("outside"))?;
@@ -234,6 +234,9 @@ impl TunnelHost {
             outside,
             selectors,
             counters,
+            faults,
+            outer: end.outer(),
+            shown: 0,
             begins: end.begins,
         };
         Ok(Work { orders, task: tokio::spawn(at_work.run(told)) })

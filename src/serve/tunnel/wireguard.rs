@@ -9,8 +9,13 @@ use tokio::{
     time::{Instant, Interval, MissedTickBehavior, interval_at},
 };
 
-use super::{counters::Counters, selectors::Selectors};
-use crate::{model::family::Family, serve::tube::Tube};
+use super::{counters::Counters, faults::Faults, selectors::Selectors};
+use crate::{
+    model::{family::Family, fault::TunnelFault},
+    net::socket,
+    serve::tube::Tube,
+    wire::packet,
+};
 
 /// The longest datagram or frame.
 const LONGEST: usize = 65_600;
@@ -21,6 +26,9 @@ const TICK: Duration = Duration::from_millis(100);
 const PATIENCE: u32 = 5;
 /// After how many ticks the end that need not begin does so all the same.
 const WAITS: u32 = 23;
+
+/// What of the traffic class is the code point, and not the congestion mark.
+const DSCP: u8 = 0xfc;
 
 /// What an end is told while it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +44,11 @@ pub(super) struct End {
     pub(super) outside: UdpSocket,
     pub(super) selectors: Selectors,
     pub(super) counters: Arc<Counters>,
+    pub(super) faults: Arc<Faults>,
+    /// The family outside.
+    pub(super) outer: Family,
+    /// The traffic class that packets have outside now.
+    pub(super) shown: u8,
     /// Whether this end begins the first handshake.
     pub(super) begins: bool,
 }
@@ -87,6 +100,7 @@ impl End {
             return self.counters.refuse();
         }
         self.counters.sent.add(packet.len());
+        self.show_class(packet);
         if let TunnResult::WriteToNetwork(datagram) = self.tunnel.encapsulate(packet, out) {
             // What the outside does not take is lost, as on any link.
             let _ = self.outside.send(datagram).await;
@@ -119,12 +133,28 @@ impl End {
 
     fn deliver(&self, family: Family, length: usize, out: &[u8]) {
         let packet = &out[..length];
+        if self.faults.has(TunnelFault::NoErrors) && is_error(packet) {
+            return;
+        }
         if !self.selectors.let_in(packet) {
             return self.counters.refuse();
         }
         self.counters.received.add(length);
         // What the gateway's link does not take is lost, as on any link.
         let _ = self.tube.put(packet, family);
+    }
+
+    /// Outside, a packet has the class of what it carries (RFC 4301 section 5.1.2). Its congestion marks are not shown,
+    /// since none that are made outside would be taken in (compatibility mode, RFC 6040 section 4.3).
+    fn show_class(&mut self, packet: &[u8]) {
+        let class = packet::class(packet).unwrap_or_default() & DSCP;
+        let hidden = packet::family(packet) == Some(Family::V6)
+            && self.faults.has(TunnelFault::ClassOfIpv4Alone);
+        let class = if hidden { 0 } else { class };
+        let outside = socket2::SockRef::from(&self.outside);
+        if class != self.shown && socket::set_class(&outside, self.outer, class).is_ok() {
+            self.shown = class;
+        }
     }
 
     async fn look_at_timers(&mut self, out: &mut [u8]) {
@@ -139,6 +169,16 @@ impl End {
         {
             let _ = self.outside.send(datagram).await;
         }
+    }
+}
+
+/// Whether a packet is an ICMP error.
+fn is_error(packet: &[u8]) -> bool {
+    let kind = |at: usize, errors: &[u8]| packet.get(at).is_some_and(|kind| errors.contains(kind));
+    match packet::family(packet) {
+        Some(Family::V4) => packet.get(9) == Some(&1) && kind(20, &[3, 11, 12]),
+        Some(Family::V6) => packet.get(6) == Some(&58) && kind(40, &[1, 2, 3, 4]),
+        None => false,
     }
 }
 
