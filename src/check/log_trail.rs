@@ -19,7 +19,7 @@ use crate::{
         name::NodeName,
         node::Node,
         probe::{Keeper, Probe, Question},
-        service::{Port, Service, ServiceKind, Transport},
+        service::{Service, ServiceKind},
     },
     stage::{Expect, Path, Stage},
     wire::log_in,
@@ -34,6 +34,8 @@ pub(super) struct Trail {
     pub(super) service: Service,
     pub(super) sink: NodeName,
     sink_at: SocketAddr,
+    /// The way of the messages to the sink.
+    to_sink: Path,
     pub(super) log_ins: Vec<LogIn>,
     page: Option<Probe>,
 }
@@ -124,6 +126,7 @@ impl Trail {
     fn of(stage: &Stage, node: &Node) -> Option<Self> {
         let sink_at = *stage.nodes[&node.name].log_sinks.first()?;
         let sink = node.logs_to.clone()?;
+        let to_sink = stage.path(&node.name, sink_at.ip()).ok()?;
         let service = web_service(node)?.clone();
         let mut paths = ways_to(stage, node, &service);
         // The longest texts of IPv6 addresses first: they are what narrow columns cut. One of IPv4 to compare with.
@@ -141,6 +144,7 @@ impl Trail {
             service,
             sink,
             sink_at,
+            to_sink,
             log_ins,
         })
     }
@@ -184,18 +188,22 @@ impl Trail {
         let (at_table, by_table) = client(seen, &log_in.kept_at(&self.sink, Keeper::Table, round))?;
         let first =
             Step::new((&self.node, access), &real, by_access, vec![id, at_access], leg.scope());
-        let to_sink = Scope {
-            family: Some(Family::of(self.sink_at.ip())),
-            from: Some(self.node.clone()),
-            to: Some(self.sink.clone()),
-            address: Some(self.sink_at.ip()),
-            port: Some(Port { transport: Transport::Udp, number: self.sink_at.port() }),
-            ..Scope::default()
-        };
         let evidence = vec![id, at_access, at_table];
         let table = (&self.sink, "table of log-ins".to_owned());
-        let second = Step::new(table, &first.now, by_table, evidence, to_sink);
+        let scope = self.message_scope(kept(&first.now, &by_table));
+        let second = Step::new(table, &first.now, by_table, evidence, scope);
         Some([first, second])
+    }
+
+    /// What the message to the sink touches. One that is not there may have been lost anywhere on its way; what is there and
+    /// spoilt has arrived.
+    fn message_scope(&self, kept: Kept) -> Scope {
+        let question = Question::Log { to: self.sink_at, token: String::new() };
+        let scope = Leg::new(self.to_sink.clone(), ask::probe(&self.node, question)).scope();
+        match kept {
+            Kept::Missing => scope,
+            _ => Scope { nodes: Vec::new(), segments: Vec::new(), carried: None, ..scope },
+        }
     }
 
     /// What the page shows of a log-in; `None` where it could not be read, or there is none.

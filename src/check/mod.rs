@@ -57,6 +57,8 @@ mod svc_dhcp;
 mod svc_snmp_v6;
 mod svc_radius_v6;
 mod svc_smtp_v6;
+mod svc_backend_flows;
+mod svc_multicast;
 mod log_kept;
 mod log_ui_last_logins;
 mod mgmt_reach_both;
@@ -246,6 +248,8 @@ pub static CHECKS: &[&dyn Check] = &[
     &svc_snmp_v6::Snmp,
     &svc_radius_v6::RADIUS,
     &svc_smtp_v6::SMTP,
+    &svc_backend_flows::BACKEND_FLOWS,
+    &svc_multicast::Multicast,
     &log_kept::FAMILY_CAPTURED,
     &log_kept::NOT_CUT,
     &log_kept::CANONICAL,

@@ -169,6 +169,11 @@ pub enum Answer {
         /// Each Router Advertisement that came within the wait, the same router's repeated ones left out.
         heard: Vec<HeardAdvertisement>,
     },
+    /// To `Listeners`: who reported something within the wait.
+    Listeners {
+        /// Each sender once, with all of its groups.
+        heard: Vec<HeardListener>,
+    },
     /// To `Dhcp`.
     Dhcp {
         /// Each answer that came within the wait.
@@ -358,6 +363,15 @@ pub struct Sweep {
     /// Packet Too Big (RFC 8201) or Fragmentation Needed (RFC 1191) that came back. None although packets were lost:
     /// a black hole.
     pub too_big: Vec<IcmpError>,
+}
+
+/// A listener of a link and the groups that it reported (RFC 3810).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeardListener {
+    /// Its link-layer address.
+    pub mac: Mac,
+    /// The groups, each once.
+    pub groups: Vec<std::net::Ipv6Addr>,
 }
 
 /// A Router Advertisement as it was heard (RFC 4861 section 4.2).

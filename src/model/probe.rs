@@ -302,6 +302,11 @@ pub enum Question {
         /// On this interface of the node.
         interface: InterfaceName,
     },
+    /// Asks every listener of a link for its groups, as a querier does (RFC 3810), and collects what they report.
+    Listeners {
+        /// On this interface of the node.
+        interface: InterfaceName,
+    },
     /// Asks for servers of DHCPv6 as the host itself would, and takes nothing (RFC 8415): Solicit, or Information-Request.
     Dhcp {
         /// On this interface of the node.
@@ -416,6 +421,7 @@ impl Question {
             | Self::Datagram { .. } => 2_000,
             Self::Ping { .. }
             | Self::Solicit { .. }
+            | Self::Listeners { .. }
             | Self::Dhcp { .. }
             | Self::Neighbour { .. } => 3_500,
             Self::Tunnel { .. } => 5_000,
@@ -470,6 +476,7 @@ impl Question {
             Self::Sink { .. }
             | Self::LogIn { .. }
             | Self::Solicit { .. }
+            | Self::Listeners { .. }
             | Self::Dhcp { .. }
             | Self::Inspect(_)
             | Self::Tunnel { .. }

@@ -30,6 +30,7 @@ mod path_mtu;
 mod trace;
 mod by_hand;
 mod solicit;
+mod listeners;
 mod dhcp;
 mod neighbour;
 mod order;
@@ -157,6 +158,7 @@ impl Asker {
             Question::PathMtu { to, ceiling } => path_mtu::ask(at, *to, *ceiling, deadline).await,
             Question::Trace { to, most } => trace::ask(at, *to, *most, deadline).await,
             Question::Solicit { interface } => solicit::ask(at, interface, deadline).await,
+            Question::Listeners { interface } => listeners::ask(at, interface, deadline).await,
             Question::Dhcp { interface, stateful } => {
                 dhcp::ask(at, interface, *stateful, deadline).await
             }

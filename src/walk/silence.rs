@@ -39,7 +39,10 @@ fn is_forced(answer: &Answer) -> bool {
         Answer::LogIn { clients } => clients.is_empty(),
         Answer::PathMtu { sweep } => sweep.lost.is_some() || sweep.passed.is_none(),
         Answer::Trace { hops, reached } => !reached || hops.contains(&None),
-        Answer::Advertisements { .. } | Answer::Neighbour { .. } | Answer::Dhcp { .. } => true,
+        Answer::Advertisements { .. }
+        | Answer::Listeners { .. }
+        | Answer::Neighbour { .. }
+        | Answer::Dhcp { .. } => true,
         Answer::Stream { sent, answered, .. } => answered < sent,
         Answer::Journey { attempts, page, .. } => page.is_none() || attempts.iter().any(is_silent),
         other => other.attempt().is_some_and(is_silent),
@@ -50,6 +53,9 @@ fn in_words(Probe { from, question, .. }: &Probe) -> String {
     let what = match question {
         Question::Solicit { interface } => {
             return format!("further Router Advertisements on `{interface}` of `{from}`");
+        }
+        Question::Listeners { interface } => {
+            return format!("further listeners on `{interface}` of `{from}`");
         }
         Question::Dhcp { interface, .. } => {
             return format!("further DHCPv6 servers on `{interface}` of `{from}`");

@@ -73,6 +73,9 @@ fn question(question: &Question) -> Line {
         Question::PathMtu { ceiling, .. } => plain(format!("path MTU up to {ceiling} octets")),
         Question::Trace { .. } => plain("routers on the way".to_owned()),
         Question::Solicit { interface } => plain(format!("Router Solicitation on {interface}")),
+        Question::Listeners { interface } => {
+            plain(format!("Multicast Listener Query on {interface}"))
+        }
         Question::Dhcp { interface, stateful: true } => {
             plain(format!("DHCPv6 Solicit on {interface}"))
         }
@@ -265,6 +268,12 @@ fn outcome(answer: &Answer) -> Line {
             line.push(Inline::text(if *reached { "; reached" } else { "; not reached" }));
             line
         }
+        Answer::Listeners { heard } if heard.is_empty() => words("nobody reported a group"),
+        Answer::Listeners { heard } => joined(heard.iter().map(|listener| {
+            let mut line = code(listener.mac.to_string());
+            line.push(Inline::text(format!(" {}", count(listener.groups.len(), "group"))));
+            line
+        })),
         Answer::Advertisements { heard } if heard.is_empty() => words("no router announced itself"),
         Answer::Advertisements { heard } => joined(heard.iter().map(|ra| {
             let mut line = code(ra.router.to_string());
