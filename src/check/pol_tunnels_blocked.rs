@@ -94,7 +94,8 @@ struct Attempt {
 fn attempts(stage: &Stage) -> Vec<Attempt> {
     let mut found = Vec::new();
     for family in stage.phase.permits().iter() {
-        for (side, ways) in crossing::first_by_side(stage, family) {
+        for (side, mut ways) in crossing::first_by_side(stage, family) {
+            ways.retain(|way| !are_ends(stage, way));
             let is_closed = |way: &&Crossing, traffic| {
                 !stage.is_allowed(way.from(), way.to(), &traffic)
                     && !stage.is_covered(way.path.source, way.path.destination, &traffic)
@@ -110,6 +111,12 @@ fn attempts(stage: &Stage) -> Vec<Attempt> {
         }
     }
     found
+}
+
+/// Whether a tunnel of the plan has its ends where a way has them.
+fn are_ends(stage: &Stage, way: &Crossing) -> bool {
+    let mut tunnels = stage.testbed.tunnels.values();
+    tunnels.any(|tunnel| [way.from(), way.to()].iter().all(|end| tunnel.between.contains(end)))
 }
 
 impl Attempt {

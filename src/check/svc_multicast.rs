@@ -240,7 +240,7 @@ impl Subject<'_> {
             packets: Some(Packets::NeighbourDiscovery),
             ..Scope::default()
         };
-        let culprit = Culprit::node(self.node, format!("MLD on {}", self.interface.name));
+        let culprit = Culprit::node(self.node, "MLD");
         let complaint = Complaint {
             severity: Severity::Minor,
             confidence: Confidence::High,
@@ -285,14 +285,14 @@ mod tests {
     #[test]
     fn a_node_that_reports_nothing_is_found() {
         let found = fixture::complaints(&Multicast, &portal_reports(|_| false));
-        assert_eq!(found, [("silent".to_owned(), "portal (MLD on eth0)".to_owned())]);
+        assert_eq!(found, [("silent".to_owned(), "portal (MLD)".to_owned())]);
     }
 
     #[test]
     fn a_node_that_reports_other_groups_alone_is_found() {
         let other = portal_reports(|group| *group == "ff02::fb".parse::<Ipv6Addr>().unwrap());
         let found = fixture::complaints(&Multicast, &other);
-        assert_eq!(found, [("missing".to_owned(), "portal (MLD on eth0)".to_owned())]);
+        assert_eq!(found, [("missing".to_owned(), "portal (MLD)".to_owned())]);
     }
 
     #[test]
