@@ -98,6 +98,8 @@ pub enum Origin {
     Static,
     /// Formed by the node from a Router Advertisement (RFC 4862).
     Slaac,
+    /// Formed in the same way, but from a secret and not from the link-layer address (RFC 7217).
+    Stable,
     /// Given by a server (RFC 8415).
     Dhcp,
 }

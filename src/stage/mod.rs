@@ -20,20 +20,23 @@ use std::{
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{
-    dhcp::DhcpDuty,
-    family::{Families, Family},
-    mac::Mac,
-    name::{DomainName, InterfaceName, NodeName, SegmentName, ServiceName},
-    node::{Address, Node, Origin, Route},
-    phase::Phase,
-    policy::Filter,
-    record::Zone,
-    segment::{Advertisement, Plane},
-    service::{Service, ServiceKind},
-    testbed::Testbed,
-    translation::{Pref64, Translator},
-    tunnel::TunnelEnd,
+use crate::{
+    model::{
+        dhcp::DhcpDuty,
+        family::{Families, Family},
+        mac::Mac,
+        name::{DomainName, InterfaceName, NodeName, SegmentName, ServiceName},
+        node::{Address, Interface, Node, Origin, Route},
+        phase::Phase,
+        policy::Filter,
+        record::Zone,
+        segment::{Advertisement, Plane},
+        service::{Service, ServiceKind},
+        testbed::Testbed,
+        translation::{Pref64, Translator},
+        tunnel::TunnelEnd,
+    },
+    wire::stable::Secret,
 };
 
 pub use exchange::{Exchange, Expect};
@@ -113,6 +116,9 @@ pub struct StagedInterface {
     pub addresses: Vec<Address>,
     /// Whether it takes addresses and default routes from Router Advertisements.
     pub accepts_advertisements: bool,
+    /// The secret from which it forms addresses (RFC 7217), where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<std::net::Ipv6Addr>,
     /// Whether it gets its IPv6 address from a server.
     #[serde(default)]
     pub leases: bool,
@@ -236,6 +242,19 @@ impl Stage {
     }
 }
 
+/// The secret of an interface that forms its address from one.
+fn secret(node: &NodeName, interface: &Interface) -> Option<std::net::Ipv6Addr> {
+    let forms = interface.addresses.iter().any(|a| a.origin == Origin::Stable);
+    forms.then(|| Secret::of(node, &interface.name).0)
+}
+
+impl StagedInterface {
+    /// Its link-local address.
+    pub fn link_local(&self) -> std::net::Ipv6Addr {
+        self.secret.map_or_else(|| self.mac.link_local(), |secret| Secret(secret).link_local())
+    }
+}
+
 fn owners(nodes: &BTreeMap<NodeName, StagedNode>) -> BTreeMap<IpAddr, (NodeName, usize)> {
     let mut owners = BTreeMap::new();
     for (name, node) in nodes {
@@ -267,6 +286,7 @@ impl StagedNode {
                     addresses: interface.addresses.iter().filter(live).copied().collect(),
                     accepts_advertisements: families.has(Family::V6)
                         && interface.addresses.iter().any(|a| a.origin != Origin::Static),
+                    secret: secret(&node.name, interface),
                     leases: families.has(Family::V6)
                         && interface.addresses.iter().any(|a| a.origin == Origin::Dhcp),
                     advertises: None,

@@ -9,6 +9,7 @@ pub mod frame;
 pub mod encapsulation;
 pub mod filter;
 pub mod neighbour;
+pub mod stable;
 pub mod mld;
 pub mod ra;
 pub mod dhcpv6;

@@ -28,6 +28,7 @@ use crate::{
         node::{Address, Origin},
         segment::{Plane, SegmentKind},
     },
+    wire::stable::Secret,
 };
 
 /// The link-layer address and the addresses of every interface.
@@ -169,9 +170,14 @@ impl Segmented<'_> {
             (Some(prefix), Some(_)) if prefix.is.prefix_len() != 64 => return None,
             (Some(prefix), Some(_)) => {
                 let IpNet::V6(net) = prefix.is else { return None };
-                let net = IpNet::new(mac.within(net.addr()).into(), 64).ok()?;
-                let address = self.claim(node, net, at)?;
-                return Some(Address { origin: Origin::Slaac, ..address });
+                let secret = Secret::of(&node.name.is, &interface.name.is);
+                let (formed, origin) = if interface.stable {
+                    (secret.within(net.addr()), Origin::Stable)
+                } else {
+                    (mac.within(net.addr()), Origin::Slaac)
+                };
+                let address = self.claim(node, IpNet::new(formed.into(), 64).ok()?, at)?;
+                return Some(Address { origin, ..address });
             }
         };
         self.found.push(refusal);

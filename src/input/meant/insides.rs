@@ -42,6 +42,7 @@ pub(super) fn lay(written: &Testbed) -> Testbed {
                 host: None,
                 addresses: Vec::new(),
                 slaac: None,
+                stable: false,
                 dhcp: None,
                 mac: None,
             }));

@@ -47,6 +47,7 @@ pub(super) fn lay(laid: &mut Testbed) {
             host: None,
             addresses: Vec::new(),
             slaac: None,
+            stable: false,
             dhcp: None,
             mac: None,
         });

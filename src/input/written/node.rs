@@ -28,6 +28,8 @@ use crate::{
 
 /// The word that stands instead of an address that the node forms itself.
 pub(in crate::input) const SLAAC: &str = "slaac";
+/// The same from a secret (RFC 7217): the word of the kernel.
+const STABLE: &str = "stable-privacy";
 
 /// The word that stands instead of an address that a server gives.
 pub(in crate::input) const DHCP: &str = "dhcpv6";
@@ -94,11 +96,11 @@ const INTERFACE_KEYS: &[Key] = &[
     key(
         "ipv6",
         Shape::Parsed {
-            what: "an IPv6 address, `slaac` or `dhcpv6`",
+            what: "an IPv6 address, `slaac`, `stable-privacy` or `dhcpv6`",
             check: |text| v6(text).map(drop),
         },
-        "Its IPv6 address, `slaac` for one that it forms from Router Advertisements, or `dhcpv6` for one that a server \
-         gives.",
+        "Its IPv6 address, `slaac` for one that it forms from Router Advertisements, `stable-privacy` for one that says \
+         nothing of its link-layer address (RFC 7217), or `dhcpv6` for one that a server gives.",
     ),
     key(
         "mac",
@@ -141,6 +143,8 @@ pub(in crate::input) struct Interface {
     pub addresses: Vec<At<IpAddr>>,
     /// Where the file says that the IPv6 address comes by SLAAC.
     pub slaac: Option<Span>,
+    /// Whether it is then formed from a secret (RFC 7217).
+    pub stable: bool,
     /// Where the file says that the IPv6 address comes by DHCPv6.
     pub dhcp: Option<Span>,
     pub mac: Option<At<Mac>>,
@@ -153,9 +157,13 @@ pub(in crate::input) struct Route {
     pub via: At<IpAddr>,
 }
 
-/// An IPv6 address, or none for `slaac` and `dhcpv6`.
+/// An IPv6 address, or none for one that the node forms or is given.
 fn v6(text: &str) -> Result<Option<IpAddr>, String> {
-    if [SLAAC, DHCP].contains(&text) { Ok(None) } else { host_address(text, Family::V6).map(Some) }
+    if [SLAAC, STABLE, DHCP].contains(&text) {
+        Ok(None)
+    } else {
+        host_address(text, Family::V6).map(Some)
+    }
 }
 
 impl Node {
@@ -216,7 +224,8 @@ impl Interface {
             segment,
             host: table.number("host"),
             addresses: Family::ALL.into_iter().filter_map(fixed).collect(),
-            slaac: word(SLAAC),
+            slaac: word(SLAAC).or_else(|| word(STABLE)),
+            stable: word(STABLE).is_some(),
             dhcp: word(DHCP),
             mac: table.one("mac"),
         }

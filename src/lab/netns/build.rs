@@ -12,7 +12,7 @@ use super::{
 use crate::{
     model::{
         name::{NodeName, SegmentName},
-        node::Interface,
+        node::{Interface, Origin},
         testbed::Testbed,
     },
     net::{
@@ -21,6 +21,7 @@ use crate::{
         netlink::{Netlink, NetlinkError, Request},
         switch::{SwitchError, Switches},
     },
+    wire::stable::Secret,
 };
 
 /// Why a lab could not be built.
@@ -119,8 +120,23 @@ pub(super) fn build(testbed: &Testbed) -> Result<Built, BuildError> {
         links::as_tunnel(&node.namespace, interface.name.as_str())
             .map_err(BuildError::Namespace)?;
     }
+    for node in testbed.nodes.values() {
+        keep_secrets(node, &nodes[&node.name])?;
+    }
     nodes.values().try_for_each(|node| bring_up(node))?;
     Ok(Built { nodes, wires })
+}
+
+/// Tells interfaces that form addresses from a secret which one (RFC 7217). To write it is to choose this way of forming.
+fn keep_secrets(node: &crate::model::node::Node, made: &Node) -> Result<(), BuildError> {
+    for interface in &node.interfaces {
+        if interface.addresses.iter().any(|address| address.origin == Origin::Stable) {
+            let Secret(secret) = Secret::of(&node.name, &interface.name);
+            let switch = format!("net.ipv6.conf.{}.stable_secret", interface.name);
+            made.switches.set(&switch, &secret.to_string())?;
+        }
+    }
+    Ok(())
 }
 
 /// The interfaces that lead into tunnels and to translators, with their gateways.

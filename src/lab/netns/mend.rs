@@ -102,7 +102,7 @@ impl Netns {
                 cure.carry_out(node, staged);
             }
             for interface in staged.interfaces.iter().filter(|i| i.accepts_advertisements) {
-                let _ = solicit(node, interface.name.as_str(), interface.mac);
+                let _ = solicit(node, interface);
             }
         }
     }

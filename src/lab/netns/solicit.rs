@@ -8,20 +8,20 @@ use std::{
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::node::Node;
-use crate::{model::mac::Mac, wire::ra};
+use crate::{stage::StagedInterface, wire::ra};
 
 /// All routers of the link (RFC 4291 section 2.7.1).
 const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 
 /// Sends a Router Solicitation (RFC 4861 section 6.3.7). Fails while there is no link-local address that may be used; then
 /// the kernel itself solicits as soon as there is one.
-pub(super) fn solicit(node: &Node, interface: &str, mac: Mac) -> io::Result<()> {
-    let index = node.index(interface).ok_or(io::ErrorKind::NotFound)?;
+pub(super) fn solicit(node: &Node, interface: &StagedInterface) -> io::Result<()> {
+    let index = node.index(interface.name.as_str()).ok_or(io::ErrorKind::NotFound)?;
     let socket =
         node.namespace.run(|| Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6)))?;
     socket.set_multicast_hops_v6(u32::from(ra::HOP_LIMIT))?;
-    socket.bind(&SocketAddrV6::new(mac.link_local(), 0, 0, index).into())?;
+    socket.bind(&SocketAddrV6::new(interface.link_local(), 0, 0, index).into())?;
     let to = SocketAddrV6::new(ALL_ROUTERS, 0, 0, index);
-    socket.send_to(&ra::solicitation(Some(mac)), &to.into())?;
+    socket.send_to(&ra::solicitation(Some(interface.mac)), &to.into())?;
     Ok(())
 }

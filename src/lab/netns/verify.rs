@@ -236,9 +236,10 @@ fn interface(link: &LinkState, planned: &StagedInterface) -> Vec<Difference> {
 
 /// The planned addresses of an interface with its link-local one, where IPv6 is live.
 pub(super) fn planned_addresses(interface: &StagedInterface) -> BTreeSet<IpNet> {
-    let link_local = interface.families.has(Family::V6).then(|| {
-        IpNet::new(interface.mac.link_local().into(), 64).expect("64 is in range for IPv6")
-    });
+    let link_local = interface
+        .families
+        .has(Family::V6)
+        .then(|| IpNet::new(interface.link_local().into(), 64).expect("64 is in range for IPv6"));
     interface.addresses.iter().map(|address| address.net).chain(link_local).collect()
 }
 

@@ -67,6 +67,7 @@ fn node_row(testbed: &Testbed, node: &Node) -> [Line; 6] {
             match address.origin {
                 Origin::Static => {}
                 Origin::Slaac => line.push(Inline::text(" (SLAAC)")),
+                Origin::Stable => line.push(Inline::text(" (SLAAC, RFC 7217)")),
                 Origin::Dhcp => line.push(Inline::text(" (DHCPv6)")),
             }
             line
