@@ -18,7 +18,7 @@ use crate::{
         name::{NodeName, SegmentName, TunnelName},
         node::Role,
         segment::{Plane, SegmentKind},
-        tunnel::{Relation, Tunnel},
+        tunnel::{Relation, Tunnel, TunnelKind},
     },
 };
 
@@ -41,8 +41,8 @@ pub(super) fn resolve(
         .collect()
 }
 
-/// Outside, tunnels of a kind without a port of their own are told apart by their gateways alone. (The network identifier
-/// of VXLAN is inside of the datagram: one socket of each gateway would hear both.)
+/// Outside, tunnels of a kind without a port of their own are told apart by their gateways alone. Datagrams of VXLAN come
+/// from ports of any number to one socket of a gateway, which does not know more than one tunnel.
 fn told_apart(written: &Testbed, found: &mut Vec<Diagnostic>) {
     let mut known: Vec<&written::tunnel::Tunnel> = Vec::new();
     for tunnel in written.tunnels.iter().filter(|tunnel| !tunnel.kind.is_encrypted()) {
@@ -50,17 +50,25 @@ fn told_apart(written: &Testbed, found: &mut Vec<Diagnostic>) {
             of.between.iter().map(|end| end.is.clone()).collect()
         };
         let alike = |other: &&&written::tunnel::Tunnel| {
-            other.kind == tunnel.kind && ends(other) == ends(tunnel)
+            let clash = match tunnel.kind {
+                TunnelKind::Vxlan => !ends(other).is_disjoint(&ends(tunnel)),
+                _ => ends(other) == ends(tunnel),
+            };
+            other.kind == tunnel.kind && clash
         };
         if let Some(other) = known.iter().find(alike) {
+            let (where_, hint) = match tunnel.kind {
+                TunnelKind::Vxlan => ("at one gateway", "a gateway ends one tunnel of that kind"),
+                _ => ("between the same gateways", "write the couples of both under one of them"),
+            };
             let message = format!(
-                "tunnels `{}` and `{}` are both `{}` between the same gateways: nothing outside tells them apart",
+                "tunnels `{}` and `{}` are both `{}` {where_}: nothing outside tells them apart",
                 other.name.is, tunnel.name.is, tunnel.kind
             );
             found.push(
                 Diagnostic::error(&tunnel.name.at, message)
                     .note(&other.name.at, "the other")
-                    .hint("write the couples of both under one of them"),
+                    .hint(hint),
             );
         }
         known.push(tunnel);

@@ -1,9 +1,14 @@
 //! One end of a tunnel that encrypts nothing: packets in packets (RFC 4213, RFC 2473), or in frames in datagrams (RFC 7348).
 //! Nothing is agreed on: an end that runs carries.
 
-use std::{io, net::IpAddr, os::fd::AsRawFd, sync::Arc};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    os::fd::AsRawFd,
+    sync::Arc,
+};
 
-use nix::sys::socket::{MsgFlags, recv, send};
+use nix::sys::socket::{MsgFlags, SockaddrStorage, recv, recvfrom, send, sendto};
 use socket2::Socket;
 use tokio::{
     io::{Interest, unix::AsyncFd},
@@ -91,6 +96,9 @@ impl End {
 /// The socket of an end on its outside. Only the other end is heard.
 pub(super) struct Outside {
     socket: AsyncFd<Socket>,
+    remote: SocketAddr,
+    /// Whether the other end sends from ports of its own choice (RFC 7348 section 5).
+    any_port: bool,
     /// A raw IPv4 socket hands over the outer header too, a raw IPv6 socket does not.
     with_header: bool,
 }
@@ -103,26 +111,43 @@ impl Outside {
             Carrier::Port(_) => (socket::datagram_socket(local)?, false),
             Carrier::Protocol(number) => (socket::raw_socket(local.ip(), number)?, true),
         };
-        if !raw {
-            // Tunnels to other gateways have the same port; the kernel tells them apart by whom they are connected to.
-            socket.set_reuse_address(true)?;
-        }
         socket::split_on_the_way(&socket, local)?;
         socket.bind(&local.into())?;
-        socket.connect(&remote.into())?;
+        if raw {
+            socket.connect(&remote.into())?;
+        }
         let with_header = raw && matches!(local.ip(), IpAddr::V4(_));
-        Ok(Self { socket: register(socket)?, with_header })
+        Ok(Self { socket: register(socket)?, remote, any_port: !raw, with_header })
     }
 
     fn send(&self, payload: &[u8]) -> io::Result<()> {
-        send(self.socket.get_ref().as_raw_fd(), payload, MsgFlags::MSG_DONTWAIT)?;
+        let (socket, flags) = (self.socket.get_ref().as_raw_fd(), MsgFlags::MSG_DONTWAIT);
+        if self.any_port {
+            sendto(socket, payload, &SockaddrStorage::from(self.remote), flags)?;
+        } else {
+            send(socket, payload, flags)?;
+        }
         Ok(())
     }
 
     async fn receive<'b>(&self, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> {
-        let take = |socket: &Socket| Ok(recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT)?);
+        let take = |socket: &Socket| self.take(socket, buffer);
         let length = self.socket.async_io(Interest::READABLE, take).await?;
         let header = if self.with_header { usize::from(buffer[0] & 0x0f) * 4 } else { 0 };
         Ok(buffer.get(header..length).unwrap_or_default())
     }
+
+    /// What has come, without waiting; nothing of what strangers send.
+    fn take(&self, socket: &Socket, buffer: &mut [u8]) -> io::Result<usize> {
+        if !self.any_port {
+            return Ok(recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT)?);
+        }
+        let (length, from) = recvfrom::<SockaddrStorage>(socket.as_raw_fd(), buffer)?;
+        Ok(if from.and_then(sender) == Some(self.remote.ip()) { length } else { 0 })
+    }
+}
+
+fn sender(from: SockaddrStorage) -> Option<IpAddr> {
+    let v4 = || from.as_sockaddr_in().map(|from| IpAddr::V4(from.ip()));
+    v4().or_else(|| from.as_sockaddr_in6().map(|from| IpAddr::V6(from.ip())))
 }
