@@ -11,6 +11,7 @@ use crate::{
         answer::Answer,
         evidence::{EvidenceId, Seen},
         family::Family,
+        finding::Culprit,
         name::{NodeName, SegmentName},
         probe::{Probe, Question},
         segment::Plane,
@@ -74,6 +75,11 @@ impl Couple {
     /// The inside of the tunnel.
     pub fn inside<'s>(&self, stage: &'s Stage) -> &'s SegmentName {
         &stage.testbed.tunnels[&self.end.tunnel].inside
+    }
+
+    /// The tunnel, to be blamed for what it does to the family inside: an echo that is lost does not tell at which end.
+    pub fn through(&self, stage: &Stage) -> Culprit {
+        Culprit::segment(self.inside(stage), format!("carrying of {}", self.inner()))
     }
 
     /// What its gateway does to the tunnel at a moment.

@@ -84,6 +84,10 @@ mod vpn_policy_enforced;
 mod vpn_inner_mtu;
 mod vpn_icmp_through;
 mod vpn_qos_and_hoplimit;
+mod vpn_dns_inside;
+mod vpn_rekey_both;
+mod vpn_performance_parity;
+mod vpn_outer_family_failover;
 mod vpn_mixed_family_coupling;
 mod vpn_default_subnet_family;
 mod x64_reach;
@@ -278,6 +282,10 @@ pub static CHECKS: &[&dyn Check] = &[
     &vpn_inner_mtu::InnerMtu,
     &vpn_icmp_through::IcmpThrough,
     &vpn_qos_and_hoplimit::QosAndHopLimit,
+    &vpn_dns_inside::DnsInside,
+    &vpn_rekey_both::RekeyBoth,
+    &vpn_performance_parity::PerformanceParity,
+    &vpn_outer_family_failover::OuterFamilyFailover,
     &vpn_mixed_family_coupling::MixedFamilyCoupling,
     &vpn_default_subnet_family::DefaultSubnetFamily,
     &x64_reach::Reach,

@@ -181,6 +181,8 @@ fn taps(stage: &Stage, couple: &Couple, moment: Moment, segment: &SegmentName) -
 /// The moments at which gateways are read.
 const BEFORE: &str = "before its canary";
 const AFTER: &str = "after its canary";
+const OLD_KEYS: &str = "under old keys";
+const NEW_KEYS: &str = "under new keys";
 
 fn watched(stage: &Stage, couple: &Couple, moments: &[Moment]) -> Vec<Tap> {
     let mut links = couple.outside(stage);
@@ -207,16 +209,19 @@ fn stop(couple: &Couple) -> Probe {
 
 /// Renews the keys, stops the tunnel and starts it again, with a canary each time.
 fn interrupted(stage: &Stage, couple: &Couple) -> Experiment {
+    let mut probes: Vec<_> = couple.count(OLD_KEYS).into();
+    probes.push(couple.act(TunnelAct::Renew, "for vpn.fail-open"));
+    probes.push(canary(stage, couple, Moment::Renewing));
+    probes.extend(couple.count(NEW_KEYS));
+    probes.extend([
+        stop(couple),
+        canary(stage, couple, Moment::Down),
+        couple.act(TunnelAct::Start, "for vpn.fail-open"),
+        canary(stage, couple, Moment::Again),
+    ]);
     Experiment {
         taps: watched(stage, couple, &[Moment::Renewing, Moment::Down]),
-        probes: vec![
-            couple.act(TunnelAct::Renew, "for vpn.fail-open"),
-            canary(stage, couple, Moment::Renewing),
-            stop(couple),
-            canary(stage, couple, Moment::Down),
-            couple.act(TunnelAct::Start, "for vpn.fail-open"),
-            canary(stage, couple, Moment::Again),
-        ],
+        probes,
         in_order: true,
         alone: true,
         ..Experiment::default()
@@ -335,6 +340,7 @@ fn fail_open(judge: Judge, stage: &Stage, seen: &Seen<'_>, couple: &Couple) -> J
     if let Some(reason) = was_not_stopped(seen, couple) {
         return judge.not_testable(subject, reason, evidence);
     }
+    let renewed = renewed(seen, couple, &mut evidence);
     for (moment, what) in [(Moment::Renewing, "its keys were renewed"), (Moment::Again, "a stop")] {
         let Some((id, answer)) = seen.answer(&canary(stage, couple, moment)) else { continue };
         evidence.push(id);
@@ -346,7 +352,24 @@ fn fail_open(judge: Judge, stage: &Stage, seen: &Seen<'_>, couple: &Couple) -> J
             return judge.fail(subject, evidence, complaint);
         }
     }
-    judge.pass(subject, evidence)
+    match renewed {
+        Some(true) => judge.pass(subject, evidence),
+        Some(false) => judge.not_testable(
+            subject,
+            "no new keys were agreed on, so nothing is known of that moment: see vpn.rekey-both",
+            evidence,
+        ),
+        None => judge.not_testable(subject, "a gateway was not read", evidence),
+    }
+}
+
+/// Whether the gateway has agreed on new keys, and has put the canary of that moment into the tunnel; `None` where it was
+/// not read.
+fn renewed(seen: &Seen<'_>, couple: &Couple, evidence: &mut Vec<EvidenceId>) -> Option<bool> {
+    let (ids, [before, _]) = couple.counted(seen, OLD_KEYS)?;
+    let (later, [after, _]) = couple.counted(seen, NEW_KEYS)?;
+    evidence.extend(ids.into_iter().chain(later));
+    Some(after.handshakes > before.handshakes && after.sent.octets > before.sent.octets)
 }
 
 /// Why a tunnel that should have been stopped was not; `None` if it was.
@@ -387,11 +410,15 @@ fn complaint(
         ..Scope::default()
     };
     let part = format!("{} beside {}", couple.inner(), couple.end.tunnel);
+    let culprit = match case {
+        "lost" => couple.through(stage),
+        _ => Culprit::node(&couple.gateway, part),
+    };
     Complaint {
         severity: Severity::Critical,
         confidence: Confidence::High,
         depth: Depth::Located,
-        ..reading::complaint(stage, case, Culprit::node(&couple.gateway, part), scope, args)
+        ..reading::complaint(stage, case, culprit, scope, args)
     }
 }
 

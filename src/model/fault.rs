@@ -453,6 +453,14 @@ pub enum TunnelFault {
     NoErrors,
     /// It shows the traffic class outside for IPv4 alone.
     ClassOfIpv4Alone,
+    /// It agrees on no new keys when it is told to.
+    NoNewKeys,
+    /// It takes its time with every packet of IPv6.
+    SlowForIpv6,
+    /// It knows the other end by one address, and never turns to a second family.
+    BoundToFirst,
+    /// Once its keys were renewed, it carries IPv4 alone.
+    NewKeysForIpv4Alone,
 }
 
 /// What becomes of the address of a client in a log.

@@ -233,6 +233,9 @@ pub struct TunnelEnd {
     pub local: SocketAddr,
     /// Where the other end is heard, outside.
     pub remote: SocketAddr,
+    /// Where both ends are heard in the other families that may carry it, this end first, in the order of the plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spare: Vec<[SocketAddr; 2]>,
     /// What it couples in this phase, as this gateway sees it.
     pub relations: Vec<Relation>,
     /// The inside addresses of this gateway: its ICMP errors come from them.
@@ -253,6 +256,10 @@ pub enum TunnelAct {
     Renew,
     /// Nothing: it is only read.
     Read,
+    /// It hears and sends nothing any more over a family outside, as if that had died.
+    Lose(Family),
+    /// The family that it has lost is back, and it turns to its first choice again.
+    Regain,
 }
 
 /// Packets and octets of the inside.
@@ -293,6 +300,11 @@ pub struct TunnelState {
 }
 
 impl TunnelEnd {
+    /// Where both ends are heard in each family that may carry it, this end first, first choice first.
+    pub fn outsides(&self) -> impl Iterator<Item = [SocketAddr; 2]> + '_ {
+        std::iter::once([self.local, self.remote]).chain(self.spare.iter().copied())
+    }
+
     /// The family that carries it.
     pub fn outer(&self) -> Family {
         Family::of(self.remote.ip())

@@ -127,15 +127,16 @@ fn guards(stage: &Stage, node: &NodeName) -> Vec<Rule> {
 fn carriers(stage: &Stage, node: &NodeName) -> Vec<Rule> {
     let mut rules = Vec::new();
     for (gateway, end) in stage.ends().filter(|(gateway, _)| *gateway != node) {
-        let through =
-            stage.path(gateway, end.remote.ip()).is_ok_and(|p| p.transit().contains(node));
-        if through {
-            let matches = [
-                Match::Source(end.local.ip().into()),
-                Match::Destination(end.remote.ip().into()),
-                known_by(end.carrier()),
-            ];
-            rules.push(rule(label::TUNNEL, matches, Action::Accept));
+        for [local, remote] in end.outsides() {
+            let path = stage.path(gateway, remote.ip());
+            if path.is_ok_and(|path| path.transit().contains(node)) {
+                let matches = [
+                    Match::Source(local.ip().into()),
+                    Match::Destination(remote.ip().into()),
+                    known_by(end.carrier()),
+                ];
+                rules.push(rule(label::TUNNEL, matches, Action::Accept));
+            }
         }
     }
     rules
@@ -150,8 +151,10 @@ fn known_by(carrier: Carrier) -> Match {
 
 /// What carries the tunnels of this node.
 fn own_tunnels(stage: &Stage, node: &NodeName) -> impl Iterator<Item = Rule> {
-    stage.nodes[node].tunnels.iter().map(|end| {
-        let matches = [Match::Source(end.remote.ip().into()), known_by(end.carrier())];
+    let ends = stage.nodes[node].tunnels.iter();
+    let outsides = ends.flat_map(|end| end.outsides().map(move |[_, remote]| (end, remote)));
+    outsides.map(|(end, remote)| {
+        let matches = [Match::Source(remote.ip().into()), known_by(end.carrier())];
         rule(label::TUNNEL, matches, Action::Accept)
     })
 }

@@ -18,20 +18,21 @@ pub(super) fn derive(stage: &mut Stage) {
     for tunnel in testbed.tunnels.values() {
         let outer = outer(stage, tunnel);
         for gateway in &tunnel.between {
-            couple(stage, tunnel, gateway, outer);
+            couple(stage, tunnel, gateway, &outer);
         }
     }
 }
 
-/// The outside addresses of both ends, in the first family of the tunnel in which they can reach one another.
-fn outer(stage: &Stage, tunnel: &Tunnel) -> Option<[IpAddr; 2]> {
-    tunnel.outer.iter().find_map(|family| {
+/// The outside addresses of both ends, in every family of the tunnel in which they can reach one another, in its order.
+fn outer(stage: &Stage, tunnel: &Tunnel) -> Vec<[IpAddr; 2]> {
+    let ends = |family: &Family| {
         let [here, there] = &tunnel.between;
         let (a, b) =
             (outside(stage, tunnel, here, *family)?, outside(stage, tunnel, there, *family)?);
         let reaches = |from, to| stage.path(from, to).is_ok();
         (reaches(here, b) && reaches(there, a)).then_some([a, b])
-    })
+    };
+    tunnel.outer.iter().filter_map(ends).collect()
 }
 
 /// The address that a gateway is heard at by the other: on the first interface that is no inside of a tunnel and that
@@ -48,14 +49,14 @@ fn outside(stage: &Stage, tunnel: &Tunnel, gateway: &NodeName, family: Family) -
     addresses.filter(|a| a.family() == family).map(super::Address::ip).next()
 }
 
-fn couple(stage: &mut Stage, tunnel: &Tunnel, gateway: &NodeName, outer: Option<[IpAddr; 2]>) {
+fn couple(stage: &mut Stage, tunnel: &Tunnel, gateway: &NodeName, outer: &[[IpAddr; 2]]) {
     let all = tunnel.seen_from(gateway);
     let peer = tunnel.other_end(gateway);
     let within = inside_of(stage, tunnel, gateway);
     let beyond = inside_of(stage, tunnel, peer);
     let inside = |family| beyond.iter().copied().find(|ip| Family::of(*ip) == family);
     let mut relations = all.clone();
-    relations.retain(|relation| outer.is_some() && inside(relation.family()).is_some());
+    relations.retain(|relation| !outer.is_empty() && inside(relation.family()).is_some());
     let interface = inside_interface(stage, tunnel, gateway).map(|i| i.name.clone());
     let mac = |node| inside_interface(stage, tunnel, node).map(|interface| interface.mac);
     let macs = match (tunnel.kind, mac(gateway), mac(peer)) {
@@ -67,12 +68,16 @@ fn couple(stage: &mut Stage, tunnel: &Tunnel, gateway: &NodeName, outer: Option<
     node.routes.extend(relations.iter().filter_map(|relation| {
         Some(Route { to: relation.there, via: inside(relation.family())? })
     }));
-    let (Some([first, second]), Some(interface), false) = (outer, interface, relations.is_empty())
+    let begins = *gateway == tunnel.between[0];
+    let mut outsides = outer.iter().map(|[first, second]| {
+        let ends = if begins { [*first, *second] } else { [*second, *first] };
+        ends.map(|end| SocketAddr::new(end, tunnel.port))
+    });
+    let (Some([local, remote]), Some(interface), false) =
+        (outsides.next(), interface, relations.is_empty())
     else {
         return;
     };
-    let (local, remote) =
-        if *gateway == tunnel.between[0] { (first, second) } else { (second, first) };
     node.tunnels.push(TunnelEnd {
         tunnel: tunnel.name.clone(),
         kind: tunnel.kind,
@@ -80,9 +85,11 @@ fn couple(stage: &mut Stage, tunnel: &Tunnel, gateway: &NodeName, outer: Option<
         interface,
         peer: peer.clone(),
         macs,
-        begins: *gateway == tunnel.between[0],
-        local: SocketAddr::new(local, tunnel.port),
-        remote: SocketAddr::new(remote, tunnel.port),
+        begins,
+        local,
+        remote,
+        // Only an end that agrees on keys notices that nobody answers any more.
+        spare: if tunnel.kind.is_encrypted() { outsides.collect() } else { Vec::new() },
         relations,
         within: within.into_iter().map(Into::into).collect(),
         beyond: beyond.into_iter().map(Into::into).collect(),

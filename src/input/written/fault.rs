@@ -352,7 +352,15 @@ fn wrong_translations() -> Vec<&'static str> {
 }
 
 fn wrong_tunnels() -> Vec<&'static str> {
-    vec!["open-selectors", "no-errors", "class-of-ipv4-alone"]
+    vec![
+        "open-selectors",
+        "no-errors",
+        "class-of-ipv4-alone",
+        "no-new-keys",
+        "new-keys-for-ipv4-alone",
+        "slow-for-ipv6",
+        "bound-to-first",
+    ]
 }
 
 fn wrong_logs() -> Vec<&'static str> {

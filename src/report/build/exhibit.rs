@@ -125,6 +125,9 @@ fn act_words(act: TunnelAct) -> &'static str {
         TunnelAct::Start => "start",
         TunnelAct::Renew => "renew the keys of",
         TunnelAct::Read => "read the counters of",
+        TunnelAct::Lose(Family::V4) => "take IPv4 away outside of",
+        TunnelAct::Lose(Family::V6) => "take IPv6 away outside of",
+        TunnelAct::Regain => "give every family back outside of",
     }
 }
 

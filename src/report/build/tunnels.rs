@@ -9,13 +9,16 @@ use super::{
 };
 use crate::{
     check::couples::{self, Couple},
-    model::verdict::{Judgement, Verdict},
+    model::{
+        phase::Phase,
+        verdict::{Judgement, Verdict},
+    },
     report::document::Line,
     stage::Stage,
 };
 
 /// Phase, families, direction, and the verdicts.
-type Row = [Line; 11];
+type Row = [Line; 14];
 
 pub(super) fn write(page: &mut Page, source: Source<'_>) {
     let testbed = Arc::new(source.run.testbed.clone());
@@ -34,6 +37,12 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
          not coupled, and what no flow names, was tried at both gateways. Plain tunnels are named by their kind; what they carry \
          can be read on the way.",
     );
+    let speeds: Vec<_> = source
+        .run
+        .phases
+        .iter()
+        .flat_map(|walked| speeds(walked.phase, &walked.judgements))
+        .collect();
     page.table(
         "tunnels",
         "What tunnels carry, and what is seen beside them",
@@ -48,10 +57,47 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
             "Class and hops",
             "Nothing in clear",
             "Nothing while it is down",
+            "New keys",
+            "Second family outside",
+            "Names",
             "Nothing but what is allowed",
         ],
         rows,
     );
+    if speeds.is_empty() {
+        return;
+    }
+    page.words(
+        "How fast each family comes through the same tunnel says nothing by itself, since a lab is no network; the ratio of \
+         both does.",
+    );
+    page.table(
+        "tunnel-speeds",
+        "One page through a tunnel over both families",
+        ["Phase", "Tunnel and page", "Verdict", "What was seen"],
+        speeds,
+    );
+}
+
+/// What was said of the speed of tunnels, where there was something to compare.
+fn speeds(phase: Phase, judgements: &[Judgement]) -> Vec<[Line; 4]> {
+    let of_check = judgements.iter().filter(|judgement| {
+        judgement.check == "vpn.performance-parity" && judgement.verdict != Verdict::NotApplicable
+    });
+    let ratio = |judgement: &Judgement| match &judgement.complaint {
+        Some(complaint) => format!("{} times", complaint.args["ratio"]),
+        None => judgement.reason.clone(),
+    };
+    of_check
+        .map(|judgement| {
+            [
+                words(phase.to_string()),
+                words(judgement.subject.clone()),
+                vec![phrase::verdict(judgement.verdict)],
+                words(ratio(judgement)),
+            ]
+        })
+        .collect()
 }
 
 fn rows(judgements: &[Judgement], stage: &Stage) -> Vec<Row> {
@@ -69,6 +115,9 @@ fn rows(judgements: &[Judgement], stage: &Stage) -> Vec<Row> {
             told("vpn.qos-and-hoplimit", &subject),
             told("vpn.no-clear", &subject),
             told("vpn.fail-open", &subject),
+            told("vpn.rekey-both", &subject),
+            told("vpn.outer-family-failover", &subject),
+            told("vpn.dns-inside", &subject),
             worst(judgements, "vpn.policy-enforced", &subject),
         ]
     };
@@ -98,10 +147,7 @@ fn of(judgements: &[Judgement], check: &str, is_it: impl Fn(&str) -> bool) -> Li
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        check::{CHECKS, fixture::Network},
-        model::phase::Phase,
-    };
+    use crate::check::{CHECKS, fixture::Network};
 
     #[test]
     fn every_direction_of_every_couple_has_a_row_with_its_verdicts() {

@@ -15,7 +15,8 @@ use super::{
     keys::Keys,
     plain,
     selectors::Selectors,
-    wireguard::{End, Order, outside},
+    ways::Ways,
+    wireguard::{End, Order},
 };
 use crate::{
     model::{
@@ -79,6 +80,14 @@ struct Opened {
     counters: Arc<Counters>,
     faults: Arc<Faults>,
     work: Option<Work>,
+}
+
+impl Opened {
+    fn order(&self, order: Order) {
+        if let Some(work) = &self.work {
+            let _ = work.orders.try_send(order);
+        }
+    }
 }
 
 /// An end at work: it ends with its orders, or when it is dropped.
@@ -157,12 +166,10 @@ impl TunnelHost {
             TunnelAct::Renew if !opened.end.kind.is_encrypted() => {
                 return Err(TunnelError::NoKeys { tunnel: tunnel.clone(), kind: opened.end.kind });
             }
-            TunnelAct::Renew => {
-                if let Some(work) = &opened.work {
-                    // An end that has more orders than it can take renews anyhow.
-                    let _ = work.orders.try_send(Order::Renew);
-                }
-            }
+            // An end that has more orders than it can take renews anyhow.
+            TunnelAct::Renew => opened.order(Order::Renew),
+            TunnelAct::Lose(family) => opened.order(Order::Lose(family)),
+            TunnelAct::Regain => opened.order(Order::Regain),
         }
         Ok(())
     }
@@ -224,19 +231,18 @@ impl TunnelHost {
             let at_work = plain::End { tube, outside, envelope, selectors, counters };
             return Ok(Work { orders, task: tokio::spawn(at_work.run(told)) });
         }
-        let outside = self.namespace.run(|| outside(end.local, end.remote));
-        let outside = outside.map_err(failed("outside"))?;
+        let ways = Ways::open(&self.namespace, end).map_err(failed("outside"))?;
         let secret = self.keys.secret(&self.node, &end.tunnel);
         let peer = self.keys.public(&end.peer, &end.tunnel);
         let at_work = End {
             tunnel: Tunn::new(secret, peer, None, None, u32::from(end.local.port()), None),
             tube,
-            outside,
+            ways,
             selectors,
             counters,
             faults,
-            outer: end.outer(),
-            shown: 0,
+            answers: false,
+            renewed: false,
             begins: end.begins,
         };
         Ok(Work { orders, task: tokio::spawn(at_work.run(told)) })

@@ -13,6 +13,7 @@ mod plain;
 mod host;
 mod keys;
 mod faults;
+mod ways;
 mod counters;
 
 pub use host::{TunnelError, TunnelHost};

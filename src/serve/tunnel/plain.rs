@@ -65,8 +65,8 @@ impl End {
                 // An ICMP error about what was sent before is no reason to stop.
                 Ok(payload) = self.outside.receive(&mut came) => self.arrive(payload),
                 order = orders.recv() => match order {
-                    // It has no keys.
-                    Some(Order::Renew) => {}
+                    // It has no keys, and one way outside.
+                    Some(Order::Renew | Order::Lose(_) | Order::Regain) => {}
                     None => return,
                 },
             }

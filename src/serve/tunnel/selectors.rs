@@ -72,6 +72,7 @@ mod tests {
             begins: true,
             local: "192.0.2.1:51820".parse().unwrap(),
             remote: "192.0.2.33:51820".parse().unwrap(),
+            spare: Vec::new(),
             relations: vec![
                 Relation { here: net("10.1.0.0/24"), there: net("10.2.0.0/24") },
                 Relation { here: net("2001:db8:a::/64"), there: net("2001:db8:b::/64") },

@@ -1,18 +1,21 @@
 //! One end of a WireGuard tunnel (the protocol by the library boringtun, which does no I/O of its own).
 
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use boringtun::noise::{Tunn, TunnResult};
 use tokio::{
-    net::UdpSocket,
     sync::mpsc,
     time::{Instant, Interval, MissedTickBehavior, interval_at},
 };
 
-use super::{counters::Counters, faults::Faults, selectors::Selectors};
+use super::{
+    counters::Counters,
+    faults::Faults,
+    selectors::Selectors,
+    ways::{Need, Ways},
+};
 use crate::{
     model::{family::Family, fault::TunnelFault},
-    net::socket,
     serve::tube::Tube,
     wire::packet,
 };
@@ -27,6 +30,14 @@ const PATIENCE: u32 = 5;
 /// After how many ticks the end that need not begin does so all the same.
 const WAITS: u32 = 23;
 
+/// What a planted slowness costs each packet.
+const SLOWNESS: Duration = Duration::from_millis(3);
+
+/// The types of messages (WireGuard, section 5.4).
+const INITIATION: u8 = 1;
+const RESPONSE: u8 = 2;
+const DATA: u8 = 4;
+
 /// What of the traffic class is the code point, and not the congestion mark.
 const DSCP: u8 = 0xfc;
 
@@ -35,20 +46,24 @@ const DSCP: u8 = 0xfc;
 pub(super) enum Order {
     /// Agree on new keys now (`Rekey-After-Time` comes too late for a test: 120 s).
     Renew,
+    /// Be without a family outside.
+    Lose(Family),
+    /// Have it again.
+    Regain,
 }
 
 /// One end at work.
 pub(super) struct End {
     pub(super) tunnel: Tunn,
     pub(super) tube: Tube,
-    pub(super) outside: UdpSocket,
+    pub(super) ways: Ways,
     pub(super) selectors: Selectors,
     pub(super) counters: Arc<Counters>,
     pub(super) faults: Arc<Faults>,
-    /// The family outside.
-    pub(super) outer: Family,
-    /// The traffic class that packets have outside now.
-    pub(super) shown: u8,
+    /// Whether it has answered a handshake that is not over yet.
+    pub(super) answers: bool,
+    /// Whether its keys were renewed since it was started.
+    pub(super) renewed: bool,
     /// Whether this end begins the first handshake.
     pub(super) begins: bool,
 }
@@ -66,28 +81,74 @@ impl End {
         loop {
             tokio::select! {
                 taken = self.tube.take(&mut frame) => match taken {
-                    Ok(packet) => self.leave(packet, &mut out).await,
+                    Ok(packet) => {
+                        // What was ordered before the packet came is done before it goes.
+                        while let Ok(order) = orders.try_recv() {
+                            self.follow(order, &mut out).await;
+                        }
+                        self.leave(packet, &mut out).await;
+                    }
                     // The link has been taken away: there is nothing more to carry.
                     Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) => {}
                     Err(_) => return,
                 },
                 // An ICMP error about what was sent before is no reason to stop.
-                Ok(length) = self.outside.recv(&mut datagram) => {
-                    self.arrive(&datagram[..length], &mut out).await;
+                Ok((length, at)) = self.ways.hear(&mut datagram) => {
+                    self.arrive(&datagram[..length], at, &mut out).await;
                 }
                 _ = ticks.tick() => {
                     self.look_at_timers(&mut out).await;
                     silent = if self.is_up() { 0 } else { silent + 1 };
+                    self.look_for_peer(&mut out).await;
                     if silent % PATIENCE == 1 && (self.begins || silent > WAITS) {
                         self.begin(&mut out).await;
                     }
                 }
                 order = orders.recv() => match order {
-                    Some(Order::Renew) => self.begin(&mut out).await,
+                    Some(order) => self.follow(order, &mut out).await,
                     None => return,
                 },
             }
         }
+    }
+
+    async fn follow(&mut self, order: Order, out: &mut [u8]) {
+        match order {
+            Order::Renew if self.faults.has(TunnelFault::NoNewKeys) => {}
+            Order::Renew => {
+                self.renewed = true;
+                self.begin(out).await;
+            }
+            Order::Lose(family) => self.ways.lose(family),
+            Order::Regain => {
+                self.ways.regain();
+                self.begin(out).await;
+            }
+        }
+    }
+
+    /// Where the other end is not heard any more, it is asked for a word, and then the next family carries.
+    async fn look_for_peer(&mut self, out: &mut [u8]) {
+        if !self.is_up() || self.faults.has(TunnelFault::BoundToFirst) {
+            return;
+        }
+        match self.ways.look() {
+            Need::Nothing => {}
+            Need::Handshake => self.begin(out).await,
+            Need::HandshakeAtHome => {
+                if let TunnResult::WriteToNetwork(datagram) =
+                    self.tunnel.format_handshake_initiation(out, true)
+                {
+                    self.ways.send_home(datagram).await;
+                }
+            }
+        }
+    }
+
+    /// Whether it still has keys for a packet.
+    fn has_keys_for(&self, packet: &[u8]) -> bool {
+        let lost = self.renewed && self.faults.has(TunnelFault::NewKeysForIpv4Alone);
+        !lost || packet::family(packet) != Some(Family::V6)
     }
 
     fn is_up(&self) -> bool {
@@ -99,22 +160,36 @@ impl End {
         if !self.selectors.let_out(packet) {
             return self.counters.refuse();
         }
+        if !self.has_keys_for(packet) {
+            return;
+        }
+        if packet::family(packet) == Some(Family::V6) && self.faults.has(TunnelFault::SlowForIpv6) {
+            tokio::time::sleep(SLOWNESS).await;
+        }
         self.counters.sent.add(packet.len());
         self.show_class(packet);
         if let TunnResult::WriteToNetwork(datagram) = self.tunnel.encapsulate(packet, out) {
-            // What the outside does not take is lost, as on any link.
-            let _ = self.outside.send(datagram).await;
+            self.ways.send(datagram).await;
+            self.ways.note_sent();
         }
     }
 
     /// A datagram of the other end: a packet, or a message of the protocol, which more may follow.
-    async fn arrive(&mut self, datagram: &[u8], out: &mut [u8]) {
-        let before = self.tunnel.stats().0;
+    async fn arrive(&mut self, datagram: &[u8], at: usize, out: &mut [u8]) {
+        if self.faults.has(TunnelFault::BoundToFirst) && !Ways::is_home(at) {
+            return;
+        }
+        let mut message = datagram.first().copied();
         let mut datagram = datagram;
         loop {
-            match self.tunnel.decapsulate(None, datagram, out) {
+            let told = self.tunnel.decapsulate(None, datagram, out);
+            if !matches!(told, TunnResult::Err(_)) {
+                self.ways.note_heard(at);
+                self.note_handshake(message.take());
+            }
+            match told {
                 TunnResult::WriteToNetwork(reply) => {
-                    let _ = self.outside.send(reply).await;
+                    self.ways.send(reply).await;
                     datagram = &[];
                 }
                 TunnResult::WriteToTunnelV4(packet, _) => {
@@ -126,8 +201,19 @@ impl End {
                 TunnResult::Done | TunnResult::Err(_) => break,
             }
         }
-        if is_newer(before, self.tunnel.stats().0) {
-            self.counters.note_handshake();
+    }
+
+    /// A handshake is over for who began it with the response, and for the other end with the first message under the new
+    /// keys.
+    fn note_handshake(&mut self, message: Option<u8>) {
+        match message {
+            Some(INITIATION) => self.answers = true,
+            Some(RESPONSE) => self.counters.note_handshake(),
+            Some(DATA) if self.answers => {
+                self.answers = false;
+                self.counters.note_handshake();
+            }
+            _ => {}
         }
     }
 
@@ -150,16 +236,12 @@ impl End {
         let class = packet::class(packet).unwrap_or_default() & DSCP;
         let hidden = packet::family(packet) == Some(Family::V6)
             && self.faults.has(TunnelFault::ClassOfIpv4Alone);
-        let class = if hidden { 0 } else { class };
-        let outside = socket2::SockRef::from(&self.outside);
-        if class != self.shown && socket::set_class(&outside, self.outer, class).is_ok() {
-            self.shown = class;
-        }
+        self.ways.show_class(if hidden { 0 } else { class });
     }
 
     async fn look_at_timers(&mut self, out: &mut [u8]) {
         if let TunnResult::WriteToNetwork(datagram) = self.tunnel.update_timers(out) {
-            let _ = self.outside.send(datagram).await;
+            self.ways.send(datagram).await;
         }
     }
 
@@ -167,7 +249,7 @@ impl End {
         if let TunnResult::WriteToNetwork(datagram) =
             self.tunnel.format_handshake_initiation(out, true)
         {
-            let _ = self.outside.send(datagram).await;
+            self.ways.send(datagram).await;
         }
     }
 }
@@ -182,31 +264,8 @@ fn is_error(packet: &[u8]) -> bool {
     }
 }
 
-/// Whether the last handshake is another one than before.
-fn is_newer(before: Option<Duration>, after: Option<Duration>) -> bool {
-    match (before, after) {
-        (None, Some(_)) => true,
-        (Some(before), Some(after)) => after < before,
-        _ => false,
-    }
-}
-
 fn ticks() -> Interval {
     let mut ticks = interval_at(Instant::now() + TICK, TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
-}
-
-/// The socket of an end on its outside.
-pub(super) fn outside(
-    local: std::net::SocketAddr,
-    remote: std::net::SocketAddr,
-) -> io::Result<UdpSocket> {
-    let socket = crate::serve::socket::datagram_socket(local)?;
-    crate::serve::socket::split_on_the_way(&socket, local)?;
-    socket.bind(&local.into())?;
-    // Only the peer is heard. An address that duplicate address detection still holds back cannot send yet, but can be
-    // connected from.
-    socket.connect(&remote.into())?;
-    UdpSocket::from_std(socket.into())
 }
