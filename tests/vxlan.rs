@@ -105,6 +105,7 @@ fn end(tunnel: &TunnelName, outer: [&str; 2]) -> TunnelEnd {
         begins: true,
         local: at(outer[0]),
         remote: at(outer[1]),
+        spare: Vec::new(),
         relations: vec![
             Relation { here: net("10.1.0.0/24"), there: net("10.2.0.0/24") },
             Relation { here: net("2001:db8:1::/64"), there: net("2001:db8:2::/64") },
