@@ -84,6 +84,7 @@ impl Purpose {
             | Change::Delegate { .. }
             | Change::Synthesize { .. }
             | Change::LogTo { .. }
+            | Change::Front { .. }
             | Change::UseResolvers { .. } => Self::Names,
             Change::Advertise { .. } | Change::Lease { on: true, .. } => Self::Announcements,
             Change::DoDhcp { duties } if !duties.is_empty() => Self::Services,
@@ -152,6 +153,7 @@ impl StagedNode {
             tunnels: Vec::new(),
             translators: Vec::new(),
             synthesizes: None,
+            fronts: crate::model::front::Fronts::default(),
             dhcp: Vec::new(),
         }
     }
@@ -342,6 +344,10 @@ impl NodeChange<'_> {
             let synthesize =
                 |node| Change::Synthesize { service: service.clone(), prefix: prefix(node) };
             changes.push((synthesize(self.new), synthesize(self.old)));
+        }
+        if self.old.fronts != self.new.fronts {
+            let front = |node: &StagedNode| Change::Front { fronts: node.fronts.clone() };
+            changes.push((front(self.new), front(self.old)));
         }
         if self.old.log_sinks != self.new.log_sinks {
             let log_to = |node: &StagedNode| Change::LogTo { sinks: node.log_sinks.clone() };

@@ -83,6 +83,12 @@ impl Place {
     fn walk(&self, choice: Choice, arguments: &[&str]) -> Output {
         let text = TESTBED.replace("FIRST", choice.first).replace("SECOND", choice.second);
         let testbed = self.write("testbed.toml", &text, 0o644);
+        let chosen = ["--engine", choice.others];
+        let chosen = if choice.others.is_empty() { &[][..] } else { &chosen };
+        self.walk_of(&testbed, &[chosen, arguments].concat())
+    }
+
+    fn walk_of(&self, testbed: &Path, arguments: &[&str]) -> Output {
         let mut command = if self.ordinary && nix::unistd::geteuid().is_root() {
             let mut command = Command::new("setpriv");
             command.args(["--reuid", USER, "--regid", USER, "--clear-groups"]);
@@ -92,9 +98,6 @@ impl Place {
             Command::new(env!("CARGO_BIN_EXE_sixwalk"))
         };
         command.arg("walk").arg(testbed).arg("--runs").arg(self.folder.path().join("runs"));
-        if !choice.others.is_empty() {
-            command.args(["--engine", choice.others]);
-        }
         command.args(arguments).env("PATH", &self.path).stdin(Stdio::null());
         fs::create_dir_all(self.folder.path().join("runs")).expect("room");
         let open = fs::Permissions::from_mode(0o777);
@@ -104,7 +107,14 @@ impl Place {
 
     /// The run of a walk that went through all of its phases.
     fn run(&self, choice: Choice, arguments: &[&str]) -> Run {
-        let output = self.walk(choice, arguments);
+        Self::read(&self.walk(choice, arguments))
+    }
+
+    fn run_of(&self, testbed: &Path, arguments: &[&str]) -> Run {
+        Self::read(&self.walk_of(testbed, arguments))
+    }
+
+    fn read(output: &Output) -> Run {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let path = said.lines().last().unwrap_or_default();
         assert!(Path::new(path).is_dir(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -168,6 +178,27 @@ fn every_engine_gives_the_verdicts_of_the_built_in_service() {
         |name: &str| [&one, &other].iter().any(|r| r.engines.iter().any(|e| e.engine == name));
     let unused: Vec<_> = ENGINES.iter().map(|e| e.name).filter(|name| !used(name)).collect();
     assert!(unused.is_empty(), "nobody walks with {}", unused.join(", "));
+}
+
+/// The front of the shipped testbed, as it is built in and as HAProxy, before the same sites.
+#[test]
+fn a_front_passes_on_as_the_built_in_one_does() {
+    let run = |engines: &'static [&str]| {
+        thread::spawn(move || {
+            let place = Place::new();
+            let testbed = Path::new(env!("CARGO_MANIFEST_DIR")).join("testbed/hosting.toml");
+            let phases = ["--phases", "dual-stack,ipv6-only"];
+            place.run_of(&testbed, &[&phases[..], engines].concat())
+        })
+    };
+    let [built_in, real] = [run(&[]), run(&["--engine", "http=haproxy,https=haproxy"])]
+        .map(|walk| walk.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+    let differences = differences(&built_in, &real);
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    demand_records(&real);
+    let fronts =
+        real.engines.iter().filter(|e| e.engine == "haproxy" && e.node.as_str() == "front");
+    assert_eq!(fronts.count(), 2, "{:?}", real.engines);
 }
 
 #[test]

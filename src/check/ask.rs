@@ -40,9 +40,11 @@ pub fn url_host(address: IpAddr) -> String {
     }
 }
 
-/// The name under which a service is asked for: its first published name, or the literal.
+/// The name under which a service is asked for: its first published name, or that of a site behind it, or the literal.
 pub fn host_of(service: &Service, address: IpAddr) -> String {
-    service.names.first().map_or_else(|| url_host(address), ToString::to_string)
+    let fronted = service.front.iter().flat_map(|front| &front.names);
+    let name = service.names.iter().chain(fronted).next();
+    name.map_or_else(|| url_host(address), ToString::to_string)
 }
 
 /// Does a service answer as its protocol asks? `None` for a syslog sink, which answers nothing: see `svc.syslog-v6`.
@@ -56,6 +58,8 @@ pub fn hello(
     let socket = SocketAddr::new(to, service.port);
     let connect = |hello| Question::Connect { to: socket, source: None, hello, watch: false };
     let question = match service.kind {
+        // Whether a front leads to its sites is a question of its own: `out.v4-front-for-v6-only`.
+        _ if service.front.is_some() => connect(Hello::Nothing),
         ServiceKind::Manager | ServiceKind::Box => {
             connect(Hello::Http { host: url_host(to), path: "/".to_owned() })
         }

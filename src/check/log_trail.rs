@@ -97,7 +97,8 @@ fn is_by_engine(node: &Node, service: fn(&Node) -> Option<&Service>) -> bool {
 }
 
 fn web_service(node: &Node) -> Option<&Service> {
-    let of_kind = |kind| node.services.iter().find(move |service| service.kind == kind);
+    let is_site = |s: &&Service, kind| s.kind == kind && s.front.is_none();
+    let of_kind = |kind| node.services.iter().find(move |service| is_site(service, kind));
     of_kind(ServiceKind::Https).or_else(|| of_kind(ServiceKind::Http))
 }
 

@@ -23,6 +23,7 @@ mod management;
 pub mod names;
 pub mod neighbour;
 mod pages;
+mod fronted;
 pub mod sockets;
 pub mod visitors;
 pub mod translated;
@@ -48,6 +49,7 @@ mod out_service_reach;
 mod out_port_parity;
 mod out_content_parity;
 mod out_literal_url;
+mod out_v4_front_for_v6_only;
 mod svc_listen_families;
 mod svc_hostkey_parity;
 mod svc_ntp_v6;
@@ -61,6 +63,7 @@ mod svc_backend_flows;
 mod svc_multicast;
 mod log_kept;
 mod log_ui_last_logins;
+mod log_client_behind_proxy;
 mod mgmt_reach_both;
 mod mgmt_single_address_field;
 mod mgmt_config_roundtrip;
@@ -243,6 +246,7 @@ pub static CHECKS: &[&dyn Check] = &[
     &out_port_parity::PortParity,
     &out_content_parity::ContentParity,
     &out_literal_url::LiteralUrl,
+    &out_v4_front_for_v6_only::FrontForOthers,
     &svc_listen_families::ListenFamilies,
     &svc_hostkey_parity::HostkeyParity,
     &svc_ntp_v6::NTP,
@@ -258,6 +262,7 @@ pub static CHECKS: &[&dyn Check] = &[
     &log_kept::NOT_CUT,
     &log_kept::CANONICAL,
     &log_ui_last_logins::LastLogIns,
+    &log_client_behind_proxy::ClientBehindProxy,
     &mgmt_reach_both::MGMT_REACH,
     &mgmt_single_address_field::SingleAddressField,
     &mgmt_config_roundtrip::ConfigRoundtrip,

@@ -32,7 +32,7 @@ pub(super) struct Site<'s> {
     pub(super) ways: Vec<Path>,
 }
 
-/// Every web service that users are to reach, each as one user from outside and one at a workplace see it.
+/// Every web service that users are to reach, without fronts, whose pages are those of the sites behind them, each as one user from outside and one at a workplace see it.
 pub(super) fn sites(stage: &Stage) -> Vec<Site<'_>> {
     let mut sites = Vec::<Site<'_>>::new();
     let mut exchanges = stage.exchanges();
@@ -41,7 +41,7 @@ pub(super) fn sites(stage: &Stage) -> Vec<Site<'_>> {
         let (from, node) =
             (&stage.testbed.nodes[&exchange.from], &stage.testbed.nodes[&exchange.to]);
         let named = exchange.service.as_ref().and_then(|name| node.service(name.as_str()));
-        let Some(service) = named.filter(|s| is_web(s)) else { continue };
+        let Some(service) = named.filter(|s| is_web(s) && s.front.is_none()) else { continue };
         if !is_user(from) {
             continue;
         }

@@ -119,7 +119,9 @@ fn healthy_samples_are_judged_and_not_skipped() {
     // Nothing of theirs is planned, or nothing was repeated, while all is well in the dual-stack phase.
     let idle = ["l2.unplanned-v6", "meta.repeatable", "out.no-ipv4-left", "in.no-ipv4-left"];
     // Tunnels and management products are in the reference testbed; on paper no tunnel is interrupted, and none counts.
-    let elsewhere = in_a_row(Phase::DualStack).ask(CHECKS);
+    let mut elsewhere = in_a_row(Phase::DualStack).ask(CHECKS);
+    // So are inbound proxies, in one of their own.
+    elsewhere.extend(Network::of(hosting(Phase::DualStack)).ask(CHECKS));
     let idle = [&idle[..], &["vpn.no-clear", "vpn.fail-open"]].concat();
     // Nothing is translated in the testbed of these tests; `tests/faults/translation.toml` walks one in which it is.
     let is_idle =

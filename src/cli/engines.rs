@@ -1,11 +1,15 @@
 //! `--engine KIND=NAME`: which programs stand in for built-in services.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{Failure, source::did_you_mean};
 use crate::{
     engine::{BUILT_IN, ENGINES, Engine},
-    model::{name::EngineName, service::ServiceKind, testbed::Testbed},
+    model::{
+        name::{EngineName, NodeName},
+        service::ServiceKind,
+        testbed::Testbed,
+    },
 };
 
 /// Which engines.
@@ -24,10 +28,18 @@ impl EngineArgs {
     pub(super) fn choose(&self, testbed: &mut Arc<Testbed>) -> Result<(), Failure> {
         for choice in &self.engines {
             let (kind, engine) = read(choice).map_err(Failure::Sentence)?;
-            let nodes = Arc::make_mut(testbed).nodes.values_mut();
-            let services = nodes.flat_map(|node| &mut node.services);
-            for service in services.filter(|service| service.kind == kind) {
-                service.engine.clone_from(&engine);
+            let told = told_by_fronts(testbed, kind);
+            for node in Arc::make_mut(testbed).nodes.values_mut() {
+                let is_told = told.contains(&node.name);
+                for service in node.services.iter_mut().filter(|service| service.kind == kind) {
+                    let stands = match &service.front {
+                        Some(_) => engine.as_ref().and_then(Engine::of).is_none_or(|e| e.passes_on),
+                        None => !is_told,
+                    };
+                    if stands {
+                        service.engine.clone_from(&engine);
+                    }
+                }
             }
         }
         Ok(())
@@ -40,6 +52,14 @@ impl EngineArgs {
         }
         format!(" --engine {}", self.engines.join(","))
     }
+}
+
+/// The sites that fronts of a kind tell who the client is: no program can believe that of one address and not of others, so
+/// theirs are the services that are built in.
+fn told_by_fronts(testbed: &Testbed, kind: ServiceKind) -> BTreeSet<NodeName> {
+    let services = testbed.nodes.values().flat_map(|node| &node.services);
+    let fronts = services.filter(|service| service.kind == kind).filter_map(|s| s.front.as_ref());
+    fronts.filter(|front| front.tells.is_some()).flat_map(|front| front.sites.clone()).collect()
 }
 
 /// A choice; nothing in the place of an engine is the service that is built in. An error is a sentence.

@@ -58,5 +58,6 @@ pub(super) static ENGINE: Engine = Engine {
     command: &["-g", "-n", "1", "-c", "{{ work }}/named.conf"],
     files: &[("named.conf", CONF), ("root.zone", ROOT)],
     folders: &["zones"],
+    passes_on: false,
     only_for_root: None,
 };

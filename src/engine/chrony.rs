@@ -37,5 +37,6 @@ pub(super) static ENGINE: Engine = Engine {
     ],
     files: &[("chrony.conf", CONF)],
     folders: &[],
+    passes_on: false,
     only_for_root: None,
 };

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::{Engine, zone_file};
 use crate::model::{
     family::Family,
+    front::{Fronted, ProxyProtocol, Site},
     name::{DomainName, NodeName, ServiceName},
     record::Zone,
     service::ServiceKind,
@@ -53,6 +54,8 @@ pub struct Job {
     pub zones: Vec<Zone>,
     /// The zones that it asks others for, and whom.
     pub delegations: Vec<(DomainName, Vec<IpAddr>)>,
+    /// What it passes on, where it is a front.
+    pub front: Option<Fronted>,
     /// What it shows to users of TLS.
     pub identity: Option<Identity>,
     /// What it shows to users of SSH, in the form of OpenSSH.
@@ -87,7 +90,20 @@ struct Context<'j> {
     v6: bool,
     zones: Vec<ServedZone<'j>>,
     delegations: Vec<Delegation<'j>>,
+    /// The sites that it passes on to; none where it is no front.
+    sites: Vec<SiteBehind<'j>>,
+    is_front: bool,
+    /// `v1` or `v2`, or nothing.
+    tells: &'static str,
     rootless: bool,
+}
+
+/// A site behind a front.
+#[derive(Serialize)]
+struct SiteBehind<'j> {
+    node: &'j str,
+    names: Vec<&'j str>,
+    at: Vec<String>,
 }
 
 /// An address to bind to.
@@ -177,7 +193,24 @@ impl Job {
                 .iter()
                 .map(|(origin, servers)| Delegation { origin: origin.as_str(), servers })
                 .collect(),
+            sites: self.sites(),
+            is_front: self.front.is_some(),
+            tells: self.front.as_ref().and_then(|f| f.tells).map_or("", ProxyProtocol::word),
             rootless: self.rootless,
+        }
+    }
+
+    fn sites(&self) -> Vec<SiteBehind<'_>> {
+        self.front.iter().flat_map(|front| &front.sites).map(SiteBehind::from).collect()
+    }
+}
+
+impl<'j> From<&'j Site> for SiteBehind<'j> {
+    fn from(site: &'j Site) -> Self {
+        Self {
+            node: site.node.as_str(),
+            names: site.names.iter().map(DomainName::as_str).collect(),
+            at: site.at.iter().map(ToString::to_string).collect(),
         }
     }
 }
@@ -217,6 +250,7 @@ pub(super) mod tests {
                 extra: Vec::new(),
             }],
             delegations: vec![(origin, vec!["2001:db8::53".parse().unwrap()])],
+            front: None,
             identity: None,
             host_key: None,
             rootless: false,

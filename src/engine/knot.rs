@@ -38,5 +38,6 @@ pub(super) static ENGINE: Engine = Engine {
     command: &["-c", "{{ work }}/knot.conf"],
     files: &[("knot.conf", CONF)],
     folders: &["db", "zones"],
+    passes_on: false,
     only_for_root: None,
 };

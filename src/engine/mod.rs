@@ -55,6 +55,8 @@ pub struct Engine {
     pub files: &'static [(&'static str, &'static str)],
     /// Folders that must be there, likewise.
     pub folders: &'static [&'static str],
+    /// Whether it can be a front: pass connections on by the name that users ask for.
+    pub passes_on: bool,
     /// Why an ordinary user cannot have it; nothing where it works in a user namespace.
     pub only_for_root: Option<&'static str>,
 }

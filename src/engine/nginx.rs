@@ -60,5 +60,6 @@ pub(super) static ENGINE: Engine = Engine {
     command: &["-e", "stderr", "-p", "{{ work }}", "-c", "{{ work }}/nginx.conf"],
     files: &[("nginx.conf", CONF)],
     folders: &[],
+    passes_on: false,
     only_for_root: None,
 };

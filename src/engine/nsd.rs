@@ -37,5 +37,6 @@ pub(super) static ENGINE: Engine = Engine {
     command: &["-d", "-c", "{{ work }}/nsd.conf"],
     files: &[("nsd.conf", CONF)],
     folders: &["zones"],
+    passes_on: false,
     only_for_root: None,
 };

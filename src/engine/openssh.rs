@@ -32,6 +32,7 @@ pub(super) static ENGINE: Engine = Engine {
     command: &["-D", "-e", "-f", "{{ work }}/sshd_config"],
     files: &[("sshd_config", CONF)],
     folders: &["sshd"],
+    passes_on: false,
     only_for_root: Some(
         "before it shows its host key it gives up all groups, which a user namespace with one user forbids",
     ),

@@ -23,5 +23,6 @@ pub(super) static ENGINE: Engine = Engine {
     command: &["-n", "-iNONE", "-f", "{{ work }}/rsyslog.conf"],
     files: &[("rsyslog.conf", CONF)],
     folders: &[],
+    passes_on: false,
     only_for_root: None,
 };

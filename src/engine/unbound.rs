@@ -57,5 +57,6 @@ pub(super) static ENGINE: Engine = Engine {
     command: &["-d", "-p", "-c", "{{ work }}/unbound.conf"],
     files: &[("unbound.conf", CONF)],
     folders: &[],
+    passes_on: false,
     only_for_root: None,
 };

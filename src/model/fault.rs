@@ -323,6 +323,17 @@ pub enum Sabotage {
         /// How.
         how: LockFault,
     },
+    /// A front passes connections on otherwise than planned.
+    FrontWrongly {
+        /// Where.
+        node: NodeName,
+        /// Which service.
+        service: ServiceName,
+        /// Which site.
+        site: NodeName,
+        /// How.
+        how: FrontFault,
+    },
     /// Pages or replies of a service come later than they should, to users of one family.
     Delay {
         /// Where.
@@ -355,6 +366,7 @@ impl Sabotage {
             | Self::LogWrongly { node, .. }
             | Self::AdmitWrongly { node, .. }
             | Self::LockWrongly { node, .. }
+            | Self::FrontWrongly { node, .. }
             | Self::Delay { node, .. } => Some(node),
             Self::AddRule { .. }
             | Self::RemoveRule { .. }
@@ -415,6 +427,20 @@ pub enum SynthesisFault {
     OverNative,
     /// Only the prefix that `ipv4only.arpa` tells is another.
     OtherDiscovery,
+}
+
+/// How a front passes the connections for a site on wrongly.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum FrontFault {
+    /// It does not know the site.
+    NoEntry,
+    /// It passes them on to another one of its sites.
+    OtherSite,
+    /// It does not tell who the client is.
+    NoClient,
 }
 
 /// What a translator leaves out.

@@ -7,6 +7,7 @@ pub mod mac;
 pub mod impairment;
 pub mod segment;
 pub mod access;
+pub mod front;
 pub mod service;
 pub mod node;
 pub mod dhcp;

@@ -186,4 +186,9 @@ impl Node {
     pub fn service(&self, name: &str) -> Option<&Service> {
         self.services.iter().find(|service| service.name.as_str() == name)
     }
+
+    /// Its first service of a kind.
+    pub fn first_of(&self, kind: super::service::ServiceKind) -> Option<&Service> {
+        self.services.iter().find(|service| service.kind == kind)
+    }
 }

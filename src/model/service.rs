@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     access::Lockout,
     family::Families,
+    front::Front,
     name::{DomainName, EngineName, InterfaceName, ServiceName},
     phase::PerPhase,
 };
@@ -203,6 +204,9 @@ pub struct Service {
     /// When it locks log-ins, where it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lockout: Option<Lockout>,
+    /// The sites that it passes connections on to, where it is a front.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub front: Option<Front>,
 }
 
 /// A transport and a port, as policy and probes name them.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     dhcp::DhcpDuty,
     family::Family,
+    front::Fronts,
     name::{DomainName, InterfaceName, NodeName, ServiceName, TranslationName, TunnelName},
     policy::Filter,
     record::Zone,
@@ -163,6 +164,11 @@ pub enum Change {
         /// In the order tried.
         sinks: Vec<SocketAddr>,
     },
+    /// Passes connections on from now on, and believes fronts, as is said here.
+    Front {
+        /// Both.
+        fronts: Fronts,
+    },
     /// Opens the listening sockets of a service on an address.
     Listen {
         /// The service.
@@ -276,6 +282,20 @@ impl fmt::Display for Change {
                 Some(sink) => write!(f, "send log-ins to {sink}"),
                 None => f.write_str("send log-ins nowhere"),
             },
+            Self::Front { fronts } if fronts.is_empty() => {
+                f.write_str("pass nothing on, and believe no front")
+            }
+            Self::Front { fronts } => {
+                let passes = fronts.passes.iter().map(|(service, fronted)| {
+                    let sites: Vec<_> = fronted.sites.iter().map(|s| s.node.as_str()).collect();
+                    format!("{service} passes on to {}", sites.join(", "))
+                });
+                let believes = fronts.believes.iter().map(|(service, fronts)| {
+                    let fronts: Vec<_> = fronts.iter().map(ToString::to_string).collect();
+                    format!("{service} believes {} of clients", fronts.join(", "))
+                });
+                f.write_str(&passes.chain(believes).collect::<Vec<_>>().join("; "))
+            }
             Self::Listen { service, address } => write!(f, "{service} listens on {address}"),
             Self::StopListening { service, address } => {
                 write!(f, "{service} stops listening on {address}")

@@ -17,6 +17,7 @@ use crate::model::{
     access::{AccessFault, LockFault},
     family::Family,
     fault::{ContentFault, LogFault, Sabotage, WrongAnswer},
+    front::Fronted,
     management::Quirk,
     name::ServiceName,
 };
@@ -32,6 +33,10 @@ pub(super) struct Behaviour {
     pub(super) synthesis: BTreeMap<ServiceName, Synthesis>,
     /// Where log-ins are sent on to: the first of them.
     pub(super) log_sinks: Vec<SocketAddr>,
+    /// What fronts pass on.
+    pub(super) fronts: BTreeMap<ServiceName, Fronted>,
+    /// Who tells a service who the client is.
+    pub(super) believes: BTreeMap<ServiceName, Vec<IpAddr>>,
     pub(super) faults: Vec<Sabotage>,
 }
 
@@ -71,6 +76,11 @@ impl Behaviour {
             Sabotage::LockWrongly { service: s, how, .. } if s == service => Some(*how),
             _ => None,
         })
+    }
+
+    /// Whether a service hears from somebody at this address who the client is.
+    pub(super) fn believes(&self, service: &ServiceName, peer: IpAddr) -> bool {
+        self.believes.get(service).is_some_and(|fronts| fronts.contains(&peer))
     }
 
     /// What a management product or a box does worse than it should.

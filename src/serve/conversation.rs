@@ -8,7 +8,7 @@ use std::{
 use tokio::net::TcpStream;
 
 use super::{
-    dns, echo, http, https, ldap,
+    dns, echo, front, http, https, ldap,
     log_ins::{self, Ends},
     manager, ntp, radius, smtp, snmp,
     socket::Datagram,
@@ -22,11 +22,22 @@ use crate::model::{
 };
 
 /// Serves one connection until it ends. How it ends is the user's business: nothing is reported.
-pub(super) async fn converse(speaker: &Speaker, stream: TcpStream) {
-    let (Ok(own), Ok(client)) = (stream.local_addr(), stream.peer_addr()) else { return };
-    let (family, ends) = (Family::of(own.ip()), Ends { client, own });
+pub(super) async fn converse(speaker: &Speaker, mut stream: TcpStream) {
+    let (Ok(own), Ok(peer)) = (stream.local_addr(), stream.peer_addr()) else { return };
+    let family = Family::of(own.ip());
+    let behaviour = speaker.premises.behaviour();
+    let client = if behaviour.believes(&speaker.service, peer.ip()) {
+        front::client(&mut stream, peer).await
+    } else {
+        Ok(peer)
+    };
+    let Ok(client) = client else { return };
     if speaker.turns_away(client.ip()) {
         return;
+    }
+    let ends = Ends { client, own };
+    if let Some(fronted) = behaviour.fronts.get(&speaker.service) {
+        return drop(front::converse(speaker, stream, ends, fronted.clone()).await);
     }
     // Answers are small and come at once; Nagle's algorithm would only delay the last piece.
     let _ = stream.set_nodelay(true);

@@ -26,6 +26,7 @@ mod speaker;
 mod host_header;
 mod http;
 mod https;
+mod front;
 mod question;
 mod resolver;
 mod synthesis;

@@ -16,8 +16,9 @@ use crate::{
     model::{
         dhcp::{DhcpDuty, DhcpFault},
         family::Family,
-        fault::{AdvertisementFault, Sabotage},
-        name::{DomainName, InterfaceName, ServiceName},
+        fault::{AdvertisementFault, FrontFault, Sabotage},
+        front::{Fronted, Fronts},
+        name::{DomainName, InterfaceName, NodeName, ServiceName},
         node::Node,
         record::{Record, RecordData, Zone},
         service::{ServiceKind, Transport},
@@ -34,6 +35,7 @@ pub(super) struct Orders {
     pub(super) delegations: BTreeMap<ServiceName, Vec<(DomainName, Vec<IpAddr>)>>,
     pub(super) synthesis: BTreeMap<ServiceName, Pref64>,
     pub(super) log_sinks: Vec<SocketAddr>,
+    pub(super) fronts: Fronts,
     pub(super) announcements: BTreeMap<InterfaceName, Announcement>,
     pub(super) duties: Vec<DhcpDuty>,
     pub(super) faults: Vec<Sabotage>,
@@ -78,6 +80,20 @@ impl Orders {
     /// The zones of a service as faults bend them.
     pub(super) fn zones_of(&self, service: &ServiceName) -> Vec<Zone> {
         self.bent_zones(self.zones.get(service).map_or(&[][..], Vec::as_slice))
+    }
+
+    /// What a front passes on as faults bend it; nothing where the service is no front.
+    pub(super) fn fronted(&self, service: &ServiceName) -> Option<Fronted> {
+        let (_, planned) = self.fronts.passes.iter().find(|(name, _)| name == service)?;
+        let mut fronted = planned.clone();
+        for fault in &self.faults {
+            if let Sabotage::FrontWrongly { service: bent, site, how, .. } = fault
+                && bent == service
+            {
+                bend_front(&mut fronted, site, *how);
+            }
+        }
+        Some(fronted)
     }
 
     fn is_open(&self, listener: &ServiceName, ip: IpAddr) -> bool {
@@ -132,8 +148,15 @@ impl Orders {
             delegations: self.delegations.iter().map(delegations).collect(),
             synthesis: self.synthesis.iter().filter_map(synthesis).collect(),
             log_sinks: self.log_sinks.clone(),
+            fronts: self.fronted_services(),
+            believes: self.fronts.believes.iter().cloned().collect(),
             faults: self.faults.clone(),
         }
+    }
+
+    fn fronted_services(&self) -> BTreeMap<ServiceName, Fronted> {
+        let services = self.fronts.passes.iter().map(|(service, _)| service);
+        services.filter_map(|service| Some((service.clone(), self.fronted(service)?))).collect()
     }
 
     /// Whether some zone has room for a name.
@@ -192,6 +215,19 @@ fn bend_duty(duty: &mut DhcpDuty, how: DhcpFault) {
             for (_, address) in &mut link.leases {
                 *address = std::net::Ipv6Addr::from(u128::from(*address) ^ (1 << 64));
             }
+        }
+    }
+}
+
+fn bend_front(fronted: &mut Fronted, site: &NodeName, how: FrontFault) {
+    match how {
+        FrontFault::NoEntry => fronted.sites.retain(|known| known.node != *site),
+        FrontFault::NoClient => fronted.tells = None,
+        FrontFault::OtherSite => {
+            let other = fronted.sites.iter().find(|other| other.node != *site);
+            let Some(elsewhere) = other.map(|other| other.at.clone()) else { return };
+            let bent = fronted.sites.iter_mut().filter(|known| known.node == *site);
+            bent.for_each(|known| known.at.clone_from(&elsewhere));
         }
     }
 }

@@ -217,6 +217,7 @@ impl ServiceHost {
                     None => orders.synthesis.remove(service),
                 };
             }
+            Change::Front { fronts } => orders.fronts.clone_from(fronts),
             Change::LogTo { sinks } => orders.log_sinks.clone_from(sinks),
             Change::Advertise { interface, plan, prefix, mtu, dns, pref64 } => {
                 let link = self.interface(interface)?;
@@ -268,6 +269,11 @@ impl ServiceHost {
             Sabotage::LogWrongly { service, .. } => {
                 let kinds = [ServiceKind::Http, ServiceKind::Https, ServiceKind::Syslog];
                 self.service(service, &kinds)
+            }
+            Sabotage::FrontWrongly { service, .. } => {
+                let known = orders.fronts.passes.iter().any(|(name, _)| name == service);
+                let missing = || self.no_service(&format!("`{service}` that passes on"), &[]);
+                if known { Ok(()) } else { Err(missing()) }
             }
             Sabotage::ExtraListener { .. } => Ok(()),
             Sabotage::DhcpWrongly { .. } if !orders.duties.is_empty() => Ok(()),
@@ -407,7 +413,7 @@ impl ServiceHost {
         }
         let premises = &self.premises;
         let certificate = |source| ServeError::Certificate { node: self.node().clone(), source };
-        let shows = service.kind == ServiceKind::Https;
+        let shows = service.kind == ServiceKind::Https && service.front.is_none();
         let identity = shows.then(|| premises.identity()).transpose().map_err(certificate)?;
         Ok(Some(Job {
             node: self.node().clone(),
@@ -418,6 +424,7 @@ impl ServiceHost {
             listen,
             zones: orders.zones_of(&service.name),
             delegations: orders.delegations.get(&service.name).cloned().unwrap_or_default(),
+            front: orders.fronted(&service.name),
             identity,
             host_key: (service.kind == ServiceKind::Ssh)
                 .then(|| premises.shared.host_key_text(self.node())),

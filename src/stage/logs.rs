@@ -9,7 +9,7 @@ use crate::model::{
     service::{Service, ServiceKind},
 };
 
-/// Fills in the sinks of nodes with a web service.
+/// Fills in the sinks of nodes with a web service of their own: a front writes nothing down.
 pub(super) fn derive(stage: &mut Stage) {
     let testbed = std::sync::Arc::clone(&stage.testbed);
     for node in testbed.nodes.values().filter(|node| node.services.iter().any(is_web)) {
@@ -19,7 +19,7 @@ pub(super) fn derive(stage: &mut Stage) {
 }
 
 fn is_web(service: &Service) -> bool {
-    matches!(service.kind, ServiceKind::Http | ServiceKind::Https)
+    matches!(service.kind, ServiceKind::Http | ServiceKind::Https) && service.front.is_none()
 }
 
 /// The live sockets of the sink to which there is a way.

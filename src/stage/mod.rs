@@ -10,6 +10,7 @@ pub mod zones;
 mod logs;
 mod exchange;
 mod dhcp;
+mod fronts;
 
 use std::{
     collections::BTreeMap,
@@ -24,6 +25,7 @@ use crate::{
     model::{
         dhcp::DhcpDuty,
         family::{Families, Family},
+        front::Fronts,
         mac::Mac,
         name::{DomainName, InterfaceName, NodeName, SegmentName, ServiceName},
         node::{Address, Interface, Node, Origin, Route},
@@ -88,6 +90,9 @@ pub struct StagedNode {
     /// What it does for DHCPv6.
     #[serde(default)]
     pub dhcp: Vec<DhcpDuty>,
+    /// What its services have to do with fronts.
+    #[serde(default, skip_serializing_if = "Fronts::is_empty")]
+    pub fronts: Fronts,
 }
 
 /// A zone and the servers to ask for it.
@@ -169,6 +174,7 @@ impl Stage {
         tunnels::derive(&mut stage);
         translations::derive(&mut stage);
         dhcp::derive(&mut stage);
+        fronts::derive(&mut stage);
         zones::derive(&mut stage);
         logs::derive(&mut stage);
         rules::derive(&mut stage);
@@ -219,10 +225,12 @@ impl Stage {
         }
     }
 
-    /// Whether a service is to listen in a family: the file says so and the node has an address for it.
+    /// Whether a service is to listen in a family: the file says so and the node has an address for it; a front, as long
+    /// as some site behind it lives.
     pub fn listens(&self, node: &Node, service: &Service, family: Family) -> bool {
         service.listen.in_phase(self.phase).has(family)
             && !self.service_addresses(node, service, family).is_empty()
+            && (service.front.is_none() || self.sites_behind(node, service).next().is_some())
     }
 
     /// The node and interface that have an address live.
@@ -308,6 +316,7 @@ impl StagedNode {
             translators: Vec::new(),
             synthesizes: None,
             dhcp: Vec::new(),
+            fronts: Fronts::default(),
         };
         bare.listeners =
             node.services.iter().flat_map(|service| bare.listeners_of(service, phase)).collect();

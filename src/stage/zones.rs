@@ -73,6 +73,8 @@ fn names_and_addresses(stage: &Stage, zone: &Zone) -> BTreeSet<(DomainName, IpAd
             let names = service.names.iter().filter(|name| name.is_within(&zone.origin)).cloned();
             let names: Vec<_> = names.chain(server).collect();
             for family in Family::ALL.into_iter().filter(|f| stage.listens(node, service, *f)) {
+                let fronted = stage.fronted_names(node, service, family);
+                found.extend(fronted.into_iter().filter(|(name, _)| name.is_within(&zone.origin)));
                 for address in stage.service_addresses(node, service, family) {
                     found.extend(names.iter().map(|name| (name.clone(), address)));
                 }

@@ -21,6 +21,7 @@ pub mod ldap;
 pub mod snmp;
 pub mod radius;
 pub mod log_in;
+pub mod proxy_header;
 pub mod sock_diag;
 pub mod pcapng;
 pub mod hexadecimal;

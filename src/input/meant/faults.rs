@@ -265,6 +265,12 @@ fn sabotage(
         "lock-wrongly" => {
             Sabotage::LockWrongly { node: the!("node"), service: the!("service"), how: the!("how") }
         }
+        "front-wrongly" => Sabotage::FrontWrongly {
+            node: the!("node"),
+            service: the!("service"),
+            site: the!("site"),
+            how: the!("how"),
+        },
         "delay" => Sabotage::Delay {
             node: the!("node"),
             service: the!("service"),
@@ -422,6 +428,7 @@ impl Place<'_> {
             self.interface(node, key);
         }
         self.service(node);
+        self.site(node);
         self.label(node);
         self.name(node, &name.at);
     }
@@ -462,6 +469,18 @@ impl Place<'_> {
         if !known().any(|service| service == name.is) {
             let whose = format!("of node `{}`", node.name);
             self.unknown("service", &whose, &name.is, &name.at, known());
+        }
+    }
+
+    /// A site behind a front.
+    fn site(&mut self, node: &Node) {
+        let Some(site) = self.table.one::<NodeName>("site") else { return };
+        let Some(service) = self.table.one::<String>("service") else { return };
+        let front = node.service(&service.is).and_then(|service| service.front.as_ref());
+        let sites = || front.iter().flat_map(|front| &front.sites).map(NodeName::as_str);
+        if !sites().any(|known| known == site.is.as_str()) {
+            let whose = format!("behind `{}` of node `{}`", service.is, node.name);
+            self.unknown("site", &whose, site.is.as_str(), &site.at, sites());
         }
     }
 

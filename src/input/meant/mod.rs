@@ -8,6 +8,7 @@ mod dhcp;
 mod addresses;
 mod macs;
 mod services;
+mod fronts;
 mod paths;
 mod nodes;
 mod zones;

@@ -68,7 +68,7 @@ fn one(
     Node {
         title: super::text(node.title.as_ref()).unwrap_or_else(|| name.to_string()),
         role: node.role(),
-        services: services::resolve(node, &interfaces, segments, found),
+        services: services::resolve(written, node, &interfaces, segments, found),
         routes: node.routes.iter().map(|r| Route { to: r.to.is.trunc(), via: r.via.is }).collect(),
         resolvers: uses.resolvers,
         logs_to: uses.logs_to,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{families, nodes, paths};
+use super::{families, fronts, nodes, paths};
 use crate::{
     engine::{BUILT_IN, Engine},
     input::{
@@ -24,16 +24,18 @@ use crate::{
 
 /// The services of a node.
 pub(super) fn resolve(
+    written: &Testbed,
     node: &written::node::Node,
     interfaces: &[Interface],
     segments: &BTreeMap<SegmentName, Segment>,
     found: &mut Vec<Diagnostic>,
 ) -> Vec<Service> {
     one_port_each(node, found);
-    node.serve.iter().filter_map(|s| one(node, s, interfaces, segments, found)).collect()
+    node.serve.iter().filter_map(|s| one(written, node, s, interfaces, segments, found)).collect()
 }
 
 fn one(
+    written: &Testbed,
     node: &written::node::Node,
     service: &written::service::Service,
     interfaces: &[Interface],
@@ -77,6 +79,7 @@ fn one(
         engine: engine(service, kind, found),
         admits: Vec::new(),
         lockout: service.lockout.as_ref().map(|lockout| lockout.is),
+        front: fronts::of(written, service, kind, &place, found),
     })
 }
 

@@ -231,6 +231,16 @@ pub(in crate::input) const FAULT_KEYS: &[Key] = &[
         "A service goes wrong about locking log-ins over IPv6.",
     ),
     change(
+        "front-wrongly",
+        &[
+            NODE_KEY,
+            SERVICE_KEY,
+            required("site", NODE, "A node behind it."),
+            required("how", Shape::Word(wrong_fronts), "How."),
+        ],
+        "A front passes connections for a site on otherwise than planned.",
+    ),
+    change(
         "quirk",
         &[NODE_KEY, SERVICE_KEY, required("is", Shape::Word(quirks), "What it does.")],
         "A management product, or a box, does something worse than it should.",
@@ -336,6 +346,10 @@ fn wrong_advertisements() -> Vec<&'static str> {
 
 fn wrong_syntheses() -> Vec<&'static str> {
     vec!["off", "other-prefix", "over-native", "other-discovery"]
+}
+
+fn wrong_fronts() -> Vec<&'static str> {
+    vec!["no-entry", "other-site", "no-client"]
 }
 
 fn wrong_translations() -> Vec<&'static str> {

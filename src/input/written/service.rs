@@ -1,6 +1,6 @@
 //! `serve.NAME` of a node
 
-use super::words::{BY_PHASE, DOMAIN, INTERFACE, InPhase, by_phase};
+use super::words::{BY_PHASE, DOMAIN, INTERFACE, InPhase, NODES, by_phase};
 use crate::{
     engine::{BUILT_IN, ENGINES},
     input::{
@@ -9,7 +9,8 @@ use crate::{
     },
     model::{
         access::Lockout,
-        name::{DomainName, EngineName, InterfaceName, ServiceName},
+        front::ProxyProtocol,
+        name::{DomainName, EngineName, InterfaceName, NodeName, ServiceName},
         service::ServiceKind,
     },
 };
@@ -47,6 +48,16 @@ pub(in crate::input) const KEYS: &[Key] = &[
         Shape::Table(LOCKOUT),
         "When it locks log-ins, for a user and the network that failures came from.",
     ),
+    key(
+        "fronts",
+        NODES,
+        "The nodes that it passes connections on to, by the name that users ask for (HTTP: Host, TLS: server name).",
+    ),
+    key(
+        "proxy-protocol",
+        Shape::Word(|| ProxyProtocol::ALL.map(ProxyProtocol::word).to_vec()),
+        "How it tells them who the client is; they see its own address where nothing is said.",
+    ),
     key("listen", BY_PHASE, "The families that it listens on, where not those of its node."),
 ];
 
@@ -79,6 +90,8 @@ pub(in crate::input) struct Service {
     pub engine: Option<At<EngineName>>,
     pub admits: Vec<At<String>>,
     pub lockout: Option<At<Lockout>>,
+    pub fronts: Vec<At<NodeName>>,
+    pub tells: Option<At<ProxyProtocol>>,
     pub listen: Vec<InPhase>,
 }
 
@@ -107,6 +120,8 @@ impl Service {
             engine: table.one("engine"),
             admits: table.list("admits"),
             lockout: lockout(&table),
+            fronts: table.references("fronts"),
+            tells: table.one("proxy-protocol"),
             listen: by_phase(&table, "listen"),
         })
     }

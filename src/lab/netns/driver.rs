@@ -434,6 +434,7 @@ fn is_services(change: &Change) -> bool {
             | Change::PublishZones { .. }
             | Change::Delegate { .. }
             | Change::LogTo { .. }
+            | Change::Front { .. }
             | Change::Advertise { .. }
             | Change::StopAdvertising { .. }
             | Change::OpenTunnel { .. }

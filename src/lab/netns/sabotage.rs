@@ -62,6 +62,7 @@ impl Netns {
             | Sabotage::LogWrongly { node, .. }
             | Sabotage::AdmitWrongly { node, .. }
             | Sabotage::LockWrongly { node, .. }
+            | Sabotage::FrontWrongly { node, .. }
             | Sabotage::Delay { node, .. } => {
                 let planted = self.victim(node)?.services.sabotage(fault).await;
                 planted.map_err(|error| error.to_string())

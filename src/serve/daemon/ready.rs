@@ -48,6 +48,8 @@ impl Caller<'_> {
 
     async fn ask(&self, to: SocketAddr) -> io::Result<bool> {
         match self.job.kind {
+            // A front answers for its sites, which may not be there yet.
+            ServiceKind::Https if self.job.front.is_some() => Ok(self.connect(to).await.is_ok()),
             ServiceKind::Dns => self.zones(to).await,
             ServiceKind::Resolver => Ok(self.name(to, &resolver_name()).await?.is_some()),
             ServiceKind::Http => self.page(self.connect(to).await?).await,
@@ -113,7 +115,8 @@ impl Caller<'_> {
         stream.write_all(b"HEAD / HTTP/1.1\r\nHost: ready\r\nConnection: close\r\n\r\n").await?;
         let mut start = [0; 12];
         stream.read_exact(&mut start).await?;
-        Ok(start == *b"HTTP/1.1 200")
+        let expected = if self.job.front.is_some() { b"HTTP/1.1 421" } else { b"HTTP/1.1 200" };
+        Ok(start == *expected)
     }
 
     async fn tls(&self, to: SocketAddr) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
