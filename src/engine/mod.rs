@@ -15,6 +15,7 @@ mod haproxy;
 mod openssh;
 mod chrony;
 mod rsyslog;
+mod snmpd;
 
 use crate::model::{name::EngineName, service::ServiceKind};
 
@@ -31,6 +32,7 @@ pub const ENGINES: &[&Engine] = &[
     &openssh::ENGINE,
     &chrony::ENGINE,
     &rsyslog::ENGINE,
+    &snmpd::ENGINE,
 ];
 
 /// The word that asks for the service that is built in.

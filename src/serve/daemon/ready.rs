@@ -22,7 +22,7 @@ use crate::{
     model::{family::Family, name::DomainName, record::RecordType, service::ServiceKind},
     net::namespace::Namespace,
     serve::Shared,
-    wire::{dns::Query, sntp},
+    wire::{dns::Query, snmp, sntp},
 };
 
 /// How long one question is waited for before it is asked again.
@@ -63,6 +63,10 @@ impl Caller<'_> {
                 let reply = self.datagram(to, &sntp::query(1)).await?;
                 Ok(sntp::read_stratum(&reply, 1).is_ok())
             }
+            ServiceKind::Snmp => {
+                let reply = self.datagram(to, &snmp::query(1, to.ip())).await?;
+                Ok(snmp::read_told(&reply, 1, to.ip()).is_ok())
+            }
             ServiceKind::Syslog => {
                 let token = format!("{TOKEN}-{}", to.ip().is_ipv6());
                 let message = format!("<134>1 - {} sixwalk - - - {token}", self.job.node);
@@ -76,7 +80,6 @@ impl Caller<'_> {
             | ServiceKind::Box
             | ServiceKind::Ldap
             | ServiceKind::Smtp
-            | ServiceKind::Snmp
             | ServiceKind::Radius => Err(io::ErrorKind::Unsupported.into()),
         }
     }

@@ -1,0 +1,29 @@
+//! snmpd of Net-SNMP, as management agent. It tells what the node is and which addresses it has, to everybody who knows the
+//! community of the testbed.
+
+use super::Engine;
+use crate::model::service::ServiceKind;
+
+const CONF: &str = "\
+[snmp] persistentDir {{ work }}/state
+[snmp] noPersistentLoad yes
+[snmp] noPersistentSave yes
+agentaddress {% for at in listen %}{{ 'udp6' if at.v6 else 'udp' }}:{{ at.host }}:{{ port }}{% if not loop.last %},{% endif %}{% endfor %}
+
+rocommunity public default
+rocommunity6 public default
+dontLogTCPWrappersConnects yes
+";
+
+pub(super) static ENGINE: Engine = Engine {
+    name: "snmpd",
+    kinds: &[ServiceKind::Snmp],
+    package: "snmpd",
+    program: "snmpd",
+    version: &["-v"],
+    // Without the port of SMUX (RFC 1227), which nobody has planned.
+    command: &["-f", "-LE", "4", "-I", "-smux", "-C", "-c", "{{ work }}/snmpd.conf"],
+    files: &[("snmpd.conf", CONF)],
+    folders: &["state"],
+    only_for_root: None,
+};
