@@ -26,4 +26,5 @@ pub(super) static ENGINE: Engine = Engine {
     files: &[("snmpd.conf", CONF)],
     folders: &["state"],
     only_for_root: None,
+    passes_on: false,
 };
