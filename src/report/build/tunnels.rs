@@ -17,25 +17,71 @@ use crate::{
     stage::Stage,
 };
 
-/// Phase, families, direction, and the verdicts.
-type Row = [Line; 14];
+/// A column: what a check said of a couple.
+struct Column {
+    heading: &'static str,
+    check: &'static str,
+    of: Of,
+}
+
+/// Of what of a couple a check speaks.
+enum Of {
+    /// Of the couple itself.
+    Couple,
+    /// Of this part.
+    Part(&'static str),
+    /// Of several parts; the worst counts.
+    Parts,
+}
+
+const fn column(heading: &'static str, check: &'static str, of: Of) -> Column {
+    Column { heading, check, of }
+}
+
+// Two tables: more columns than these beside the three that name the couple would not fit on a page.
+const CARRIED: [Column; 6] = [
+    column("Small packets", "vpn.matrix", Of::Part("small echo")),
+    column("Large packets", "vpn.matrix", Of::Part("large echo")),
+    column("Largest packet", "vpn.inner-mtu", Of::Couple),
+    column("ICMP errors", "vpn.icmp-through", Of::Parts),
+    column("Class and hops", "vpn.qos-and-hoplimit", Of::Couple),
+    column("Names", "vpn.dns-inside", Of::Couple),
+];
+
+const BESIDE: [Column; 5] = [
+    column("Nothing in clear", "vpn.no-clear", Of::Couple),
+    column("Nothing while it is down", "vpn.fail-open", Of::Couple),
+    column("New keys", "vpn.rekey-both", Of::Couple),
+    column("Second family outside", "vpn.outer-family-failover", Of::Couple),
+    column("Nothing but what is allowed", "vpn.policy-enforced", Of::Parts),
+];
 
 pub(super) fn write(page: &mut Page, source: Source<'_>) {
     let testbed = Arc::new(source.run.testbed.clone());
-    let walked = source.run.phases.iter();
-    let rows: Vec<_> = walked
-        .flat_map(|walked| rows(&walked.judgements, &Stage::new(&testbed, walked.phase)))
-        .collect();
-    if rows.is_empty() {
+    let stages = source.run.phases.iter().map(|walked| Stage::new(&testbed, walked.phase));
+    let stages: Vec<_> = stages.collect();
+    let walked: Vec<_> =
+        source.run.phases.iter().map(|walked| &walked.judgements[..]).zip(&stages).collect();
+    let carried: Vec<[Line; 9]> = rows(&CARRIED, &walked);
+    if carried.is_empty() {
         return;
     }
     page.heading(4, "2.3.5 Tunnels");
     page.words(
         "One row for each direction of what a tunnel couples, by a host on either side. An echo that came back proves that \
-         the tunnel carries; canaries that no tap outside saw, while both gateways counted them, prove that it carries \
-         them encrypted; and the same with its keys being renewed and with the tunnel stopped, that nothing takes its place. What is \
-         not coupled, and what no flow names, was tried at both gateways. Plain tunnels are named by their kind; what they carry \
-         can be read on the way.",
+         the tunnel carries. Plain tunnels are named by their kind; what they carry can be read on the way.",
+    );
+    page.table("tunnels", "What tunnels carry", headings(&CARRIED), carried);
+    page.words(
+        "Canaries that no tap outside saw, while both gateways counted them, prove that a tunnel carries them encrypted; and \
+         the same with its keys being renewed and with the tunnel stopped, that nothing takes its place. What is not \
+         coupled, and what no flow names, was tried at both gateways.",
+    );
+    page.table(
+        "beside-tunnels",
+        "What is seen beside tunnels, and when they change",
+        headings::<8>(&BESIDE),
+        rows(&BESIDE, &walked),
     );
     let speeds: Vec<_> = source
         .run
@@ -43,27 +89,6 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
         .iter()
         .flat_map(|walked| speeds(walked.phase, &walked.judgements))
         .collect();
-    page.table(
-        "tunnels",
-        "What tunnels carry, and what is seen beside them",
-        [
-            "Phase",
-            "Family inside and outside",
-            "From and to",
-            "Small packets",
-            "Large packets",
-            "Largest packet",
-            "ICMP errors",
-            "Class and hops",
-            "Nothing in clear",
-            "Nothing while it is down",
-            "New keys",
-            "Second family outside",
-            "Names",
-            "Nothing but what is allowed",
-        ],
-        rows,
-    );
     if speeds.is_empty() {
         return;
     }
@@ -100,28 +125,39 @@ fn speeds(phase: Phase, judgements: &[Judgement]) -> Vec<[Line; 4]> {
         .collect()
 }
 
-fn rows(judgements: &[Judgement], stage: &Stage) -> Vec<Row> {
-    let row = |couple: &Couple| {
-        let subject = couple.subject();
-        let told = |check: &str, subject: &str| of(judgements, check, |known| known == subject);
-        [
-            words(stage.phase.to_string()),
-            words(families(couple)),
-            words(format!("{} to {}", couple.from(), couple.to())),
-            told("vpn.matrix", &format!("{subject}, small echo")),
-            told("vpn.matrix", &format!("{subject}, large echo")),
-            told("vpn.inner-mtu", &subject),
-            worst(judgements, "vpn.icmp-through", &subject),
-            told("vpn.qos-and-hoplimit", &subject),
-            told("vpn.no-clear", &subject),
-            told("vpn.fail-open", &subject),
-            told("vpn.rekey-both", &subject),
-            told("vpn.outer-family-failover", &subject),
-            told("vpn.dns-inside", &subject),
-            worst(judgements, "vpn.policy-enforced", &subject),
-        ]
+/// The headings of a table: three that name a couple, and those of its columns.
+fn headings<const N: usize>(columns: &[Column]) -> [&'static str; N] {
+    let mut headings = vec!["Phase", "Family inside and outside", "From and to"];
+    headings.extend(columns.iter().map(|column| column.heading));
+    headings.try_into().expect("three, and one for each column")
+}
+
+/// A row for each couple of each phase: phase, families, direction, and the verdicts.
+fn rows<const N: usize>(columns: &[Column], walked: &[(&[Judgement], &Stage)]) -> Vec<[Line; N]> {
+    let of_phase = |(judgements, stage): &(&[Judgement], &Stage)| {
+        let row = |couple: &Couple| {
+            let mut row = vec![
+                words(stage.phase.to_string()),
+                words(families(couple)),
+                words(format!("{} to {}", couple.from(), couple.to())),
+            ];
+            row.extend(columns.iter().map(|column| column.said(judgements, &couple.subject())));
+            row.try_into().expect("three, and one for each column")
+        };
+        couples::of_stage(stage).iter().map(row).collect::<Vec<_>>()
     };
-    couples::of_stage(stage).iter().map(row).collect()
+    walked.iter().flat_map(of_phase).collect()
+}
+
+impl Column {
+    fn said(&self, judgements: &[Judgement], couple: &str) -> Line {
+        let part = match self.of {
+            Of::Part(part) => format!("{couple}, {part}"),
+            Of::Couple | Of::Parts => couple.to_owned(),
+        };
+        let all = matches!(self.of, Of::Parts);
+        of(judgements, self.check, |subject| subject == part || all && subject.starts_with(&part))
+    }
 }
 
 /// `IPv6 in IPv4`, and what a tunnel that encrypts nothing is.
@@ -132,11 +168,7 @@ fn families(couple: &Couple) -> String {
     }
 }
 
-/// The worst of what a check said of a couple and of its parts.
-fn worst(judgements: &[Judgement], check: &str, couple: &str) -> Line {
-    of(judgements, check, |subject| subject.starts_with(couple))
-}
-
+/// The worst of what a check said of some subjects.
 fn of(judgements: &[Judgement], check: &str, is_it: impl Fn(&str) -> bool) -> Line {
     let verdicts = judgements.iter().filter(|j| j.check == check && is_it(&j.subject));
     let rank = |verdict: &Verdict| (verdict.is_bad(), verdict.is_open(), *verdict);
@@ -162,7 +194,7 @@ mod tests {
         ] {
             let stage = Stage::new(&testbed, phase);
             let judgements = Network::of(stage.clone()).ask(CHECKS);
-            let rows = rows(&judgements, &stage);
+            let rows: Vec<[Line; 9]> = rows(&CARRIED, &[(&judgements, &stage)]);
             assert_eq!(rows.len(), families.len() * 2, "{rows:?}");
             for family in families {
                 let of = rows.iter().filter(|row| row[1] == words(*family));
