@@ -107,17 +107,21 @@ pub fn is_lossy(stage: &Stage, way: &Path) -> bool {
 
 /// What carries the traffic of a way, where a tunnel does.
 pub fn carrier(way: &Path) -> Option<Box<Scope>> {
-    let Carriage { way: carrier, carrier: known_by, .. } = way.carried.as_deref()?;
-    Some(Box::new(Scope {
-        family: Some(carrier.family()),
-        port: known_by.port(),
-        from: carrier.nodes.first().cloned(),
-        to: carrier.nodes.last().cloned(),
-        address: Some(carrier.destination),
-        nodes: carrier.nodes.clone(),
-        segments: carrier.segments.clone(),
+    way.carried.as_deref().map(|carriage| Box::new(outside(carriage)))
+}
+
+/// The traffic outside that a tunnel makes of what goes inside.
+pub fn outside(Carriage { way, carrier, .. }: &Carriage) -> Scope {
+    Scope {
+        family: Some(way.family()),
+        port: carrier.port(),
+        from: way.nodes.first().cloned(),
+        to: way.nodes.last().cloned(),
+        address: Some(way.destination),
+        nodes: way.nodes.clone(),
+        segments: way.segments.clone(),
         ..Scope::default()
-    }))
+    }
 }
 
 /// How an attempt ended, in words: `refused (ECONNREFUSED) after 0.3 ms`.

@@ -12,7 +12,6 @@ use super::{
 use crate::{
     model::{
         answer::{Answer, HeardListener},
-        dhcp::DhcpDuty,
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
         family::Family,
@@ -52,15 +51,14 @@ static TEXT: Text = Text {
             expected: "Reports of {groups}.",
             observed: "{node} reports {heard}.",
             remedy: "Look at what should listen there: an address without its solicited-node group is not found by neighbours \
-                     behind a switch that snoops, a router without ff02::2 hears no solicitations, a DHCPv6 server without \
-                     ff02::1:2 no requests.",
+                     behind a switch that snoops, a router without ff02::2 hears no solicitations.",
         },
     ],
 };
 
-/// All routers of a link; all servers and relays of DHCPv6 (RFC 4291 section 2.7.1, RFC 8415 section 7.1).
+/// All routers of a link (RFC 4291 section 2.7.1). Servers and relays of DHCPv6 have a group too: `svc.dhcpv6` asks it, and
+/// blames the server itself where nobody listens.
 const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
-const ALL_DHCP: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
 
 /// A node on a link, and who asks for its groups.
 struct Subject<'s> {
@@ -142,13 +140,7 @@ fn groups(stage: &Stage, node: &NodeName, interface: &StagedInterface) -> Vec<Gr
         IpAddr::V4(_) => None,
     });
     let routes = staged.forwarding.has(Family::V6).then_some(ALL_ROUTERS);
-    let link = |duty: &DhcpDuty| match duty {
-        DhcpDuty::Serve(link) => link.interface.as_ref() == Some(&interface.name),
-        DhcpDuty::Relay { interface: on, .. } => *on == interface.name,
-    };
-    let gives = staged.dhcp.iter().any(link).then_some(ALL_DHCP);
-    let duties = routes.into_iter().chain(gives);
-    addresses.chain(duties.map(|group| Group { group, of: None })).collect()
+    addresses.chain(routes.map(|group| Group { group, of: None })).collect()
 }
 
 /// The group that is asked for an address (RFC 4291 section 2.7.1).

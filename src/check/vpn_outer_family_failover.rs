@@ -9,16 +9,15 @@ use crate::{
     model::{
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
-        family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
-        name::SegmentName,
+        name::{NodeName, SegmentName},
         probe::{Probe, Question},
         service::{Port, Transport},
         tap::{Tap, Watch},
-        tunnel::TunnelAct,
+        tunnel::{Carrier, TunnelAct},
         verdict::Judgement,
     },
-    stage::Stage,
+    stage::{Carriage, Path, Stage},
 };
 
 /// The check.
@@ -45,6 +44,14 @@ static TEXT: Text = Text {
             expected: "An answer from {to}, carried over {second}.",
             observed: "{attempts} canaries, {answered} answered; {frames} frames of the tunnel over {second} on {segment}.",
             remedy: "Name the other gateway by addresses of both families, or by a name that has both (RFC 4555).",
+        },
+        Case {
+            name: "stopped",
+            finding: "When {first} dies outside, {tunnel} carries no {family} from {from} to {to}: what it sends over {second} \
+                      stops at {node}.",
+            expected: "An answer from {to}, carried over {second}.",
+            observed: "{attempts} canaries, {answered} answered; {how}.",
+            remedy: "Let the packets of the tunnel pass {node} over {second} as over {first}.",
         },
         Case {
             name: "clear",
@@ -118,18 +125,13 @@ fn lose(first: &Couple) -> Probe {
     first.act(TunnelAct::Lose(first.outer()), "for vpn.outer-family-failover")
 }
 
-/// What the spare family carries, on the first link of its way.
-fn spare(stage: &Stage, first: &Couple) -> Option<Tap> {
+/// The way of the tunnel over its spare family.
+fn spare(stage: &Stage, first: &Couple) -> Option<Carriage> {
     let [local, remote] = *first.end.spare.first()?;
     let way = stage.path(&first.gateway, remote.ip()).ok()?;
-    let watch = Watch::Packets {
-        family: Family::of(remote.ip()),
-        source: Some(local.ip()),
-        destination: Some(remote.ip()),
-        port: Some(Port { transport: Transport::Udp, number: remote.port() }),
-    };
-    let label = "what the second family carries".to_owned();
-    Some(Tap { segment: way.segments.first()?.clone(), watch, label })
+    let carrier = Carrier::Port(Port { transport: Transport::Udp, number: remote.port() });
+    let inside = first.path.carried.as_deref()?.inside.clone();
+    Some(Carriage { way: Path { source: local.ip(), ..way }, carrier, inside })
 }
 
 /// A tap for canaries in clear, whichever family would carry them.
@@ -150,7 +152,8 @@ fn experiment(stage: &Stage, couples: &[Couple]) -> Experiment {
     probes.extend(all(Moment::Dead));
     probes.push(first.act(TunnelAct::Regain, "for vpn.outer-family-failover"));
     probes.extend(all(Moment::Back));
-    let mut taps: Vec<_> = spare(stage, first).into_iter().collect();
+    let spare = spare(stage, first);
+    let mut taps: Vec<_> = spare.iter().flat_map(|spare| spare.taps(&first.gateway)).collect();
     for couple in couples {
         taps.extend(couple.outside(stage).into_iter().map(|link| clear(stage, couple, link)));
     }
@@ -201,18 +204,25 @@ fn of_couple(
     }
     let carried = answered(stage, seen, couple, Moment::Dead, &mut evidence);
     let back = answered(stage, seen, couple, Moment::Back, &mut evidence);
-    let tap = spare(stage, first);
-    let reading = tap.as_ref().and_then(|tap| seen.reading(tap));
+    let Some(spare) = spare(stage, first) else {
+        return judge.not_testable(subject, "the second family has no way outside", evidence);
+    };
+    let there = spare.taps(&first.gateway);
+    let reading = there.first().and_then(|tap| seen.reading(tap));
     evidence.extend(reading.map(|(id, _)| id));
     let frames = reading.map_or(0, |(_, reading)| reading.frames);
-    let segment = tap.map_or_else(|| couple.own_link().clone(), |tap| tap.segment);
+    let segment = &spare.way.segments[0];
     if carried == 0 {
-        let told = [carried as u64, frames];
-        return judge.fail(subject, evidence, complaint(stage, couple, "stuck", &segment, told));
+        let stop = [false, true].into_iter().find_map(|back| {
+            let stop = spare.stopped_at(seen, &first.gateway, back, &mut evidence)?;
+            Some((back, stop))
+        });
+        let complaint = stuck(stage, couple, &spare, [carried as u64, frames], stop);
+        return judge.fail(subject, evidence, complaint);
     }
     if back == 0 {
         let told = [back as u64, frames];
-        return judge.fail(subject, evidence, complaint(stage, couple, "lost", &segment, told));
+        return judge.fail(subject, evidence, complaint(stage, couple, "lost", segment, told));
     }
     if frames == 0 {
         let reason = "canaries were answered, and the second family carried none of them";
@@ -220,6 +230,34 @@ fn of_couple(
     }
     let reason = format!("{frames} frames over {} outside meanwhile", couple.outer().other());
     judge.absent(subject, reason, evidence)
+}
+
+/// Nothing went through the tunnel without its first family: an end does not turn to the second, or somebody on the way
+/// stops it.
+fn stuck(
+    stage: &Stage,
+    couple: &Couple,
+    spare: &Carriage,
+    told: [u64; 2],
+    stop: Option<(bool, (NodeName, String))>,
+) -> Complaint {
+    let usual = complaint(stage, couple, "stuck", &spare.way.segments[0], told);
+    let Some((back, (node, how))) = stop else { return usual };
+    let sender = if back { spare.way.nodes.last() } else { spare.way.nodes.first() };
+    if sender == Some(&node) {
+        let part = format!("outer families of {}", couple.end.tunnel);
+        return Complaint { culprit: Culprit::node(&node, part), ..usual };
+    }
+    let mut args = usual.args;
+    args.extend([("node".to_owned(), node.to_string()), ("how".to_owned(), how)]);
+    Complaint {
+        case: "stopped".to_owned(),
+        args,
+        culprit: Culprit::node(&node, format!("forwarding of {}", spare.way.family())),
+        bites_in: reading::bites(stage, spare.way.family()),
+        scope: reading::outside(spare),
+        ..usual
+    }
 }
 
 fn complaint(
@@ -275,6 +313,7 @@ mod tests {
         check::fixture::{Network, complaints},
         model::{
             answer::{Answer, Outcome},
+            family::Family,
             phase::Phase,
             verdict::Verdict,
         },
@@ -283,7 +322,7 @@ mod tests {
     /// The second family carries while the first is dead, as taps see it.
     fn network(phase: Phase) -> Network {
         Network::tunnelled(phase).bend_tap(|tap, reading| {
-            if tap.label == "what the second family carries" {
+            if tap.label == "what carries gateway-a" {
                 reading.frames = 12;
             }
         })
@@ -320,6 +359,35 @@ mod tests {
         assert_eq!(found, [wanted.clone(), wanted]);
         let found = complaints(&OuterFamilyFailover, &silent("with it again"));
         assert!(found.len() == 2 && found.iter().all(|(case, _)| case == "lost"), "{found:?}");
+    }
+
+    #[test]
+    fn who_stops_the_second_family_is_named_and_not_the_gateway_that_turned_to_it() {
+        // What gateway-a sends over the second family is seen on its own link and nowhere else.
+        let stopped = silent("without its first family").bend_tap(|tap, reading| {
+            if tap.label == "what carries gateway-a" && tap.segment.as_str() != "transit-a" {
+                reading.frames = 0;
+            }
+        });
+        let found = complaints(&OuterFamilyFailover, &stopped);
+        let (case, culprit) = &found[0];
+        assert_eq!(case, "stopped", "{found:?}");
+        assert!(!culprit.contains("gateway"), "{found:?}");
+        // Nothing leaves the gateway at the other end.
+        let deaf = silent("without its first family").bend_tap(|tap, reading| {
+            let from_far = |watch: &Watch| match watch {
+                Watch::Packets { source, destination, .. } => source > destination,
+                _ => false,
+            };
+            if tap.label == "what carries gateway-a" && from_far(&tap.watch) {
+                reading.frames = 0;
+            }
+        });
+        let found = complaints(&OuterFamilyFailover, &deaf);
+        assert!(
+            found.iter().all(|(case, culprit)| case == "stuck" && culprit.starts_with("gateway-b")),
+            "{found:?}"
+        );
     }
 
     #[test]
