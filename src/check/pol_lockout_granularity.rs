@@ -81,8 +81,11 @@ impl Check for LockoutGranularity {
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
-        let all = attempts(stage);
-        let found = all.iter().flat_map(|attempt| attempt.judge(stage, seen)).collect();
+        let of = |reception: &Reception<'_>| match attempt(reception) {
+            Some(attempt) => attempt.judge(stage, seen),
+            None => vec![unvisited(reception)],
+        };
+        let found = locking(stage).iter().flat_map(of).collect();
         Judge(&TEXT).or_not_applicable(found, "no web service of this phase locks log-ins")
     }
 }
@@ -109,37 +112,59 @@ struct Comer {
     is_locked: bool,
 }
 
-/// One attempt for each family of each service that locks log-ins.
+/// One attempt for each family of each service that locks log-ins, where somebody can make it.
 pub(super) fn attempts(stage: &Stage) -> Vec<Attempt> {
-    let all = visitors::receptions(stage, |service| service.lockout.is_some());
-    all.iter().filter_map(attempt).collect()
+    locking(stage).iter().filter_map(attempt).collect()
+}
+
+/// Every service that locks log-ins, with whom its own access list lets in: nobody else comes as far as a log-in.
+fn locking(stage: &Stage) -> Vec<Reception<'_>> {
+    let mut all = visitors::receptions(stage, |service| service.lockout.is_some());
+    for reception in &mut all {
+        let admitted = reception.ways.iter().filter(|way| reception.admits(way)).cloned();
+        reception.ways = admitted.collect();
+    }
+    all
 }
 
 /// From a host that has a neighbour, if some has one; the log-in is tried from it, from the neighbour and from elsewhere.
 fn attempt(reception: &Reception<'_>) -> Option<Attempt> {
     let lockout = reception.service.lockout?;
+    let ways = &reception.ways;
     let link = |way: &Path| way.segments.first().cloned();
-    let near =
-        |way: &Path| reception.ways.iter().find(|other| *other != way && link(other) == link(way));
-    let far = |way: &Path| reception.ways.iter().find(|other| link(other) != link(way));
-    let first = reception.ways.iter().find(|way| near(way).is_some());
-    let way = first.or(reception.ways.first())?.clone();
+    let near = |way: &Path| ways.iter().find(|other| *other != way && link(other) == link(way));
+    let first = ways.iter().find(|way| near(way).is_some());
+    let way = first.or(ways.first())?.clone();
     let net = lockout.source(way.source);
+    let is_out = |other: &&Path| !net.contains(&other.source);
+    let mut far = ways.iter().filter(|other| link(other) != link(&way));
+    let far = far.clone().find(is_out).or_else(|| far.next());
     let comer = |way: &Path| Comer {
         from: visitors::visitor(way).clone(),
         way: way.clone(),
         is_locked: net.contains(&way.source),
     };
-    let comers = [Some(&way), near(&way), far(&way)].into_iter().flatten().map(comer).collect();
+    let comers = [Some(&way), near(&way), far].into_iter().flatten().map(comer).collect();
     Some(Attempt {
         guesser: visitors::visitor(&way).clone(),
         lockout,
-        what: format!("{} of {}", reception.service.name, reception.node.name),
+        what: what(reception),
         node: reception.node.name.clone(),
         service: reception.service.clone(),
         comers,
         way,
     })
+}
+
+fn what(reception: &Reception<'_>) -> String {
+    format!("{} of {}", reception.service.name, reception.node.name)
+}
+
+/// A service that nobody can be locked out of, because nobody can come and fail.
+fn unvisited(reception: &Reception<'_>) -> Judgement {
+    let subject = format!("{}/{}", what(reception), Family::of(reception.address));
+    let reason = "nobody whom it lets in comes to it, so nobody could fail to log in";
+    Judge(&TEXT).not_testable(subject, reason, [])
 }
 
 impl Attempt {
@@ -214,7 +239,33 @@ impl Attempt {
                 }
             }
         };
-        self.comers.iter().map(of).collect()
+        self.comers.iter().map(of).chain(self.unasked()).collect()
+    }
+
+    /// The parts of the question for which nobody is there: they have not passed.
+    fn unasked(&self) -> Vec<Judgement> {
+        let net = self.lockout.source(self.way.source);
+        let is_wide = net.prefix_len() < net.max_prefix_len();
+        let others = || self.comers.iter().filter(|comer| comer.from != self.guesser);
+        let neighbour = (is_wide && !others().any(|comer| comer.is_locked)).then(|| {
+            let reason = format!(
+                "{} has no neighbour in {net} that could try whether all of it is locked",
+                self.guesser
+            );
+            ("a neighbour", reason)
+        });
+        let stranger = (!others().any(|comer| !comer.is_locked)).then(|| {
+            let reason = format!(
+                "nobody outside of {net} is let in who could try whether others are locked out"
+            );
+            ("a stranger", reason)
+        });
+        let judge = Judge(&TEXT);
+        let of = |(who, reason): (&str, String)| {
+            let subject = format!("{who}->{}/{}", self.what, self.family());
+            judge.not_testable(subject, reason, [])
+        };
+        [neighbour, stranger].into_iter().flatten().map(of).collect()
     }
 
     fn complaint(&self, stage: &Stage, comer: &Comer, status: u16) -> Complaint {
@@ -304,6 +355,42 @@ mod tests {
         assert_eq!(cases(&with_status(from(own), 200)), ["never"]);
         assert_eq!(cases(&with_status(from(near), 200)), ["each-address"]);
         assert_eq!(cases(&with_status(from(far), 429)), ["everybody"]);
+    }
+
+    /// The fixture, where the access list of the portal names these.
+    fn admitting(nets: &[&str]) -> Stage {
+        let mut testbed = fixture::testbed();
+        let nodes = &mut std::sync::Arc::make_mut(&mut testbed).nodes;
+        let services = &mut nodes.get_mut("portal").unwrap().services;
+        let web = services.iter_mut().find(|service| service.lockout.is_some()).unwrap();
+        web.admits = nets.iter().map(|net| net.parse().unwrap()).collect();
+        Stage::new(&testbed, Phase::DualStack)
+    }
+
+    /// What is not testable, where the rest passes.
+    fn untested(stage: Stage) -> Vec<String> {
+        let judgements = Network::of(stage).ask(&[&LockoutGranularity]);
+        assert!(judgements.iter().any(|j| j.verdict == Verdict::Pass), "{judgements:#?}");
+        let rest = judgements.into_iter().filter(|j| j.verdict != Verdict::Pass);
+        rest.inspect(|j| assert_eq!(j.verdict, Verdict::NotTestable)).map(|j| j.subject).collect()
+    }
+
+    #[test]
+    fn what_nobody_is_there_to_try_has_not_passed() {
+        let one_each =
+            ["198.51.100.10/32", "203.0.113.53/32", "2001:db8:f::a/128", "2001:db8:d::35/128"];
+        assert_eq!(untested(admitting(&one_each)), ["a neighbour->https of portal/IPv6"]);
+        let one_link = ["198.51.100.0/24", "2001:db8:f::/64"];
+        assert_eq!(untested(admitting(&one_link)), ["a stranger->https of portal/IPv6"]);
+    }
+
+    #[test]
+    fn whoever_guesses_is_let_in_by_the_access_list() {
+        let lan = ["10.0.0.0/24", "2001:db8:a::/64"];
+        let attempts = attempts(&admitting(&lan));
+        let guessers: Vec<_> = attempts.iter().map(|a| a.guesser.as_str()).collect();
+        assert_eq!(guessers, ["resolver", "resolver"]);
+        assert_eq!(untested(admitting(&["198.51.100.0/24"])), ["https of portal/IPv6"]);
     }
 
     #[test]

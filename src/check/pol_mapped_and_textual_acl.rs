@@ -16,7 +16,7 @@ use crate::{
         finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
         verdict::Judgement,
     },
-    stage::{Path, Stage},
+    stage::Stage,
 };
 
 /// Asks each service that has an access list from a source that the list names and from one that it does not, over every
@@ -89,9 +89,7 @@ struct Entrance {
 fn entrances(stage: &Stage) -> Vec<Entrance> {
     let all = visitors::receptions(stage, |service| !service.admits.is_empty());
     let of = |reception: &Reception<'_>, named: bool| {
-        let is_named =
-            |way: &&Path| reception.service.admits.iter().any(|net| net.contains(&way.source));
-        let way = reception.ways.iter().find(|way| is_named(way) == named)?.clone();
+        let way = reception.ways.iter().find(|way| reception.admits(way) == named)?.clone();
         let (node, service) = (reception.node, reception.service);
         let leg = Named::to_service(stage, way, node, service, Severity::Critical)?;
         Some(Entrance { leg, named })

@@ -36,6 +36,14 @@ pub fn receptions(stage: &Stage, wanted: impl Fn(&Service) -> bool) -> Vec<Recep
     found
 }
 
+impl Reception<'_> {
+    /// Whether the access list of the service lets in who comes by a way; without a list it lets in everybody.
+    pub fn admits(&self, way: &Path) -> bool {
+        let list = &self.service.admits;
+        list.is_empty() || list.iter().any(|net| net.contains(&way.source))
+    }
+}
+
 fn ways(stage: &Stage, node: &Node, service: &Service, to: IpAddr) -> Vec<Path> {
     let others = stage.testbed.nodes.values().filter(|other| other.name != node.name);
     let mut others: Vec<_> = others.collect();
