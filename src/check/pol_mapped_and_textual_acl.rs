@@ -3,7 +3,7 @@
 use super::{
     Case, Check, Text, UseCase, ask,
     legs::Named,
-    reach::LegReading,
+    reach::{Leg, LegReading},
     reading::{self, Judge, Reached},
     visitors::{self, Reception},
 };
@@ -14,6 +14,7 @@ use crate::{
         experiment::Experiment,
         family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
+        service::Transport,
         verdict::Judgement,
     },
     stage::Stage,
@@ -146,7 +147,8 @@ impl Entrance {
         }
     }
 
-    /// A list concerns whoever comes from there, whichever way: so this explains what others find on their ways.
+    /// A list concerns whoever comes from there, whichever way: so this explains what others find on their ways. Over UDP
+    /// nothing tells a list from a filter of the same node, which explains the silence if it was read there.
     fn refused(
         &self,
         stage: &Stage,
@@ -157,8 +159,11 @@ impl Entrance {
         let legs: Vec<_> = all.iter().filter(|e| e.named).map(|e| e.leg.clone()).collect();
         let mut complaint = self.leg.complaint(stage, seen, reading, "refused", &legs);
         complaint.args.insert("source".to_owned(), self.leg.leg.path.source.to_string());
-        let everywhere = Scope { nodes: Vec::new(), segments: Vec::new(), ..complaint.scope };
-        complaint.scope = Scope { address: None, carried: None, ..everywhere };
+        if !is_silence_over_udp(&self.leg.leg, reading) {
+            complaint.scope.nodes.clear();
+            complaint.scope.segments.clear();
+        }
+        complaint.scope = Scope { address: None, carried: None, ..complaint.scope };
         complaint
     }
 
@@ -232,12 +237,27 @@ fn reaches_the_service(answer: &Answer) -> bool {
     matches!(attempt.outcome, Outcome::Stalled | Outcome::Garbled { .. } | Outcome::Refused)
 }
 
+/// Whether nothing came back where nothing connects first.
+fn is_silence_over_udp(entrance: &Leg, reading: &LegReading<'_>) -> bool {
+    let outcome = reading.telling.and_then(Answer::attempt).map(|attempt| &attempt.outcome);
+    entrance.port.is_some_and(|port| port.transport == Transport::Udp)
+        && outcome == Some(&Outcome::TimedOut)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        check::fixture::{self, Network},
-        model::{phase::Phase, verdict::Verdict},
+        check::{
+            cause,
+            fixture::{self, Network},
+            pol_rule_parity_static::RuleParityStatic,
+        },
+        model::{
+            phase::Phase,
+            policy::{Action, Hook, Match, Rule},
+            verdict::Verdict,
+        },
     };
 
     /// The list of the agent of the firewall is really this.
@@ -273,6 +293,24 @@ mod tests {
         let found = fixture::complaints(&AccessLists, &with_list(["10.99.0.5/32", "::/0"]));
         let culprit = "firewall (access list of snmp of firewall)".to_owned();
         assert_eq!(found, [("admitted".to_owned(), culprit)]);
+    }
+
+    #[test]
+    fn a_rule_at_the_same_node_explains_the_silence_of_an_agent() {
+        let network = Network::healthy(Phase::DualStack).with(|live| {
+            let filter = &mut live.nodes.get_mut("firewall").unwrap().filter;
+            let input = filter.chains.iter_mut().find(|c| c.hook == Hook::Input).unwrap();
+            let port = Match::Port { transport: Transport::Udp, number: 161 };
+            let matches = vec![Match::Family(Family::V6), port];
+            let label = "planted".to_owned();
+            input.rules.insert(0, Rule { label, matches, action: Action::Drop });
+        });
+        let judgements = network.ask(&[&AccessLists, &RuleParityStatic]);
+        let complaints = judgements.iter().filter(|judgement| judgement.complaint.is_some());
+        assert_eq!(complaints.count(), 2, "{judgements:#?}");
+        let found = cause::findings(&[(Phase::DualStack, judgements)], |_, _| String::new());
+        let checks: Vec<_> = found.iter().map(|f| (f.check.as_str(), f.symptoms.len())).collect();
+        assert_eq!(checks, [("pol.rule-parity-static", 1)]);
     }
 
     #[test]
