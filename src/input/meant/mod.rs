@@ -56,6 +56,7 @@ pub(super) fn resolve(written: &written::testbed::Testbed) -> (Testbed, Vec<Diag
     services::check(written, &testbed, &mut found);
     management::check(written, &testbed, &mut found);
     policy::check(written, &flows, &testbed, &mut found);
+    access::check(written, &flows, &testbed, &mut found);
     uses::check(written, &testbed, &mut found);
     (testbed, found)
 }

@@ -88,7 +88,7 @@ pub(in crate::input) struct Service {
     pub names: Vec<At<DomainName>>,
     pub path: Option<At<String>>,
     pub engine: Option<At<EngineName>>,
-    pub admits: Vec<At<String>>,
+    pub admits: Option<At<Vec<At<String>>>>,
     pub lockout: Option<At<Lockout>>,
     pub fronts: Vec<At<NodeName>>,
     pub tells: Option<At<ProxyProtocol>>,
@@ -106,6 +106,11 @@ fn lockout(table: &Table<'_>) -> Option<At<Lockout>> {
     })
 }
 
+fn admits(table: &Table<'_>) -> Option<At<Vec<At<String>>>> {
+    let at = table.entry("admits")?.span();
+    Some(At { is: table.list("admits"), at })
+}
+
 impl Service {
     pub(super) fn read(entry: &Entry<'_>) -> Option<Self> {
         let table = entry.table().unwrap_or_else(Table::empty);
@@ -118,7 +123,7 @@ impl Service {
             names: short.into_iter().chain(table.list("name")).collect(),
             path: table.one("path"),
             engine: table.one("engine"),
-            admits: table.list("admits"),
+            admits: admits(&table),
             lockout: lockout(&table),
             fronts: table.references("fronts"),
             tells: table.one("proxy-protocol"),
