@@ -53,16 +53,25 @@ pub(super) struct Key {
     pub shape: Shape,
     /// Whether it may not be left out.
     pub required: bool,
+    /// Whether a list without entries says nothing there.
+    pub filled: bool,
+}
+
+impl Key {
+    /// The same, of a list that is to have an entry where it stands.
+    pub(super) const fn filled(self) -> Self {
+        Self { filled: true, ..self }
+    }
 }
 
 /// A key that may be left out.
 pub(super) const fn key(name: &'static str, shape: Shape, about: &'static str) -> Key {
-    Key { name, about, shape, required: false }
+    Key { name, about, shape, required: false, filled: false }
 }
 
 /// A key that may not be left out.
 pub(super) const fn required(name: &'static str, shape: Shape, about: &'static str) -> Key {
-    Key { name, about, shape, required: true }
+    Key { name, about, shape, required: true, filled: false }
 }
 
 /// The longest free text.
@@ -172,13 +181,31 @@ impl Checker<'_> {
                 "the file" => format!("`{}`", key.name),
                 of => format!("`{}` of {of}", key.name),
             };
-            self.value(&key.shape, entry, &Place { words, span: entry.at.clone() });
+            let place = Place { words, span: entry.at.clone() };
+            self.filled(key, entry, &place);
+            self.value(&key.shape, entry, &place);
         }
         for key in keys.iter().filter(|key| key.required && table.entry(key.name).is_none()) {
             let message = format!("{} has no `{}`", place.words, key.name);
             let hint = format!("add `{}`: {}", key.name, uncapitalised(key.about));
             self.found.push(Diagnostic::error(&place.span, message).hint(hint));
         }
+    }
+
+    /// A list of nothing where something is to be named.
+    fn filled(&mut self, key: &Key, entry: &Entry<'_>, place: &Place) {
+        let is_empty = matches!(entry.value.get_ref(), DeValue::Array(items) if items.is_empty());
+        if !key.filled || !is_empty {
+            return;
+        }
+        let message = format!("{} is a list of nothing", place.words);
+        let about = uncapitalised(key.about);
+        let hint = if key.required {
+            format!("name at least one in `{}`: {about}", key.name)
+        } else {
+            format!("leave `{}` out, or name at least one: {about}", key.name)
+        };
+        self.found.push(Diagnostic::error(&entry.span(), message).hint(hint));
     }
 
     fn named(
@@ -292,6 +319,9 @@ pub(super) fn object(keys: &[Key]) -> Value {
     let mut properties = Map::new();
     for key in keys {
         let mut schema = key.shape.schema();
+        if key.filled {
+            schema["anyOf"][1]["minItems"] = 1.into();
+        }
         schema["description"] = match schema.get("description").and_then(Value::as_str) {
             Some(what) => format!("{} Written as {what}.", key.about).into(),
             None => key.about.into(),

@@ -127,7 +127,7 @@ fn live(written: &Testbed, tunnel: &Tunnel, phase: Phase) -> Families {
 }
 
 /// The segment that a side of a couple is, or is part of.
-fn segment_of<'w>(written: &'w Testbed, word: &str) -> Option<&'w Segment> {
+pub(super) fn segment_of<'w>(written: &'w Testbed, word: &str) -> Option<&'w Segment> {
     let by_name = written.segments.iter().find(|segment| segment.name.is.as_str() == word);
     by_name.or_else(|| {
         let net = word.parse::<IpNet>().ok()?;
@@ -159,7 +159,8 @@ fn outer(written: &Testbed, tunnel: &Tunnel, phase: Phase) -> Families {
     both.and(may_carry(tunnel))
 }
 
-fn may_carry(tunnel: &Tunnel) -> Families {
+/// The families that may carry a tunnel.
+pub(super) fn may_carry(tunnel: &Tunnel) -> Families {
     match tunnel.outer.as_slice() {
         [] => tunnel.kind.outer(),
         said => said.iter().map(|family| family.is).collect::<Families>().and(tunnel.kind.outer()),

@@ -14,6 +14,7 @@ mod nodes;
 mod zones;
 mod flows;
 mod insides;
+mod outside;
 mod tunnels;
 mod translations;
 mod claims;

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
-use super::names;
+use super::{names, outside};
 use crate::{
     input::{
-        diagnostic::Diagnostic,
+        diagnostic::{Diagnostic, Span},
         placeholder,
         suggest::suggest,
         table::At,
@@ -31,7 +31,11 @@ pub(super) fn resolve(
     found: &mut Vec<Diagnostic>,
 ) -> BTreeMap<TunnelName, Tunnel> {
     told_apart(written, found);
-    let mut one = |(index, tunnel)| one(written, tunnel, index, found);
+    let mut coupled = Vec::new();
+    let mut one = |(index, tunnel)| {
+        outside::check(written, tunnel, found);
+        one(written, tunnel, index, &mut coupled, found)
+    };
     written
         .tunnels
         .iter()
@@ -46,17 +50,7 @@ pub(super) fn resolve(
 fn told_apart(written: &Testbed, found: &mut Vec<Diagnostic>) {
     let mut known: Vec<&written::tunnel::Tunnel> = Vec::new();
     for tunnel in written.tunnels.iter().filter(|tunnel| !tunnel.kind.is_encrypted()) {
-        let ends = |of: &written::tunnel::Tunnel| -> BTreeSet<NodeName> {
-            of.between.iter().map(|end| end.is.clone()).collect()
-        };
-        let alike = |other: &&&written::tunnel::Tunnel| {
-            let clash = match tunnel.kind {
-                TunnelKind::Vxlan => !ends(other).is_disjoint(&ends(tunnel)),
-                _ => ends(other) == ends(tunnel),
-            };
-            other.kind == tunnel.kind && clash
-        };
-        if let Some(other) = known.iter().find(alike) {
+        if let Some(other) = known.iter().find(|other| are_alike(tunnel, other)) {
             let (where_, hint) = match tunnel.kind {
                 TunnelKind::Vxlan => ("at one gateway", "a gateway ends one tunnel of that kind"),
                 _ => ("between the same gateways", "write the couples of both under one of them"),
@@ -75,10 +69,64 @@ fn told_apart(written: &Testbed, found: &mut Vec<Diagnostic>) {
     }
 }
 
-fn one(
+fn are_alike(tunnel: &written::tunnel::Tunnel, other: &written::tunnel::Tunnel) -> bool {
+    let clash = match tunnel.kind {
+        TunnelKind::Vxlan => !ends(other).is_disjoint(&ends(tunnel)),
+        _ => ends(other) == ends(tunnel),
+    };
+    !tunnel.kind.is_encrypted() && other.kind == tunnel.kind && clash
+}
+
+fn ends(tunnel: &written::tunnel::Tunnel) -> BTreeSet<&NodeName> {
+    tunnel.between.iter().map(|end| &end.is).collect()
+}
+
+/// A couple of a tunnel in one family.
+struct Coupled<'w> {
+    tunnel: &'w written::tunnel::Tunnel,
+    at: &'w Span,
+    relation: Relation,
+}
+
+/// A pair of subnets is coupled once: what goes between them has one tunnel to take.
+fn once<'w>(
+    tunnel: &'w written::tunnel::Tunnel,
+    at: &'w Span,
+    relations: &[Relation],
+    known: &mut Vec<Coupled<'w>>,
+    found: &mut Vec<Diagnostic>,
+) {
+    let first = relations.iter().find_map(|relation| {
+        let is_same = |k: &&Coupled<'_>| k.relation == *relation || k.relation == relation.turned();
+        known.iter().find(is_same)
+    });
+    if let Some(first) = first.filter(|first| !are_alike(tunnel, first.tunnel)) {
+        let Relation { here, there } = first.relation;
+        let (one, other) = (&first.tunnel.name.is, &tunnel.name.is);
+        let message = if one == other {
+            format!("tunnel `{other}` couples {here} with {there} twice")
+        } else {
+            format!(
+                "tunnels `{one}` and `{other}` both couple {here} with {there}; packets take one of them alone"
+            )
+        };
+        // Between other gateways, it may be a second way that is kept for later.
+        let diagnostic = if ends(tunnel).is_disjoint(&ends(first.tunnel)) {
+            Diagnostic::warning(at, message)
+        } else {
+            Diagnostic::error(at, message)
+        };
+        let diagnostic = diagnostic.note(first.at, "first coupled here");
+        found.push(diagnostic.hint("take one of the two away"));
+    }
+    known.extend(relations.iter().map(|relation| Coupled { tunnel, at, relation: *relation }));
+}
+
+fn one<'w>(
     written: &Testbed,
-    tunnel: &written::tunnel::Tunnel,
+    tunnel: &'w written::tunnel::Tunnel,
     index: usize,
+    coupled: &mut Vec<Coupled<'w>>,
     found: &mut Vec<Diagnostic>,
 ) -> Option<Tunnel> {
     for name in &tunnel.between {
@@ -111,8 +159,12 @@ fn one(
         found.push(Diagnostic::error(&there.at, message).note(&here.at, "the other end"));
     }
     let gateways = [here, there];
-    let relations = tunnel.couple.iter().flat_map(|c| couple(written, tunnel, gateways, c, found));
-    let relations = relations.collect();
+    let mut relations = Vec::new();
+    for pair in &tunnel.couple {
+        let more = couple(written, tunnel, gateways, pair, found);
+        once(tunnel, &pair.at, &more, coupled, found);
+        relations.extend(more);
+    }
     let outer = outer(tunnel, found);
     let between = [here.is.clone(), there.is.clone()];
     let name = tunnel.name.is.clone();
@@ -131,6 +183,16 @@ fn outer(tunnel: &written::tunnel::Tunnel, found: &mut Vec<Diagnostic>) -> Vec<F
             format!("{} cannot carry tunnel `{}`, which is `{kind}`", family.is, tunnel.name.is);
         let hint = format!("`{kind}` goes over {} alone", kind.outer());
         found.push(Diagnostic::error(&family.at, message).hint(hint));
+    }
+    if let [first, second] = tunnel.outer.as_slice()
+        && first.is == second.is
+    {
+        let message = format!("tunnel `{}` is to go over {} twice", tunnel.name.is, second.is);
+        found.push(
+            Diagnostic::error(&second.at, message)
+                .note(&first.at, "first named here")
+                .hint("name each family once, first choice first"),
+        );
     }
     match tunnel.outer.as_slice() {
         [] => [Family::V6, Family::V4].into_iter().filter(|f| kind.outer().has(*f)).collect(),

@@ -16,7 +16,7 @@ pub(in crate::input) const KEYS: &[Key] = &[
     required("of", NODE, "The node whose management software is spoken of."),
     required("document", Shape::Text, "What says it, with edition or date."),
     key("place", Shape::Text, "Where in the document: a page or a section."),
-    required("says", FEATURES, "What the software is said to do."),
+    required("says", FEATURES, "What the software is said to do.").filled(),
 ];
 
 /// A claim as written.

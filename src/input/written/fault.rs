@@ -38,14 +38,15 @@ pub(in crate::input) const FAULT_KEYS: &[Key] = &[
         "phase",
         Shape::List { of: &PHASE, most: 4 },
         "The phase or phases in which it is planted; it is gone when the phase is left.",
-    ),
+    )
+    .filled(),
     change("listen", &[NODE_KEY, SERVICE_KEY, ONLY], "A service listens on one family only."),
     change("stop", &[NODE_KEY, SERVICE_KEY], "A service stops."),
     change(
         "extra-listener",
         &[
             NODE_KEY,
-            required("families", FAMILIES, "The families that it listens on."),
+            required("families", FAMILIES, "The families that it listens on.").filled(),
             required("port", PORT_NUMBER, "The TCP port."),
         ],
         "Something listens that nobody planned.",
@@ -304,8 +305,8 @@ const RULE: &[Key] = &[
         Shape::Parsed { what: "a port such as `tcp/443`", check: port },
         "The destination port.",
     ),
-    key("icmp", ICMP_TYPES, "Types of ICMP."),
-    key("icmpv6", ICMP_TYPES, "Types of ICMPv6."),
+    key("icmp", ICMP_TYPES, "Types of ICMP.").filled(),
+    key("icmpv6", ICMP_TYPES, "Types of ICMPv6.").filled(),
     key(
         "longer-than",
         Shape::Number { least: 20, most: 65_535 },

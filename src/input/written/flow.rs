@@ -24,8 +24,8 @@ pub(in crate::input) const KEYS: &[Key] = &[
         Shape::Text,
         "The name of its rules and findings; `from->to` where nothing is said.",
     ),
-    required("from", ENDS, "Who begins: nodes, segments, sites, or `everywhere`."),
-    required("to", ENDS, "Who is reached: nodes, segments, sites, or `everywhere`."),
+    required("from", ENDS, "Who begins: nodes, segments, sites, or `everywhere`.").filled(),
+    required("to", ENDS, "Who is reached: nodes, segments, sites, or `everywhere`.").filled(),
     key("allow", TRAFFIC, "What must pass: services, `tcp/8443`, `ping` or `any`."),
     key("deny", TRAFFIC, "What must not pass: services, `tcp/8443`, `ping` or `any`."),
 ];

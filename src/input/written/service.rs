@@ -52,7 +52,7 @@ pub(in crate::input) const KEYS: &[Key] = &[
         "fronts",
         NODES,
         "The nodes that it passes connections on to, by the name that users ask for (HTTP: Host, TLS: server name).",
-    ),
+    ).filled(),
     key(
         "proxy-protocol",
         Shape::Word(|| ProxyProtocol::ALL.map(ProxyProtocol::word).to_vec()),

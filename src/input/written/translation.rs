@@ -48,7 +48,8 @@ pub(in crate::input) const KEYS: &[Key] = &[
         "phases",
         Shape::List { of: &PHASE, most: 4 },
         "The phases in which it translates; the IPv6-only one where nothing is said.",
-    ),
+    )
+    .filled(),
 ];
 
 /// A prefix that addresses can be embedded in.

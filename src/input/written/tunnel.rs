@@ -30,12 +30,12 @@ pub(in crate::input) const KEYS: &[Key] = &[
         "outer",
         FAMILIES,
         "The families that may carry it, first choice first; all of its kind, IPv6 first, otherwise.",
-    ),
+    ).filled(),
     required(
         "couple",
         Shape::List { of: &PAIR, most: 64 },
         "Pairs of segments or prefixes, the first behind the first gateway: `[[\"admin-lan\", \"dc-lan\"]]`.",
-    ),
+    ).filled(),
     key(
         "ipv4",
         Shape::Parsed {
