@@ -186,7 +186,7 @@ pub enum Sabotage {
     SetSwitch {
         /// Where.
         node: NodeName,
-        /// The sysctl with dots; only below `net.`.
+        /// The sysctl with dots; only below `net.ipv4.` and `net.ipv6.`.
         name: String,
         /// Its value.
         value: String,

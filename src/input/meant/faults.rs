@@ -431,6 +431,7 @@ impl Place<'_> {
         self.site(node);
         self.label(node);
         self.name(node, &name.at);
+        self.switch(node);
     }
 
     fn unknown<'k>(
@@ -460,6 +461,22 @@ impl Place<'_> {
         if !known().any(|interface| interface == name.is) {
             let whose = format!("of node `{}`", node.name);
             self.unknown("interface", &whose, &name.is, &name.at, known());
+        }
+    }
+
+    /// The interface that a sysctl is of: `net.ipv6.conf.eth0.accept_dad`.
+    fn switch(&mut self, node: &Node) {
+        const ANY: [&str; 3] = ["all", "default", "lo"];
+        let (Some(name), Some(_)) = (self.table.one::<String>("name"), self.table.entry("value"))
+        else {
+            return;
+        };
+        let parts: Vec<_> = name.is.split('.').collect();
+        let [_, _, "conf" | "neigh", interface, ..] = parts.as_slice() else { return };
+        let known = || node.interfaces.iter().map(|interface| interface.name.as_str()).chain(ANY);
+        if !known().any(|known| known == *interface) {
+            let whose = format!("of node `{}`, so there is no sysctl `{}`", node.name, name.is);
+            self.unknown("interface", &whose, interface, &name.at, known());
         }
     }
 

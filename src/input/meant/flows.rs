@@ -25,6 +25,8 @@ use crate::{
 /// A flow and where it was written.
 pub(super) struct Placed {
     pub(super) flow: Flow,
+    /// Where the flow begins that it is one pair of ends of.
+    pub(super) of: Span,
     pub(super) from: Span,
     pub(super) to: Span,
 }
@@ -81,7 +83,7 @@ fn placed(
         traffic: traffic.to_vec(),
         intent,
     };
-    Placed { flow, from: from.at.clone(), to: to.at.clone() }
+    Placed { flow, of: written.at.clone(), from: from.at.clone(), to: to.at.clone() }
 }
 
 fn ends(written: &Testbed, words: &[At<String>], found: &mut Vec<Diagnostic>) -> Vec<At<End>> {

@@ -1,4 +1,4 @@
-//! Policy: flows that contradict each other, and denials that no firewall could enforce.
+//! Policy: flows that contradict each other, flows that lead nowhere, and denials that no firewall could enforce.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +24,7 @@ pub(super) fn check(
     // Whether they forward or filter is a guess, from which nothing may follow.
     let guessed: BTreeSet<_> =
         written.nodes.iter().filter(|node| node.role.is_none()).map(|node| &node.name.is).collect();
+    turned_inwards(testbed, &guessed, flows, found);
     let flows: Vec<_> =
         flows.iter().filter(|placed| is_certain(testbed, &guessed, &placed.flow)).collect();
     let of = |intent| flows.iter().copied().filter(move |placed| placed.flow.intent == intent);
@@ -54,6 +55,43 @@ pub(super) fn check(
 fn is_certain(testbed: &Testbed, guessed: &BTreeSet<&NodeName>, flow: &Flow) -> bool {
     let is_guessed = |end| testbed.members(end).iter().any(|node| guessed.contains(&node.name));
     !is_guessed(&flow.from) && !is_guessed(&flow.to)
+}
+
+/// Flows of which every pair of ends is one node: what it says to itself passes no filter and is never tried.
+fn turned_inwards(
+    testbed: &Testbed,
+    guessed: &BTreeSet<&NodeName>,
+    flows: &[Placed],
+    found: &mut Vec<Diagnostic>,
+) {
+    for written in flows.chunk_by(|one, next| one.of == next.of) {
+        let certain = written.iter().filter(|placed| is_certain(testbed, guessed, &placed.flow));
+        let alone: Vec<_> = certain.filter_map(|placed| alone(testbed, &placed.flow)).collect();
+        let ([first, ..], [node, ..]) = (written, alone.as_slice()) else { continue };
+        if alone.len() < written.len() {
+            continue;
+        }
+        let message = match (&first.flow.from, &first.flow.to) {
+            (End::Node(_), End::Node(_)) => {
+                format!("flow `{}` leads from `{node}` to itself", first.flow.name)
+            }
+            (from, to) => format!(
+                "flow `{}` leads from `{node}` to itself: no other node stands behind `{from}` and `{to}`",
+                first.flow.name
+            ),
+        };
+        found.push(Diagnostic::error(&first.to, message).note(&first.from, "from here").hint(
+            "what a node says to itself passes no link; name another end, or take the flow away",
+        ));
+    }
+}
+
+/// The one node that both ends of a flow stand for.
+fn alone(testbed: &Testbed, flow: &Flow) -> Option<NodeName> {
+    let from = names(testbed, &flow.from);
+    let is_one = from.len() == 1 && from == names(testbed, &flow.to);
+    let named = flow.from != End::Everywhere && flow.to != End::Everywhere;
+    from.into_iter().next().filter(|_| is_one && named)
 }
 
 /// Whether everything that one flow names is named by the other.

@@ -1,11 +1,12 @@
 //! Zones: served by name servers, with records that belong into them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::names;
 use crate::{
     input::{
         diagnostic::Diagnostic,
+        table::At,
         written::{self, testbed::Testbed},
     },
     model::{
@@ -35,7 +36,48 @@ pub(super) fn resolve(written: &Testbed, found: &mut Vec<Diagnostic>) -> Vec<Zon
             extra: records(written, zone, found),
         });
     }
+    rings(written, found);
     zones
+}
+
+/// An alias that leads back to itself has no address at its end (RFC 1034 section 3.6.2).
+fn rings(written: &Testbed, found: &mut Vec<Diagnostic>) {
+    let records = written.zones.iter().flat_map(|zone| &zone.records);
+    let aliases: BTreeMap<_, _> = records
+        .filter_map(|record| match record.data.as_slice() {
+            [At { is: RecordData::Alias(to), at }] => Some((&record.name.is, (to, at))),
+            _ => None,
+        })
+        .collect();
+    let mut told = BTreeSet::new();
+    for start in aliases.keys() {
+        if told.contains(start) {
+            continue;
+        }
+        let mut way = vec![*start];
+        let mut next = aliases.get(start);
+        while let Some((name, _)) = next
+            && !way.contains(name)
+            && !told.contains(name)
+        {
+            way.push(name);
+            next = aliases.get(name);
+        }
+        told.extend(way.iter().copied());
+        let again = next.and_then(|(name, _)| way.iter().position(|known| known == name));
+        let Some(ring) = again.map(|at| &way[at..]) else { continue };
+        let message = match ring {
+            [name] => format!("`{name}` is an alias of itself"),
+            names => {
+                let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+                format!("aliases lead in a ring: {} and back to {}", names.join(" to "), names[0])
+            }
+        };
+        let error = Diagnostic::error(aliases[ring[0]].1, message)
+            .hint("the last alias of a chain leads to a name that has addresses");
+        let others = ring.iter().skip(1);
+        found.push(others.fold(error, |error, name| error.note(aliases[name].1, "on the ring")));
+    }
 }
 
 fn servers(

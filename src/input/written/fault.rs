@@ -127,7 +127,7 @@ pub(in crate::input) const FAULT_KEYS: &[Key] = &[
             NODE_KEY,
             required(
                 "name",
-                Shape::Parsed { what: "a sysctl below `net.`", check: sysctl },
+                Shape::Parsed { what: "a sysctl below `net.ipv4.` or `net.ipv6.`", check: sysctl },
                 "The sysctl, for example `net.ipv6.conf.eth0.accept_dad`.",
             ),
             required("value", Shape::Text, "Its value, as text."),
@@ -426,8 +426,13 @@ fn sysctl(text: &str) -> Result<(), String> {
         let safe = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         !word.is_empty() && word.chars().all(safe)
     };
-    let safe = text.len() <= 100 && text.starts_with("net.") && text.split('.').all(word);
+    let safe = text.len() <= 100
+        && ["net.ipv4.", "net.ipv6."].iter().any(|of| text.starts_with(of))
+        && text.split('.').all(word);
     safe.then_some(()).ok_or_else(|| {
-        format!("`{text}` is not a sysctl below `net.`, such as `net.ipv6.conf.eth0.accept_dad`")
+        format!(
+            "`{text}` is no sysctl of a node: they are below `net.ipv4.` and `net.ipv6.`, such as \
+             `net.ipv6.conf.eth0.accept_dad`"
+        )
     })
 }

@@ -174,7 +174,10 @@ impl Netns {
 
     fn set_switch(&self, name: &NodeName, switch: &str, value: &str) -> Result<(), String> {
         let node = &self.victim(name)?.node;
-        let before = node.switches.read(switch).map_err(|error| error.to_string())?;
+        let before = node.switches.read_if_there(switch).map_err(|error| error.to_string())?;
+        let before = before.ok_or_else(|| {
+            format!("node `{name}` has no sysctl `{switch}` on this kernel; `sysctl -aN` lists those that it knows")
+        })?;
         node.switches.set(switch, value).map_err(|error| error.to_string())?;
         self.planted.traces().switches.push((Arc::clone(node), switch.to_owned(), before));
         Ok(())
