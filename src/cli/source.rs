@@ -206,6 +206,22 @@ pub(super) fn faults(
     Ok((sources, faults))
 }
 
+/// What is said of faults that no phase of a walk would meet, a line for each.
+pub(super) fn unmet(faults: &[Fault], phases: &[Phase]) -> Vec<String> {
+    let words =
+        |phases: &[Phase]| phases.iter().map(|phase| phase.word()).collect::<Vec<_>>().join(", ");
+    let unmet = faults.iter().filter(|f| !f.phases.iter().any(|phase| phases.contains(phase)));
+    let told = unmet.map(|fault| {
+        format!(
+            "warning: the fault `{}` is not planted: it is of {}, and the phases of this walk are {}\n",
+            fault.name,
+            words(&fault.phases),
+            words(phases)
+        )
+    });
+    told.collect()
+}
+
 /// Reads the gates: from a folder of phase files, or the built-in ones.
 pub(super) fn gates(
     folder: Option<&Path>,
@@ -302,6 +318,20 @@ pub(super) fn did_you_mean<'w>(word: &str, known: impl IntoIterator<Item = &'w s
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fault_of_another_phase_is_told_on_a_line_of_its_own() {
+        let testbed = input::testbed(REFERENCE.0, REFERENCE.1).unwrap();
+        let text = "[fault.early]\nphase = [\"ipv4-only\", \"partial\"]\nstop = { node = \"portal\", service = \"http\" }\n\
+                    [fault.late]\nphase = \"ipv6-only\"\nstop = { node = \"portal\", service = \"http\" }\n";
+        let faults = input::faults("t.toml", text, &testbed).unwrap();
+        assert_eq!(
+            unmet(&faults, &[Phase::DualStack, Phase::Ipv6Only]).concat(),
+            "warning: the fault `early` is not planted: it is of ipv4-only, partial, and the phases of this walk are \
+             dual-stack, ipv6-only\n"
+        );
+        assert_eq!(unmet(&faults, &Phase::ALL).concat(), "");
+    }
 
     #[test]
     fn a_path_is_one_word_for_the_shell() {

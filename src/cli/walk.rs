@@ -1,6 +1,6 @@
 use std::{fmt::Write as _, path::PathBuf, sync::Arc};
 
-use super::{Failure, Verdict, engines, lab, print, source};
+use super::{Failure, Verdict, engines, lab, print, source, tell};
 use crate::{
     model::phase::Phase,
     report::{gate::Gate, run::Run},
@@ -60,13 +60,19 @@ impl Args {
         let mut loaded = self.testbed.load()?;
         self.engines.choose(&mut loaded.testbed)?;
         let testbed = Arc::clone(&loaded.testbed);
+        // A testbed as found has faults of its own, of all phases: only what is asked for here is missed.
+        let found = loaded.faults.len();
         let (sources, faults) = source::faults(&self.fault, loaded)?;
+        let phases = source::phases(&self.phases)?;
         let (gate_sources, gates) = source::gates(self.gates.as_deref())?;
         let sources = sources.into_iter().chain(gate_sources).collect();
+        for said in source::unmet(&faults[found..], &phases) {
+            tell(&said);
+        }
         let task = lab::Task {
             testbed,
             sources,
-            phases: source::phases(&self.phases)?,
+            phases,
             checks: source::checks(&self.only)?,
             faults,
             gates,

@@ -176,7 +176,9 @@ impl Netns {
         let node = &self.victim(name)?.node;
         let before = node.switches.read_if_there(switch).map_err(|error| error.to_string())?;
         let before = before.ok_or_else(|| {
-            format!("node `{name}` has no sysctl `{switch}` on this kernel; `sysctl -aN` lists those that it knows")
+            format!(
+                "node `{name}` has no sysctl `{switch}` (`sysctl -aN` lists what this kernel knows)"
+            )
         })?;
         node.switches.set(switch, value).map_err(|error| error.to_string())?;
         self.planted.traces().switches.push((Arc::clone(node), switch.to_owned(), before));
