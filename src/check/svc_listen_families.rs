@@ -18,7 +18,7 @@ use crate::{
         name::NodeName,
         node::Node,
         probe::Probe,
-        service::{Port, Service},
+        service::{Port, Service, Transport},
         verdict::Judgement,
     },
     stage::Stage,
@@ -209,7 +209,12 @@ fn look_again(node: &NodeName) -> Probe {
 /// else.
 fn strange(stage: &Stage, node: &Node, held: &[SocketState]) -> Vec<Port> {
     let of_dhcp = super::dhcp::ports(stage, &node.name);
-    let planned: Vec<_> = node.services.iter().flat_map(Service::ports).chain(of_dhcp).collect();
+    // An end of a tunnel that hears whatever port its peer sends from is a listener, as a server is (RFC 7348 section 5).
+    let of_tunnels = stage.nodes[&node.name].tunnels.iter();
+    let of_tunnels =
+        of_tunnels.map(|end| Port { transport: Transport::Udp, number: end.local.port() });
+    let of_services = node.services.iter().flat_map(Service::ports);
+    let planned: Vec<_> = of_services.chain(of_dhcp).chain(of_tunnels).collect();
     let mut ports: Vec<_> = held
         .iter()
         .filter(|socket| is_public(socket.local.ip()) && socket.service.is_none())
