@@ -5,13 +5,13 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::ask;
+use super::{ask, reading};
 use crate::{
     model::{
         answer::Answer,
         evidence::{EvidenceId, Seen},
         family::Family,
-        finding::Culprit,
+        finding::{Culprit, Scope},
         name::{NodeName, SegmentName},
         probe::{Probe, Question},
         segment::Plane,
@@ -60,6 +60,19 @@ impl Couple {
     /// `head-to-branch: IPv6 in IPv4, desk->files`.
     pub fn subject(&self) -> String {
         format!("{}: {}, {}->{}", self.end.tunnel, self.families(), self.from(), self.to())
+    }
+
+    /// What a trouble with it touches.
+    pub fn scope(&self) -> Scope {
+        Scope {
+            family: Some(self.inner()),
+            from: Some(self.from().clone()),
+            to: Some(self.to().clone()),
+            nodes: self.path.nodes.clone(),
+            segments: self.path.segments.clone(),
+            carried: reading::carrier(&self.path),
+            ..Scope::default()
+        }
     }
 
     /// The link of the sender.

@@ -13,7 +13,7 @@ use crate::{
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
         family::Family,
-        finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
+        finding::{Complaint, Confidence, Culprit, Depth, Severity},
         name::SegmentName,
         phase::Phase,
         probe::{Probe, Question},
@@ -400,15 +400,7 @@ fn complaint(
         ("own", couple.own_link().to_string()),
         ("observed", observed),
     ];
-    let scope = Scope {
-        family: Some(couple.inner()),
-        from: Some(couple.from().clone()),
-        to: Some(couple.to().clone()),
-        nodes: couple.path.nodes.clone(),
-        segments: couple.path.segments.clone(),
-        carried: reading::carrier(&couple.path),
-        ..Scope::default()
-    };
+    let scope = couple.scope();
     let part = format!("{} beside {}", couple.inner(), couple.end.tunnel);
     let culprit = match case {
         "lost" => couple.through(stage),

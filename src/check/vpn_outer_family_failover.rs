@@ -9,7 +9,7 @@ use crate::{
     model::{
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
-        finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
+        finding::{Complaint, Confidence, Culprit, Depth, Severity},
         name::{NodeName, SegmentName},
         probe::{Probe, Question},
         service::{Port, Transport},
@@ -281,15 +281,7 @@ fn complaint(
         ("frames", frames.to_string()),
         ("segment", segment.to_string()),
     ];
-    let scope = Scope {
-        family: Some(couple.inner()),
-        from: Some(couple.from().clone()),
-        to: Some(couple.to().clone()),
-        nodes: couple.path.nodes.clone(),
-        segments: couple.path.segments.clone(),
-        carried: reading::carrier(&couple.path),
-        ..Scope::default()
-    };
+    let scope = couple.scope();
     let beside = format!("{} beside {}", couple.inner(), couple.end.tunnel);
     let culprit = match case {
         "clear" => Culprit::node(&couple.gateway, beside),

@@ -242,16 +242,7 @@ fn complaint(
             ),
         ),
     ];
-    let scope = Scope {
-        family: Some(couple.inner()),
-        from: Some(couple.from().clone()),
-        to: Some(couple.to().clone()),
-        nodes: couple.path.nodes.clone(),
-        segments: couple.path.segments.clone(),
-        carried: reading::carrier(&couple.path),
-        packets: Some(Packets::Marks),
-        ..Scope::default()
-    };
+    let scope = Scope { packets: Some(Packets::Marks), ..couple.scope() };
     // Outside, what is seen was sent by this gateway; between the two links, by either.
     let culprit = match case {
         "outside" => Culprit::node(&couple.gateway, format!("class of {} outside", couple.inner())),
