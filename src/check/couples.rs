@@ -156,6 +156,21 @@ pub fn of_stage(stage: &Stage) -> Vec<Couple> {
     found
 }
 
+/// What each tunnel joins, of the couples that are wanted, the directions of the gateway that begins first.
+pub fn by_tunnel(stage: &Stage, wanted: impl Fn(&Couple) -> bool) -> Vec<Vec<Couple>> {
+    let mut all = of_stage(stage);
+    all.retain(wanted);
+    all.sort_by_key(|couple| (couple.end.tunnel.clone(), !couple.end.begins));
+    let mut tunnels = Vec::<Vec<Couple>>::new();
+    for couple in all {
+        match tunnels.last_mut().filter(|known| known[0].end.tunnel == couple.end.tunnel) {
+            Some(known) => known.push(couple),
+            None => tunnels.push(vec![couple]),
+        }
+    }
+    tunnels
+}
+
 fn inside<'s>(stage: &'s Stage, end: &TunnelEnd) -> &'s SegmentName {
     &stage.testbed.tunnels[&end.tunnel].inside
 }

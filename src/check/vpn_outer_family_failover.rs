@@ -92,16 +92,7 @@ impl Check for OuterFamilyFailover {
 
 /// What each tunnel with a spare family couples, as the gateway that begins sees it.
 fn tunnels(stage: &Stage) -> Vec<Vec<Couple>> {
-    let spare = |couple: &Couple| couple.end.begins && !couple.end.spare.is_empty();
-    let mut tunnels = Vec::<Vec<Couple>>::new();
-    for couple in couples::of_stage(stage).into_iter().filter(spare) {
-        let same = |known: &&mut Vec<Couple>| known[0].end.tunnel == couple.end.tunnel;
-        match tunnels.iter_mut().find(same) {
-            Some(known) => known.push(couple),
-            None => tunnels.push(vec![couple]),
-        }
-    }
-    tunnels
+    couples::by_tunnel(stage, |couple| couple.end.begins && !couple.end.spare.is_empty())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -79,19 +79,8 @@ impl Check for RekeyBoth {
     }
 }
 
-/// What each tunnel couples, the directions of the gateway that begins first.
 fn tunnels(stage: &Stage) -> Vec<Vec<Couple>> {
-    let mut all = couples::of_stage(stage);
-    all.retain(|couple| couple.end.kind.is_encrypted());
-    all.sort_by_key(|couple| (couple.end.tunnel.clone(), !couple.end.begins));
-    let mut tunnels = Vec::<Vec<Couple>>::new();
-    for couple in all {
-        match tunnels.last_mut().filter(|known| known[0].end.tunnel == couple.end.tunnel) {
-            Some(known) => known.push(couple),
-            None => tunnels.push(vec![couple]),
-        }
-    }
-    tunnels
+    couples::by_tunnel(stage, |couple| couple.end.kind.is_encrypted())
 }
 
 fn stream(couple: &Couple, round: u8) -> Probe {
