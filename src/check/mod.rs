@@ -93,6 +93,7 @@ mod vpn_performance_parity;
 mod vpn_outer_family_failover;
 mod vpn_mixed_family_coupling;
 mod vpn_default_subnet_family;
+mod vpn_plug_and_play;
 mod x64_reach;
 mod x64_pmtu_and_fragments;
 mod x64_policy_bypass;
@@ -293,6 +294,7 @@ pub static CHECKS: &[&dyn Check] = &[
     &vpn_outer_family_failover::OuterFamilyFailover,
     &vpn_mixed_family_coupling::MixedFamilyCoupling,
     &vpn_default_subnet_family::DefaultSubnetFamily,
+    &vpn_plug_and_play::PlugAndPlay,
     &x64_reach::Reach,
     &x64_pmtu_and_fragments::PmtuAndFragments,
     &x64_policy_bypass::PolicyBypass,

@@ -4,6 +4,8 @@
 //!
 //! An upload tries the IPv6 address of the box first and then the IPv4 one, as the pilot saw it (S2 section 2.3.1); a
 //! product that does right waits a second at most for the first, and writes both into its log.
+//!
+//! A box that is given an integration file makes its end of the tunnel of it, and carries (S2 section 4.4).
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::PoisonError, time::Duration};
 
@@ -22,7 +24,7 @@ use super::{premises::Premises, speaker::Speaker};
 use crate::{
     model::{
         family::Family,
-        management::{Asked, Complaint, Deed, Draft, Method, Quirk, Reply, Uploaded},
+        management::{Asked, Complaint, Deed, Draft, Method, Quirk, Reply, Setting, Uploaded},
         probe::Call,
         service::ServiceKind,
     },
@@ -80,7 +82,9 @@ async fn answer(speaker: &Speaker, request: Request<Incoming>) -> Reply {
     let premises = &speaker.premises;
     let quirks = premises.behaviour().quirks(&speaker.service);
     if speaker.kind == ServiceKind::Box {
-        return premises.cards.lock().unwrap_or_else(PoisonError::into_inner).take(asked, &quirks);
+        let setting =
+            premises.cards.lock().unwrap_or_else(PoisonError::into_inner).take(asked, &quirks);
+        return set(premises, setting).await;
     }
     let has_ipv4 = match premises.namespace.run(has_ipv4) {
         Ok(has) => has,
@@ -93,6 +97,25 @@ async fn answer(speaker: &Speaker, request: Request<Incoming>) -> Reply {
     match deed {
         Deed::Reply(reply) => reply,
         Deed::Upload { name, draft } => upload(premises, &name, &draft, &quirks).await,
+    }
+}
+
+/// What a box does with its tunnels.
+async fn set(premises: &Premises, setting: Setting) -> Reply {
+    let tunnels = premises.tunnels.get();
+    match (setting, tunnels) {
+        (Setting::Reply(reply), _) => reply,
+        (Setting::Blank, tunnels) => {
+            if let Some(tunnels) = tunnels {
+                tunnels.blank().await;
+            }
+            Reply::done()
+        }
+        (Setting::Integrate(file), Some(tunnels)) => match tunnels.integrate(&file).await {
+            Ok(()) => Reply::done(),
+            Err(error) => Reply::refusal(422, error.to_string()),
+        },
+        (Setting::Integrate(_), None) => Reply::refusal(422, "this box ends no tunnel"),
     }
 }
 

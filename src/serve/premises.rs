@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     authority::CertificateError, behaviour::Behaviour, doors::Doors, lockout::Failures,
-    log_ins::Kept, shared::Shared, syslog::Sink,
+    log_ins::Kept, shared::Shared, syslog::Sink, tunnel::TunnelHost,
 };
 use crate::{
     engine,
@@ -29,6 +29,8 @@ pub(super) struct Premises {
     pub(super) station: Mutex<Station>,
     /// What a box keeps of its configurations.
     pub(super) cards: Mutex<Cards>,
+    /// The tunnels of the node, which a box sets.
+    pub(super) tunnels: OnceLock<Arc<TunnelHost>>,
     access: Mutex<Kept>,
     /// Failed log-ins at its web services.
     pub(super) failures: Mutex<Failures>,
@@ -51,6 +53,7 @@ impl Premises {
             sink: Mutex::default(),
             station: Mutex::default(),
             cards: Mutex::default(),
+            tunnels: OnceLock::new(),
             access: Mutex::default(),
             failures: Mutex::default(),
             table: Mutex::default(),

@@ -20,6 +20,7 @@ use super::{
     shared::Shared,
     socket::{self, Datagrams},
     speaker::Speaker,
+    tunnel::TunnelHost,
 };
 use crate::{
     engine::Job,
@@ -73,6 +74,13 @@ impl ServiceHost {
             state: tokio::sync::Mutex::default(),
             open: Mutex::default(),
         }
+    }
+
+    /// Gives the services of a box the tunnels that they set.
+    #[must_use]
+    pub fn setting(self, tunnels: Arc<TunnelHost>) -> Self {
+        self.premises.tunnels.get_or_init(|| tunnels);
+        self
     }
 
     /// Makes a change that concerns services: what is told to listen, to publish, to ask and to announce. When it

@@ -9,11 +9,11 @@ use crate::{
     model::{
         family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Packets, Scope},
-        management::{Draft, Item, ItemKind, Pair},
+        management::{Draft, Integration, Item, ItemKind, Pair, Site},
         node::Node,
         segment::Plane,
         service::{Port, Service, ServiceKind, Transport},
-        tunnel::Relation,
+        tunnel::{Relation, TunnelEnd},
     },
     stage::Stage,
 };
@@ -164,28 +164,33 @@ impl Product<'_> {
         for route in staged.routes.iter().take(MOST_ROUTES) {
             enter(ItemKind::Route, format!("{} via {}", route.to, route.via));
         }
-        staged.resolvers.iter().for_each(|resolver| enter(ItemKind::Dns, spelt_out(*resolver)));
-        let uses = [
-            (&self.device.time_from, ServiceKind::Ntp, ItemKind::Ntp),
-            (&self.device.users_from, ServiceKind::Ldap, ItemKind::Ldap),
-            (&self.device.logs_to, ServiceKind::Syslog, ItemKind::Syslog),
-        ];
-        for (used, speaks, kind) in uses {
-            let node = used.as_ref().map(|name| &self.stage.testbed.nodes[name]);
-            let services = node.into_iter().flat_map(|node| {
-                let of_kind = node.services.iter().filter(|service| service.kind == speaks);
-                of_kind.map(move |service| (node, service))
-            });
-            for (node, service) in services {
-                for family in Family::ALL {
-                    let addresses = self.stage.service_addresses(node, service, family);
-                    for address in addresses {
-                        enter(kind, address.to_string());
-                    }
-                }
-            }
-        }
+        items.extend(base_items(self.stage, self.device));
         items
+    }
+
+    /// The integration file of a tunnel of the box, with what the phase gives both ends to know.
+    pub(in crate::check) fn integration(&self, end: &TunnelEnd) -> Integration {
+        let own = Site {
+            gateway: self.device.name.clone(),
+            outside: end.outsides().map(|[local, _]| local.ip()).collect(),
+            inside: end.within.clone(),
+            items: base_items(self.stage, self.device),
+        };
+        let other = Site {
+            gateway: end.peer.clone(),
+            outside: end.outsides().map(|[_, remote]| remote.ip()).collect(),
+            inside: end.beyond.clone(),
+            items: base_items(self.stage, &self.stage.testbed.nodes[&end.peer]),
+        };
+        let (tunnel, port) = (end.tunnel.clone(), end.local.port());
+        let mut couples = end.relations.clone();
+        if end.begins {
+            return Integration { tunnel, port, ends: [own, other], couples };
+        }
+        for couple in &mut couples {
+            *couple = couple.turned();
+        }
+        Integration { tunnel, port, ends: [other, own], couples }
     }
 
     /// The couples of the phase.
@@ -197,6 +202,38 @@ impl Product<'_> {
         };
         ends.flat_map(|end| end.relations.iter().map(pair)).collect()
     }
+}
+
+/// What the phase gives a box to know beside its tunnels: whom it asks for names, for the time and for users, and who
+/// collects its log.
+fn base_items(stage: &Stage, device: &Node) -> Vec<Item> {
+    let mut items = Vec::new();
+    let mut enter = |kind, value: String| items.push(Item { kind, value });
+    let resolvers = &stage.nodes[&device.name].resolvers;
+    for resolver in resolvers {
+        enter(ItemKind::Dns, spelt_out(*resolver));
+    }
+    let uses = [
+        (&device.time_from, ServiceKind::Ntp, ItemKind::Ntp),
+        (&device.users_from, ServiceKind::Ldap, ItemKind::Ldap),
+        (&device.logs_to, ServiceKind::Syslog, ItemKind::Syslog),
+    ];
+    for (used, speaks, kind) in uses {
+        let node = used.as_ref().map(|name| &stage.testbed.nodes[name]);
+        let services = node.into_iter().flat_map(|node| {
+            let of_kind = node.services.iter().filter(|service| service.kind == speaks);
+            of_kind.map(move |service| (node, service))
+        });
+        for (node, service) in services {
+            for family in Family::ALL {
+                let addresses = stage.service_addresses(node, service, family);
+                for address in addresses {
+                    enter(kind, address.to_string());
+                }
+            }
+        }
+    }
+    items
 }
 
 /// An address with all its digits: a product must take every form (RFC 4291 section 2.2) and show the usual one.

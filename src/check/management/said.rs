@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::{Conversation, Product};
 use crate::model::{
     family::Family,
-    management::{Draft, Item, ItemKind, Local, Method, Pair},
+    management::{Draft, Integration, Item, ItemKind, Local, Method, Pair},
 };
 
 /// What is no IPv6 address or prefix (RFC 4291 section 2.2): a digit that is none, a prefix that is too long, `::` twice.
@@ -140,6 +140,25 @@ impl Product<'_> {
         let mut all = (0xdead..0xdf00_u128).map(|host| Ipv6Addr::from(first | host));
         let free = |ip: &Ipv6Addr| net.contains(ip) && self.stage.owner((*ip).into()).is_none();
         all.find(free).map(IpAddr::V6)
+    }
+
+    /// The box is as it comes from the factory.
+    pub(in crate::check) fn factory(&self) -> Conversation {
+        let mut said = Conversation::of(self);
+        said.say("factory", self.device_socket(), Method::Post, "/factory".to_owned(), &());
+        said
+    }
+
+    /// The box is given an integration file so many times, and shows what it has made of it.
+    pub(in crate::check) fn given(&self, file: &Integration, times: u8) -> Conversation {
+        let mut said = Conversation::of(self);
+        let (to, path) = (self.device_socket(), || "/integration".to_owned());
+        said.say("about", to, Method::Get, "/".to_owned(), &());
+        for _ in 0..times {
+            said.say("file", to, Method::Put, path(), file);
+        }
+        said.say("taken", to, Method::Get, path(), &());
+        said
     }
 
     /// Whether the software answers at all, asked over one family.

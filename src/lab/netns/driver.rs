@@ -71,7 +71,7 @@ pub struct Netns {
 pub(super) struct Occupant {
     pub(super) node: Arc<Node>,
     pub(super) services: ServiceHost,
-    pub(super) tunnels: TunnelHost,
+    pub(super) tunnels: Arc<TunnelHost>,
     pub(super) translators: TranslatorHost,
     pub(super) leases: Leases,
     resolvers: Mutex<Vec<IpAddr>>,
@@ -139,13 +139,14 @@ impl Netns {
         let keys = Arc::new(Keys::default());
         let occupant = |node: &Arc<Node>| {
             let planned = &stage.testbed.nodes[&node.name];
-            let services = ServiceHost::new(planned, node.namespace.clone(), Arc::clone(&shared));
-            let tunnels = TunnelHost::new(
+            let tunnels = Arc::new(TunnelHost::new(
                 node.name.clone(),
                 node.namespace.clone(),
                 Arc::clone(&keys),
                 mouths(&lab, &stage.testbed, planned),
-            );
+            ));
+            let services = ServiceHost::new(planned, node.namespace.clone(), Arc::clone(&shared));
+            let services = services.setting(Arc::clone(&tunnels));
             let translators = TranslatorHost::new(
                 node.name.clone(),
                 translator_mouths(&lab, &stage.testbed, planned),

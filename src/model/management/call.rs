@@ -42,7 +42,7 @@ impl Reply {
     }
 
     /// A reply that what was asked for is done.
-    pub(super) fn done() -> Self {
+    pub fn done() -> Self {
         Self { status: 200, body: "{}".to_owned() }
     }
 

@@ -3,12 +3,13 @@
 //! network between them is not here.
 //!
 //! A draft is what an operator enters for one box; a card is what the box was given of it, and comes back from as often as
-//! the box starts.
+//! the box starts. An integration file has the data of both ends of a tunnel, and a box makes its end of it.
 
 mod quirk;
 mod manual;
 mod call;
 mod draft;
+mod integration;
 mod station;
 mod card;
 
@@ -17,8 +18,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use call::{Asked, Complaint, Method, Reply};
-pub use card::Cards;
+pub use card::{Cards, Setting};
 pub use draft::{Draft, Item, ItemKind, Pair};
+pub use integration::{Integration, Site};
 pub use manual::{Claim, Feature, Manual};
 pub use quirk::Quirk;
 pub use station::{Deed, Local, Proposal, Station, Uploaded};

@@ -29,11 +29,17 @@ pub enum Quirk {
     LosesIpv6Time,
     /// A box that starts again has lost its IPv6 directories.
     LosesIpv6Directory,
+    /// A box takes IPv4 alone from an integration file.
+    IntegratesIpv4Alone,
+    /// A box takes IPv6 from an integration file only when it is given it once more.
+    NeedsSecondUpload,
+    /// A box takes no IPv6 time server from an integration file, and says nothing of it.
+    IgnoresIpv6Time,
 }
 
 impl Quirk {
     /// Every quirk.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::OneAddress,
         Self::SilentFallback,
         Self::MixedCouples,
@@ -43,6 +49,9 @@ impl Quirk {
         Self::OldManual,
         Self::LosesIpv6Time,
         Self::LosesIpv6Directory,
+        Self::IntegratesIpv4Alone,
+        Self::NeedsSecondUpload,
+        Self::IgnoresIpv6Time,
     ];
 
     /// The word of the input files.
@@ -57,12 +66,16 @@ impl Quirk {
             Self::OldManual => "old-manual",
             Self::LosesIpv6Time => "loses-ipv6-time",
             Self::LosesIpv6Directory => "loses-ipv6-directory",
+            Self::IntegratesIpv4Alone => "integrates-ipv4-alone",
+            Self::NeedsSecondUpload => "needs-second-upload",
+            Self::IgnoresIpv6Time => "ignores-ipv6-time",
         }
     }
 
     /// Whether it is one of a box, not of the station.
     pub fn is_of_box(self) -> bool {
-        self.loses().is_some()
+        let of_files = [Self::IntegratesIpv4Alone, Self::NeedsSecondUpload, Self::IgnoresIpv6Time];
+        self.loses().is_some() || of_files.contains(&self)
     }
 
     /// What a box loses of IPv6 when it starts again.

@@ -11,7 +11,9 @@ use crate::{
         answer::Answer,
         evidence::{self, Evidence},
         family::Family,
-        management::{About, Draft, Item, Local, Manual, Method, Pair, Proposal, Reply, Uploaded},
+        management::{
+            About, Draft, Integration, Item, Local, Manual, Method, Pair, Proposal, Reply, Uploaded,
+        },
         phase::Phase,
         probe::{Call, Question},
     },
@@ -143,6 +145,18 @@ fn step(before: &[Said<'_>], (call, reply, us): Said<'_>, path: &[&str]) -> Opti
             let did = outcome(reply, &format!("{kept} of {}", count(entered, "item")));
             Some((words(format!("The box {when}")), did))
         }
+        (Method::Put, ["integration"]) => {
+            let Integration { tunnel, .. } = read(call)?;
+            Some((asked("Integration file of ", &[tunnel.to_string()]), outcome(reply, "taken")))
+        }
+        (Method::Get, ["integration"]) => {
+            let file = before.iter().rev().find_map(|(call, ..)| read::<Integration>(call))?;
+            let taken = reply.value::<Integration>().map_or(0, |taken| taken.couples.len());
+            let times = before.iter().filter(|(call, ..)| call.path == "/integration").count();
+            let when = format!("What the box makes of it, given {}", count(times, "time"));
+            let did = format!("{taken} of {}", count(file.couples.len(), "couple"));
+            Some((words(when), outcome(reply, &did)))
+        }
         _ => None,
     }
 }
@@ -246,6 +260,8 @@ mod tests {
             assert!(tells("Upload to", "written to"), "{phase}: {rows:#?}");
             assert!(tells("Management addresses in the menu", "taken"), "{phase}");
             assert!(tells("Couple: ", "refused"), "{phase}");
+            let both = if phase.permits().is_dual() { "2 of 2 couples" } else { "1 of 1 couple" };
+            assert!(tells("What the box makes of it, given 1 time", both), "{phase}: {rows:#?}");
         }
     }
 

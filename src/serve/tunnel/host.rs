@@ -21,6 +21,7 @@ use super::{
 use crate::{
     model::{
         fault::TunnelFault,
+        management::Integration,
         name::{NodeName, TunnelName},
         step::Change,
         tunnel::{TunnelAct, TunnelEnd, TunnelKind, TunnelState},
@@ -35,6 +36,16 @@ pub enum TunnelError {
     /// The gateway has no part in it.
     #[error("node `{node}` ends no tunnel `{tunnel}` in this phase")]
     NotOurs {
+        /// The node.
+        node: NodeName,
+        /// The tunnel.
+        tunnel: TunnelName,
+    },
+    /// An integration file has nothing for the gateway.
+    #[error(
+        "the integration file of `{tunnel}` has no end for `{node}`, or no couple and way outside to make one of"
+    )]
+    Useless {
         /// The node.
         node: NodeName,
         /// The tunnel.
@@ -76,6 +87,7 @@ pub struct TunnelHost {
 
 /// An end that was opened, at work or stopped.
 struct Opened {
+    /// As planned.
     end: TunnelEnd,
     counters: Arc<Counters>,
     faults: Arc<Faults>,
@@ -92,6 +104,8 @@ impl Opened {
 
 /// An end at work: it ends with its orders, or when it is dropped.
 struct Work {
+    /// What it was told: as planned, or what a box made of an integration file.
+    end: TunnelEnd,
     orders: mpsc::Sender<Order>,
     task: JoinHandle<()>,
 }
@@ -174,6 +188,29 @@ impl TunnelHost {
         Ok(())
     }
 
+    /// Ends all its tunnels, as on a box that comes from the factory.
+    pub async fn blank(&self) {
+        let ended: Vec<_> =
+            self.ends().values_mut().filter_map(|opened| opened.work.take()).collect();
+        for work in ended {
+            work.end().await;
+        }
+    }
+
+    /// Makes its end of a tunnel as an integration file says, until it is stopped.
+    pub async fn integrate(&self, file: &Integration) -> Result<(), TunnelError> {
+        self.act(&file.tunnel, TunnelAct::Stop).await?;
+        let (node, tunnel) = (self.node.clone(), file.tunnel.clone());
+        let mut ends = self.ends();
+        let Some(opened) = ends.get_mut(&file.tunnel) else {
+            return Err(TunnelError::NotOurs { node, tunnel });
+        };
+        let made = file.end(&self.node, &opened.end);
+        let made = made.ok_or(TunnelError::Useless { node, tunnel })?;
+        opened.work = Some(self.start(&made, &opened.counters, &opened.faults)?);
+        Ok(())
+    }
+
     /// Plants a fault in every tunnel that is open.
     pub fn carry_wrongly(&self, how: TunnelFault) -> Result<(), TunnelError> {
         let ends = self.ends();
@@ -192,7 +229,7 @@ impl TunnelHost {
     /// What its tunnels are and count.
     pub fn states(&self) -> Vec<TunnelState> {
         let state = |opened: &Opened| TunnelState {
-            end: opened.end.clone(),
+            end: opened.work.as_ref().map_or(&opened.end, |work| &work.end).clone(),
             engine: match opened.end.kind {
                 TunnelKind::Vpn => "WireGuard, built in".to_owned(),
                 plain => format!("{plain}, built in, not encrypted"),
@@ -229,7 +266,7 @@ impl TunnelHost {
             let outside = self.namespace.run(|| plain::Outside::open(end));
             let outside = outside.map_err(failed("outside"))?;
             let at_work = plain::End { tube, outside, envelope, selectors, counters };
-            return Ok(Work { orders, task: tokio::spawn(at_work.run(told)) });
+            return Ok(Work { end: end.clone(), orders, task: tokio::spawn(at_work.run(told)) });
         }
         let ways = Ways::open(&self.namespace, end).map_err(failed("outside"))?;
         let secret = self.keys.secret(&self.node, &end.tunnel);
@@ -245,6 +282,6 @@ impl TunnelHost {
             renewed: false,
             begins: end.begins,
         };
-        Ok(Work { orders, task: tokio::spawn(at_work.run(told)) })
+        Ok(Work { end: end.clone(), orders, task: tokio::spawn(at_work.run(told)) })
     }
 }
