@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use etherparse::{LaxNetSlice, LaxSlicedPacket, TransportSlice};
+use memchr::memmem;
 
 use crate::model::{
     family::Family,
@@ -133,7 +134,7 @@ fn mac(octets: &[u8]) -> Option<Mac> {
 }
 
 fn holds(frame: &[u8], token: &[u8]) -> bool {
-    !token.is_empty() && frame.windows(token.len()).any(|window| window == token)
+    !token.is_empty() && memmem::find(frame, token).is_some()
 }
 
 fn note_network(note: &mut FrameNote, net: Option<&LaxNetSlice<'_>>) {

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memmem::find;
+
 use crate::model::family::Family;
 
 /// The header that holds the freshness stamp: seconds of a clock that all nodes of a run share.
@@ -26,10 +28,6 @@ pub fn without_mark(body: &[u8]) -> Cow<'_, [u8]> {
         Some(length) => Cow::Owned([&body[..from], &body[from + length + CLOSE.len()..]].concat()),
         None => Cow::Borrowed(body),
     }
-}
-
-fn find(text: &[u8], part: &[u8]) -> Option<usize> {
-    text.windows(part.len()).position(|window| window == part)
 }
 
 #[cfg(test)]
