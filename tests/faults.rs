@@ -50,7 +50,11 @@ const WALKS: &str = "SIXWALK_TEST_WALKS";
 const SHIPPED: [&str; 7] = ["fokus", "small", "branch", "chain", "flat", "translation", "hosting"];
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct File {
+    /// Checks that no case of the file asks, because they are about something else and take long.
+    #[serde(default)]
+    except: Vec<String>,
     case: Vec<Case>,
 }
 
@@ -69,6 +73,9 @@ struct Case {
     /// Only these checks are asked: what a deeper check would find first.
     #[serde(default)]
     only: Vec<String>,
+    /// What the file leaves out.
+    #[serde(skip)]
+    except: Vec<String>,
     /// `check/case culprit (part)`.
     #[serde(default)]
     found: BTreeSet<String>,
@@ -91,7 +98,8 @@ fn cases(file: &str) -> Vec<Case> {
     let text = fs::read_to_string(&path).expect("the file of cases");
     let file: File =
         toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    file.case
+    let with = |case| Case { except: file.except.clone(), ..case };
+    file.case.into_iter().map(with).collect()
 }
 
 fn testbed(name: &str) -> PathBuf {
@@ -111,6 +119,12 @@ impl Case {
         self.plant.iter().enumerate().map(fault).collect()
     }
 
+    /// The arguments that say which checks are asked.
+    fn choice(&self) -> Vec<&str> {
+        let only = self.only.iter().flat_map(|check| ["--only", check]);
+        only.chain(self.except.iter().flat_map(|check| ["--except", check])).collect()
+    }
+
     /// What is not as demanded, as lines; none if all is well.
     fn walk(&self) -> Vec<String> {
         let directory = tempfile::tempdir().expect("a directory for the run");
@@ -121,7 +135,7 @@ impl Case {
             files.push(file);
         }
         let (testbed, phases) = (testbed(&self.testbed), &self.phases);
-        let walked = Walk::of(&testbed, phases, &files, &self.only, directory.path());
+        let walked = Walk::of(&testbed, phases, &files, &self.choice(), directory.path());
         let mut wrong = walked.wrong;
         let found: BTreeSet<_> = walked.findings.iter().map(headline).collect();
         if found.len() != walked.findings.len() {
@@ -183,16 +197,13 @@ struct Walk {
 }
 
 impl Walk {
-    fn of(testbed: &Path, phases: &str, faults: &[PathBuf], only: &[String], runs: &Path) -> Self {
+    fn of(testbed: &Path, phases: &str, faults: &[PathBuf], choice: &[&str], runs: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sixwalk"));
         command.arg("walk").arg(testbed).args(["--phases", phases, "--json", "--runs"]).arg(runs);
         for file in faults {
             command.arg("--fault").arg(file);
         }
-        for check in only {
-            command.args(["--only", check]);
-        }
-        let output = command.env("CI", "1").output().expect("the program");
+        let output = command.args(choice).env("CI", "1").output().expect("the program");
         Self::read(&output).unwrap_or_else(|said| Self {
             findings: Vec::new(),
             run: Value::Null,

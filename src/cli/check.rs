@@ -1,6 +1,6 @@
 use std::fmt::Write;
 
-use super::{Failure, Verdict, control, print, source};
+use super::{Failure, Verdict, choice::Choice, control, print};
 use crate::report;
 
 /// Ask checks in the present phase of a lab.
@@ -8,14 +8,14 @@ use crate::report;
 #[command(after_help = "Examples:
   sixwalk check                               every check
   sixwalk check --only out.service-reach --only 'dns.*'
+  sixwalk check --except 'vpn.*'              all but these
 
 Exit codes: 0 nothing is wrong; 1 findings; 2 something could not be tested.")]
 pub(super) struct Args {
     #[command(flatten)]
     lab: control::LabArgs,
-    /// Ask only this check; may be given more than once; `dns.*` names a family of checks.
-    #[arg(long, value_name = "CHECK")]
-    only: Vec<String>,
+    #[command(flatten)]
+    choice: Choice,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -23,8 +23,8 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
-        source::checks(&self.only)?;
-        let request = control::Request::Check { only: self.only.clone() };
+        self.choice.checks()?;
+        let request = control::Request::Check { choice: self.choice };
         let control::Reply::Checked(checked) = self.lab.connect()?.ask(&request)? else {
             return Err(Failure::Sentence(control::OTHER_VERSION.to_owned()));
         };

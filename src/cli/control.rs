@@ -9,7 +9,7 @@ use std::{
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Failure, tell};
+use super::{Failure, choice::Choice, tell};
 use crate::model::{finding::Finding, phase::Phase, verdict::Verdict};
 
 /// The socket in the run directory.
@@ -42,8 +42,8 @@ pub(super) enum Request {
     },
     /// To ask checks in the present phase.
     Check {
-        /// Which; empty means all.
-        only: Vec<String>,
+        /// Which.
+        choice: Choice,
     },
     /// To end.
     Down,

@@ -2,6 +2,7 @@
 
 mod check;
 mod checks;
+mod choice;
 mod completions;
 mod control;
 mod doctor;

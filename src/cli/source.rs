@@ -12,7 +12,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::{Failure, engines::EngineArgs};
 use crate::{
-    check::{CHECKS, Check},
+    check::CHECKS,
     input::{self, Diagnostics},
     model::{fault::Fault, gate::Gate, phase::Phase, testbed::Testbed},
     record,
@@ -274,21 +274,6 @@ pub(super) fn phases(named: &[Phase]) -> Result<Vec<Phase>, Failure> {
 pub(super) fn phase() -> impl TypedValueParser<Value = Phase> {
     PossibleValuesParser::new(Phase::ALL.map(Phase::word))
         .map(|word| Phase::from_word(&word).expect("it is one of the possible words"))
-}
-
-/// The checks to ask: all, or those named; `dns.*` names a family of checks.
-pub(super) fn checks(only: &[String]) -> Result<Vec<&'static dyn Check>, Failure> {
-    let names = |pattern: &str, id: &str| match pattern.strip_suffix('*') {
-        Some(start) => id.starts_with(start),
-        None => id == pattern,
-    };
-    let known = |pattern: &&String| CHECKS.iter().any(|check| names(pattern, check.text().id));
-    if let Some(unknown) = only.iter().find(|pattern| !known(pattern)) {
-        return Err(Failure::Sentence(unknown_check(unknown)));
-    }
-    let wanted =
-        |check: &&&dyn Check| only.is_empty() || only.iter().any(|p| names(p, check.text().id));
-    Ok(CHECKS.iter().filter(wanted).copied().collect())
 }
 
 /// What to say of a check that there is not.

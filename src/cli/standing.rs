@@ -11,6 +11,7 @@ use tokio::{
 
 use super::{
     Failure,
+    choice::Choice,
     control::{Checked, Reply, Request, SOCKET, Status, short_path},
     lab::{self, Task},
     source,
@@ -146,7 +147,9 @@ impl Standing<'_> {
                 self.go_to(phase, directory, say).await?;
                 Ok(Reply::Status(self.status(directory).await?))
             }
-            Request::Check { only } => Ok(Reply::Checked(self.check(&only, directory, say).await?)),
+            Request::Check { choice } => {
+                Ok(Reply::Checked(self.check(&choice, directory, say).await?))
+            }
             Request::Down => Ok(Reply::Gone),
         }
     }
@@ -199,12 +202,12 @@ impl Standing<'_> {
 
     async fn check(
         &mut self,
-        only: &[String],
+        choice: &Choice,
         directory: &mut RunDirectory,
         say: &(dyn Fn(String) + Sync),
     ) -> Result<Checked, String> {
-        let checks = source::checks(only)
-            .map_err(|_| "one of the checks is not known to the lab".to_owned())?;
+        let checks =
+            choice.checks().map_err(|_| "one of the checks is not known to the lab".to_owned())?;
         let stage = self.stage()?;
         let tell = |event: Event<'_>| line(&event).into_iter().for_each(say);
         let retest = retest(self.task);

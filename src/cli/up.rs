@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{Failure, Verdict, engines, lab, print, source, standing};
-use crate::model::phase::Phase;
+use crate::{check::CHECKS, model::phase::Phase};
 
 /// Build a lab that stays, in the background, in one phase.
 ///
@@ -54,7 +54,7 @@ impl Args {
             testbed,
             sources,
             phases: vec![self.phase],
-            checks: source::checks(&[])?,
+            checks: CHECKS.to_vec(),
             faults,
             gates: BTreeMap::new(),
             capture: false,

@@ -1,6 +1,6 @@
 use std::{fmt::Write as _, path::PathBuf, sync::Arc};
 
-use super::{Failure, Verdict, engines, lab, print, source, tell};
+use super::{Failure, Verdict, choice::Choice, engines, lab, print, source, tell};
 use crate::{
     model::phase::Phase,
     report::{gate::Gate, run::Run},
@@ -15,6 +15,7 @@ use crate::{
   sixwalk walk my.toml --phases dual-stack,ipv6-only    only these two
   sixwalk walk --phases ipv6-only,dual-stack            backwards
   sixwalk walk --only 'dns.*' --only out.service-reach  only these checks
+  sixwalk walk --except vpn.fail-open                   all checks but this
   sixwalk walk testbed/fokus-as-found.toml              with the faults that the German pilot met
   sixwalk walk --fault testbed/faults/services.toml
   sixwalk walk --engine dns=knot,http=nginx             real programs in the place of built-in services
@@ -22,7 +23,7 @@ use crate::{
   sixwalk walk --json | jq '.findings[].culprit'
 
 Exit codes: 0 all gates are open; 1 findings close a gate; 2 the run is incomplete, a gate is not
-decidable (as with --only, where a required check was not asked), or the input is bad; 3 an error of
+decidable (as with --only or --except, where a required check was not asked), or the input is bad; 3 an error of
 the program itself.")]
 pub(super) struct Args {
     #[command(flatten)]
@@ -32,12 +33,8 @@ pub(super) struct Args {
     /// The phases, in the order of the walk [default: all four].
     #[arg(long, value_delimiter = ',', value_name = "PHASE", value_parser = source::phase())]
     phases: Vec<Phase>,
-    /// Ask only this check; may be given more than once; `dns.*` names a family of checks.
-    ///
-    /// With --only a gate can be closed by what is found, but not opened: where a check that it requires was not
-    /// asked, it is not decidable.
-    #[arg(long, value_name = "CHECK")]
-    only: Vec<String>,
+    #[command(flatten)]
+    choice: Choice,
     /// Plant the faults of this file, each after its phase is up; may be given more than once.
     #[arg(long, value_name = "FILE")]
     fault: Vec<PathBuf>,
@@ -73,7 +70,7 @@ impl Args {
             testbed,
             sources,
             phases,
-            checks: source::checks(&self.only)?,
+            checks: self.choice.checks()?,
             faults,
             gates,
             capture: self.capture,

@@ -131,10 +131,10 @@ impl Doubt {
             Self::Unanswered { judgements: 1 } => "1 judgement stayed open".to_owned(),
             Self::Unanswered { judgements } => format!("{judgements} judgements stayed open"),
             Self::NotAsked { checks } if checks.len() == 1 => {
-                "1 required check was not asked, because --only left it out".to_owned()
+                "1 required check was not asked, because --only or --except left it out".to_owned()
             }
             Self::NotAsked { checks } => format!(
-                "{} required checks were not asked, because --only left them out",
+                "{} required checks were not asked, because --only or --except left them out",
                 checks.len()
             ),
             Self::NothingJudged => {

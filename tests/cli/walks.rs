@@ -179,7 +179,7 @@ fn a_gate_that_asks_less_than_its_rule_is_closed_by_findings_but_never_opened() 
     let output = command.output().expect("it runs");
     assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
     let summary = String::from_utf8(output.stdout).expect("text");
-    let said = "IPv4-only    gate not decidable: 3 required checks were not asked, because --only left them out \
+    let said = "IPv4-only    gate not decidable: 3 required checks were not asked, because --only or --except left them out \
                 (meta.settled, out.service-reach, svc.listen-families)\n";
     assert!(summary.starts_with(said), "{summary}");
     let run = Path::new(HOME).join(summary.lines().last().expect("a last line"));
