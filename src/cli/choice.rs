@@ -58,7 +58,10 @@ mod tests {
     fn chosen(only: &[&str], except: &[&str]) -> Result<Vec<&'static str>, String> {
         let owned = |patterns: &[&str]| patterns.iter().map(|&p| p.to_owned()).collect();
         let choice = Choice { only: owned(only), except: owned(except) };
-        let checks = choice.checks().map_err(|failure| failure.to_string())?;
+        let checks = choice.checks().map_err(|failure| match failure {
+            Failure::Sentence(said) => said,
+            other => panic!("{other:?}"),
+        })?;
         Ok(checks.iter().map(|check| check.text().id).collect())
     }
 

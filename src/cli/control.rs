@@ -188,8 +188,11 @@ pub(super) fn send(stream: &mut impl Write, value: &impl Serialize) -> std::io::
 
 fn receive<T: DeserializeOwned>(stream: &mut impl BufRead) -> std::io::Result<Option<T>> {
     let mut line = String::new();
-    if stream.read_line(&mut line)? == 0 {
-        return Ok(None);
-    }
+    match stream.read_line(&mut line) {
+        // Reset: it ended with the request still unread.
+        Ok(0) => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return Ok(None),
+        read => read?,
+    };
     Ok(Some(serde_json::from_str(&line)?))
 }

@@ -51,7 +51,7 @@ pub(super) fn stand(task: &Task, detached: bool) -> Result<(), Failure> {
             result = standing.answer_all(&listener, &mut directory) => result,
             _ = stop.wait_for(|stop| *stop) => Ok(()),
         };
-        // It has no use any more; if the run directory is gone, it went with it.
+        // It has no use any more; whoever ended the lab has taken it away, or the run directory.
         let _ = std::fs::remove_file(&socket);
         result
     })
@@ -122,6 +122,10 @@ impl Standing<'_> {
         let say = |line: String| drop(tell.send(Reply::Progress { line }));
         let request = serde_json::from_str(&line);
         let end = matches!(request, Ok(Request::Down));
+        if end {
+            // Nobody finds it any more once it has said that it is down.
+            let _ = std::fs::remove_file(directory.path().join(SOCKET));
+        }
         let reply = match request {
             Ok(request) => self.carry_out(request, directory, &say).await,
             Err(error) => Err(format!("the request is not one of this version: {error}")),
