@@ -21,6 +21,7 @@ use sixwalk::{
 use tempfile::TempDir;
 
 const TESTBED: &str = include_str!("engines/testbed.toml");
+const TUNNEL: &str = include_str!("engines/tunnel.toml");
 /// The engines of a walk: what stands in for the two name servers in the file, and what is said on the command line.
 const BUILT_IN: Choice = Choice { first: "built-in", second: "built-in", others: "" };
 const ONE: Choice = Choice {
@@ -114,6 +115,12 @@ impl Place {
         Self::read(&self.walk_of(testbed, arguments))
     }
 
+    /// A walk of the testbed whose tunnel a program carries.
+    fn carry(&self, checks: &[&str], chosen: &[&str]) -> Run {
+        let testbed = self.write("tunnel.toml", TUNNEL, 0o644);
+        self.run_of(&testbed, &[checks, chosen].concat())
+    }
+
     fn read(output: &Output) -> Run {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let path = said.lines().last().unwrap_or_default();
@@ -199,6 +206,31 @@ fn a_front_passes_on_as_the_built_in_one_does() {
     let fronts =
         real.engines.iter().filter(|e| e.engine == "haproxy" && e.node.as_str() == "front");
     assert_eq!(fronts.count(), 2, "{:?}", real.engines);
+}
+
+/// A tunnel as it is built in and carried by strongSwan, with one plan for both.
+#[test]
+fn a_tunnel_of_strongswan_gives_the_verdicts_of_the_built_in_one() {
+    let walk = |chosen: &'static [&str]| {
+        // IPv4 carries both families in the first of these phases, IPv6 itself in the second.
+        let all = ["--only", "vpn.*", "--phases", "partial,ipv6-only"];
+        thread::spawn(move || Place::new().carry(&all, chosen))
+    };
+    let [built_in, real] = [walk(&["--engine", "vpn=built-in"]), walk(&[])]
+        .map(|walk| walk.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+    assert!(built_in.engines.is_empty());
+    assert!(real.findings.is_empty(), "{:?}", real.findings);
+    for check in ["vpn.matrix", "vpn.no-clear", "vpn.fail-open", "vpn.rekey-both"] {
+        let verdicts = verdicts(&real);
+        let mut of = verdicts.iter().filter(|((_, id, _), _)| id == check);
+        assert!(of.any(|(_, verdict)| *verdict == Verdict::Pass), "{check}: {verdicts:?}");
+    }
+    let differences = differences(&built_in, &real);
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    demand_records(&real);
+    let gateways: Vec<_> = real.engines.iter().map(|e| e.node.as_str()).collect();
+    assert_eq!(gateways, ["gw-a", "gw-b"]);
+    assert!(real.engines.iter().all(|e| e.engine == "strongswan"), "{:?}", real.engines);
 }
 
 #[test]
@@ -341,6 +373,56 @@ fn a_program_that_ends_while_it_is_needed_is_told() {
     let said = run.phases[0].without.join("\n");
     assert!(said.contains("has ended by itself (exit status: 7)"), "{said}");
     assert!(!is_running(&mark(2)));
+}
+
+/// That a program that was to carry a tunnel does something else is said, and nobody is left.
+#[test]
+fn a_program_that_does_not_carry_its_tunnel_is_told_and_the_walk_goes_on() {
+    let walk = |script: &str, check: &str| {
+        let place = Place::new().fake("charon-systemd", script);
+        let run =
+            place.carry(&["--only", "meta.settled", "--only", check], &["--phases", "ipv4-only"]);
+        let said = run.phases[0].deviations.join("\n");
+        (run, said)
+    };
+    let engine = "the engine `strongswan` of tunnel `offices` at node `gw-a`";
+
+    let (run, said) = walk("echo no way >&2; exit 3", "vpn.matrix");
+    let why = format!("{engine} has ended before it was ready (exit status: 3); its last words");
+    assert!(said.contains(&why) && said.contains("no way"), "{said}");
+    let culprits: Vec<_> = run.findings.iter().map(|f| f.culprit.to_string()).collect();
+    assert!(culprits.iter().any(|culprit| culprit.contains("gw-a")), "{culprits:?}");
+
+    let (_, said) = walk(&format!("trap '' TERM\n{}", mark(3)), "meta.*");
+    assert!(
+        said.contains(&format!("{engine} was not ready within 5s; it has said nothing")),
+        "{said}"
+    );
+    assert!(!is_running(&mark(3)));
+
+    // It has a control socket, and says there what nobody understands.
+    let raves = format!("cd /run && exec perl -MIO::Socket::UNIX -e '{RAVES}'");
+    let (_, said) = walk(&raves, "meta.*");
+    let why = "a message of 4294967295 octets, more than the protocol allows";
+    assert!(said.contains(&format!("{engine} is of no use: {why}")), "{said}");
+}
+
+/// Greets everybody by a length that no message has.
+const RAVES: &str = r#"$s = IO::Socket::UNIX->new(Local => "charon.vici", Listen => 1); $c = $s->accept;
+    print $c "\xff" x 64; $c->flush; sleep 60"#;
+
+/// Each is killed after half a second: while addresses are still in duplicate address detection, and while questions are asked.
+#[test]
+fn a_program_that_drops_its_tunnel_is_told_and_started_again() {
+    let real = sixwalk::serve::daemon::find("charon-systemd").expect("tests/run unpacks it");
+    let script = format!("{} \"$@\" &\nsleep 0.5\nkill -9 $!\nexit 7", real.display());
+    let place = Place::new().fake("charon-systemd", &script);
+    let run = place.carry(&["--only", "vpn.matrix", "--phases", "ipv4-only,dual-stack"], &[]);
+    let said = run.phases.iter().flat_map(|phase| &phase.without).cloned().collect::<Vec<_>>();
+    let why = "at node `gw-a` has ended by itself (exit status: 7)";
+    assert!(said.iter().any(|said| said.contains(why)), "{said:?}");
+    // For each phase, and once more after the first of the second phase was gone.
+    assert!(run.engines.iter().all(|engine| engine.starts >= 3), "{:?}", run.engines);
 }
 
 #[test]

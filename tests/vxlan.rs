@@ -99,6 +99,7 @@ fn end(tunnel: &TunnelName, outer: [&str; 2]) -> TunnelEnd {
         tunnel: tunnel.clone(),
         kind: TunnelKind::Vxlan,
         number: IDENTIFIER,
+        engine: None,
         interface: "vpn0".parse().expect("a name"),
         peer: "kernel".parse().expect("a name"),
         macs: Some([OURS, THEIRS]),
@@ -160,6 +161,7 @@ fn carries(outer: [&'static str; 2]) -> io::Result<()> {
         "gateway".parse().expect("a name"),
         gateway.clone(),
         Arc::new(Keys::default()),
+        sixwalk::serve::Shared::new(),
         BTreeMap::from([(tunnel.clone(), mouth)]),
     );
     let open = Change::OpenTunnel { end: end(&tunnel, outer) };

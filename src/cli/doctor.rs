@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Failure, Verdict, lab, print};
 use crate::{
-    engine::{ENGINES, Engine},
+    engine::{ENGINES, Engine, TUNNEL_ENGINES, TunnelEngine},
     net::{namespace::Namespace, trial},
     serve::daemon,
 };
@@ -52,6 +52,7 @@ impl Args {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
         let mut abilities = vec![kernel(), open_files(), neighbours(), tun()];
         abilities.extend(ENGINES.iter().map(|it| engine(it)));
+        abilities.extend(TUNNEL_ENGINES.iter().map(|it| tunnel_engine(it)));
         // The sandbox is entered last: it is a way of no return for this process.
         let inside =
             lab::inside(|inside, _, _| async move { Ok((inside.rootless, tried_inside())) });
@@ -166,6 +167,17 @@ fn engine(engine: &Engine) -> Ability {
     let missing = || format!("no program {}; {}", engine.program, engine.remedy());
     let what = format!("engine {} ({})", engine.name, kinds.join(", "));
     Ability::new(&what, false, found.ok_or_else(missing))
+}
+
+/// A program that can carry tunnels, with its version.
+fn tunnel_engine(engine: &TunnelEngine) -> Ability {
+    let found = daemon::find(engine.program).map(|path| {
+        let version = daemon::tunnel_version(engine);
+        let version = version.unwrap_or_else(|| "it does not say its version".to_owned());
+        format!("{}: {version}", path.display())
+    });
+    let missing = || format!("no program {}; {}", engine.program, engine.remedy());
+    Ability::new(&format!("engine {} (vpn)", engine.name), false, found.ok_or_else(missing))
 }
 
 /// Everything that the default walk asks of the kernel, and some that later tunnels would like.

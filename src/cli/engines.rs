@@ -4,18 +4,23 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{Failure, source::did_you_mean};
 use crate::{
-    engine::{BUILT_IN, ENGINES, Engine},
+    engine::{BUILT_IN, ENGINES, Engine, TUNNEL_ENGINES, TunnelEngine},
     model::{
         name::{EngineName, NodeName},
         service::ServiceKind,
         testbed::Testbed,
+        tunnel::TunnelKind,
     },
 };
+
+/// What stands before the engine of encrypted tunnels.
+const TUNNELS: &str = "vpn=";
 
 /// Which engines.
 #[derive(Debug, clap::Args)]
 pub(super) struct EngineArgs {
-    /// Let a real program stand in for every service of a kind, as in `dns=knot,http=nginx`; may be given more than once.
+    /// Let a real program stand in for every service of a kind, as in `dns=knot,http=nginx`, or carry every encrypted
+    /// tunnel, as in `vpn=strongswan`; may be given more than once.
     ///
     /// It stands above what the testbed says; `dns=built-in` takes back what the testbed says. `sixwalk doctor` lists the
     /// engines, and which of them are on this machine.
@@ -27,6 +32,11 @@ impl EngineArgs {
     /// Writes the choice into a testbed.
     pub(super) fn choose(&self, testbed: &mut Arc<Testbed>) -> Result<(), Failure> {
         for choice in &self.engines {
+            if let Some(name) = choice.strip_prefix(TUNNELS) {
+                let engine = read_tunnels(name).map_err(Failure::Sentence)?;
+                carry(Arc::make_mut(testbed), engine);
+                continue;
+            }
             let (kind, engine) = read(choice).map_err(Failure::Sentence)?;
             let told = told_by_fronts(testbed, kind);
             for node in Arc::make_mut(testbed).nodes.values_mut() {
@@ -60,6 +70,37 @@ fn told_by_fronts(testbed: &Testbed, kind: ServiceKind) -> BTreeSet<NodeName> {
     let services = testbed.nodes.values().flat_map(|node| &node.services);
     let fronts = services.filter(|service| service.kind == kind).filter_map(|s| s.front.as_ref());
     fronts.filter(|front| front.tells.is_some()).flat_map(|front| front.sites.clone()).collect()
+}
+
+/// Has an engine, or what is built in, carry every encrypted tunnel.
+fn carry(testbed: &mut Testbed, engine: Option<&'static TunnelEngine>) {
+    let name = engine.map(|e| e.name.parse().expect("engines have names"));
+    for tunnel in testbed.tunnels.values_mut().filter(|tunnel| tunnel.kind == TunnelKind::Vpn) {
+        if tunnel.engine == name {
+            continue;
+        }
+        tunnel.engine.clone_from(&name);
+        if let (Some(engine), Some(inside)) = (engine, testbed.segments.get_mut(&tunnel.inside)) {
+            inside.mtu = engine.mtu(inside.mtu);
+        }
+    }
+}
+
+/// An engine of tunnels; nothing is the one that is built in. An error is a sentence.
+fn read_tunnels(name: &str) -> Result<Option<&'static TunnelEngine>, String> {
+    if name == BUILT_IN {
+        return Ok(None);
+    }
+    let found = TUNNEL_ENGINES.iter().find(|engine| engine.name == name);
+    found.map(|engine| Some(*engine)).ok_or_else(|| {
+        let names = || TUNNEL_ENGINES.iter().map(|engine| engine.name);
+        let hint = did_you_mean(name, names());
+        let known: Vec<_> = names().collect();
+        format!(
+            "no engine `{name}` carries tunnels{hint}; the engines for `vpn` are {}",
+            known.join(", ")
+        )
+    })
 }
 
 /// A choice; nothing in the place of an engine is the service that is built in. An error is a sentence.
@@ -104,6 +145,9 @@ mod tests {
         assert_eq!(read("dns=knot").unwrap().1.unwrap().as_str(), "knot");
         assert_eq!(read("dns=built-in").unwrap(), (ServiceKind::Dns, None));
         assert!(why("knot").contains("KIND=NAME"));
+        assert_eq!(read_tunnels("strongswan").unwrap().unwrap().name, "strongswan");
+        assert!(read_tunnels("built-in").unwrap().is_none());
+        assert!(read_tunnels("strongswam").unwrap_err().contains("did you mean `strongswan`?"));
         assert!(why("dsn=knot").contains("did you mean `dns`?"));
         assert!(why("dns=knit").contains("did you mean `knot`?"));
         assert!(why("dns=Knot DNS").contains("the engines are knot"));

@@ -17,6 +17,8 @@ mod chrony;
 mod rsyslog;
 mod snmpd;
 
+mod strongswan;
+
 use crate::model::{name::EngineName, service::ServiceKind};
 
 pub use job::{File, Identity, Job, LOG, WORK};
@@ -34,6 +36,9 @@ pub const ENGINES: &[&Engine] = &[
     &rsyslog::ENGINE,
     &snmpd::ENGINE,
 ];
+
+/// Every engine of tunnels.
+pub const TUNNEL_ENGINES: &[&TunnelEngine] = &[&strongswan::ENGINE];
 
 /// The word that asks for the service that is built in.
 pub const BUILT_IN: &str = "built-in";
@@ -92,6 +97,51 @@ impl Engine {
             format!("engines for `{kind}` are {}", others.join(", "))
         };
         Some(format!("`{}` stands in for {}; {others}", self.name, words.join(" and ")))
+    }
+}
+
+/// A program that carries tunnels in the place of the WireGuard that is built in. It runs beside its gateway, in a namespace
+/// of its own.
+#[derive(Debug)]
+pub struct TunnelEngine {
+    /// Its name in the testbed file and on the command line.
+    pub name: &'static str,
+    /// The Debian packages that hold it.
+    pub package: &'static str,
+    /// The program.
+    pub program: &'static str,
+    /// The program that says the version: not the first one, which would start.
+    pub speaker: &'static str,
+    /// What makes that one say it.
+    pub version: &'static [&'static str],
+    /// The variable that tells the program, and the one that says its version, where its file is.
+    pub variable: (&'static str, &'static str),
+    /// The file that it reads, by its path below its folder.
+    pub file: (&'static str, &'static str),
+    /// The socket by which it is told what to do, likewise.
+    pub control: &'static str,
+    /// The device that it makes for the inside.
+    pub device: &'static str,
+    /// The longest packet, in octets, that it takes whatever is outside.
+    pub inner_mtu: u32,
+    /// The octets that it adds to a packet at most beyond those of the tunnel that is built in.
+    pub more: u32,
+}
+
+impl TunnelEngine {
+    /// The engine of a name.
+    pub fn of(name: &EngineName) -> Option<&'static Self> {
+        TUNNEL_ENGINES.iter().find(|engine| engine.name == name.as_str()).copied()
+    }
+
+    /// The MTU inside, where the tunnel that is built in would have this one.
+    pub fn mtu(&self, built_in: u32) -> u32 {
+        built_in.saturating_sub(self.more).min(self.inner_mtu)
+    }
+
+    /// How it is got on a machine that lacks it.
+    pub fn remedy(&self) -> String {
+        format!("on Debian: apt install {}", self.package)
     }
 }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     family::{Families, Family},
     mac::Mac,
-    name::{InterfaceName, NodeName, SegmentName, TunnelName},
+    name::{EngineName, InterfaceName, NodeName, SegmentName, TunnelName},
     service::{Port, Transport},
 };
 
@@ -190,6 +190,9 @@ pub struct Tunnel {
     /// What tells it from others of its kind: the VXLAN network identifier (RFC 7348 section 4).
     #[serde(default)]
     pub number: u16,
+    /// The program that carries it in the place of what is built in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<EngineName>,
 }
 
 impl Tunnel {
@@ -220,6 +223,9 @@ pub struct TunnelEnd {
     /// What tells it from others of its kind.
     #[serde(default)]
     pub number: u16,
+    /// The program that carries it in the place of what is built in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<EngineName>,
     /// The interface of this gateway on the inside.
     pub interface: InterfaceName,
     /// The gateway at the other end.

@@ -179,10 +179,8 @@ impl Asker {
             Question::Stream { to, packets, size, class } => {
                 stream::ask(at, *to, *packets, *size, *class, deadline).await
             }
-            Question::Tunnel { act: TunnelAct::Read, .. } => {
-                inspect::ask(at, Aspect::Tunnels).await
-            }
             Question::Tunnel { tunnel, act, .. } => match at.host.tunnel(tunnel, *act).await {
+                Ok(()) if *act == TunnelAct::Read => inspect::ask(at, Aspect::Tunnels).await,
                 Ok(()) => Answer::Done,
                 Err(reason) => not_asked(reason),
             },

@@ -82,6 +82,7 @@ fn couple(stage: &mut Stage, tunnel: &Tunnel, gateway: &NodeName, outer: &[[IpAd
         tunnel: tunnel.name.clone(),
         kind: tunnel.kind,
         number: tunnel.number,
+        engine: tunnel.engine.clone(),
         interface,
         peer: peer.clone(),
         macs,

@@ -20,6 +20,7 @@ pub mod ber;
 pub mod ldap;
 pub mod snmp;
 pub mod radius;
+pub mod vici;
 pub mod log_in;
 pub mod proxy_header;
 pub mod sock_diag;

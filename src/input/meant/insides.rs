@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 
 use crate::{
+    engine::TunnelEngine,
     input::{
         table::At,
         written::{
@@ -174,7 +175,9 @@ fn usual_mtu(written: &Testbed, tunnel: &Tunnel) -> u32 {
         data.map(|s| s.mtu.as_ref().map_or(super::segments::USUAL_MTU, |mtu| mtu.is)).min();
     let overhead = may_carry(tunnel).iter().map(|outer| tunnel.kind.overhead(outer)).max();
     let overhead = overhead.unwrap_or_default();
-    smallest.unwrap_or(super::segments::USUAL_MTU).saturating_sub(overhead).max(576)
+    let left = smallest.unwrap_or(super::segments::USUAL_MTU).saturating_sub(overhead);
+    let engine = tunnel.engine.as_ref().and_then(|named| TunnelEngine::of(&named.is));
+    engine.map_or(left, |engine| engine.mtu(left)).max(576)
 }
 
 /// The prefix of the tunnel at a place in the file where none is given.

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::{names, outside};
 use crate::{
+    engine::{BUILT_IN, TunnelEngine},
     input::{
         diagnostic::{Diagnostic, Span},
         placeholder,
@@ -15,7 +16,7 @@ use crate::{
     },
     model::{
         family::Family,
-        name::{NodeName, SegmentName, TunnelName},
+        name::{EngineName, NodeName, SegmentName, TunnelName},
         node::Role,
         segment::{Plane, SegmentKind},
         tunnel::{Relation, Tunnel, TunnelKind},
@@ -172,7 +173,31 @@ fn one<'w>(
     let index = u16::try_from(index).unwrap_or(u16::MAX);
     let (port, number) = (FIRST_PORT.saturating_add(index), index.saturating_add(1));
     let (kind, port) = (tunnel.kind, tunnel.kind.port(port));
-    Some(Tunnel { name, kind, inside, between, outer, relations, port, number })
+    let engine = engine(tunnel, found);
+    Some(Tunnel { name, kind, inside, between, outer, relations, port, number, engine })
+}
+
+/// The program that is to carry a tunnel.
+fn engine(tunnel: &written::tunnel::Tunnel, found: &mut Vec<Diagnostic>) -> Option<EngineName> {
+    let named = tunnel.engine.as_ref().filter(|named| named.is.as_str() != BUILT_IN)?;
+    if !tunnel.kind.is_encrypted() {
+        let message = format!(
+            "`{}` cannot carry tunnel `{}`, which is `{}`",
+            named.is, tunnel.name.is, tunnel.kind
+        );
+        let hint = "programs carry tunnels of the kind `vpn`; the others are built in";
+        found.push(Diagnostic::error(&named.at, message).hint(hint));
+    }
+    let longest = TunnelEngine::of(&named.is).map_or(u32::MAX, |engine| engine.inner_mtu);
+    if let Some(mtu) = tunnel.mtu.as_ref().filter(|mtu| mtu.is > longest) {
+        let message = format!(
+            "tunnel `{}` has an MTU of {}, and `{}` carries {longest} octets at most",
+            tunnel.name.is, mtu.is, named.is
+        );
+        let hint = "leave `mtu` out, or take the tunnel that is built in";
+        found.push(Diagnostic::error(&mtu.at, message).note(&named.at, "carried by").hint(hint));
+    }
+    Some(named.is.clone())
 }
 
 /// The families that may carry a tunnel, first choice first.

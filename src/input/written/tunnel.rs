@@ -4,6 +4,7 @@ use ipnet::IpNet;
 
 use super::words::{FAMILIES, NODES, segment_prefix};
 use crate::{
+    engine::{BUILT_IN, TUNNEL_ENGINES},
     input::{
         diagnostic::Span,
         shape::{Key, Shape, key, required},
@@ -11,7 +12,7 @@ use crate::{
     },
     model::{
         family::Family,
-        name::{NodeName, TunnelName},
+        name::{EngineName, NodeName, TunnelName},
         tunnel::TunnelKind,
     },
 };
@@ -25,6 +26,13 @@ pub(in crate::input) const KEYS: &[Key] = &[
         Shape::Word(|| TunnelKind::ALL.into_iter().map(TunnelKind::word).collect()),
         "How it carries packets: encrypted (`vpn`, the usual), or as they are: IPv6 in IPv4 (`6in4`, RFC 4213), IPv4 in \
          IPv6 (`4in6`, RFC 2473), frames in UDP (`vxlan`, RFC 7348).",
+    ),
+    key(
+        "engine",
+        Shape::Word(|| {
+            [BUILT_IN].into_iter().chain(TUNNEL_ENGINES.iter().map(|e| e.name)).collect()
+        }),
+        "The program that carries it, in the place of the WireGuard that is built in; of `vpn` alone.",
     ),
     key(
         "outer",
@@ -74,6 +82,7 @@ fn pair_prefix(text: &str, family: Family) -> Result<IpNet, String> {
 pub(in crate::input) struct Tunnel {
     pub name: At<TunnelName>,
     pub kind: TunnelKind,
+    pub engine: Option<At<EngineName>>,
     pub between: Vec<At<NodeName>>,
     pub outer: Vec<At<Family>>,
     pub couple: Vec<Couple>,
@@ -100,6 +109,7 @@ impl Tunnel {
             mtu: table.number("mtu"),
             name: entry.name()?,
             kind: kind(table.one::<String>("kind")),
+            engine: table.one("engine"),
             between: table.references("between"),
             outer: table.list("outer"),
             couple: table.items("couple").iter().map(Couple::read).collect(),

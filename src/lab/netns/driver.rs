@@ -143,6 +143,7 @@ impl Netns {
                 node.name.clone(),
                 node.namespace.clone(),
                 Arc::clone(&keys),
+                Arc::clone(&shared),
                 mouths(&lab, &stage.testbed, planned),
             ));
             let services = ServiceHost::new(planned, node.namespace.clone(), Arc::clone(&shared));
@@ -364,20 +365,26 @@ impl Netns {
             },
             Err(error) => Settled { waits: Vec::new(), unsettled: vec![error.to_string()] },
         };
+        let tunnels = join_all(self.occupants.values().map(|node| node.tunnels.settle())).await;
+        let failed = tunnels.into_iter().filter_map(Result::err);
+        settled.unsettled.extend(failed.map(|error| error.to_string()));
         self.shake_hands(&mut settled).await;
         join_all(self.occupants.values().map(|node| node.services.settle())).await;
         settled
     }
 
-    /// Waits until every tunnel that is open and has keys has agreed on them.
+    /// Waits until every tunnel that is open and has keys has agreed on them; not for one that an end does not carry.
     async fn shake_hands(&self, settled: &mut Settled) {
         let began = Instant::now();
         let without_keys = || {
             let states = self.occupants.values().flat_map(|node| node.tunnels.states());
+            let (at_work, idle): (Vec<_>, Vec<_>) = states.partition(|state| state.running);
             let waits = |state: &TunnelState| {
-                state.end.kind.is_encrypted() && state.counters.handshakes == 0
+                state.end.kind.is_encrypted()
+                    && state.counters.handshakes == 0
+                    && idle.iter().all(|other| other.end.tunnel != state.end.tunnel)
             };
-            states.filter(waits).collect::<Vec<_>>()
+            at_work.into_iter().filter(waits).collect::<Vec<_>>()
         };
         let mut waiting = without_keys();
         if waiting.is_empty() {
@@ -472,17 +479,21 @@ impl Driver for Netns {
     fn verify<'a>(&'a self, stage: &'a Stage) -> Soon<'a, Vec<String>> {
         Box::pin(async {
             let deviations = self.lab.verify(stage);
-            let troubles = self.occupants.values().flat_map(|node| node.services.troubles());
+            let of =
+                |node: &Arc<Occupant>| [node.services.troubles(), node.tunnels.troubles()].concat();
+            let troubles = self.occupants.values().flat_map(of);
             deviations.iter().map(ToString::to_string).chain(troubles).collect()
         })
     }
 
     fn engines(&self) -> Vec<EngineRun> {
-        self.occupants.values().flat_map(|node| node.services.engines()).collect()
+        let of = |node: &Arc<Occupant>| [node.services.engines(), node.tunnels.engines()].concat();
+        self.occupants.values().flat_map(of).collect()
     }
 
     fn losses(&self) -> Vec<String> {
-        self.occupants.values().flat_map(|node| node.services.losses()).collect()
+        let of = |node: &Arc<Occupant>| [node.services.losses(), node.tunnels.losses()].concat();
+        self.occupants.values().flat_map(of).collect()
     }
 
     fn doubts(&self) -> Vec<String> {

@@ -114,18 +114,22 @@ enum Cure {
     Set(String, String),
     /// Switches IPv6 of an interface off and on, so that the kernel makes the link-local address anew.
     Renew(String),
-    Change(Change),
+    Change(Box<Change>),
     Route(Request),
     Filter,
 }
 
 impl Cure {
+    fn change(change: Change) -> Self {
+        Self::Change(Box::new(change))
+    }
+
     fn turn(&self) -> u8 {
         match self {
             Self::Link(_) => 0,
             Self::Set(..) => 1,
             Self::Renew(_) => 2,
-            Self::Change(Change::AddRoute { .. }) => 4,
+            Self::Change(change) if matches!(**change, Change::AddRoute { .. }) => 4,
             Self::Change(_) | Self::Route(_) => 3,
             Self::Filter => 5,
         }
@@ -139,7 +143,7 @@ impl Cure {
                 let name = format!("net.ipv6.conf.{interface}.disable_ipv6");
                 drop(node.switches.set(&name, "1").and_then(|()| node.switches.set(&name, "0")));
             }
-            Self::Change(change) => drop(change::make(node, std::slice::from_ref(change))),
+            Self::Change(change) => drop(change::make(node, std::slice::from_ref(&**change))),
             Self::Filter => drop(nftables::replace(&node.namespace, &staged.filter)),
         }
     }
@@ -153,7 +157,7 @@ fn cures(node: &Node, staged: &StagedNode, what: &Difference) -> Vec<Cure> {
     let remove = |interface: &str, net| {
         name(interface).map(|interface| Change::RemoveAddress { interface, net })
     };
-    let change = |change: Option<Change>| change.map(Cure::Change).into_iter().collect();
+    let change = |change: Option<Change>| change.map(Cure::change).into_iter().collect();
     match what {
         Difference::Mtu { interface, planned, .. } => node
             .index(interface)
@@ -173,7 +177,7 @@ fn cures(node: &Node, staged: &StagedNode, what: &Difference) -> Vec<Cure> {
             .into_iter()
             .filter(|family| super::verify::live(staged).has(*family))
             .map(|family| {
-                Cure::Change(Change::Switch { interface: "lo".to_owned(), family, on: true })
+                Cure::change(Change::Switch { interface: "lo".to_owned(), family, on: true })
             })
             .collect(),
         // An address of SLAAC comes with the next advertisement, which is asked for.
@@ -185,11 +189,11 @@ fn cures(node: &Node, staged: &StagedNode, what: &Difference) -> Vec<Cure> {
         }
         Difference::Duplicate { interface, net } => {
             let both = [remove(interface, *net), add(interface, *net)];
-            both.into_iter().flatten().map(Cure::Change).collect()
+            both.into_iter().flatten().map(Cure::change).collect()
         }
         Difference::ExtraAddress { interface, net } => change(remove(interface, *net)),
         Difference::NoRoute(route) => {
-            vec![Cure::Change(Change::AddRoute { to: route.to, via: route.via })]
+            vec![Cure::change(Change::AddRoute { to: route.to, via: route.via })]
         }
         Difference::ExtraRoute { to, next_hop, interface, .. } => node
             .index(interface)

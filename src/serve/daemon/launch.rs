@@ -20,9 +20,9 @@ use tokio::{
     process::{Child, Command},
 };
 
-use super::Program;
 use crate::{
     engine::{Engine, Job, WORK},
+    model::name::NodeName,
     net::{
         namespace::Namespace,
         orphans::{self, Own},
@@ -41,20 +41,32 @@ pub(super) struct Launched {
     pub(super) said: pipe::Receiver,
 }
 
-/// Writes everything that an engine reads into its folder, which is empty then but for that.
-pub(super) fn furnish(work: &Path, engine: &Engine, job: &Job) -> io::Result<()> {
+/// How a program is called.
+pub(in crate::serve) struct Call<'c> {
+    pub(in crate::serve) program: &'c Path,
+    pub(in crate::serve) arguments: Vec<String>,
+    /// What its environment holds beside the usual.
+    pub(in crate::serve) variables: &'c [(&'c str, &'c str)],
+    /// The node, for the name of the host.
+    pub(in crate::serve) node: &'c NodeName,
+}
+
+/// Makes the folder of a program, in which nothing is left of the program before.
+pub(in crate::serve) fn lay_out(work: &Path, node: &NodeName) -> io::Result<()> {
     match fs::remove_dir_all(work) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => fs::create_dir_all(work.join("etc"))?,
     }
+    fs::write(work.join("etc/resolv.conf"), "")?;
+    fs::write(work.join("etc/hosts"), format!("127.0.0.1 localhost\n::1 localhost {node}\n"))
+}
+
+/// Writes everything that an engine reads into its folder, which is empty then but for that.
+pub(super) fn furnish(work: &Path, engine: &Engine, job: &Job) -> io::Result<()> {
+    lay_out(work, &job.node)?;
     for folder in engine.folders {
         fs::create_dir_all(work.join(folder))?;
     }
-    fs::write(work.join("etc/resolv.conf"), "")?;
-    fs::write(
-        work.join("etc/hosts"),
-        format!("127.0.0.1 localhost\n::1 localhost {}\n", job.node),
-    )?;
     for file in job.files(engine) {
         let path = work.join(&file.path);
         fs::write(&path, &file.text)?;
@@ -65,24 +77,19 @@ pub(super) fn furnish(work: &Path, engine: &Engine, job: &Job) -> io::Result<()>
 }
 
 /// Starts the program. Its process is the leader of a group of its own.
-pub(super) fn launch(
-    program: &Program,
-    namespace: &Namespace,
-    work: &Path,
-    engine: &Engine,
-    job: &Job,
-) -> io::Result<Launched> {
+pub(super) fn launch(call: Call, namespace: &Namespace, work: &Path) -> io::Result<Launched> {
     let (reader, writer) = io::pipe()?;
-    let mut command = Command::new(&program.path);
+    let mut command = Command::new(call.program);
     command
-        .args(job.command(engine))
+        .args(call.arguments)
         .env_clear()
         .envs([("PATH", PATH), ("LANG", "C"), ("HOME", WORK)])
+        .envs(call.variables.iter().copied())
         .stdin(Stdio::null())
         .stdout(writer.try_clone()?)
         .stderr(writer)
         .process_group(0);
-    let room = Room::new(namespace, work, job)?;
+    let room = Room::new(namespace, work, call.node)?;
     // SAFETY: between fork and exec the closure makes system calls only, on values that were made before; it neither
     // allocates nor takes a lock.
     unsafe {
@@ -105,7 +112,7 @@ struct Room {
 }
 
 impl Room {
-    fn new(namespace: &Namespace, work: &Path, job: &Job) -> io::Result<Self> {
+    fn new(namespace: &Namespace, work: &Path, node: &NodeName) -> io::Result<Self> {
         let text =
             |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other);
         let file = |name: &str| {
@@ -113,7 +120,7 @@ impl Room {
         };
         Ok(Self {
             namespace: namespace.clone(),
-            hostname: text(Path::new(job.node.as_str()))?,
+            hostname: text(Path::new(node.as_str()))?,
             files: ETC.into_iter().map(file).collect::<io::Result<_>>()?,
             work: text(work)?,
             over: text(Path::new(WORK))?,

@@ -19,7 +19,7 @@ const LONGEST: usize = 200;
 
 /// The log of an engine.
 #[derive(Debug)]
-pub(super) struct Log {
+pub(in crate::serve) struct Log {
     path: Option<PathBuf>,
     kept: Mutex<Kept>,
 }
@@ -33,7 +33,7 @@ struct Kept {
 
 impl Log {
     /// A log in a folder, or one that keeps last words only.
-    pub(super) fn new(folder: Option<&Path>, name: &str) -> Arc<Self> {
+    pub(in crate::serve) fn new(folder: Option<&Path>, name: &str) -> Arc<Self> {
         let path = folder.map(|folder| folder.join(format!("{name}.log")));
         Arc::new(Self { path, kept: Mutex::default() })
     }
@@ -43,13 +43,13 @@ impl Log {
     }
 
     /// Begins anew for a program that is about to start.
-    pub(super) fn begin(&self, title: &str) {
+    pub(in crate::serve) fn begin(&self, title: &str) {
         self.kept().tail.clear();
         self.keep(format!("--- {title}\n").as_bytes());
     }
 
     /// Reads until everybody who could write has ended. A log that cannot be written is no reason to stop an engine.
-    pub(super) async fn read(self: Arc<Self>, mut from: pipe::Receiver) {
+    pub(in crate::serve) async fn read(self: Arc<Self>, mut from: pipe::Receiver) {
         let mut buffer = vec![0; 4096];
         while let Ok(length @ 1..) = from.read(&mut buffer).await {
             self.take(&buffer[..length]);
@@ -88,7 +88,7 @@ impl Log {
     }
 
     /// The last lines, as the end of a sentence.
-    pub(super) fn last_words(&self) -> String {
+    pub(in crate::serve) fn last_words(&self) -> String {
         let tail = String::from_utf8_lossy(&self.kept().tail).into_owned();
         let lines: Vec<_> = tail.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let last = &lines[lines.len().saturating_sub(LINES)..];

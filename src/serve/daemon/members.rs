@@ -22,11 +22,11 @@ pub(super) struct Household {
 
 /// Memory, in KiB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Memory {
+pub(in crate::serve) struct Memory {
     /// With what is shared divided by those who share it.
-    pub(super) pss_kib: u64,
+    pub(in crate::serve) pss_kib: u64,
     /// With what is shared counted in full.
-    pub(super) rss_kib: u64,
+    pub(in crate::serve) rss_kib: u64,
 }
 
 impl Household {

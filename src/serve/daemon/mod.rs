@@ -18,6 +18,10 @@ mod ready;
 mod running;
 mod post;
 
-pub use program::{Engines, Program, Wanting, find, version};
+pub use program::{Engines, Program, Wanting, find, tunnel_version, version};
 
-pub(super) use post::Post;
+pub(super) use launch::{Call, lay_out};
+pub(super) use log::Log;
+pub(super) use members::Memory;
+pub(super) use post::{FOLDERS, Post};
+pub(super) use running::Process;

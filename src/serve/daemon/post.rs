@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Where the folders of engines are, in the lab's own `/run`.
-const FOLDERS: &str = "/run/sixwalk/engines";
+pub(in crate::serve) const FOLDERS: &str = "/run/sixwalk/engines";
 /// How long a program may take until it answers: far more than any of them needs.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often one that starts is asked.
@@ -99,7 +99,7 @@ impl Post {
             state.running.take()
         };
         if let Some(before) = before {
-            before.stop().await;
+            before.process.stop().await;
         }
         let Some(job) = job else { return };
         match self.start(job, namespace, shared).await {
@@ -130,7 +130,7 @@ impl Post {
         running.unasked = later;
         self.state().starts += 1;
         if let Err(said) = self.heard(&running, &now, namespace, shared).await {
-            running.stop().await;
+            running.process.stop().await;
             return Err(said);
         }
         if !now.is_empty() {
@@ -161,7 +161,7 @@ impl Post {
             };
             tokio::select! {
                 biased;
-                how = running.ending() => {
+                how = running.process.ending() => {
                     return Err(self.sentence(&format!("has ended before it answered ({how})")));
                 }
                 () = answered => {}
@@ -182,14 +182,14 @@ impl Post {
         match self.heard(&running, &unasked, namespace, shared).await {
             Ok(()) => self.state().running = Some(running),
             Err(said) => {
-                running.stop().await;
+                running.process.stop().await;
                 self.state().trouble = Some(said);
             }
         }
     }
 
     fn weigh(&self, running: &Running) {
-        let memory = running.memory();
+        let memory = running.process.memory();
         let mut state = self.state();
         state.pss_kib = state.pss_kib.max(memory.pss_kib);
         state.rss_kib = state.rss_kib.max(memory.rss_kib);
@@ -198,7 +198,9 @@ impl Post {
     /// Sees whether the program has ended without being asked to.
     fn notice(&self) {
         let mut state = self.state();
-        let Some(how) = state.running.as_ref().and_then(Running::end) else { return };
+        let Some(how) = state.running.as_ref().and_then(|running| running.process.end()) else {
+            return;
+        };
         state.running = None;
         let said = self.sentence(&format!("has ended by itself ({how})"));
         state.losses.push(said.clone());
@@ -229,7 +231,8 @@ impl Post {
     /// What the record holds of it.
     pub(in crate::serve) fn record(&self) -> EngineRun {
         let mut state = self.state();
-        let memory = state.running.as_ref().map(Running::memory).unwrap_or_default();
+        let memory =
+            state.running.as_ref().map(|running| running.process.memory()).unwrap_or_default();
         state.pss_kib = state.pss_kib.max(memory.pss_kib);
         state.rss_kib = state.rss_kib.max(memory.rss_kib);
         let program = self.program.as_ref();

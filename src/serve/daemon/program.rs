@@ -16,9 +16,9 @@ use nix::{
 };
 
 use crate::{
-    engine::Engine,
+    engine::{Engine, TunnelEngine},
     model::{
-        name::{NodeName, ServiceName},
+        name::{NodeName, ServiceName, TunnelName},
         testbed::Testbed,
     },
 };
@@ -68,6 +68,17 @@ pub enum Wanting {
         /// The service.
         service: ServiceName,
     },
+    /// The program of an engine of tunnels is not on this machine.
+    #[error(
+        "the engine `{}` of tunnel `{tunnel}` needs the program `{}`, which is not on this machine; {}",
+        engine.name, engine.program, engine.remedy()
+    )]
+    Tunnels {
+        /// The engine.
+        engine: &'static TunnelEngine,
+        /// The tunnel.
+        tunnel: TunnelName,
+    },
     /// It needs root.
     #[error(
         "the engine `{}` of service `{service}` of node `{node}` needs root: {why}; run sixwalk with sudo, or take the \
@@ -105,6 +116,14 @@ impl Engines {
                 programs.insert(engine.name, Program { path, version });
             }
         }
+        for tunnel in testbed.tunnels.values() {
+            let Some(engine) = tunnel.engine.as_ref().and_then(TunnelEngine::of) else { continue };
+            let path = find(engine.program);
+            let path =
+                path.ok_or_else(|| Wanting::Tunnels { engine, tunnel: tunnel.name.clone() })?;
+            let version = tunnel_version(engine).unwrap_or_default();
+            programs.insert(engine.name, Program { path, version });
+        }
         Ok(Self { programs, logs: Some(logs), rootless })
     }
 
@@ -113,6 +132,12 @@ impl Engines {
         let known = self.programs.get(engine.name).cloned();
         known.or_else(|| Some(Program { path: find(engine.program)?, version: String::new() }))
     }
+}
+
+/// What an engine of tunnels says of its version.
+pub fn tunnel_version(engine: &TunnelEngine) -> Option<String> {
+    let said = version(&find(engine.speaker)?, engine.version)?;
+    Some(said.trim_end_matches(engine.speaker).trim().to_owned())
 }
 
 /// The path of a program: by `PATH`, then where servers are.

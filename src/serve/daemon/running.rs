@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{
     Program,
-    launch::{self, Launched},
+    launch::{self, Call, Launched},
     log::Log,
     members::{Household, Memory},
 };
@@ -30,12 +30,17 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How often it is looked whether those that were killed are gone.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
-/// A program that runs. Dropping it kills it.
+/// A program that runs for a service.
 pub(super) struct Running {
     pub(super) job: Job,
     pub(super) since: Instant,
     /// Addresses that it is bound to and has not been asked at, because the node could not use them yet.
     pub(super) unasked: Vec<IpAddr>,
+    pub(super) process: Process,
+}
+
+/// A program that runs. Dropping it kills it.
+pub(in crate::serve) struct Process {
     pid: Pid,
     household: Option<Household>,
     ended: watch::Receiver<Option<String>>,
@@ -53,8 +58,26 @@ impl Running {
     ) -> io::Result<Self> {
         launch::furnish(work, engine, &job)?;
         let since = Instant::now();
-        let Launched { mut child, own, said } =
-            launch::launch(program, namespace, work, engine, &job)?;
+        let call = Call {
+            program: &program.path,
+            arguments: job.command(engine),
+            variables: &[],
+            node: &job.node,
+        };
+        let process = Process::start(call, namespace, work, log)?;
+        Ok(Self { job, since, unasked: Vec::new(), process })
+    }
+}
+
+impl Process {
+    /// Starts a program whose folder is furnished.
+    pub(in crate::serve) fn start(
+        call: Call,
+        namespace: &Namespace,
+        work: &Path,
+        log: &Arc<Log>,
+    ) -> io::Result<Self> {
+        let Launched { mut child, own, said } = launch::launch(call, namespace, work)?;
         let pid = child.id().and_then(|id| i32::try_from(id).ok());
         let pid = Pid::from_raw(pid.expect("a child that was just started"));
         let household = Household::of(pid);
@@ -69,16 +92,16 @@ impl Running {
             // Nobody listens if it was dropped.
             let _ = tell.send(Some(how));
         });
-        Ok(Self { job, since, unasked: Vec::new(), pid, household, ended })
+        Ok(Self { pid, household, ended })
     }
 
     /// How it has ended, if it has.
-    pub(super) fn end(&self) -> Option<String> {
+    pub(in crate::serve) fn end(&self) -> Option<String> {
         self.ended.borrow().clone()
     }
 
     /// Waits until it has ended, and says how.
-    pub(super) fn ending(&self) -> impl Future<Output = String> + use<> {
+    pub(in crate::serve) fn ending(&self) -> impl Future<Output = String> + use<> {
         let mut ended = self.ended.clone();
         async move {
             let how = ended.wait_for(Option::is_some).await;
@@ -87,12 +110,12 @@ impl Running {
     }
 
     /// The memory of all its processes.
-    pub(super) fn memory(&self) -> Memory {
+    pub(in crate::serve) fn memory(&self) -> Memory {
         self.household.as_ref().map_or_else(Memory::default, Household::memory)
     }
 
     /// Ends it: by asking, then by force, and whoever it has left behind.
-    pub(super) async fn stop(self) {
+    pub(in crate::serve) async fn stop(self) {
         if self.end().is_none() {
             let _ = kill(self.pid, Signal::SIGTERM);
             if within(Deadline::after(PATIENCE), self.ending()).await.is_err() {
@@ -112,7 +135,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for Process {
     fn drop(&mut self) {
         if self.end().is_none() {
             let _ = killpg(self.pid, Signal::SIGKILL);

@@ -1,17 +1,21 @@
 //! The tunnels of one gateway.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use boringtun::noise::Tunn;
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{sync::mpsc, task::JoinHandle, time::interval};
 
 use super::{
+    carrier::Carrier,
     counters::Counters,
     faults::Faults,
+    inside::Inside,
+    ipsec,
     keys::Keys,
     plain,
     selectors::Selectors,
@@ -19,6 +23,7 @@ use super::{
     wireguard::{End, Order},
 };
 use crate::{
+    engine::TunnelEngine,
     model::{
         fault::TunnelFault,
         management::Integration,
@@ -26,9 +31,21 @@ use crate::{
         step::Change,
         tunnel::{TunnelAct, TunnelEnd, TunnelKind, TunnelState},
     },
-    net::namespace::Namespace,
-    serve::tube::{Mouth, Tube},
+    net::{
+        namespace::Namespace,
+        patience::{Deadline, within},
+    },
+    report::run::EngineRun,
+    serve::{
+        Shared,
+        tube::{Mouth, Tube},
+    },
 };
+
+/// How long keys may take after a program was started again.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// How often it is looked whether they are there.
+const BETWEEN: Duration = Duration::from_millis(10);
 
 /// Why a tunnel cannot be as it is told.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +79,12 @@ pub enum TunnelError {
         /// Its kind.
         kind: TunnelKind,
     },
+    /// The program that is to carry it does not do so.
+    #[error("{said}")]
+    Program {
+        /// What came of it, as a sentence.
+        said: String,
+    },
     /// A socket could not be opened.
     #[error("node `{node}` cannot open the tunnel `{tunnel}` {side}: {source}")]
     Open {
@@ -81,8 +104,11 @@ pub struct TunnelHost {
     node: NodeName,
     namespace: Namespace,
     keys: Arc<Keys>,
+    shared: Arc<Shared>,
     mouths: BTreeMap<TunnelName, Mouth>,
     ends: Mutex<BTreeMap<TunnelName, Opened>>,
+    /// The programs that carry tunnels, over all phases.
+    carriers: Mutex<BTreeMap<TunnelName, (TunnelEnd, Arc<Carrier>)>>,
 }
 
 /// An end that was opened, at work or stopped.
@@ -92,6 +118,8 @@ struct Opened {
     counters: Arc<Counters>,
     faults: Arc<Faults>,
     work: Option<Work>,
+    /// What it had counted of handshakes when a program was told to renew its keys, until it has been read since.
+    renews: Option<u64>,
 }
 
 impl Opened {
@@ -111,6 +139,11 @@ struct Work {
 }
 
 impl Work {
+    /// Whether it has ended by itself.
+    fn is_over(&self) -> bool {
+        self.task.is_finished()
+    }
+
     async fn end(mut self) {
         self.task.abort();
         // It can only have been cancelled.
@@ -130,9 +163,11 @@ impl TunnelHost {
         node: NodeName,
         namespace: Namespace,
         keys: Arc<Keys>,
+        shared: Arc<Shared>,
         mouths: BTreeMap<TunnelName, Mouth>,
     ) -> Self {
-        Self { node, namespace, keys, mouths, ends: Mutex::default() }
+        let (ends, carriers) = (Mutex::default(), Mutex::default());
+        Self { node, namespace, keys, shared, mouths, ends, carriers }
     }
 
     /// Makes a change that concerns tunnels. When it returns, the ports of ends that were closed are free.
@@ -142,8 +177,12 @@ impl TunnelHost {
                 let counters = Arc::new(Counters::default());
                 self.close(&end.tunnel).await;
                 let faults = Arc::default();
-                let work = Some(self.start(end, &counters, &faults)?);
-                let opened = Opened { end: end.clone(), counters, faults, work };
+                let work = match self.start(end, &counters, &faults).await {
+                    // That a program does not come up is told by `troubles`, and is no reason to stop.
+                    Err(TunnelError::Program { .. }) => None,
+                    started => Some(started?),
+                };
+                let opened = Opened { end: end.clone(), counters, faults, work, renews: None };
                 self.ends().insert(end.tunnel.clone(), opened);
             }
             Change::CloseTunnel { tunnel } => self.close(tunnel).await,
@@ -170,18 +209,29 @@ impl TunnelHost {
         if let Some(work) = stopped {
             work.end().await;
         }
+        match act {
+            TunnelAct::Start => return self.restart(tunnel).await,
+            TunnelAct::Read => {
+                self.see_renewed(tunnel).await;
+                return Ok(());
+            }
+            _ => {}
+        }
         let mut ends = self.ends();
         let opened = ends.get_mut(tunnel).ok_or_else(not_ours)?;
         match act {
-            TunnelAct::Start if opened.work.is_none() => {
-                opened.work = Some(self.start(&opened.end, &opened.counters, &opened.faults)?);
-            }
             TunnelAct::Stop | TunnelAct::Start | TunnelAct::Read => {}
             TunnelAct::Renew if !opened.end.kind.is_encrypted() => {
                 return Err(TunnelError::NoKeys { tunnel: tunnel.clone(), kind: opened.end.kind });
             }
             // An end that has more orders than it can take renews anyhow.
-            TunnelAct::Renew => opened.order(Order::Renew),
+            TunnelAct::Renew => {
+                let program = opened.end.engine.is_some() && opened.work.is_some();
+                if program && !opened.faults.has(TunnelFault::NoNewKeys) {
+                    opened.renews = Some(opened.counters.read().handshakes);
+                }
+                opened.order(Order::Renew);
+            }
             TunnelAct::Lose(family) => opened.order(Order::Lose(family)),
             TunnelAct::Regain => opened.order(Order::Regain),
         }
@@ -201,14 +251,115 @@ impl TunnelHost {
     pub async fn integrate(&self, file: &Integration) -> Result<(), TunnelError> {
         self.act(&file.tunnel, TunnelAct::Stop).await?;
         let (node, tunnel) = (self.node.clone(), file.tunnel.clone());
-        let mut ends = self.ends();
-        let Some(opened) = ends.get_mut(&file.tunnel) else {
+        let Some(end) = self.ends().get(&tunnel).map(|opened| opened.end.clone()) else {
             return Err(TunnelError::NotOurs { node, tunnel });
         };
-        let made = file.end(&self.node, &opened.end);
-        let made = made.ok_or(TunnelError::Useless { node, tunnel })?;
-        opened.work = Some(self.start(&made, &opened.counters, &opened.faults)?);
+        let made = file.end(&self.node, &end);
+        self.begin(made.ok_or(TunnelError::Useless { node, tunnel })?).await
+    }
+
+    async fn restart(&self, tunnel: &TunnelName) -> Result<(), TunnelError> {
+        let end = {
+            let ends = self.ends();
+            ends.get(tunnel).filter(|opened| opened.work.is_none()).map(|o| o.end.clone())
+        };
+        match end {
+            Some(end) => self.begin(end).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Puts an end to work that is open and stopped.
+    async fn begin(&self, end: TunnelEnd) -> Result<(), TunnelError> {
+        // The other end is there already: a program need not wait for it.
+        let begins = end.begins || end.engine.is_some();
+        let end = TunnelEnd { begins, ..end };
+        let of = |o: &Opened| (Arc::clone(&o.counters), Arc::clone(&o.faults));
+        let Some((counters, faults)) = self.ends().get(&end.tunnel).map(of) else { return Ok(()) };
+        let before = counters.read().handshakes;
+        let work = self.start(&end, &counters, &faults).await;
+        let work =
+            work.inspect_err(|_| self.carrier(&end).iter().for_each(|it| it.tell_trouble()))?;
+        if let Some(opened) = self.ends().get_mut(&end.tunnel) {
+            opened.work = Some(work);
+        }
+        if end.engine.is_some() {
+            self.wait_for_keys(&counters, before).await;
+        }
         Ok(())
+    }
+
+    /// Waits, before an end is read, for the keys that a program was told to renew.
+    async fn see_renewed(&self, tunnel: &TunnelName) {
+        let renews = {
+            let mut ends = self.ends();
+            let opened = ends.get_mut(tunnel);
+            opened.and_then(|o| Some((Arc::clone(&o.counters), o.renews.take()?)))
+        };
+        if let Some((counters, before)) = renews {
+            self.wait_for_keys(&counters, before).await;
+        }
+    }
+
+    /// A program agrees on keys at its own pace, and has no packets wait for them as the tunnel that is built in does.
+    async fn wait_for_keys(&self, counters: &Counters, before: u64) {
+        let mut beat = interval(BETWEEN);
+        let agreed = async {
+            while counters.read().handshakes == before {
+                beat.tick().await;
+            }
+        };
+        // Where none come, checks see what is lost.
+        let _ = within(Deadline::after(PATIENCE), agreed).await;
+    }
+
+    /// Starts programs that have ended by themselves once more. That one does not come up is told by `troubles`.
+    pub async fn settle(&self) -> Result<(), TunnelError> {
+        let mut lost = Vec::new();
+        for (name, opened) in self.ends().iter_mut() {
+            if opened.end.engine.is_some() && opened.work.as_ref().is_some_and(Work::is_over) {
+                opened.work = None;
+                lost.push(name.clone());
+            }
+        }
+        for tunnel in lost {
+            match self.restart(&tunnel).await {
+                Ok(()) | Err(TunnelError::Program { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// What the record holds of the programs that have carried tunnels.
+    pub fn engines(&self) -> Vec<EngineRun> {
+        self.carriers().values().filter_map(|(end, carrier)| carrier.record(end)).collect()
+    }
+
+    /// Tunnels that are open and that the program that should carry them does not carry, as sentences.
+    pub fn troubles(&self) -> Vec<String> {
+        let open: Vec<_> = self.ends().values().map(|opened| opened.end.clone()).collect();
+        open.iter().filter_map(|end| self.carrier(end)?.trouble()).collect()
+    }
+
+    /// What programs have done without being asked to and nobody has been told of yet, as sentences.
+    pub fn losses(&self) -> Vec<String> {
+        self.carriers().values().flat_map(|(_, carrier)| carrier.losses()).collect()
+    }
+
+    fn carriers(&self) -> MutexGuard<'_, BTreeMap<TunnelName, (TunnelEnd, Arc<Carrier>)>> {
+        self.carriers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who carries an end, where that is a program.
+    fn carrier(&self, end: &TunnelEnd) -> Option<Arc<Carrier>> {
+        let engine = TunnelEngine::of(end.engine.as_ref()?)?;
+        let mut carriers = self.carriers();
+        let (_, carrier) = carriers.entry(end.tunnel.clone()).or_insert_with(|| {
+            let carrier = Carrier::new(engine, self.shared.engines(), &self.node, end);
+            (end.clone(), Arc::new(carrier))
+        });
+        Some(Arc::clone(carrier))
     }
 
     /// Plants a fault in every tunnel that is open.
@@ -230,11 +381,12 @@ impl TunnelHost {
     pub fn states(&self) -> Vec<TunnelState> {
         let state = |opened: &Opened| TunnelState {
             end: opened.work.as_ref().map_or(&opened.end, |work| &work.end).clone(),
-            engine: match opened.end.kind {
-                TunnelKind::Vpn => "WireGuard, built in".to_owned(),
-                plain => format!("{plain}, built in, not encrypted"),
+            engine: match (self.carrier(&opened.end), opened.end.kind) {
+                (Some(carrier), _) => carrier.title(),
+                (None, TunnelKind::Vpn) => "WireGuard, built in".to_owned(),
+                (None, plain) => format!("{plain}, built in, not encrypted"),
             },
-            running: opened.work.as_ref().is_some_and(|work| !work.task.is_finished()),
+            running: opened.work.as_ref().is_some_and(|work| !work.is_over()),
             counters: opened.counters.read(),
         };
         self.ends().values().map(state).collect()
@@ -244,7 +396,7 @@ impl TunnelHost {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn start(
+    async fn start(
         &self,
         end: &TunnelEnd,
         counters: &Arc<Counters>,
@@ -269,17 +421,30 @@ impl TunnelHost {
             return Ok(Work { end: end.clone(), orders, task: tokio::spawn(at_work.run(told)) });
         }
         let ways = Ways::open(&self.namespace, end).map_err(failed("outside"))?;
+        let inside = Inside { tube, selectors, counters, faults, renewed: false };
+        if let Some(carrier) = self.carrier(end) {
+            let secret = self.keys.shared(&self.node, &end.peer, &end.tunnel);
+            let appliance = carrier.start(end, &secret).await;
+            let appliance = appliance.map_err(|said| TunnelError::Program { said })?;
+            let at_work = ipsec::End {
+                carrier,
+                appliance,
+                inside,
+                ways,
+                told: end.clone(),
+                agreed: BTreeSet::new(),
+                unproven: Vec::new(),
+                tries_home: false,
+            };
+            return Ok(Work { end: end.clone(), orders, task: tokio::spawn(at_work.run(told)) });
+        }
         let secret = self.keys.secret(&self.node, &end.tunnel);
         let peer = self.keys.public(&end.peer, &end.tunnel);
         let at_work = End {
             tunnel: Tunn::new(secret, peer, None, None, u32::from(end.local.port()), None),
-            tube,
+            inside,
             ways,
-            selectors,
-            counters,
-            faults,
             answers: false,
-            renewed: false,
             begins: end.begins,
         };
         Ok(Work { end: end.clone(), orders, task: tokio::spawn(at_work.run(told)) })

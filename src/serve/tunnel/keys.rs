@@ -8,7 +8,10 @@ use std::{
 use boringtun::x25519::{PublicKey, StaticSecret};
 use rustls::crypto::aws_lc_rs;
 
-use crate::model::name::{NodeName, TunnelName};
+use crate::{
+    model::name::{NodeName, TunnelName},
+    wire::hexadecimal,
+};
 
 /// The static keys of all gateways.
 #[derive(Default)]
@@ -19,6 +22,17 @@ impl Keys {
     pub(super) fn secret(&self, gateway: &NodeName, tunnel: &TunnelName) -> StaticSecret {
         let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         keys.entry((gateway.clone(), tunnel.clone())).or_insert_with(fresh).clone()
+    }
+
+    /// The secret that both ends of a tunnel share, as text.
+    pub(super) fn shared(
+        &self,
+        gateway: &NodeName,
+        peer: &NodeName,
+        tunnel: &TunnelName,
+    ) -> String {
+        let shared = self.secret(gateway, tunnel).diffie_hellman(&self.public(peer, tunnel));
+        hexadecimal::digits(shared.as_bytes())
     }
 
     /// What the other end knows of it.

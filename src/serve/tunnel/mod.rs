@@ -1,4 +1,5 @@
-//! The built-in tunnels: WireGuard in user space, several gateways in one process; and plain ones on the same seam.
+//! The built-in tunnels: WireGuard in user space, several gateways in one process; and plain ones and programs on the same
+//! seam.
 //!
 //! ```text
 //! gateway's interface ── wire (the inside) ── Tube ── Selectors ── WireGuard ── UDP socket of the gateway (the outside)
@@ -8,8 +9,13 @@
 //! TUN device, whose file is often closed to ordinary users, and what enters the tunnel can be tapped as on any link.
 
 mod selectors;
+mod inside;
 mod wireguard;
 mod plain;
+mod charon;
+mod appliance;
+mod carrier;
+mod ipsec;
 mod host;
 mod keys;
 mod faults;

@@ -66,6 +66,7 @@ mod tests {
             tunnel: "a-to-b".parse().unwrap(),
             kind: TunnelKind::Vpn,
             number: 1,
+            engine: None,
             macs: None,
             interface: "vpn0".parse().unwrap(),
             peer: "b".parse().unwrap(),

@@ -17,6 +17,9 @@ const GIVES_UP: u32 = 15;
 /// How often the first choice is tried while another way carries, in ticks.
 const TRIES_HOME: u32 = 20;
 
+/// Room for datagrams that wait to be read, in octets; the kernel grants what its limit allows.
+const WAITING_ROOM: usize = 4 << 20;
+
 /// A socket of one family.
 struct Way {
     socket: UdpSocket,
@@ -156,6 +159,7 @@ impl Ways {
 fn outside(local: SocketAddr, remote: SocketAddr) -> io::Result<UdpSocket> {
     let socket = crate::serve::socket::datagram_socket(local)?;
     crate::serve::socket::split_on_the_way(&socket, local)?;
+    socket.set_recv_buffer_size(WAITING_ROOM)?;
     socket.bind(&local.into())?;
     // Only the peer is heard. An address that duplicate address detection still holds back cannot send yet, but can be
     // connected from.

@@ -1,6 +1,6 @@
 //! One end of a WireGuard tunnel (the protocol by the library boringtun, which does no I/O of its own).
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use boringtun::noise::{Tunn, TunnResult};
 use tokio::{
@@ -9,19 +9,13 @@ use tokio::{
 };
 
 use super::{
-    counters::Counters,
-    faults::Faults,
-    selectors::Selectors,
+    inside::Inside,
     ways::{Need, Ways},
 };
-use crate::{
-    model::{family::Family, fault::TunnelFault},
-    serve::tube::Tube,
-    wire::packet,
-};
+use crate::model::{family::Family, fault::TunnelFault};
 
 /// The longest datagram or frame.
-const LONGEST: usize = 65_600;
+pub(super) const LONGEST: usize = 65_600;
 /// How often the timers of the protocol are looked at.
 const TICK: Duration = Duration::from_millis(100);
 /// How many ticks a handshake has before another is begun. Both ends ration handshakes to ten a second, and duplicate
@@ -30,16 +24,10 @@ const PATIENCE: u32 = 5;
 /// After how many ticks the end that need not begin does so all the same.
 const WAITS: u32 = 23;
 
-/// What a planted slowness costs each packet.
-const SLOWNESS: Duration = Duration::from_millis(3);
-
 /// The types of messages (WireGuard, section 5.4).
 const INITIATION: u8 = 1;
 const RESPONSE: u8 = 2;
 const DATA: u8 = 4;
-
-/// What of the traffic class is the code point, and not the congestion mark.
-const DSCP: u8 = 0xfc;
 
 /// What an end is told while it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,15 +43,10 @@ pub(super) enum Order {
 /// One end at work.
 pub(super) struct End {
     pub(super) tunnel: Tunn,
-    pub(super) tube: Tube,
+    pub(super) inside: Inside,
     pub(super) ways: Ways,
-    pub(super) selectors: Selectors,
-    pub(super) counters: Arc<Counters>,
-    pub(super) faults: Arc<Faults>,
     /// Whether it has answered a handshake that is not over yet.
     pub(super) answers: bool,
-    /// Whether its keys were renewed since it was started.
-    pub(super) renewed: bool,
     /// Whether this end begins the first handshake.
     pub(super) begins: bool,
 }
@@ -80,16 +63,15 @@ impl End {
         }
         loop {
             tokio::select! {
-                taken = self.tube.take(&mut frame) => match taken {
-                    Ok(packet) => {
+                taken = self.inside.take(&mut frame) => match taken {
+                    Ok(Some(packet)) => {
                         // What was ordered before the packet came is done before it goes.
                         while let Ok(order) = orders.try_recv() {
                             self.follow(order, &mut out).await;
                         }
                         self.leave(packet, &mut out).await;
                     }
-                    // The link has been taken away: there is nothing more to carry.
-                    Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) => {}
+                    Ok(None) => {}
                     Err(_) => return,
                 },
                 // An ICMP error about what was sent before is no reason to stop.
@@ -114,9 +96,9 @@ impl End {
 
     async fn follow(&mut self, order: Order, out: &mut [u8]) {
         match order {
-            Order::Renew if self.faults.has(TunnelFault::NoNewKeys) => {}
+            Order::Renew if self.inside.has(TunnelFault::NoNewKeys) => {}
             Order::Renew => {
-                self.renewed = true;
+                self.inside.renewed = true;
                 self.begin(out).await;
             }
             Order::Lose(family) => self.ways.lose(family),
@@ -129,7 +111,7 @@ impl End {
 
     /// Where the other end is not heard any more, it is asked for a word, and then the next family carries.
     async fn look_for_peer(&mut self, out: &mut [u8]) {
-        if !self.is_up() || self.faults.has(TunnelFault::BoundToFirst) {
+        if !self.is_up() || self.inside.has(TunnelFault::BoundToFirst) {
             return;
         }
         match self.ways.look() {
@@ -145,29 +127,16 @@ impl End {
         }
     }
 
-    /// Whether it still has keys for a packet.
-    fn has_keys_for(&self, packet: &[u8]) -> bool {
-        let lost = self.renewed && self.faults.has(TunnelFault::NewKeysForIpv4Alone);
-        !lost || packet::family(packet) != Some(Family::V6)
-    }
-
     fn is_up(&self) -> bool {
         self.tunnel.stats().0.is_some()
     }
 
     /// A packet of the gateway goes into the tunnel.
     async fn leave(&mut self, packet: &[u8], out: &mut [u8]) {
-        if !self.selectors.let_out(packet) {
-            return self.counters.refuse();
-        }
-        if !self.has_keys_for(packet) {
+        if !self.inside.lets_out(packet).await {
             return;
         }
-        if packet::family(packet) == Some(Family::V6) && self.faults.has(TunnelFault::SlowForIpv6) {
-            tokio::time::sleep(SLOWNESS).await;
-        }
-        self.counters.sent.add(packet.len());
-        self.show_class(packet);
+        self.ways.show_class(self.inside.class_of(packet));
         if let TunnResult::WriteToNetwork(datagram) = self.tunnel.encapsulate(packet, out) {
             self.ways.send(datagram).await;
             self.ways.note_sent();
@@ -176,7 +145,7 @@ impl End {
 
     /// A datagram of the other end: a packet, or a message of the protocol, which more may follow.
     async fn arrive(&mut self, datagram: &[u8], at: usize, out: &mut [u8]) {
-        if self.faults.has(TunnelFault::BoundToFirst) && !Ways::is_home(at) {
+        if self.inside.has(TunnelFault::BoundToFirst) && !Ways::is_home(at) {
             return;
         }
         let mut message = datagram.first().copied();
@@ -192,11 +161,8 @@ impl End {
                     self.ways.send(reply).await;
                     datagram = &[];
                 }
-                TunnResult::WriteToTunnelV4(packet, _) => {
-                    return self.deliver(Family::V4, packet.len(), out);
-                }
-                TunnResult::WriteToTunnelV6(packet, _) => {
-                    return self.deliver(Family::V6, packet.len(), out);
+                TunnResult::WriteToTunnelV4(packet, _) | TunnResult::WriteToTunnelV6(packet, _) => {
+                    return self.inside.deliver(packet);
                 }
                 TunnResult::Done | TunnResult::Err(_) => break,
             }
@@ -208,35 +174,13 @@ impl End {
     fn note_handshake(&mut self, message: Option<u8>) {
         match message {
             Some(INITIATION) => self.answers = true,
-            Some(RESPONSE) => self.counters.note_handshake(),
+            Some(RESPONSE) => self.inside.counters.note_handshake(),
             Some(DATA) if self.answers => {
                 self.answers = false;
-                self.counters.note_handshake();
+                self.inside.counters.note_handshake();
             }
             _ => {}
         }
-    }
-
-    fn deliver(&self, family: Family, length: usize, out: &[u8]) {
-        let packet = &out[..length];
-        if self.faults.has(TunnelFault::NoErrors) && is_error(packet) {
-            return;
-        }
-        if !self.selectors.let_in(packet) {
-            return self.counters.refuse();
-        }
-        self.counters.received.add(length);
-        // What the gateway's link does not take is lost, as on any link.
-        let _ = self.tube.put(packet, family);
-    }
-
-    /// Outside, a packet has the class of what it carries (RFC 4301 section 5.1.2). Its congestion marks are not shown,
-    /// since none that are made outside would be taken in (compatibility mode, RFC 6040 section 4.3).
-    fn show_class(&mut self, packet: &[u8]) {
-        let class = packet::class(packet).unwrap_or_default() & DSCP;
-        let hidden = packet::family(packet) == Some(Family::V6)
-            && self.faults.has(TunnelFault::ClassOfIpv4Alone);
-        self.ways.show_class(if hidden { 0 } else { class });
     }
 
     async fn look_at_timers(&mut self, out: &mut [u8]) {
@@ -254,17 +198,7 @@ impl End {
     }
 }
 
-/// Whether a packet is an ICMP error.
-fn is_error(packet: &[u8]) -> bool {
-    let kind = |at: usize, errors: &[u8]| packet.get(at).is_some_and(|kind| errors.contains(kind));
-    match packet::family(packet) {
-        Some(Family::V4) => packet.get(9) == Some(&1) && kind(20, &[3, 11, 12]),
-        Some(Family::V6) => packet.get(6) == Some(&58) && kind(40, &[1, 2, 3, 4]),
-        None => false,
-    }
-}
-
-fn ticks() -> Interval {
+pub(super) fn ticks() -> Interval {
     let mut ticks = interval_at(Instant::now() + TICK, TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks

@@ -1,0 +1,258 @@
+//! One end of a tunnel of IPsec, carried by a program beside the gateway: IKEv2 (RFC 7296) and ESP in UDP (RFC 3948). Here
+//! its packets and datagrams are passed on, and it is had begin again when nothing is agreed on.
+
+use std::{collections::BTreeSet, io, net::IpAddr, sync::Arc, time::Duration};
+
+use tokio::sync::mpsc;
+
+use super::{
+    appliance::Appliance,
+    carrier::Carrier,
+    inside::Inside,
+    ways::{Need, Ways},
+    wireguard::{LONGEST, Order, ticks},
+};
+use crate::{
+    model::{family::Family, fault::TunnelFault, tunnel::TunnelEnd},
+    net::{
+        packet,
+        patience::{Deadline, within},
+    },
+    wire::{packet as ip, vici::Said},
+};
+
+/// How many ticks an attempt has before another is begun.
+const PATIENCE: u32 = 10;
+/// After how many ticks the end that need not begin does so all the same.
+const WAITS: u32 = 40;
+/// What proves that packets are carried: a protocol for experiments (RFC 3692), asked and answered by the ends themselves.
+const PROOF: u8 = 253;
+const ASKED: &[u8] = b"sixwalk?";
+const ANSWERED: &[u8] = b"sixwalk!";
+/// How long a program that cannot be talked to any more may take to end.
+const MOURNING: Duration = Duration::from_secs(1);
+
+/// One end at work.
+pub(super) struct End {
+    pub(super) carrier: Arc<Carrier>,
+    pub(super) appliance: Appliance,
+    pub(super) inside: Inside,
+    pub(super) ways: Ways,
+    pub(super) told: TunnelEnd,
+    /// The associations that the program has said to be there, by its numbers of them.
+    pub(super) agreed: BTreeSet<String>,
+    /// The families that the keys have not been seen to carry yet.
+    pub(super) unproven: Vec<Family>,
+    /// Whether the next datagram tries the first choice.
+    pub(super) tries_home: bool,
+}
+
+impl End {
+    /// Works until its orders end, or the program does, which it tells then.
+    pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        let mut frame = vec![0; LONGEST];
+        let (mut packet, mut sent, mut came) = (frame.clone(), frame.clone(), frame.clone());
+        let mut ticks = ticks();
+        let mut silent = 0;
+        loop {
+            tokio::select! {
+                taken = self.inside.take(&mut frame) => match taken {
+                    Ok(Some(packet)) => {
+                        // What was ordered before the packet came is done before it goes.
+                        while let Ok(order) = orders.try_recv() {
+                            self.follow(order).await;
+                        }
+                        self.leave(packet).await;
+                    }
+                    Ok(None) => {}
+                    Err(_) => return,
+                },
+                Ok(length) = self.appliance.device.hear(&mut packet) => {
+                    self.arrive(&packet[..length]);
+                }
+                Ok(length) = self.appliance.relay.recv(&mut sent) => {
+                    self.pass_on(&sent[..length]).await;
+                }
+                // An ICMP error about what was sent before is no reason to stop.
+                Ok((length, at)) = self.ways.hear(&mut came) => {
+                    self.pass_in(&came[..length], at).await;
+                }
+                said = self.appliance.charon.next() => match said {
+                    Ok(Said::Event { name, values }) => self.note(&name, &values),
+                    Ok(_) => {}
+                    Err(why) => return self.mourn(&why).await,
+                },
+                _ = ticks.tick() => {
+                    silent = if self.is_up() { 0 } else { silent + 1 };
+                    self.prove();
+                    self.look_for_peer();
+                    let begins = self.told.begins || silent > WAITS;
+                    if silent % PATIENCE == 1 && begins
+                        && let Err(why) = self.appliance.charon.initiate().await
+                    {
+                        return self.mourn(&why).await;
+                    }
+                }
+                order = orders.recv() => match order {
+                    Some(order) => self.follow(order).await,
+                    None => return,
+                },
+            }
+        }
+    }
+
+    /// The program cannot be talked to any more, mostly because it has ended.
+    async fn mourn(self, why: &io::Error) {
+        let process = self.appliance.process;
+        let ended = within(Deadline::after(MOURNING), process.ending()).await;
+        let what = match ended {
+            Ok(how) => format!("has ended by itself ({how})"),
+            Err(_) => format!("cannot be told anything any more: {why}"),
+        };
+        self.carrier.lose(&self.told, &what);
+        process.stop().await;
+    }
+
+    async fn follow(&mut self, order: Order) {
+        match order {
+            Order::Renew if self.inside.has(TunnelFault::NoNewKeys) => {}
+            Order::Renew => {
+                self.inside.renewed = true;
+                // A program that cannot be told is seen to have ended at once.
+                let _ = self.appliance.charon.rekey().await;
+            }
+            Order::Lose(family) => self.ways.lose(family),
+            Order::Regain => {
+                self.ways.regain();
+                self.ask_for_a_word();
+            }
+        }
+    }
+
+    /// A packet of the gateway goes into the tunnel.
+    async fn leave(&mut self, packet: &[u8]) {
+        if self.inside.lets_out(packet).await {
+            self.ways.show_class(self.inside.class_of(packet));
+            // What the program does not take is lost, as on any link.
+            let _ = packet::send_now(self.appliance.device.socket(), packet);
+        }
+    }
+
+    /// A packet comes out of the tunnel.
+    fn arrive(&mut self, packet: &[u8]) {
+        let Some((family, payload)) = proof(packet) else {
+            return self.inside.deliver(packet);
+        };
+        if payload == ASKED {
+            self.send_proof(family, ANSWERED);
+        } else if self.unproven.contains(&family) {
+            self.unproven.retain(|waiting| *waiting != family);
+            if self.unproven.is_empty() {
+                self.inside.counters.note_handshake();
+            }
+        }
+    }
+
+    /// A datagram of the program goes to the other end. What tries the first choice goes the other way too: the end that
+    /// gets both takes one.
+    async fn pass_on(&mut self, datagram: &[u8]) {
+        if std::mem::take(&mut self.tries_home) {
+            self.ways.send_home(datagram).await;
+        }
+        self.ways.send(datagram).await;
+        self.ways.note_sent();
+    }
+
+    /// A datagram of the other end goes to the program. Nobody is followed to another way before keys are agreed on.
+    async fn pass_in(&mut self, datagram: &[u8], at: usize) {
+        if self.inside.has(TunnelFault::BoundToFirst) && !Ways::is_home(at) {
+            return;
+        }
+        if self.is_up() || Ways::is_home(at) {
+            self.ways.note_heard(at);
+        }
+        let _ = self.appliance.relay.send(datagram).await;
+    }
+
+    /// Where the other end is not heard any more, it is asked for a word, and then the next family carries.
+    fn look_for_peer(&mut self) {
+        if !self.is_up() || self.inside.has(TunnelFault::BoundToFirst) {
+            return;
+        }
+        let need = self.ways.look();
+        if need != Need::Nothing {
+            self.tries_home |= need == Need::HandshakeAtHome;
+            self.ask_for_a_word();
+        }
+    }
+
+    fn is_up(&self) -> bool {
+        !self.agreed.is_empty()
+    }
+
+    /// Keys are agreed on, anew, or no more. An association may be told to have ended after the one that replaces it.
+    fn note(&mut self, event: &str, values: &[(String, String)]) {
+        let numbers = |of: &'static str| {
+            let ours = move |path: &String| path.contains("/child-sas/") && path.ends_with(of);
+            values.iter().filter(move |(path, _)| ours(path)).map(|(_, number)| number.clone())
+        };
+        let comes = values.iter().any(|(path, value)| path == "up" && value == "yes");
+        let (new, old) = match (event, comes) {
+            ("child-rekey", _) => ("/new/uniqueid", "/old/uniqueid"),
+            (_, true) => ("/uniqueid", ""),
+            (_, false) => ("", "/uniqueid"),
+        };
+        let is_new = !new.is_empty();
+        if is_new {
+            self.agreed.extend(numbers(new));
+        }
+        if !old.is_empty() {
+            for number in numbers(old) {
+                self.agreed.remove(&number);
+            }
+        }
+        if is_new {
+            self.unproven = self.families();
+            self.prove();
+        }
+    }
+
+    fn families(&self) -> Vec<Family> {
+        let coupled = |family: &Family| self.told.relations.iter().any(|r| r.family() == *family);
+        Family::ALL.into_iter().filter(coupled).collect()
+    }
+
+    /// Asks for a proof that packets are carried, in every family that has not given it yet.
+    fn prove(&self) {
+        self.unproven.iter().for_each(|family| self.send_proof(*family, ASKED));
+    }
+
+    fn ask_for_a_word(&self) {
+        self.families().first().into_iter().for_each(|family| self.send_proof(*family, ASKED));
+    }
+
+    fn send_proof(&self, family: Family, payload: &[u8]) {
+        let of = |nets: &[ipnet::IpNet]| {
+            nets.iter().map(ipnet::IpNet::addr).find(|ip: &IpAddr| Family::of(*ip) == family)
+        };
+        let length = u16::try_from(payload.len()).unwrap_or_default();
+        let header = of(&self.told.within)
+            .zip(of(&self.told.beyond))
+            .and_then(|(from, to)| ip::header(from, to, PROOF, 1, length));
+        if let Some(header) = header {
+            let packet = [&header, payload].concat();
+            let _ = packet::send_now(self.appliance.device.socket(), &packet);
+        }
+    }
+}
+
+/// The family and the payload of a packet that is a proof.
+fn proof(packet: &[u8]) -> Option<(Family, &[u8])> {
+    let family = ip::family(packet)?;
+    let protocol = match family {
+        Family::V4 => packet.get(9)?,
+        Family::V6 => packet.get(6)?,
+    };
+    let payload = packet.get(ip::overhead(family)..)?;
+    (*protocol == PROOF && [ASKED, ANSWERED].contains(&payload)).then_some((family, payload))
+}
