@@ -18,7 +18,7 @@ use crate::{
     report::{
         document::{Inline, Line},
         figure::{timeline, topology},
-        run::{PhaseRun, Run},
+        run::{PhaseRun, Run, Wait},
     },
     stage::Stage,
 };
@@ -102,12 +102,30 @@ fn by_phase(run: &Run, of: impl Fn(&PhaseRun) -> &Vec<String>) -> Vec<Line> {
     said.map(line).collect()
 }
 
-fn walk_row(walked: &PhaseRun) -> [Line; 11] {
-    let waits = walked.waits.iter().filter(|wait| wait.us > 0).map(|wait| {
-        let mut line = phrase::sentence(&wait.reason);
-        line.push(Inline::text(format!(" {}", timeline::seconds(wait.us))));
+/// What was waited for, and how long; who waited is said where it was one alone.
+fn waits(waits: &[Wait]) -> Vec<Line> {
+    let mut kinds: Vec<(&str, Vec<&Wait>)> = Vec::new();
+    for wait in waits.iter().filter(|wait| wait.us > 0) {
+        let kind = wait.reason.split(", from ").next().unwrap_or(&wait.reason);
+        match kinds.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, alike)) => alike.push(wait),
+            None => kinds.push((kind, vec![wait])),
+        }
+    }
+    let line = |(kind, alike): (&str, Vec<&Wait>)| {
+        let total = timeline::seconds(alike.iter().map(|wait| wait.us).sum());
+        let (what, times) = match alike[..] {
+            [one] => (one.reason.as_str(), String::new()),
+            _ => (kind, format!(" ({} times)", alike.len())),
+        };
+        let mut line = phrase::sentence(what);
+        line.push(Inline::text(format!("{times} {total}")));
         line
-    });
+    };
+    kinds.into_iter().map(line).collect()
+}
+
+fn walk_row(walked: &PhaseRun) -> [Line; 11] {
     let state = match walked.deviations.len() {
         0 => "verified".to_owned(),
         n => phrase::count(n, "deviation"),
@@ -117,7 +135,7 @@ fn walk_row(walked: &PhaseRun) -> [Line; 11] {
         words(timeline::seconds(walked.started_us)),
         number(walked.steps),
         words(timeline::seconds(walked.steps_us)),
-        joined(waits),
+        joined(waits(&walked.waits)),
         number(walked.probes),
         number(walked.taps),
         number(walked.evidence),
@@ -271,5 +289,28 @@ fn slot(rule: &Rule) -> usize {
         Some(Family::V4) => 0,
         Some(Family::V6) => 1,
         None => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_of_one_kind_are_one() {
+        let wait = |reason: &str, us| Wait { reason: reason.to_owned(), us };
+        let lines = waits(&[
+            wait("duplicate address detection", 0),
+            wait("round 1 of questions: silence about an echo, from `a` to 192.0.2.1", 1_500_000),
+            wait("round 1 of questions: silence about a name, from `a` to 192.0.2.1", 500_000),
+            wait("round 1 of questions: silence about an echo, from `b` to 2001:db8::1", 1_500_000),
+        ]);
+        let said: Vec<String> = lines.iter().map(|line| format!("{line:?}")).collect();
+        assert_eq!(lines.len(), 2, "{said:?}");
+        assert!(
+            said[0].contains("silence about an echo") && said[0].contains(" (2 times) 3.00 s"),
+            "{said:?}"
+        );
+        assert!(said[1].contains("192.0.2.1") && said[1].contains(" 0.50 s"), "{said:?}");
     }
 }
