@@ -1,5 +1,7 @@
 //! Router Advertisements: where they are listened for, and who is planned to send them. Shared by the checks of the link.
 
+use std::net::IpAddr;
+
 use super::{ask, reading::REPETITIONS};
 use crate::{
     model::{
@@ -7,6 +9,7 @@ use crate::{
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
         family::Family,
+        guard::Forgery,
         mac::Mac,
         name::{NodeName, SegmentName},
         probe::{Probe, Question},
@@ -76,7 +79,8 @@ pub fn heard(
         match answer {
             Answer::Advertisements { heard } => {
                 evidence.push(id);
-                let new = heard.iter().filter(|h| !all.contains(h)).cloned().collect::<Vec<_>>();
+                let others = heard.iter().filter(|h| !is_our_own(Some(h.router)));
+                let new = others.filter(|h| !all.contains(h)).cloned().collect::<Vec<_>>();
                 all.extend(new);
             }
             other => {
@@ -113,6 +117,11 @@ pub fn may_announce(stage: &Stage, segment: &SegmentName, mac: Mac) -> bool {
         interface.is_some_and(|interface| interface.mac == mac)
     };
     plan.routers.iter().any(has)
+}
+
+/// Whether an advertisement is one that a guard was tried with.
+pub fn is_our_own(router: Option<IpAddr>) -> bool {
+    router == Some(Forgery::ROUTER.into())
 }
 
 /// Whether an advertisement came from this link-layer address: by the frame, or, where that is not known, by the

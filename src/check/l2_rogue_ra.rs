@@ -144,7 +144,8 @@ fn of_link(stage: &Stage, seen: &Seen<'_>, segment: &SegmentName) -> Vec<Judgeme
     if let Some((id, reading)) = seen.reading(&advertisement::tap(segment)) {
         evidence.push(id);
         for note in &reading.first {
-            if !advertisement::may_announce(stage, segment, note.source_mac) {
+            let ours = advertisement::is_our_own(note.source);
+            if !ours && !advertisement::may_announce(stage, segment, note.source_mac) {
                 frames += 1;
                 strangers.insert(Stranger { mac: Some(note.source_mac), router: note.source });
             }

@@ -101,6 +101,7 @@ mod x64_log_mapping;
 mod x64_timers;
 mod l2_ra_plan;
 mod l2_rogue_ra;
+mod l2_ra_guard;
 mod l2_prefix_plan;
 mod l2_rogue_dhcp;
 mod l2_dad;
@@ -302,6 +303,7 @@ pub static CHECKS: &[&dyn Check] = &[
     &x64_timers::TimersKept,
     &l2_ra_plan::RaPlan,
     &l2_rogue_ra::RogueRa,
+    &l2_ra_guard::RaGuard,
     &l2_rogue_dhcp::RogueDhcp,
     &l2_prefix_plan::PrefixPlan,
     &l2_dad::Dad,

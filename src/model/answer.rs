@@ -121,7 +121,7 @@ pub enum Answer {
         /// What came, where something came.
         reply: Option<DnsReply>,
     },
-    /// To `Ping`, `Canary`, `Datagram`, `Radius`, `Log`, `Spoof`, `Encapsulated` and `Provoke`.
+    /// To `Ping`, `Canary`, `Datagram`, `Radius`, `Log`, `Spoof`, `Encapsulated`, `Forge` and `Provoke`.
     Echo {
         /// The attempt; an ICMP error that was provoked stands in it.
         attempt: Attempt,

@@ -10,6 +10,7 @@ use super::{
     access::{AccessFault, LockFault},
     dhcp::DhcpFault,
     family::Family,
+    guard::GuardFault,
     impairment::Impairment,
     mac::Mac,
     management::Quirk,
@@ -227,6 +228,13 @@ pub enum Sabotage {
         /// What it does to them.
         impairment: Impairment,
     },
+    /// A switch guards worse against forged Router Advertisements than it is said to.
+    GuardWrongly {
+        /// The link.
+        segment: SegmentName,
+        /// How.
+        how: GuardFault,
+    },
     /// A router of the plan announces something else than planned.
     AdvertiseWrongly {
         /// The router.
@@ -381,6 +389,7 @@ impl Sabotage {
             | Self::TranslateWrongly { .. }
             | Self::CarryWrongly { .. }
             | Self::Impair { .. }
+            | Self::GuardWrongly { .. }
             | Self::RogueDhcp { .. }
             | Self::Talk { .. } => None,
         }

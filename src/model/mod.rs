@@ -5,6 +5,7 @@ pub mod phase;
 pub mod name;
 pub mod mac;
 pub mod impairment;
+pub mod guard;
 pub mod segment;
 pub mod access;
 pub mod front;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     family::Family,
+    guard::Forgery,
     management::Method,
     name::{DomainName, InterfaceName, NodeName, TunnelName},
     record::RecordType,
@@ -314,6 +315,16 @@ pub enum Question {
         /// For an address, or for everything else.
         stateful: bool,
     },
+    /// Sends a forged Router Advertisement to everybody on the link, or what proves that it could get there. Whether it is
+    /// delivered is for a tap to tell.
+    Forge {
+        /// By this interface of the node.
+        interface: InterfaceName,
+        /// How it is forged.
+        how: Forgery,
+        /// What to find again at the tap.
+        token: String,
+    },
     /// Forgets a neighbour and asks for it anew (RFC 4861 section 7.2; ARP for IPv4): who has this address?
     Neighbour {
         /// On this interface of the node.
@@ -432,6 +443,7 @@ impl Question {
             | Self::Inspect(_)
             | Self::Spoof { .. }
             | Self::Encapsulated { .. }
+            | Self::Forge { .. }
             | Self::SourceFor { .. } => 1_000,
         }
     }
@@ -478,6 +490,7 @@ impl Question {
             | Self::Solicit { .. }
             | Self::Listeners { .. }
             | Self::Dhcp { .. }
+            | Self::Forge { .. }
             | Self::Inspect(_)
             | Self::Tunnel { .. }
             | Self::Journey { .. } => None,

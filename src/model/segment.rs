@@ -79,6 +79,9 @@ pub struct Segment {
     /// What it does to frames beyond carrying them.
     #[serde(default, skip_serializing_if = "Impairment::is_none")]
     pub impairment: Impairment,
+    /// Whether its switch is said to stop forged Router Advertisements at every port but those of its routers (RFC 6105).
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub ra_guard: bool,
     /// The families that are live on it in each phase.
     pub families: PerPhase<Families>,
     /// Why it has IPv4 alone in every phase, where the file says so.
@@ -100,6 +103,12 @@ impl Segment {
     pub fn prefix(&self, family: Family) -> Option<IpNet> {
         self.prefixes.iter().copied().find(|net| Family::of_net(*net) == family)
     }
+}
+
+/// What is not said of a segment is not written down.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
+fn is_not(said: &bool) -> bool {
+    !said
 }
 
 /// The plan for the Router Advertisements of a segment.

@@ -60,6 +60,24 @@ impl Drop for PacketSocket {
 /// Opens a packet socket in the namespace of this thread. The filter stands before the first frame can arrive, and
 /// what the namespace sends itself is left out. `interface` is an index; 0 listens on all.
 pub fn open(layer: Layer, program: &[Instruction], interface: u32) -> io::Result<PacketSocket> {
+    opened(layer, program, interface, true)
+}
+
+/// The same, with what the namespace sends itself.
+pub fn open_both_ways(
+    layer: Layer,
+    program: &[Instruction],
+    interface: u32,
+) -> io::Result<PacketSocket> {
+    opened(layer, program, interface, false)
+}
+
+fn opened(
+    layer: Layer,
+    program: &[Instruction],
+    interface: u32,
+    comes_in: bool,
+) -> io::Result<PacketSocket> {
     let kind = match layer {
         Layer::Link => Type::RAW,
         Layer::Network => Type::DGRAM,
@@ -68,7 +86,12 @@ pub fn open(layer: Layer, program: &[Instruction], interface: u32) -> io::Result
     let socket = Socket::new(Domain::PACKET, kind, None)?;
     socket.set_nonblocking(true)?;
     socket::attach(&socket, program)?;
-    socket::set_number(&socket, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, 1)?;
+    socket::set_number(
+        &socket,
+        libc::SOL_PACKET,
+        libc::PACKET_IGNORE_OUTGOING,
+        i32::from(comes_in),
+    )?;
     socket.bind(&link_address(EVERY_PROTOCOL, interface)?)?;
     Ok(PacketSocket(Some(socket)))
 }

@@ -24,6 +24,7 @@ mod inspect;
 mod source_for;
 mod spoof;
 mod encapsulated;
+mod forge;
 mod provoke;
 mod echoes;
 mod path_mtu;
@@ -171,6 +172,7 @@ impl Asker {
                 journey::ask(self, at, errand, deadline).await
             }
             Question::Spoof { source, to, token } => spoof::ask(at, *source, *to, token),
+            Question::Forge { interface, how, token } => forge::ask(at, interface, *how, token),
             Question::Encapsulated { to, how, token } => encapsulated::ask(at, *to, *how, token),
             Question::Provoke { to, how } => provoke::ask(at, *to, *how, deadline).await,
             Question::Dialogue { calls } => dialogue::ask(at, calls, deadline).await,

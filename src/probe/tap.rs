@@ -84,10 +84,15 @@ impl LiveTap {
 }
 
 /// Listens on every port of the bridge; what the bridge itself hears again is left out. Where there is no bridge, on
-/// every interface.
+/// every interface. What is delivered leaves by the ports.
 fn listen(watch: &Watch, mark: Mark) -> io::Result<PacketSocket> {
     let bridge = dump::bridge()?;
-    let socket = packet::open(Layer::Link, &filter::tap(watch, bridge, mark), 0)?;
+    let program = filter::tap(watch, bridge, mark);
+    let open = match watch {
+        Watch::Delivered { .. } => packet::open_both_ways,
+        _ => packet::open,
+    };
+    let socket = open(Layer::Link, &program, 0)?;
     socket.set_recv_buffer_size(WAITING_ROOM)?;
     Ok(socket)
 }

@@ -79,6 +79,7 @@ fn in_words(Probe { from, question, .. }: &Probe) -> String {
         | Question::Log { .. }
         | Question::Spoof { .. }
         | Question::Encapsulated { .. }
+        | Question::Forge { .. }
         | Question::SourceFor { .. }
         | Question::Canary { .. }
         | Question::Stream { .. }

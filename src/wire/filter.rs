@@ -38,6 +38,10 @@ const JUMP_IF_ANY_BIT: u16 = 0x45;
 const RETURN: u16 = 0x06;
 /// `SKF_AD_OFF + SKF_AD_IFINDEX`: the interface that a packet socket heard a frame on.
 const INTERFACE_INDEX: u32 = 0xffff_f000 + 8;
+/// `SKF_AD_OFF + SKF_AD_PKTTYPE`: for whom a frame is, as the kernel sees it.
+const PACKET_TYPE: u32 = 0xffff_f000 + 4;
+/// `PACKET_OUTGOING`: a frame that leaves.
+const LEAVING: u32 = 4;
 /// Next headers that are followed by another header (RFC 8200 section 4.1, RFC 4302, RFC 6275).
 const EXTENSIONS: [u32; 6] = [0, 43, 44, 51, 60, 135];
 
@@ -145,6 +149,10 @@ pub fn tap(watch: &Watch, bridge: Option<u32>, mark: Mark) -> Vec<Instruction> {
     if let Some(bridge) = bridge {
         program = program.refuse_if(LOAD_WORD, INTERFACE_INDEX, bridge);
     }
+    if let Watch::Delivered { .. } = watch {
+        // Its canaries, too, have to be delivered.
+        program = program.require(LOAD_WORD, PACKET_TYPE, &[LEAVING]);
+    }
     let canaries = Program::default().require(LOAD_WORD, ETHERNET, &[mark.0]).accept().0;
     program = program
         .op(LOAD_HALF, 12)
@@ -189,7 +197,7 @@ fn watched(program: Program, watch: &Watch) -> Program {
                 .require_protocol(*family, ETHERNET, &[u32::from(icmp::protocol(*family))])
                 .require(load, at, &types)
         }
-        Watch::Payload { family, .. } => {
+        Watch::Payload { family, .. } | Watch::Delivered { family, .. } => {
             program.require(LOAD_HALF, 12, &[u32::from(family.ethertype())])
         }
     }
@@ -298,6 +306,11 @@ mod tests {
 
     /// What the kernel would do, for the instructions used here.
     fn run(program: &[Instruction], packet: &[u8]) -> bool {
+        run_as(program, packet, 0)
+    }
+
+    /// The same for a frame of this packet type.
+    fn run_as(program: &[Instruction], packet: &[u8], kind: u32) -> bool {
         let (mut a, mut x, mut at) = (0u32, 0usize, 0usize);
         let get = |at: usize, n: usize| {
             packet.get(at..at + n).map(|o| o.iter().fold(0u32, |v, o| v << 8 | u32::from(*o)))
@@ -308,6 +321,7 @@ mod tests {
             let k = i.operand as usize;
             let loaded = match i.code {
                 LOAD_WORD if i.operand == INTERFACE_INDEX => Some(1),
+                LOAD_WORD if i.operand == PACKET_TYPE => Some(kind),
                 LOAD_WORD => get(k, 4),
                 LOAD_HALF => get(k, 2),
                 LOAD_OCTET => get(k, 1),
@@ -386,6 +400,17 @@ mod tests {
             !run(&tap(&watches[0], Some(1), Mark(7)), &frames[0]),
             "what the bridge hears again"
         );
+    }
+
+    #[test]
+    fn what_is_delivered_leaves_and_so_do_its_canaries() {
+        let watch = Watch::Delivered { family: Family::V6, token: "payload".to_owned() };
+        let program = tap(&watch, Some(9), Mark(7));
+        let canary = frame::canary(Mac([2; 6]), Mark(7), 1);
+        for frame in [udp_frame("[2001:db8::1]:7", "[2001:db8::2]:7"), canary] {
+            assert!(run_as(&program, &frame, LEAVING));
+            assert!(!run_as(&program, &frame, 0));
+        }
     }
 
     #[test]

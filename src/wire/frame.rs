@@ -95,7 +95,9 @@ pub fn counts(watch: &Watch, note: &FrameNote, frame: &[u8]) -> bool {
                 && wanted(destination, note.destination)
                 && note.icmp.is_some_and(|(kind, _)| types.contains(&kind))
         }
-        Watch::Payload { family, token } => is_of(*family) && holds(frame, token.as_bytes()),
+        Watch::Payload { family, token } | Watch::Delivered { family, token } => {
+            is_of(*family) && holds(frame, token.as_bytes())
+        }
     }
 }
 

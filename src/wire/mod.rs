@@ -12,6 +12,7 @@ pub mod neighbour;
 pub mod stable;
 pub mod mld;
 pub mod ra;
+pub mod ra_guard;
 pub mod dhcpv6;
 pub mod page;
 pub mod dns;

@@ -63,6 +63,7 @@ impl Draft {
             advertise: None,
             dhcp: None,
             impairment: sixwalk::model::impairment::Impairment::default(),
+            ra_guard: false,
             families: families(),
             stays_ipv4: None,
         };

@@ -224,6 +224,11 @@ fn sabotage(
                 impairment,
             }
         }
+        "guard-wrongly" => {
+            let segment: At<SegmentName> = table.one("segment")?;
+            not_guarded(&segment, testbed, found);
+            Sabotage::GuardWrongly { segment: segment.is, how: the!("how") }
+        }
         "advertise-wrongly" => Sabotage::AdvertiseWrongly {
             node: the!("node"),
             interface: the!("interface"),
@@ -384,6 +389,26 @@ fn resolver_v6(table: &Table<'_>, found: &mut Vec<Diagnostic>) -> Option<std::ne
             None
         }
     }
+}
+
+/// Only a switch that is said to guard can guard badly.
+fn not_guarded(segment: &At<SegmentName>, testbed: &Testbed, found: &mut Vec<Diagnostic>) {
+    if testbed.segments.get(&segment.is).is_none_or(|segment| segment.ra_guard) {
+        return;
+    }
+    let message = format!(
+        "segment `{}` is not said to guard against forged Router Advertisements",
+        segment.is
+    );
+    let guarded = testbed.segments.values().filter(|segment| segment.ra_guard);
+    let guarded: Vec<_> = guarded.map(|segment| segment.name.as_str()).collect();
+    let hint = match guarded.as_slice() {
+        [] => "no segment of the testbed has `ra-guard = true`".to_owned(),
+        guarded => {
+            format!("these are: {}", crate::input::suggest::list(guarded.iter().copied()))
+        }
+    };
+    found.push(Diagnostic::error(&segment.at, message).hint(hint));
 }
 
 fn one_family(to: &At<IpNet>, via: &At<IpAddr>, found: &mut Vec<Diagnostic>) {

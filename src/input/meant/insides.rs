@@ -77,6 +77,7 @@ fn inside(written: &Testbed, tunnel: &Tunnel, name: At<SegmentName>, index: usiz
         advertise: None,
         dhcp: None,
         impairment: Impairment::default(),
+        ra_guard: None,
         families: Phase::ALL.into_iter().map(live).collect(),
         stays_ipv4: None,
     }

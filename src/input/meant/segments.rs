@@ -76,8 +76,23 @@ fn one(written: &Testbed, segment: &Segment, found: &mut Vec<Diagnostic>) -> seg
         advertise: segment.advertise.as_ref().map(|a| advertisement(written, segment, a, found)),
         dhcp: segment.dhcp.as_ref().and_then(|plan| dhcp::plan(written, segment, plan, found)),
         impairment: segment.impairment,
+        ra_guard: guards(segment, found),
         families: families::of_segment(written, segment, found),
     }
+}
+
+/// Whether its switch stops forged Router Advertisements; without IPv6, nobody would ever try it.
+fn guards(segment: &Segment, found: &mut Vec<Diagnostic>) -> bool {
+    let Some(said) = segment.ra_guard.as_ref().filter(|said| said.is) else { return false };
+    if segment.has_prefix && segment.prefix(Family::V6).is_none() {
+        let message = format!(
+            "segment `{}` guards against forged Router Advertisements and never has IPv6",
+            segment.name.is
+        );
+        let hint = "the guard is tried where IPv6 is live: give the segment `ipv6`, or take `ra-guard` away";
+        found.push(Diagnostic::warning(&said.at, message).hint(hint));
+    }
+    true
 }
 
 /// Names in `[partial]`, once each.

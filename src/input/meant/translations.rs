@@ -93,6 +93,7 @@ fn inside(
         advertise: None,
         dhcp: None,
         impairment: Impairment::default(),
+        ra_guard: None,
         families: translation.phases.iter().map(live).collect(),
         stays_ipv4: None,
     }

@@ -184,6 +184,18 @@ pub(in crate::input) const FAULT_KEYS: &[Key] = &[
         "A link treats frames worse than planned.",
     ),
     change(
+        "guard-wrongly",
+        &[
+            required("segment", SEGMENT, "A link with `ra-guard`."),
+            required(
+                "how",
+                Shape::Word(|| vec!["off", "first-header", "no-fragments", "cut-chains"]),
+                "What it lets pass.",
+            ),
+        ],
+        "A switch guards worse against forged Router Advertisements than it is said to.",
+    ),
+    change(
         "advertise-wrongly",
         &[
             NODE_KEY,

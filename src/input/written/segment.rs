@@ -68,6 +68,11 @@ pub(in crate::input) const KEYS: &[Key] = &[
         Shape::Text,
         "Why it keeps IPv4 alone in every phase: `\"a network of another body without IPv6\"`.",
     ),
+    key(
+        "ra-guard",
+        Shape::Flag,
+        "Whether its switch stops Router Advertisements at every port but those of its routers (RFC 6105).",
+    ),
     key("loss", SHARE, "The share of frames that it loses, in each direction."),
     key("duplicate", SHARE, "The share of frames that arrive twice."),
     key("reorder", SHARE, "The share of frames that others overtake."),
@@ -131,6 +136,7 @@ pub(in crate::input) struct Segment {
     pub advertise: Option<Advertise>,
     pub dhcp: Option<Dhcp>,
     pub impairment: Impairment,
+    pub ra_guard: Option<At<bool>>,
     pub families: Vec<InPhase>,
     /// Why it has IPv4 alone in every phase, where it does.
     pub stays_ipv4: Option<At<String>>,
@@ -178,6 +184,7 @@ impl Segment {
             advertise: table.entry("advertise").and_then(Advertise::read),
             dhcp: table.entry("dhcpv6").and_then(Dhcp::read),
             impairment: impairment(&table),
+            ra_guard: table.flag("ra-guard"),
             families: by_phase(&table, "families"),
             stays_ipv4: table.one("stays-ipv4"),
         })

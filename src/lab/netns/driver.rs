@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 
 use super::{
     BuildError, NetnsLab, PATIENCE, folder,
-    impaired::{Carrier, Layer},
+    impaired::{Carrier, Planted as Burden, Treatment},
     lease::Leases,
     node::Node,
     sabotage::Planted,
@@ -61,7 +61,7 @@ pub struct Netns {
     pub(super) planted: Planted,
     asker: Asker,
     canaries: Mutex<BTreeMap<SegmentName, Arc<Canary>>>,
-    /// The links that are impaired; `None` until those of the testbed are laid.
+    /// The links that this program carries; `None` until those of the testbed are laid.
     carriers: tokio::sync::Mutex<Option<BTreeMap<SegmentName, Carrier>>>,
     origin: Instant,
     crowding: Crowding,
@@ -203,51 +203,49 @@ impl Netns {
         under_way.into_iter().map(|one| one.failed.map_or(Ok(()), Err)).collect()
     }
 
-    /// Lays the links that the testbed wants impaired, before anything is live on them.
+    /// Lays the links that do more than carry frames, before anything is live on them.
     async fn lay(&self) -> Result<(), String> {
         if self.carriers.lock().await.is_some() {
             return Ok(());
         }
         *self.carriers.lock().await = Some(BTreeMap::new());
-        for segment in self.testbed.segments.values().filter(|s| !s.impairment.is_none()) {
-            self.impair(&segment.name, Vec::new()).await?;
+        let links = self.testbed.segments.values();
+        for segment in links.filter(|s| s.ra_guard || !s.impairment.is_none()) {
+            self.burden(&segment.name, &Burden::default()).await?;
         }
         Ok(())
     }
 
-    /// Impairs a link as the testbed says and as was planted; where nothing is left of that, its bridge carries it again.
-    /// An error is a sentence.
-    pub(super) async fn impair(
+    /// Lets a link treat frames as the testbed says and as was planted; where nothing is left of that, its bridge carries
+    /// them again. An error is a sentence.
+    pub(super) async fn burden(
         &self,
         segment: &SegmentName,
-        planted: Vec<Layer>,
+        planted: &Burden,
     ) -> Result<(), String> {
         let wire = self.lab.wire(segment).ok_or(format!("there is no segment `{segment}`"))?;
         let ends = || {
             let ends = wire.ports.keys();
             ends.map(|(node, interface)| (&*self.occupants[node].node, interface.as_str()))
         };
-        let declared = self.testbed.segments[segment].impairment;
-        let declared =
-            (!declared.is_none()).then_some(Layer { family: None, impairment: declared });
-        let layers: Vec<_> = declared.into_iter().chain(planted).collect();
+        let treatment = Treatment::of(&self.testbed.segments[segment], wire, planted);
         let mut carriers = self.carriers.lock().await;
         let carriers = carriers.get_or_insert_default();
         let before = carriers.remove(segment);
-        let failed = |error| format!("cannot impair segment `{segment}`: {error}");
-        if layers.is_empty() {
+        let failed = |error| format!("cannot carry segment `{segment}`: {error}");
+        let Some(treatment) = treatment else {
             return match before {
                 Some(before) => {
                     before.give_back(wire, ends()).await.map_err(|e| failed(e.to_string()))
                 }
                 None => Ok(()),
             };
-        }
+        };
         if let Some(before) = before {
             before.end().await;
         }
         let carrier =
-            Carrier::take_over(wire, ends(), layers).map_err(|e| failed(e.to_string()))?;
+            Carrier::take_over(wire, ends(), treatment).map_err(|e| failed(e.to_string()))?;
         carriers.insert(segment.clone(), carrier);
         Ok(())
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Deviation, Difference, PATIENCE, change, driver::Netns, node::Node, sabotage::Traces,
-    solicit::solicit, stranger::Stranger,
+    Deviation, Difference, PATIENCE, change, driver::Netns, impaired::Planted as Burden,
+    node::Node, sabotage::Traces, solicit::solicit, stranger::Stranger,
 };
 use crate::{
     model::{family::Family, step::Change},
@@ -23,14 +23,14 @@ const ROUNDS: usize = 4;
 impl Netns {
     /// Brings every node back to what the stage says. An error lists what could not be put right.
     pub(super) async fn heal(&self, stage: &Stage) -> Result<(), String> {
-        let Traces { switches, talkers, strangers, impaired, .. } = {
+        let Traces { switches, talkers, strangers, burdens, .. } = {
             let mut traces = self.planted.traces();
             let arrived = traces.arrived;
             std::mem::replace(&mut *traces, Traces { arrived, ..Traces::default() })
         };
         talkers.iter().for_each(tokio::task::AbortHandle::abort);
-        for segment in impaired.keys() {
-            self.impair(segment, Vec::new()).await?;
+        for segment in burdens.keys() {
+            self.burden(segment, &Burden::default()).await?;
         }
         for (node, name, before) in switches.into_iter().rev() {
             // An interface that lost IPv6 lost its switches too; they begin anew, as the stage wants them.

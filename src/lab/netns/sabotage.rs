@@ -8,9 +8,10 @@ use std::{
 use super::{
     bend, change,
     driver::{Netns, Occupant},
-    impaired::Layer,
+    impaired::{Layer, Planted as Burden},
     node::Node,
-    stranger::{self, Stranger},
+    stranger::{self, Stranger, StrangerError},
+    wire::Wire,
 };
 use crate::{
     model::{
@@ -32,7 +33,7 @@ pub(super) struct Traces {
     pub(super) talkers: Vec<tokio::task::AbortHandle>,
     pub(super) strangers: Vec<Stranger>,
     /// Links that treat frames worse than planned, with what was planted on each.
-    pub(super) impaired: BTreeMap<SegmentName, Vec<Layer>>,
+    pub(super) burdens: BTreeMap<SegmentName, Burden>,
     /// Strangers that ever came, so that the ports of two never have the same name.
     pub(super) arrived: u32,
 }
@@ -96,39 +97,22 @@ impl Netns {
             }
             Sabotage::SetSwitch { node, name, value } => self.set_switch(node, name, value),
             Sabotage::RogueRouter { segment, mac, prefix, lifetime_s } => {
-                let wire =
-                    self.lab.wire(segment).ok_or(format!("there is no segment `{segment}`"))?;
-                let mut traces = self.planted.traces();
-                traces.arrived += 1;
-                let mtu = self.testbed.segments[segment].mtu;
-                let came = Stranger::arrive(wire, mtu, traces.arrived, *mac, *prefix, *lifetime_s);
-                traces.strangers.push(came.map_err(|error| error.to_string())?);
-                Ok(())
+                let arrive = |wire: &Wire, mtu, number| {
+                    Stranger::arrive(wire, mtu, number, *mac, *prefix, *lifetime_s)
+                };
+                self.welcome(segment, arrive).await
             }
             Sabotage::RogueDhcp { segment, mac, dns } => {
-                let wire =
-                    self.lab.wire(segment).ok_or(format!("there is no segment `{segment}`"))?;
-                let number = {
-                    let mut traces = self.planted.traces();
-                    traces.arrived += 1;
-                    traces.arrived
-                };
-                let mtu = self.testbed.segments[segment].mtu;
-                let came = Stranger::serve_dhcp(wire, mtu, number, *mac, *dns);
-                let stranger = came.map_err(|error| error.to_string())?;
-                let ready = stranger.is_ready().await;
-                self.planted.traces().strangers.push(stranger);
-                ready.map_err(|error| error.to_string())
+                let arrive =
+                    |wire: &Wire, mtu, number| Stranger::serve_dhcp(wire, mtu, number, *mac, *dns);
+                self.welcome(segment, arrive).await
             }
             Sabotage::Impair { segment, family, impairment } => {
                 let layer = Layer { family: *family, impairment: *impairment };
-                let planted = {
-                    let mut traces = self.planted.traces();
-                    let planted = traces.impaired.entry(segment.clone()).or_default();
-                    planted.push(layer);
-                    planted.clone()
-                };
-                self.impair(segment, planted).await
+                self.add_burden(segment, |burden| burden.layers.push(layer)).await
+            }
+            Sabotage::GuardWrongly { segment, how } => {
+                self.add_burden(segment, |burden| burden.guard = Some(*how)).await
             }
             Sabotage::Talk { node: name, interface, family, to } => {
                 let occupant = self.victim(name)?;
@@ -140,6 +124,40 @@ impl Netns {
                 Ok(())
             }
         }
+    }
+
+    /// Lets a stranger onto a link, and waits until it is able to do what it came for.
+    async fn welcome(
+        &self,
+        segment: &SegmentName,
+        arrive: impl FnOnce(&Wire, u32, u32) -> Result<Stranger, StrangerError>,
+    ) -> Result<(), String> {
+        let wire = self.lab.wire(segment).ok_or(format!("there is no segment `{segment}`"))?;
+        let number = {
+            let mut traces = self.planted.traces();
+            traces.arrived += 1;
+            traces.arrived
+        };
+        let mtu = self.testbed.segments[segment].mtu;
+        let stranger = arrive(wire, mtu, number).map_err(|error| error.to_string())?;
+        let ready = stranger.is_ready().await;
+        self.planted.traces().strangers.push(stranger);
+        ready.map_err(|error| error.to_string())
+    }
+
+    /// Adds to what was planted on a link.
+    async fn add_burden(
+        &self,
+        segment: &SegmentName,
+        add: impl FnOnce(&mut Burden),
+    ) -> Result<(), String> {
+        let burden = {
+            let mut traces = self.planted.traces();
+            let burden = traces.burdens.entry(segment.clone()).or_default();
+            add(burden);
+            burden.clone()
+        };
+        self.burden(segment, &burden).await
     }
 
     fn victim(&self, name: &NodeName) -> Result<&Arc<Occupant>, String> {

@@ -92,6 +92,9 @@ fn question(question: &Question) -> Line {
         }
         Question::Spoof { .. } => plain("datagram with a false source".to_owned()),
         Question::Encapsulated { how, .. } => plain(format!("packet in a packet: {how}")),
+        Question::Forge { interface, how, .. } => {
+            plain(format!("forged Router Advertisement on {interface}: {how}"))
+        }
         Question::Provoke { how, .. } => {
             plain(format!("to provoke an ICMP error: {}", provocation(*how)))
         }
@@ -416,6 +419,9 @@ fn watch(tap: &Tap) -> Line {
         }
         Watch::Icmp { family, types, .. } => format!("tap: {family} ICMP types {types:?}"),
         Watch::Payload { family, .. } => format!("tap: {family} packets with a token"),
+        Watch::Delivered { family, .. } => {
+            format!("tap: {family} packets with a token, as they leave the link")
+        }
     })
 }
 

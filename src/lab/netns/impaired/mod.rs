@@ -1,8 +1,9 @@
-//! Impaired links: where a testbed or a fault says that a link loses, delays, repeats or reorders frames, its bridge is
-//! taken down and this program carries the frames from port to port. That works alike on every kernel, for every
+//! Links that this program carries: where a testbed or a fault says that a link loses, delays, repeats or reorders frames, or
+//! that its switch guards against forged Router Advertisements, the bridge is taken down and frames go from port to port here. That works alike on every kernel, for every
 //! impairment and for one family alone, and taps see what enters the link as before.
 
 mod fate;
+mod treatment;
 
 use std::{
     cmp::Reverse,
@@ -22,21 +23,20 @@ use super::{
     wire::{BRIDGE_INDEX, Wire},
 };
 use crate::{
-    model::{mac::Mac, tap::CANARY_ETHERTYPE},
+    model::mac::Mac,
     net::{
         links,
         namespace::Namespace,
         netlink::NetlinkError,
         packet::{self, Ear, Layer as From, PacketSocket},
     },
-    wire::{
-        filter,
-        frame::{self, ETHERNET_HEADER},
-    },
+    wire::{filter, frame::ETHERNET_HEADER},
 };
 use fate::{Dice, Line};
 
 pub(super) use fate::Layer;
+use treatment::Guard;
+pub(super) use treatment::{Planted, Treatment};
 
 /// Room for frames that wait to be read, in octets; the kernel grants what its limit allows.
 const WAITING_ROOM: usize = 8 << 20;
@@ -68,24 +68,28 @@ impl Carrier {
     pub(super) fn take_over<'n>(
         wire: &Wire,
         nodes: impl Iterator<Item = (&'n Node, &'n str)>,
-        layers: Vec<Layer>,
+        treatment: Treatment,
     ) -> Result<Self, ImpairError> {
         for (node, interface) in nodes {
             links::set_offloads(&node.namespace, interface, false)?;
         }
+        // Strangers, too, may have been plugged in.
+        let there = links::read(&wire.netlink)?;
+        let plugged: Vec<u32> = there.into_keys().filter(|index| *index > BRIDGE_INDEX).collect();
         let (ear, ports) = wire.namespace.run(|| {
             let ear = packet::open(From::Link, &filter::everything(), 0)?;
             ear.set_recv_buffer_size(WAITING_ROOM)?;
             let open = |index: u32| Ok((index, packet::sender(index)?));
-            let ports = wire.ports.values().map(|port| open(port.index));
-            Ok((Ear::new(ear)?, ports.collect::<io::Result<HashMap<_, _>>>()?))
+            let ports = plugged.into_iter().map(open);
+            Ok::<_, io::Error>((Ear::new(ear)?, ports.collect::<io::Result<HashMap<_, _>>>()?))
         })?;
         wire.netlink.ask(&links::take_down(BRIDGE_INDEX))?;
         let carried = Carried {
             namespace: wire.namespace.clone(),
             ports,
             places: HashMap::new(),
-            line: Line::new(layers, Dice(RandomState::new().build_hasher().finish())),
+            line: Line::new(treatment.layers, Dice(RandomState::new().build_hasher().finish())),
+            guard: treatment.guard,
             waiting: BinaryHeap::new(),
             frames: HashMap::new(),
             number: 0,
@@ -123,6 +127,7 @@ struct Carried {
     /// The port behind which a link-layer address was last heard.
     places: HashMap<Mac, u32>,
     line: Line,
+    guard: Option<Guard>,
     /// When the next frames leave, in microseconds, and their numbers: frames of one moment leave in their order.
     waiting: BinaryHeap<Reverse<(u64, u64)>>,
     frames: HashMap<u64, (u32, Vec<u8>)>,
@@ -154,9 +159,12 @@ impl Carried {
         u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// A canary of a tap has done its duty once it has entered the link.
+    /// Canaries of taps go the way of every frame: some taps are for what is delivered.
     fn take(&mut self, frame: &mut [u8], port: u32) {
-        if port == BRIDGE_INDEX || frame::ethertype(frame) == Some(CANARY_ETHERTYPE) {
+        if port == BRIDGE_INDEX {
+            return;
+        }
+        if self.guard.as_ref().is_some_and(|guard| guard.stops(frame, port)) {
             return;
         }
         if let Some(source) = mac(frame, 6) {
