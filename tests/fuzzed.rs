@@ -211,6 +211,7 @@ fn announcement() -> Vec<u8> {
         managed: false,
         other: true,
         lifetime_s: 1800,
+        standby: false,
         mac: MACS[0],
         mtu: Some(1500),
         prefixes: vec![prefix],

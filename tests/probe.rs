@@ -19,8 +19,8 @@ use sixwalk::{
     model::{
         answer::{Answer, Attempt, IcmpError, Outcome},
         family::Family,
-        name::{ServiceName, TunnelName},
-        probe::{Aspect, Hello, Keeper, Provocation, Question},
+        name::{InterfaceName, ServiceName, TunnelName},
+        probe::{Aspect, Hello, Keeper, Provocation, Question, RouterAct},
         record::RecordType,
         service::{Port, Transport},
         tap::{Tap, Watch},
@@ -145,6 +145,14 @@ impl Host for TestHost {
         _act: TunnelAct,
     ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>> {
         Box::pin(async { Err("a test ends no tunnel".to_owned()) })
+    }
+
+    fn router<'a>(
+        &'a self,
+        _interface: &'a InterfaceName,
+        _act: RouterAct,
+    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>> {
+        Box::pin(async { Err("a test has no router of the plan".to_owned()) })
     }
 
     fn logged(&self, token: &str) -> Option<Vec<SocketAddr>> {
@@ -691,6 +699,7 @@ fn advertise(node: &Namespace) {
         managed: false,
         other: true,
         lifetime_s: 1800,
+        standby: false,
         mac: sixwalk::model::mac::Mac([2, 0, 0, 0, 0, 1]),
         mtu: Some(1400),
         prefixes: vec![HeardPrefix {

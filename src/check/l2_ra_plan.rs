@@ -76,7 +76,7 @@ const TEXT: Text = Text {
         Case {
             name: "flags",
             finding: "The flags that {router} announces on {segment} are not those of the plan: {differences}.",
-            expected: "The flags of the plan, in a packet with hop limit 255.",
+            expected: "The flags of the plan, in a packet with hop limit 255, and a low preference (RFC 4191) of all but the first router.",
             observed: "{differences}.",
             remedy: "Set the flags as planned: they tell hosts whether to form addresses themselves and whether to ask DHCPv6.",
         },
@@ -245,6 +245,8 @@ impl Subject<'_> {
         compare("mtu", "the MTU", mtu.to_string(), self.planned.mtu.to_string());
         compare("flags", "flag M", flag(said.managed), flag(plan.managed));
         compare("flags", "flag O", flag(said.other), flag(plan.other));
+        let preference = if self.is_default { "medium" } else { "low" };
+        compare("flags", "the preference", said.preference.clone(), preference.to_owned());
         compare("flags", "the hop limit", said.hop_limit.to_string(), "255".to_owned());
         found
     }

@@ -102,6 +102,7 @@ mod x64_timers;
 mod l2_ra_plan;
 mod l2_rogue_ra;
 mod l2_ra_guard;
+mod l2_ra_lifetime_switchover;
 mod l2_prefix_plan;
 mod l2_rogue_dhcp;
 mod l2_dad;
@@ -304,6 +305,7 @@ pub static CHECKS: &[&dyn Check] = &[
     &l2_ra_plan::RaPlan,
     &l2_rogue_ra::RogueRa,
     &l2_ra_guard::RaGuard,
+    &l2_ra_lifetime_switchover::Switchover,
     &l2_rogue_dhcp::RogueDhcp,
     &l2_prefix_plan::PrefixPlan,
     &l2_dad::Dad,

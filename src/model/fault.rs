@@ -412,6 +412,8 @@ pub enum AdvertisementFault {
     ManagedInverted,
     /// Router lifetime 0: not a default router.
     LifetimeZero,
+    /// No last announcement with lifetime zero when it withdraws.
+    NoFarewell,
     /// No recursive DNS server.
     NoDns,
     /// No translation prefix.

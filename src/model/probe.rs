@@ -94,6 +94,19 @@ pub enum Keeper {
     Table,
 }
 
+/// What a router does before and after maintenance.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum RouterAct {
+    /// It says farewell with a router lifetime of zero and announces itself no more (RFC 4861 section 6.2.5). It still
+    /// forwards what it is sent.
+    Withdraw,
+    /// It announces itself again.
+    Return,
+}
+
 /// What is sent to provoke an ICMP error from some router or host (RFC 4443).
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
@@ -315,6 +328,14 @@ pub enum Question {
         /// For an address, or for everything else.
         stateful: bool,
     },
+    /// Lets a router of the plan withdraw from a link, or return to it. Only an experiment that has the lab to itself asks it,
+    /// and it leaves the router as it found it.
+    Router {
+        /// On this interface of the node.
+        interface: InterfaceName,
+        /// What it does.
+        act: RouterAct,
+    },
     /// Sends a forged Router Advertisement to everybody on the link, or what proves that it could get there. Whether it is
     /// delivered is for a tap to tell.
     Forge {
@@ -435,7 +456,7 @@ impl Question {
             | Self::Listeners { .. }
             | Self::Dhcp { .. }
             | Self::Neighbour { .. } => 3_500,
-            Self::Tunnel { .. } => 5_000,
+            Self::Tunnel { .. } | Self::Router { .. } => 5_000,
             Self::Stream { .. } => 8_000,
             // A canary is seen by taps at once; the reply only tells that the way is open.
             Self::Sink { .. } | Self::LogIn { .. } | Self::Canary { .. } => 1_500,
@@ -491,6 +512,7 @@ impl Question {
             | Self::Listeners { .. }
             | Self::Dhcp { .. }
             | Self::Forge { .. }
+            | Self::Router { .. }
             | Self::Inspect(_)
             | Self::Tunnel { .. }
             | Self::Journey { .. } => None,

@@ -54,7 +54,7 @@ use crate::{
     model::{
         answer::Answer,
         name::{InterfaceName, NodeName, ServiceName, TunnelName},
-        probe::{Aspect, Keeper, Question},
+        probe::{Aspect, Keeper, Question, RouterAct},
         service::Transport,
         tunnel::TunnelAct,
     },
@@ -83,6 +83,13 @@ pub trait Host: Send + Sync {
         &'a self,
         tunnel: &'a TunnelName,
         act: TunnelAct,
+    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+
+    /// Lets a router of the plan withdraw from a link, or return to it; an error is a sentence.
+    fn router<'a>(
+        &'a self,
+        interface: &'a InterfaceName,
+        act: RouterAct,
     ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
 
     /// Reads an aspect of the node that netlink or the lab knows: every one but `Aspect::Sockets`.
@@ -172,6 +179,10 @@ impl Asker {
                 journey::ask(self, at, errand, deadline).await
             }
             Question::Spoof { source, to, token } => spoof::ask(at, *source, *to, token),
+            Question::Router { interface, act } => match at.host.router(interface, *act).await {
+                Ok(()) => Answer::Done,
+                Err(reason) => not_asked(reason),
+            },
             Question::Forge { interface, how, token } => forge::ask(at, interface, *how, token),
             Question::Encapsulated { to, how, token } => encapsulated::ask(at, *to, *how, token),
             Question::Provoke { to, how } => provoke::ask(at, *to, *how, deadline).await,

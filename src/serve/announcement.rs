@@ -35,6 +35,7 @@ pub(super) fn planned(
         managed: plan.managed,
         other: plan.other,
         lifetime_s: plan.lifetime_s,
+        standby: false,
         mac,
         mtu: Some(mtu),
         prefixes: vec![HeardPrefix {
@@ -51,10 +52,10 @@ pub(super) fn planned(
     }
 }
 
-/// Silence is not bent: then there is no announcement at all.
+/// Silence is not bent: then there is no announcement at all, or no last one.
 pub(super) fn bend(announcement: &mut Announcement, change: AdvertisementFault) {
     match change {
-        AdvertisementFault::Silent => {}
+        AdvertisementFault::Silent | AdvertisementFault::NoFarewell => {}
         AdvertisementFault::NotOnLink => {
             announcement.prefixes.iter_mut().for_each(|prefix| prefix.on_link = false);
         }

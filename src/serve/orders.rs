@@ -37,6 +37,8 @@ pub(super) struct Orders {
     pub(super) log_sinks: Vec<SocketAddr>,
     pub(super) fronts: Fronts,
     pub(super) announcements: BTreeMap<InterfaceName, Announcement>,
+    /// The interfaces on which the node does not announce itself for now.
+    pub(super) withdrawn: BTreeSet<InterfaceName>,
     pub(super) duties: Vec<DhcpDuty>,
     pub(super) faults: Vec<Sabotage>,
 }
@@ -192,6 +194,7 @@ impl Orders {
     /// What is announced, interface by interface.
     pub(super) fn announced(&self) -> BTreeMap<InterfaceName, Announcement> {
         let mut announced = self.announcements.clone();
+        announced.retain(|interface, _| !self.withdrawn.contains(interface));
         for fault in &self.faults {
             let Sabotage::AdvertiseWrongly { interface, change, .. } = fault else { continue };
             if *change == AdvertisementFault::Silent {
@@ -201,6 +204,18 @@ impl Orders {
             }
         }
         announced
+    }
+
+    /// Whether a router that ends on an interface says farewell: not if a fault has silenced it.
+    pub(super) fn says_farewell(&self, interface: &InterfaceName) -> bool {
+        let silences = |fault: &Sabotage| {
+            matches!(fault, Sabotage::AdvertiseWrongly {
+                interface: at,
+                change: AdvertisementFault::Silent | AdvertisementFault::NoFarewell,
+                ..
+            } if at == interface)
+        };
+        !self.faults.iter().any(silences)
     }
 }
 

@@ -31,7 +31,7 @@ use crate::{
         mac::Mac,
         name::{InterfaceName, NodeName, ServiceName},
         node::{Interface, Node},
-        probe::Keeper,
+        probe::{Keeper, RouterAct},
         record::RecordData,
         service::{Service, ServiceKind, Transport},
         step::Change,
@@ -102,6 +102,23 @@ impl ServiceHost {
             None => Ok(()),
             Some(said) => Err(ServeError::Trouble { said }),
         }
+    }
+
+    /// Lets a router withdraw from a link, or return to it.
+    pub async fn router(
+        &self,
+        interface: &InterfaceName,
+        act: RouterAct,
+    ) -> Result<(), ServeError> {
+        self.bring_about(|orders| {
+            self.announces(orders, interface)?;
+            match act {
+                RouterAct::Withdraw => orders.withdrawn.insert(interface.clone()),
+                RouterAct::Return => orders.withdrawn.remove(interface),
+            };
+            Ok(())
+        })
+        .await
     }
 
     /// Takes all faults back: from now on the node serves what changes said.
@@ -229,13 +246,15 @@ impl ServiceHost {
             Change::LogTo { sinks } => orders.log_sinks.clone_from(sinks),
             Change::Advertise { interface, plan, prefix, mtu, dns, pref64 } => {
                 let link = self.interface(interface)?;
-                let announcement =
-                    announcement::planned(link.mac, plan, *prefix, *mtu, dns, pref64);
+                let planned = announcement::planned(link.mac, plan, *prefix, *mtu, dns, pref64);
+                let standby = plan.routers.first().is_some_and(|first| first != self.node());
+                let announcement = Announcement { standby, ..planned };
                 orders.announcements.insert(interface.clone(), announcement);
             }
             Change::DoDhcp { duties } => orders.duties.clone_from(duties),
             Change::StopAdvertising { interface } => {
                 orders.announcements.remove(interface);
+                orders.withdrawn.remove(interface);
             }
             other => return Err(self.not_ours(other.to_string())),
         }
@@ -297,13 +316,16 @@ impl ServiceHost {
                 let known = !orders.synthesis.is_empty();
                 if known { Ok(()) } else { Err(self.no_service("that synthesizes", &kinds)) }
             }
-            Sabotage::AdvertiseWrongly { interface, .. } => {
-                let interface = interface.clone();
-                let known = orders.announcements.contains_key(&interface);
-                if known { Ok(()) } else { Err(ServeError::NotAnnouncing { node, interface }) }
-            }
+            Sabotage::AdvertiseWrongly { interface, .. } => self.announces(orders, interface),
             other => Err(self.not_ours(format!("{other:?}"))),
         }
+    }
+
+    /// Whether the node announces itself on an interface.
+    fn announces(&self, orders: &Orders, interface: &InterfaceName) -> Result<(), ServeError> {
+        let known = orders.announcements.contains_key(interface);
+        let (node, interface) = (self.node().clone(), interface.clone());
+        if known { Ok(()) } else { Err(ServeError::NotAnnouncing { node, interface }) }
     }
 
     /// Whether engines can do what a fault asks of them. They answer as they were written: what they are told can be bent,
@@ -538,8 +560,7 @@ impl ServiceHost {
             all.partition(|(interface, _)| announced.contains_key(interface));
         *routers = kept;
         for (interface, (_, router)) in ending {
-            // A router that is silenced by a fault says no farewell.
-            if !orders.announcements.contains_key(&interface) {
+            if orders.says_farewell(&interface) {
                 router.stop().await;
             }
         }

@@ -80,6 +80,7 @@ fn in_words(Probe { from, question, .. }: &Probe) -> String {
         | Question::Spoof { .. }
         | Question::Encapsulated { .. }
         | Question::Forge { .. }
+        | Question::Router { .. }
         | Question::SourceFor { .. }
         | Question::Canary { .. }
         | Question::Stream { .. }

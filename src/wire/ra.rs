@@ -20,6 +20,8 @@ pub const ROUTER_ADVERTISEMENT: u8 = 134;
 /// sender is on the link (RFC 4861 section 3.1).
 pub const HOP_LIMIT: u8 = 255;
 
+/// The preference of a default router that others come before (RFC 4191 section 2.1).
+const LOW_PREFERENCE: u8 = 0b11 << 3;
 const OPTION_SOURCE_MAC: u8 = 1;
 const OPTION_PREFIX: u8 = 3;
 const OPTION_MTU: u8 = 5;
@@ -39,6 +41,8 @@ pub struct Announcement {
     pub other: bool,
     /// For how long it is a default router, in seconds; 0 is not at all.
     pub lifetime_s: u16,
+    /// Whether hosts are to prefer others (RFC 4191 section 2.1).
+    pub standby: bool,
     /// Its link-layer address.
     pub mac: Mac,
     /// The MTU of the link in octets, where it is announced.
@@ -56,7 +60,11 @@ pub struct Announcement {
 impl Announcement {
     /// The announcement as an ICMPv6 message, checksum zero.
     pub fn encode(&self) -> Vec<u8> {
-        let flags = (u8::from(self.managed) << 7) | (u8::from(self.other) << 6);
+        let mut flags = (u8::from(self.managed) << 7) | (u8::from(self.other) << 6);
+        // Who is no default router at all has no preference (RFC 4191 section 2.2).
+        if self.standby && self.lifetime_s > 0 {
+            flags |= LOW_PREFERENCE;
+        }
         let mut out = vec![ROUTER_ADVERTISEMENT, 0, 0, 0, self.hop_limit, flags];
         out.extend(self.lifetime_s.to_be_bytes());
         out.extend([0; 8]); // reachable and retransmission time: left to the host
@@ -307,6 +315,7 @@ mod tests {
             managed: false,
             other: true,
             lifetime_s: 1800,
+            standby: false,
             mac: Mac([2, 0, 0, 0, 0, 10]),
             mtu: Some(1400),
             prefixes: vec![HeardPrefix {
@@ -398,7 +407,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_was_announced_is_heard(
-            (managed, other, lifetime_s, mac) in any::<(bool, bool, u16, [u8; 6])>(),
+            (managed, other, standby, lifetime_s, mac) in any::<(bool, bool, bool, u16, [u8; 6])>(),
             mtu in any::<Option<u32>>(),
             prefixes in prop::collection::vec(prefixes(), 0..4),
             dns in prop::collection::vec(any::<[u8; 16]>().prop_map(Ipv6Addr::from), 0..200),
@@ -406,13 +415,13 @@ mod tests {
             pref64 in prop::collection::vec((pref64(), 1..=u16::MAX), 0..3),
         ) {
             let said = Announcement {
-                hop_limit: 64, managed, other, lifetime_s, mac: Mac(mac), mtu,
+                hop_limit: 64, managed, other, lifetime_s, standby, mac: Mac(mac), mtu,
                 prefixes: prefixes.clone(), dns: dns.clone(), dns_lifetime_s, pref64: pref64.clone(),
             };
             let heard = decode(&said.encode(), router(), None, 255).unwrap();
             prop_assert_eq!(heard, HeardAdvertisement {
                 router: router(), mac: Some(Mac(mac)), hop_limit: 255, managed, other, lifetime_s,
-                preference: "medium".to_owned(), mtu, prefixes,
+                preference: if standby && lifetime_s > 0 { "low" } else { "medium" }.to_owned(), mtu, prefixes,
                 dns: dns.into_iter().map(IpAddr::V6).collect(),
                 pref64: pref64.into_iter().map(|(prefix, _)| prefix).collect(),
             });

@@ -351,6 +351,7 @@ fn wrong_advertisements() -> Vec<&'static str> {
         "autonomous-inverted",
         "managed-inverted",
         "lifetime-zero",
+        "no-farewell",
         "no-dns",
         "no-pref64",
         "other-pref64",

@@ -26,7 +26,7 @@ use crate::{
         fault::Sabotage,
         name::{InterfaceName, NodeName, SegmentName, ServiceName, TranslationName, TunnelName},
         node as planned,
-        probe::{Aspect, Keeper, Probe},
+        probe::{Aspect, Keeper, Probe, RouterAct},
         service::Transport,
         step::Change,
         tap::{Reading, Tap},
@@ -556,6 +556,16 @@ impl Host for Occupant {
         act: TunnelAct,
     ) -> Soon<'a, Result<(), String>> {
         Box::pin(async move { self.tunnels.act(tunnel, act).await.map_err(|e| e.to_string()) })
+    }
+
+    fn router<'a>(
+        &'a self,
+        interface: &'a InterfaceName,
+        act: RouterAct,
+    ) -> Soon<'a, Result<(), String>> {
+        Box::pin(async move {
+            self.services.router(interface, act).await.map_err(|error| error.to_string())
+        })
     }
 
     fn logged(&self, token: &str) -> Option<Vec<SocketAddr>> {

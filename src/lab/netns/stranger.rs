@@ -82,6 +82,7 @@ impl Stranger {
             managed: false,
             other: false,
             lifetime_s,
+            standby: false,
             mac,
             mtu: None,
             prefixes: vec![HeardPrefix {

@@ -9,7 +9,7 @@ use crate::{
         evidence::{About, Evidence},
         family::Family,
         management::Method,
-        probe::{Aspect, Hello, Keeper, Provocation, Question},
+        probe::{Aspect, Hello, Keeper, Provocation, Question, RouterAct},
         record::RecordType,
         tap::{Reading, Tap, Watch},
         translation::TranslatorState,
@@ -94,6 +94,12 @@ fn question(question: &Question) -> Line {
         Question::Encapsulated { how, .. } => plain(format!("packet in a packet: {how}")),
         Question::Forge { interface, how, .. } => {
             plain(format!("forged Router Advertisement on {interface}: {how}"))
+        }
+        Question::Router { interface, act: RouterAct::Withdraw } => {
+            plain(format!("the router withdraws from {interface}"))
+        }
+        Question::Router { interface, act: RouterAct::Return } => {
+            plain(format!("the router returns to {interface}"))
         }
         Question::Provoke { how, .. } => {
             plain(format!("to provoke an ICMP error: {}", provocation(*how)))
