@@ -18,6 +18,7 @@ use crate::{
         finding::{Complaint, Confidence, Culprit, Depth, Packets, Scope, Severity},
         flow::Traffic,
         name::{NodeName, SegmentName},
+        node::Address,
         probe::{Aspect, Probe, Question, RouterAct},
         segment::Plane,
         verdict::Judgement,
@@ -344,7 +345,7 @@ fn ping(host: &NodeName, to: IpAddr, round: u8) -> Probe {
 
 fn address(interface: &StagedInterface) -> Option<IpAddr> {
     let mut addresses = interface.addresses.iter();
-    addresses.find(|address| address.family() == Family::V6).map(|address| address.ip())
+    addresses.find(|address| address.family() == Family::V6).map(Address::ip)
 }
 
 #[cfg(test)]

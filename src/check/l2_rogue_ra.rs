@@ -139,7 +139,7 @@ fn of_link(stage: &Stage, seen: &Seen<'_>, segment: &SegmentName) -> Vec<Judgeme
     let mut strangers = BTreeSet::new();
     let mut announced = None::<BTreeSet<String>>;
     let mut evidence = Vec::new();
-    let mut frames = 0;
+    let (mut frames, mut asked) = (0, false);
     let mut doubt = Some("the link was not listened to".to_owned());
     if let Some((id, reading)) = seen.reading(&advertisement::tap(segment)) {
         evidence.push(id);
@@ -154,6 +154,7 @@ fn of_link(stage: &Stage, seen: &Seen<'_>, segment: &SegmentName) -> Vec<Judgeme
     }
     if let Ok((ids, heard)) = advertisement::heard(stage, seen, segment) {
         evidence.extend(ids);
+        asked = true;
         for said in heard {
             if !is_planned(stage, segment, &said) {
                 strangers.insert(Stranger { mac: said.mac, router: Some(said.router) });
@@ -172,7 +173,7 @@ fn of_link(stage: &Stage, seen: &Seen<'_>, segment: &SegmentName) -> Vec<Judgeme
     }
     let mut found = Vec::new();
     if let Some(stranger) = stranger {
-        let (prefixes, content) = announced_words(announced);
+        let (prefixes, content) = announced_words(announced, asked);
         let args = [
             ("router", stranger.router.map_or("unknown".to_owned(), |router| router.to_string())),
             ("mac", stranger.mac.map_or("unknown".to_owned(), |mac| mac.to_string())),
@@ -243,9 +244,10 @@ fn followed_by(segment: &SegmentName, host: &NodeName) -> Scope {
 }
 
 /// What is announced, and what of it was read: a tap counts frames and does not read them.
-fn announced_words(announced: Option<BTreeSet<String>>) -> (String, String) {
+fn announced_words(announced: Option<BTreeSet<String>>, asked: bool) -> (String, String) {
     let itself = "itself".to_owned();
     match announced {
+        None if asked => (itself, "which no host that asked for routers has heard".to_owned()),
         None => (itself, "whose content was not read, since nobody on the link asked".to_owned()),
         Some(prefixes) if prefixes.is_empty() => (itself, "without a prefix".to_owned()),
         Some(prefixes) => {

@@ -122,6 +122,8 @@ fn healthy_samples_are_judged_and_not_skipped() {
     let mut elsewhere = in_a_row(Phase::DualStack).ask(CHECKS);
     // So are inbound proxies, in one of their own.
     elsewhere.extend(Network::of(hosting(Phase::DualStack)).ask(CHECKS));
+    // And so is a second default router.
+    elsewhere.extend(Network::of_two_routers(Phase::DualStack).ask(CHECKS));
     let idle = [&idle[..], &["vpn.no-clear", "vpn.fail-open"]].concat();
     // Nothing is translated in the testbed of these tests; `tests/faults/translation.toml` walks one in which it is.
     let is_idle =
