@@ -20,7 +20,7 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
         if let Some(unknown) = self.ids.iter().find(|id| crate::check::text(id).is_none()) {
-            return Err(Failure::Sentence(super::source::unknown_check(unknown)));
+            return Err(Failure::Sentence(super::unknown::check(unknown)));
         }
         if self.json {
             return print(&self.as_json());

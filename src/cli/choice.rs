@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Failure, source};
+use super::{Failure, unknown};
 use crate::check::{CHECKS, Check};
 
 /// Which checks are asked.
@@ -27,7 +27,7 @@ impl Choice {
     pub(super) fn checks(&self) -> Result<Vec<&'static dyn Check>, Failure> {
         let known = |pattern: &&String| CHECKS.iter().any(|check| names(pattern, *check));
         if let Some(unknown) = self.only.iter().chain(&self.except).find(|p| !known(p)) {
-            return Err(Failure::Sentence(source::unknown_check(unknown)));
+            return Err(Failure::Sentence(unknown::check(unknown)));
         }
         let wanted = |check: &&&dyn Check| {
             let is_named = |patterns: &[String]| patterns.iter().any(|p| names(p, **check));

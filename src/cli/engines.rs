@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Failure, source::did_you_mean};
+use super::{Failure, unknown::did_you_mean};
 use crate::{
     engine::{BUILT_IN, ENGINES, Engine, TUNNEL_ENGINES, TunnelEngine},
     model::{

@@ -9,7 +9,7 @@ use nix::{
     sys::signal::{SigSet, Signal},
 };
 
-use super::{Failure, Verdict, control, source, tell};
+use super::{Failure, Verdict, control, tell, unknown};
 use crate::{
     lab::netns::{
         enter::{self, EnterError},
@@ -60,7 +60,7 @@ pub(super) fn inside(
         Err(EnterError::Node { .. }) => {
             let nodes = control.status()?.nodes;
             let known = nodes.iter().map(|(name, _)| name.as_str());
-            Err(Failure::Sentence(source::unknown_node(node, known)))
+            Err(Failure::Sentence(unknown::node(node, known)))
         }
         command => Ok(command?),
     }

@@ -21,6 +21,7 @@ mod shell;
 mod source;
 mod standing;
 mod status;
+mod unknown;
 mod up;
 mod walk;
 

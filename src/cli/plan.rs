@@ -1,6 +1,6 @@
 use std::fmt::Write;
 
-use super::{Failure, Verdict, print, source};
+use super::{Failure, Verdict, print, source, unknown};
 use crate::{
     model::{name::NodeName, phase::Phase},
     plan::{Wave, plan},
@@ -35,7 +35,7 @@ impl Args {
             && !testbed.nodes.contains_key(node.as_str())
         {
             let known = testbed.nodes.keys().map(NodeName::as_str);
-            return Err(Failure::Sentence(source::unknown_node(node, known)));
+            return Err(Failure::Sentence(unknown::node(node, known)));
         }
         let mut before = None;
         let mut plans = Vec::new();

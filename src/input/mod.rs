@@ -10,6 +10,7 @@ mod render;
 mod suggest;
 mod shape;
 mod table;
+mod unmask;
 mod placeholder;
 mod written;
 mod meant;
@@ -150,7 +151,7 @@ fn with_root<T>(
     let refused = found.iter().map(|one| one.span.clone()).collect();
     let (value, more) = read(&root, refused);
     found.extend(more);
-    placeholder::unmask(&root, &mut found);
+    unmask::unmask(&root, &mut found);
     let found = Diagnostics::new(file, text, found);
     (Some(value).filter(|_| found.count(Level::Error) == 0), found)
 }

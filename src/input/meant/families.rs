@@ -7,6 +7,7 @@ use crate::{
     },
     model::{
         family::{Families, Family},
+        node::Interface,
         phase::{PerPhase, Phase},
         segment::SegmentKind,
     },
@@ -85,4 +86,13 @@ pub(super) fn limit(said: &InPhase, has: Families, whose: &str, found: &mut Vec<
             found.push(Diagnostic::error(&said.at, message));
         }
     }
+}
+
+/// The families live on interfaces in each phase, together.
+pub(super) fn live<'i>(
+    interfaces: &(impl Iterator<Item = &'i Interface> + Clone),
+) -> PerPhase<Families> {
+    PerPhase::from_fn(|phase| {
+        interfaces.clone().fold(Families::NONE, |all, i| all.or(*i.families.in_phase(phase)))
+    })
 }

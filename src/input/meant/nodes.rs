@@ -10,7 +10,7 @@ use crate::{
         written::{self, testbed::Testbed},
     },
     model::{
-        family::{Families, Family},
+        family::Family,
         name::{NodeName, SegmentName, SiteName},
         node::{Interface, Node, Route},
         phase::PerPhase,
@@ -129,13 +129,4 @@ fn wrong_route(
         return None;
     };
     Some(Diagnostic::error(&route.via.at, why).note(&route.to.at, "the route"))
-}
-
-/// The families live on interfaces in each phase, together.
-pub(super) fn live<'i>(
-    interfaces: &(impl Iterator<Item = &'i Interface> + Clone),
-) -> PerPhase<Families> {
-    PerPhase::from_fn(|phase| {
-        interfaces.clone().fold(Families::NONE, |all, i| all.or(*i.families.in_phase(phase)))
-    })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{families, fronts, nodes, paths};
+use super::{families, fronts, paths};
 use crate::{
     engine::{BUILT_IN, Engine},
     input::{
@@ -91,11 +91,15 @@ fn families_of(
     segments: &BTreeMap<SegmentName, Segment>,
 ) -> PerPhase<Families> {
     if let Some(on) = &service.on {
-        return nodes::live(&interfaces.iter().filter(|interface| interface.name == on.is));
+        return families::live(&interfaces.iter().filter(|interface| interface.name == on.is));
     }
     let in_data = |i: &&Interface| segments.get(&i.segment).is_some_and(|s| s.plane == Plane::Data);
     let data = interfaces.iter().filter(in_data);
-    if data.clone().next().is_some() { nodes::live(&data) } else { nodes::live(&interfaces.iter()) }
+    if data.clone().next().is_some() {
+        families::live(&data)
+    } else {
+        families::live(&interfaces.iter())
+    }
 }
 
 fn path(
