@@ -30,10 +30,15 @@ static TEXT: Text = Text {
     title: "ICMP errors come back through tunnels",
     section: "S3",
     use_case: UseCase::Policies,
-    question: "Do Destination Unreachable, Packet Too Big and Time Exceeded from inside and from behind a tunnel come back to \
-               who has to hear them, in both families?",
+    question: "Do Destination Unreachable, Packet Too Big, Time Exceeded and (of IPv6) Parameter Problem from inside and from \
+               behind a tunnel come back to who has to hear them, in both families?",
     good: "Every ICMP error about coupled traffic comes back.",
-    references: &["RFC 4301 sections 6 and 8", "RFC 4890 section 4.3.1", "RFC 1191"],
+    references: &[
+        "RFC 4301 sections 6 and 8",
+        "RFC 4890 section 4.3.1",
+        "RFC 4443 section 3.4",
+        "RFC 1191",
+    ],
     cases: &[Case {
         name: "lost",
         finding: "{what} of {origin} does not come back to {from} through {tunnel} over {family}: it ends at {place}.",
@@ -77,18 +82,22 @@ enum What {
     TooBig,
     /// The hop limit is used up at the far gateway.
     TimeExceeded,
+    /// The host behind the tunnel does not know an option that demands an answer. IPv4 has none that a host would answer and
+    /// no router before it.
+    ParameterProblem,
 }
 
 impl What {
     fn kind(self, family: Family) -> u8 {
-        let [unreachable, too_big, time_exceeded] = match family {
-            Family::V4 => [3, 3, 11],
-            Family::V6 => [1, 2, 3],
+        let [unreachable, too_big, time_exceeded, parameter_problem] = match family {
+            Family::V4 => [3, 3, 11, 12],
+            Family::V6 => [1, 2, 3, 4],
         };
         match self {
             Self::Unreachable => unreachable,
             Self::TooBig => too_big,
             Self::TimeExceeded => time_exceeded,
+            Self::ParameterProblem => parameter_problem,
         }
     }
 
@@ -98,6 +107,7 @@ impl What {
             (Self::TooBig, Family::V6) => "Packet Too Big",
             (Self::TooBig, Family::V4) => "Fragmentation Needed",
             (Self::TimeExceeded, _) => "Time Exceeded",
+            (Self::ParameterProblem, _) => "Parameter Problem",
         }
     }
 }
@@ -147,6 +157,11 @@ fn of_couple(stage: &Stage, couple: &Couple) -> Vec<Error> {
     if let Ok(hops) = u8::try_from(far) {
         let question = provoked(Provocation::HopLimit(hops));
         found.push(error(What::TimeExceeded, path.clone(), far, question));
+    }
+    if couple.inner() == Family::V6 {
+        let question = provoked(Provocation::UnknownOption);
+        let host = path.nodes.len() - 1;
+        found.push(error(What::ParameterProblem, path.clone(), host, question));
     }
     found
 }
@@ -275,6 +290,7 @@ impl Error {
         match twin.and_then(|twin| Some((twin, seen.answer(&twin.probe(0))?))) {
             Some((twin, (_, answer))) if twin.came(answer) => format!("Over {other} it comes"),
             Some(_) => format!("Over {other} it does not come either"),
+            None if self.what == What::ParameterProblem => format!("{other} has no like of it"),
             None => format!("{other} is not planned here"),
         }
     }
@@ -314,8 +330,12 @@ mod tests {
         for phase in Phase::ALL {
             let judgements = Network::tunnelled(phase).ask(&[&IcmpThrough]);
             assert!(judgements.iter().all(|j| j.verdict == Verdict::Pass), "{judgements:#?}");
-            let couples = if phase == Phase::DualStack { 4 } else { 2 };
-            assert_eq!(judgements.len(), couples * 3, "{phase}");
+            let errors = match phase {
+                Phase::Ipv4Only | Phase::Partial => 2 * 3,
+                Phase::DualStack => 2 * 3 + 2 * 4,
+                Phase::Ipv6Only => 2 * 4,
+            };
+            assert_eq!(judgements.len(), errors, "{phase}");
         }
     }
 
@@ -332,14 +352,17 @@ mod tests {
 
     #[test]
     fn an_error_that_a_gateway_drops_is_found_in_either_family() {
-        for (family, kind, what) in [(Family::V6, 3, "Time"), (Family::V4, 11, "Time")] {
+        // What a host behind the gateway sends passes it as well as what comes from the other side.
+        let cases =
+            [(Family::V6, 3, "Time", 1), (Family::V4, 11, "Time", 1), (Family::V6, 4, "Param", 2)];
+        for (family, kind, what, wanted) in cases {
             let network = dropping("gateway-a", family, kind);
             let judgements = network.ask(&[&IcmpThrough]);
             let bad: Vec<_> = judgements.iter().filter(|j| j.verdict.is_bad()).collect();
             let is_it = |j: &Judgement| {
                 j.subject.contains(what) && j.subject.contains(&format!("{family} in"))
             };
-            assert!(bad.len() == 1 && is_it(bad[0]), "{bad:#?}");
+            assert!(bad.len() == wanted && bad.iter().all(|j| is_it(j)), "{bad:#?}");
         }
     }
 

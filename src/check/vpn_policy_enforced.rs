@@ -11,14 +11,17 @@ use super::{
 };
 use crate::{
     model::{
+        answer::Answer,
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
         finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
         flow::Traffic,
+        name::NodeName,
         probe::{Probe, Question},
         segment::Plane,
         service::Transport,
         tap::{Tap, Watch},
+        tunnel::TunnelAct,
         verdict::Judgement,
     },
     stage::{Path, Stage},
@@ -31,9 +34,11 @@ pub(super) struct PolicyEnforced;
 const FORGED: u8 = 3;
 /// Where they go to: the discard port (RFC 863).
 const DISCARD: u16 = 9;
-/// The moments at which gateways are read.
+/// The moments at which gateways are read: around what each end should keep back itself, and around what one end is told to
+/// put in, so that the other has to keep it back.
 const BEFORE: &str = "before what is not coupled";
 const AFTER: &str = "after what is not coupled";
+const WIDE: &str = "after what is not coupled and was put in all the same";
 
 static TEXT: Text = Text {
     id: "vpn.policy-enforced",
@@ -58,6 +63,13 @@ static TEXT: Text = Text {
             expected: "{gateway} keeps back what is no relation of the tunnel.",
             observed: "Of {forged} packets, {gateway} put {sent} into the tunnel, and {peer} took {received} out of it.",
             remedy: "Write the selectors of both ends for each family by itself, as narrow in IPv6 as in IPv4.",
+        },
+        Case {
+            name: "taken",
+            finding: "{gateway} takes {family} out of the tunnel {tunnel} that it does not couple: from {source} to {to}.",
+            expected: "{gateway} drops what comes and is no relation of the tunnel (RFC 4301 section 5.2).",
+            observed: "Of {forged} packets that {peer} was told to put in, {gateway} took {received} out of the tunnel.",
+            remedy: "Compare what comes out of the tunnel with the selectors too, in both families.",
         },
     ],
 };
@@ -105,10 +117,11 @@ fn of_couple(judge: Judge, stage: &Stage, seen: &Seen<'_>, couple: &Couple) -> V
     let mut found: Vec<_> = knocks.map(|knock| knock.judge(judge, stage, seen)).collect();
     let selectors = || {
         let reason = "every address of the testbed is coupled";
-        judge.not_applicable(format!("{subject}, selectors of {}", couple.gateway), reason)
+        let of = |at: &NodeName| format!("{subject}, selectors of {at}");
+        [&couple.gateway, &couple.end.peer].map(|at| judge.not_applicable(of(at), reason))
     };
-    let forged = forgery(stage, couple).map(|forgery| forgery.judge(judge, stage, seen));
-    found.push(forged.unwrap_or_else(selectors));
+    let forged = forgery(stage, couple).map(|forgery| forgery.judge_both(judge, stage, seen));
+    found.extend(forged.unwrap_or_else(selectors));
     // Only a tunnel that carries can let something pass.
     for judgement in &mut found {
         judgement.evidence.push(carries);
@@ -185,12 +198,58 @@ impl Forgery<'_> {
             let question = Question::Spoof { source: self.source, to, token: self.token(stage) };
             Probe { round, ..ask::probe(&self.couple.gateway, question) }
         });
+        let forged: Vec<_> = forged.collect();
+        let canary = self.canary(stage);
         let mut probes: Vec<_> = self.couple.count(BEFORE).into();
-        probes.extend(forged);
-        probes.push(self.canary(stage));
+        probes.extend(forged.iter().cloned());
+        probes.push(canary.clone());
         probes.extend(self.couple.count(AFTER));
+        probes.push(self.widen(TunnelAct::Widen));
+        probes.extend(forged.iter().map(|probe| ask::again(probe, FORGED + probe.round)));
+        probes.push(ask::again(&canary, 1));
+        probes.extend(self.couple.count(WIDE));
+        probes.push(self.widen(TunnelAct::Narrow));
         let taps = vec![self.tap(stage)];
         Experiment { taps, probes, in_order: true, alone: true, ..Experiment::default() }
+    }
+
+    fn widen(&self, act: TunnelAct) -> Probe {
+        self.couple.act(act, "for vpn.policy-enforced")
+    }
+
+    /// What this end keeps back, and what the other does where this one was told not to.
+    fn judge_both(&self, judge: Judge, stage: &Stage, seen: &Seen<'_>) -> [Judgement; 2] {
+        [self.judge(judge, stage, seen), self.judge_other(judge, stage, seen)]
+    }
+
+    fn judge_other(&self, judge: Judge, stage: &Stage, seen: &Seen<'_>) -> Judgement {
+        let subject = format!("{}, selectors of {}", self.couple.subject(), self.couple.end.peer);
+        let mut evidence = Vec::new();
+        match seen.answer(&self.widen(TunnelAct::Widen)) {
+            Some((id, Answer::Done)) => evidence.push(id),
+            Some((id, other)) => {
+                let reason = other.not_asked().unwrap_or("the gateway gave another answer");
+                return judge.not_testable(subject, reason, [id]);
+            }
+            None => return judge.not_testable(subject, "nobody opened the selectors", []),
+        }
+        let Some([sent, received]) = self.counted(seen, [AFTER, WIDE], &mut evidence) else {
+            return judge.not_testable(subject, "a gateway was not read", evidence);
+        };
+        if sent <= u64::from(FORGED) {
+            let reason = "the other end did not put in what it was told to";
+            return judge.not_testable(subject, reason, evidence);
+        }
+        let canary = seen.answer(&ask::again(&self.canary(stage), 1));
+        evidence.extend(canary.map(|(id, _)| id));
+        if !canary.is_some_and(|(_, answer)| answer.is_answered()) {
+            let reason = "what is coupled did not pass at that moment either";
+            return judge.not_testable(subject, reason, evidence);
+        }
+        if received <= u64::from(FORGED) {
+            return judge.pass(subject, evidence);
+        }
+        judge.fail(subject, evidence, self.complaint(stage, "taken", sent, received))
     }
 
     fn judge(&self, judge: Judge, stage: &Stage, seen: &Seen<'_>) -> Judgement {
@@ -209,32 +268,40 @@ impl Forgery<'_> {
             let reason = "what is coupled did not pass at that moment either";
             return judge.not_testable(subject, reason, evidence);
         }
-        let Some([sent, received]) = self.counted(seen, &mut evidence) else {
+        let Some([sent, received]) = self.counted(seen, [BEFORE, AFTER], &mut evidence) else {
             return judge.not_testable(subject, "a gateway was not read", evidence);
         };
         // The canary is one more, and strays may be.
         if sent <= u64::from(FORGED) {
             return judge.pass(subject, evidence);
         }
-        judge.fail(subject, evidence, self.complaint(stage, sent, received))
+        judge.fail(subject, evidence, self.complaint(stage, "uncoupled", sent, received))
     }
 
     /// How many packets this end has put into the tunnel, and the other has taken out of it.
-    fn counted(&self, seen: &Seen<'_>, evidence: &mut Vec<EvidenceId>) -> Option<[u64; 2]> {
-        let (ids, [here, there]) = self.couple.counted(seen, BEFORE)?;
-        let (later, [here_after, there_after]) = self.couple.counted(seen, AFTER)?;
+    fn counted(
+        &self,
+        seen: &Seen<'_>,
+        [before, after]: [&str; 2],
+        evidence: &mut Vec<EvidenceId>,
+    ) -> Option<[u64; 2]> {
+        let (ids, [here, there]) = self.couple.counted(seen, before)?;
+        let (later, [here_after, there_after]) = self.couple.counted(seen, after)?;
         evidence.extend(ids.into_iter().chain(later));
         let sent = here_after.sent.packets.saturating_sub(here.sent.packets);
         let received = there_after.received.packets.saturating_sub(there.received.packets);
         Some([sent, received])
     }
 
-    fn complaint(&self, stage: &Stage, sent: u64, received: u64) -> Complaint {
+    fn complaint(&self, stage: &Stage, case: &str, sent: u64, received: u64) -> Complaint {
         let couple = self.couple;
-        let both = received > u64::from(FORGED);
+        let taken = case == "taken";
+        let both = !taken && received > u64::from(FORGED);
+        let (gateway, peer) = (&couple.gateway, &couple.end.peer);
+        let (gateway, peer) = if taken { (peer, gateway) } else { (gateway, peer) };
         let args = [
-            ("gateway", couple.gateway.to_string()),
-            ("peer", couple.end.peer.to_string()),
+            ("gateway", gateway.to_string()),
+            ("peer", peer.to_string()),
             ("tunnel", couple.end.tunnel.to_string()),
             ("family", couple.inner().to_string()),
             ("source", self.source.to_string()),
@@ -245,15 +312,17 @@ impl Forgery<'_> {
         ];
         let scope = Scope {
             family: Some(couple.inner()),
-            nodes: vec![couple.gateway.clone()],
+            nodes: vec![gateway.clone()],
+            // An end that puts in what it does not couple is the wider trouble.
+            segments: if taken { vec![couple.inside(stage).clone()] } else { Vec::new() },
             ..Scope::default()
         };
-        let culprit = Culprit::node(&couple.gateway, format!("selectors of {}", couple.end.tunnel));
+        let culprit = Culprit::node(gateway, format!("selectors of {}", couple.end.tunnel));
         Complaint {
             severity: if both { Severity::Critical } else { Severity::Major },
             confidence: Confidence::High,
             depth: Depth::Located,
-            ..reading::complaint(stage, "uncoupled", culprit, scope, args)
+            ..reading::complaint(stage, case, culprit, scope, args)
         }
     }
 }
@@ -264,11 +333,9 @@ mod tests {
     use crate::{
         check::fixture::{Network, complaints, node},
         model::{
-            answer::Answer,
             family::Family,
             phase::Phase,
             policy::{Action, Hook, Match, Rule},
-            tunnel::TunnelAct,
             verdict::Verdict,
         },
     };
@@ -279,7 +346,7 @@ mod tests {
             let judgements = Network::tunnelled(phase).ask(&[&PolicyEnforced]);
             assert!(judgements.iter().all(|j| j.verdict == Verdict::Pass), "{judgements:#?}");
             let couples = if phase == Phase::DualStack { 4 } else { 2 };
-            assert_eq!(judgements.len(), couples * 3, "{phase}: {judgements:#?}");
+            assert_eq!(judgements.len(), couples * 4, "{phase}: {judgements:#?}");
         }
     }
 
@@ -336,6 +403,33 @@ mod tests {
             ("uncoupled".to_owned(), "gateway-a (selectors of office-to-centre)".to_owned());
         assert_eq!(found, [wanted]);
         assert_eq!(complaints(&PolicyEnforced, &counting("gateway-a", 1)), []);
+    }
+
+    #[test]
+    fn what_an_end_takes_without_coupling_it_is_found_at_that_end_alone() {
+        let taking = Network::tunnelled(Phase::DualStack).bend(|probe, answer| {
+            let Question::Tunnel { moment, .. } = &probe.question else { return };
+            if let Answer::Tunnels(states) = answer
+                && probe.from == node("gateway-b")
+                && moment.contains("IPv6 in")
+                && moment.contains("desk->")
+                && moment.ends_with(WIDE)
+            {
+                for state in states {
+                    state.counters.received.packets += u64::from(FORGED) + 1;
+                }
+            }
+        });
+        let wanted = ("taken".to_owned(), "gateway-b (selectors of office-to-centre)".to_owned());
+        assert_eq!(complaints(&PolicyEnforced, &taking), [wanted]);
+        let deaf = Network::tunnelled(Phase::Ipv6Only).bend(|probe, answer| {
+            if matches!(probe.question, Question::Tunnel { act: TunnelAct::Widen, .. }) {
+                *answer = Answer::NotAsked { reason: "it takes no orders".to_owned() };
+            }
+        });
+        let judgements = deaf.ask(&[&PolicyEnforced]);
+        let open = judgements.iter().filter(|j| j.verdict == Verdict::NotTestable).count();
+        assert_eq!(open, 2, "{judgements:#?}");
     }
 
     #[test]

@@ -486,6 +486,8 @@ pub enum TranslationFault {
 pub enum TunnelFault {
     /// It couples everything with everything: whatever is routed into the tunnel goes out, and whatever comes is taken.
     OpenSelectors,
+    /// It puts in only what it couples, and takes whatever comes.
+    OpenOnArrival,
     /// It takes no ICMP errors out of the tunnel.
     NoErrors,
     /// It shows the traffic class outside for IPv4 alone.

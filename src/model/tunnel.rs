@@ -260,6 +260,10 @@ pub enum TunnelAct {
     Start,
     /// It agrees on new keys.
     Renew,
+    /// It puts in also what it does not couple, so that the other end can be seen to keep that back.
+    Widen,
+    /// It puts in what it couples, and nothing else.
+    Narrow,
     /// Nothing: it is only read.
     Read,
     /// It hears and sends nothing any more over a family outside, as if that had died.

@@ -382,6 +382,7 @@ fn wrong_translations() -> Vec<&'static str> {
 fn wrong_tunnels() -> Vec<&'static str> {
     vec![
         "open-selectors",
+        "open-on-arrival",
         "no-errors",
         "class-of-ipv4-alone",
         "no-new-keys",

@@ -133,6 +133,8 @@ fn act_words(act: TunnelAct) -> &'static str {
         TunnelAct::Stop => "stop",
         TunnelAct::Start => "start",
         TunnelAct::Renew => "renew the keys of",
+        TunnelAct::Widen => "open the selectors of one end of",
+        TunnelAct::Narrow => "close the selectors again of",
         TunnelAct::Read => "read the counters of",
         TunnelAct::Lose(Family::V4) => "take IPv4 away outside of",
         TunnelAct::Lose(Family::V6) => "take IPv6 away outside of",

@@ -1,24 +1,40 @@
-//! What an end of a tunnel does wrongly, because somebody planted it.
+//! What an end of a tunnel does wrongly, because somebody planted it, or because a check has it do so for a moment.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use crate::model::fault::TunnelFault;
 
 /// The faults that are planted in an end. None, unless a fault file says so.
 #[derive(Debug, Default)]
-pub(super) struct Faults(Mutex<Vec<TunnelFault>>);
+pub(super) struct Faults {
+    planted: Mutex<Vec<TunnelFault>>,
+    /// Whether it puts in whatever comes, so that the other end can be tried.
+    widened: AtomicBool,
+}
 
 impl Faults {
     /// Whether this is planted.
     pub(super) fn has(&self, fault: TunnelFault) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&fault)
+        self.planted.lock().unwrap_or_else(PoisonError::into_inner).contains(&fault)
+    }
+
+    /// Whether it puts in also what it does not couple.
+    pub(super) fn is_wide(&self) -> bool {
+        self.widened.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn widen(&self, wide: bool) {
+        self.widened.store(wide, Ordering::Relaxed);
     }
 
     pub(super) fn plant(&self, fault: TunnelFault) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
+        self.planted.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
     }
 
     pub(super) fn mend(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.planted.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

@@ -220,6 +220,8 @@ impl TunnelHost {
         let mut ends = self.ends();
         let opened = ends.get_mut(tunnel).ok_or_else(not_ours)?;
         match act {
+            TunnelAct::Widen => opened.faults.widen(true),
+            TunnelAct::Narrow => opened.faults.widen(false),
             TunnelAct::Stop | TunnelAct::Start | TunnelAct::Read => {}
             TunnelAct::Renew if !opened.end.kind.is_encrypted() => {
                 return Err(TunnelError::NoKeys { tunnel: tunnel.clone(), kind: opened.end.kind });

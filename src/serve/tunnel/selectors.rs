@@ -28,12 +28,14 @@ impl Selectors {
 
     /// Whether a packet may leave through the tunnel.
     pub(super) fn let_out(&self, packet: &[u8]) -> bool {
-        ends(packet).is_some_and(|(source, destination)| self.couples(source, destination))
+        self.faults.is_wide() && ends(packet).is_some()
+            || ends(packet).is_some_and(|(source, destination)| self.couples(source, destination))
     }
 
     /// Whether a packet may come out of the tunnel.
     pub(super) fn let_in(&self, packet: &[u8]) -> bool {
-        ends(packet).is_some_and(|(source, destination)| self.couples(destination, source))
+        let open = self.faults.has(TunnelFault::OpenOnArrival);
+        ends(packet).is_some_and(|(source, destination)| open || self.couples(destination, source))
     }
 }
 
