@@ -9,10 +9,10 @@ use super::{
 use crate::{
     model::{
         answer::Answer,
-        evidence::Seen,
+        evidence::{EvidenceId, Seen},
         experiment::Experiment,
         family::Family,
-        finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
+        finding::{Complaint, Confidence, Culprit, Depth, Packets, Scope, Severity},
         impairment::Impairment,
         name::SegmentName,
         probe::Probe,
@@ -27,6 +27,9 @@ pub(super) struct Delivery;
 
 /// Packets that may get lost on a busy machine without blame, in all rounds together.
 const LENIENCY: f64 = 3.0;
+/// So much longer than in the other family takes what is delayed, in microseconds there and back: less is not felt, and a busy
+/// machine that delays every packet of one family and none of the other by so much has yet to be met.
+const DELAY_US: u64 = 10_000;
 /// Octets of a page that counts as bulk, where no link is too slow for it.
 const BULK: u32 = 64 << 10;
 
@@ -35,7 +38,8 @@ const TEXT: Text = Text {
     title: "Packets arrive as the links promise",
     section: "S3",
     use_case: UseCase::InsideToOutside,
-    question: "Are packets of both families lost, repeated or overtaken only as often as planned, and do transfers survive that?",
+    question: "Are packets of both families lost, repeated or overtaken only as often as planned, does one family take as long as \
+               the other, and do transfers survive that?",
     good: "Packets arrive as often, as singly and as much in order as the links promise, in both families.",
     references: &["RFC 8504 section 5", "RFC 9293 section 3.8", "RFC 4737"],
     cases: &[
@@ -61,6 +65,14 @@ const TEXT: Text = Text {
             remedy: "Look for packets of one flow that are spread over several links {at}; for IPv6 also at the flow label that the spreading goes by (RFC 6438).",
         },
         Case {
+            name: "delayed",
+            finding: "{family} packets between {from} and {to} are delayed {at}: the fastest takes {fastest} ms there and back, and \
+                      {other_fastest} ms over {other_family}.",
+            expected: "About the same time over both families.",
+            observed: "Of {sent} packets, the fastest took {fastest} ms. {proof} {other}",
+            remedy: "Compare what the packets of each family pass {at}: queues, policers, and the way that they take.",
+        },
+        Case {
             name: "transfer",
             finding: "A page of {octets} octets does not get from {to} to {from} over {family}, across links that are planned to be bad: {observed}.",
             expected: "The whole page: TCP sends again what was lost.",
@@ -81,12 +93,18 @@ impl Check for Delivery {
     }
 
     fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
-        let suspect = |way: &Path| {
+        let ask = |way: Path| {
             let planned = Planned::on(stage, &way.segments);
-            stream::of_way(seen, way).is_ok_and(|tally| trouble(&tally, planned, 0.0).is_some())
+            let tally = stream::of_way(seen, &way).ok()?;
+            if trouble(&tally, planned, 0.0).is_some() {
+                return Some(stream::ask_again(stage, &way, false));
+            }
+            // What is faster is asked again too: only both families together tell of a delay.
+            let late = |way: &Path| delay(stage, seen, way).is_some();
+            let one_is = late(&way) || stream::twin(stage, &way).is_some_and(|twin| late(&twin));
+            one_is.then(|| stream::ask_again(stage, &way, true))
         };
-        let ways = stream::ways(stage).into_iter().filter(suspect);
-        ways.map(|way| stream::ask_again(stage, &way)).collect()
+        stream::ways(stage).into_iter().filter_map(ask).collect()
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
@@ -116,6 +134,38 @@ fn trouble(tally: &Tally, planned: Planned, leniency: f64) -> Option<&'static st
     }
 }
 
+/// The fastest packet there and back of a family and of the other, in microseconds.
+type Pair = [u64; 2];
+
+/// Whether the first takes clearly longer.
+fn is_later([own, other]: &Pair) -> bool {
+    *own > other + DELAY_US
+}
+
+/// How much longer a way takes than that of the same links in the other family; `None` if it does not.
+fn delay(stage: &Stage, seen: &Seen<'_>, way: &Path) -> Option<Pair> {
+    let fastest = |way: &Path| stream::of_way(seen, way).ok()?.fastest_us;
+    Some([fastest(way)?, fastest(&stream::twin(stage, way)?)?]).filter(is_later)
+}
+
+/// The first link of a way that takes longer than in the other family also by itself, and what that rests on.
+fn delaying_link<'w>(
+    stage: &Stage,
+    seen: &Seen<'_>,
+    way: &'w Path,
+) -> Option<(&'w SegmentName, Vec<EvidenceId>)> {
+    let twin = stream::twin(stage, way)?;
+    let links = |way| stream::links(stage, way).into_iter();
+    let tally = |probe: &Probe| stream::of_link(seen, probe);
+    way.segments.iter().find_map(|segment| {
+        let of = |way| links(way).find(|(name, _)| name == segment);
+        let ((_, own), (_, other)) = (of(way)?, of(&twin)?);
+        let (own, other) = (tally(&own)?, tally(&other)?);
+        let later = is_later(&[own.fastest_us?, other.fastest_us?]);
+        later.then(|| (segment, own.evidence.into_iter().chain(other.evidence).collect()))
+    })
+}
+
 fn judge(stage: &Stage, seen: &Seen<'_>, way: &Path) -> Judgement {
     let judge = Judge(&TEXT);
     let subject = stream::subject(way);
@@ -127,18 +177,15 @@ fn judge(stage: &Stage, seen: &Seen<'_>, way: &Path) -> Judgement {
         return judge.blocked(subject, "not one packet was answered", tally.evidence);
     }
     let planned = Planned::on(stage, &way.segments);
-    let Some(case) = trouble(&tally, planned, LENIENCY) else {
+    let late = delay(stage, seen, way);
+    // Only what was asked again, alone, tells a delay from a busy moment.
+    let was_asked_again = tally.evidence.len() > 1;
+    let late = late.filter(|_| was_asked_again);
+    let case = trouble(&tally, planned, LENIENCY).or(late.map(|_| "delayed"));
+    let Some(case) = case else {
         return judge.pass(subject, tally.evidence);
     };
     let mut evidence = tally.evidence.clone();
-    let alone = stream::troubled_links(stage, seen, |segment, tally| {
-        trouble(tally, Planned::on(stage, [segment]), LENIENCY) == Some(case)
-    });
-    let place = way.segments.iter().find_map(|segment| {
-        let (families, evidence) = alone.get(segment)?;
-        families.contains(&way.family()).then_some((segment, families, evidence))
-    });
-    evidence.extend(place.iter().flat_map(|(_, _, evidence)| evidence.iter().copied()));
     let twin = stream::twin(stage, way).map(|twin| (twin.family(), stream::of_way(seen, &twin)));
     let other = match twin {
         Some((family, Ok(twin))) => {
@@ -147,7 +194,28 @@ fn judge(stage: &Stage, seen: &Seen<'_>, way: &Path) -> Judgement {
         }
         _ => format!("There is no {} to compare with.", way.family().other()),
     };
-    let complaint = Complaining { stage, way, case, tally: &tally, planned, other }
+    let complaining = Complaining { stage, way, case, tally: &tally, planned, other, late };
+    if case == "delayed" {
+        let Some((segment, links)) = delaying_link(stage, seen, way) else {
+            let [own, other] = late.unwrap_or_default().map(millis);
+            let reason = format!(
+                "{own} ms there and back, {other} ms in the other family; no link does it alone"
+            );
+            return judge.info(subject, reason, evidence);
+        };
+        evidence.extend(links);
+        let complaint = complaining.of(Some((segment, false)));
+        return judge.fail(subject, evidence, complaint);
+    }
+    let alone = stream::troubled_links(stage, seen, |segment, tally| {
+        trouble(tally, Planned::on(stage, [segment]), LENIENCY) == Some(case)
+    });
+    let place = way.segments.iter().find_map(|segment| {
+        let (families, evidence) = alone.get(segment)?;
+        families.contains(&way.family()).then_some((segment, families, evidence))
+    });
+    evidence.extend(place.iter().flat_map(|(_, _, evidence)| evidence.iter().copied()));
+    let complaint = complaining
         .of(place.map(|(segment, families, _)| (segment, families.len() == Family::ALL.len())));
     judge.fail(subject, evidence, complaint)
 }
@@ -155,6 +223,10 @@ fn judge(stage: &Stage, seen: &Seen<'_>, way: &Path) -> Judgement {
 fn words(tally: &Tally) -> String {
     let Tally { sent, duplicates, late, .. } = tally;
     format!("{} of {sent} lost, {duplicates} repeated, {late} overtaken", tally.lost())
+}
+
+fn millis(us: u64) -> String {
+    format!("{}.{}", us / 1_000, us % 1_000 / 100)
 }
 
 /// What is complained of, once the place is known or not.
@@ -165,16 +237,18 @@ struct Complaining<'c> {
     tally: &'c Tally,
     planned: Planned,
     other: String,
+    late: Option<Pair>,
 }
 
 impl Complaining<'_> {
     /// `place` is the link that does it alone, and whether it does so in both families.
     fn of(self, place: Option<(&SegmentName, bool)>) -> Complaint {
-        let Self { stage, way, case, tally, planned, other } = self;
+        let Self { stage, way, case, tally, planned, other, late } = self;
         let family = way.family();
         let (share, noun) = match case {
             "lost" => (planned.loss, "loss"),
             "repeated" => (planned.duplicates, "repetition"),
+            "delayed" => (0.0, "delay"),
             _ => (planned.late, "order"),
         };
         let (culprit, scope, at, proof) = if let Some((segment, in_both)) = place {
@@ -208,8 +282,14 @@ impl Complaining<'_> {
             let proof = "No link of the way does it alone.".to_owned();
             (culprit, scope, "somewhere on the way".to_owned(), proof)
         };
+        // What comes late has arrived: it explains what takes long, and nothing else.
+        let scope = Scope { packets: (case == "delayed").then_some(Packets::Pace), ..scope };
+        let [fastest, other_fastest] = late.unwrap_or_default().map(millis);
         let args = [
             ("family", family.to_string()),
+            ("other_family", family.other().to_string()),
+            ("fastest", fastest),
+            ("other_fastest", other_fastest),
             ("from", way.nodes[0].to_string()),
             ("to", way.destination.to_string()),
             ("at", at),
@@ -384,6 +464,30 @@ mod tests {
         let case = |network| found(&network)[0].0.clone();
         assert_eq!(case(bad_uplink(dual(), &[Family::V6], twice)), "repeated");
         assert_eq!(case(bad_uplink(dual(), &[Family::V4], late)), "overtaken");
+    }
+
+    /// Streams over IPv6 that cross the link between visitor and router take so long, in milliseconds, in some rounds.
+    fn slow_uplink(ms: u64, rounds: &'static [u8]) -> Network {
+        Network::healthy(Phase::DualStack).bend(move |probe, answer| {
+            let Question::Stream { to, .. } = probe.question else { return };
+            let crosses = ["visitor", "public-dns"].contains(&probe.from.as_str())
+                || to.to_string().starts_with("2001:db8:f::");
+            if let Answer::Stream { fastest_us, .. } = answer
+                && crosses
+                && to.is_ipv6()
+                && rounds.contains(&probe.round)
+            {
+                *fastest_us = Some(ms * 1_000);
+            }
+        })
+    }
+
+    #[test]
+    fn a_link_that_delays_one_family_is_named_and_a_moment_is_nothing() {
+        let wanted = ("delayed".to_owned(), "internet (delay of IPv6 packets)".to_owned());
+        assert_eq!(found(&slow_uplink(80, &[0, 1, 2])), [wanted]);
+        assert_eq!(found(&slow_uplink(80, &[0])), [], "once");
+        assert_eq!(found(&slow_uplink(4, &[0, 1, 2])), [], "nobody feels that");
     }
 
     #[test]

@@ -56,11 +56,11 @@ pub fn ask_all(stage: &Stage) -> Experiment {
 }
 
 /// A way asked again, and each of its links alone: from the node before it to the node behind it. One after another, so
-/// that streams do not crowd each other out on a slow link.
-pub fn ask_again(stage: &Stage, way: &Path) -> Experiment {
+/// that streams do not crowd each other out on a slow link; and alone where it is about time, which others take too.
+pub fn ask_again(stage: &Stage, way: &Path, alone: bool) -> Experiment {
     let rounds = (1..=REPETITIONS).map(|round| probe(way, round));
     let links = links(stage, way).into_iter().map(|(_, probe)| probe);
-    Experiment { in_order: true, ..Experiment::of_probes(rounds.chain(links)) }
+    Experiment { in_order: true, alone, ..Experiment::of_probes(rounds.chain(links)) }
 }
 
 /// The links of a way with the stream that crosses each alone.
@@ -91,6 +91,8 @@ pub struct Tally {
     pub late: u32,
     /// The classes of the replies.
     pub classes: BTreeSet<u8>,
+    /// Microseconds of the fastest request there and back.
+    pub fastest_us: Option<u64>,
 }
 
 impl Tally {
@@ -100,7 +102,8 @@ impl Tally {
     }
 
     fn add(&mut self, id: EvidenceId, answer: &Answer) -> Result<(), String> {
-        let Answer::Stream { sent, answered, duplicates, late, classes, .. } = answer else {
+        let Answer::Stream { sent, answered, duplicates, late, classes, fastest_us, .. } = answer
+        else {
             return Err(answer.not_asked().unwrap_or("the answer is of another kind").to_owned());
         };
         self.evidence.push(id);
@@ -109,6 +112,7 @@ impl Tally {
         self.duplicates += u32::from(*duplicates);
         self.late += u32::from(*late);
         self.classes.extend(classes);
+        self.fastest_us = self.fastest_us.into_iter().chain(*fastest_us).min();
         Ok(())
     }
 }

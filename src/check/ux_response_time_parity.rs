@@ -10,7 +10,7 @@ use crate::{
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
         family::Family,
-        finding::{Complaint, Confidence, Depth, Severity},
+        finding::{Complaint, Confidence, Depth, Packets, Scope, Severity},
         phase::Phase,
         probe::Probe,
         verdict::Judgement,
@@ -168,11 +168,12 @@ fn complaint(stage: &Stage, site: &Site<'_>, family: Family, [v4, v6]: [f64; 2])
         ("fast", number(fast)),
     ];
     let culprit = site.culprit(&format!("response time over {family}"));
+    let scope = Scope { packets: Some(Packets::Pace), ..site.scope(family) };
     Complaint {
         severity: Severity::Minor,
         confidence: Confidence::High,
         depth: Depth::Symptom,
-        ..reading::complaint(stage, "slower", culprit, site.scope(family), args)
+        ..reading::complaint(stage, "slower", culprit, scope, args)
     }
 }
 

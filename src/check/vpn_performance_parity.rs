@@ -7,12 +7,14 @@ use super::{
 };
 use crate::{
     model::{
+        answer::Answer,
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
         family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Packets, Scope, Severity},
+        flow::Traffic,
         name::TunnelName,
-        probe::Probe,
+        probe::{Probe, Question},
         verdict::Judgement,
     },
     stage::Stage,
@@ -27,6 +29,13 @@ const OCTETS: u32 = 128 * 1024;
 const SERIES: u8 = 5;
 /// The first rounds of both series; the second is made only where the first shows a difference.
 const BEGINNINGS: [u8; 2] = [0, 5];
+/// Echoes of each family in a round of the control, which no service answers, and the rounds.
+const ECHOES: u16 = 64;
+const ROUNDS: u8 = 3;
+/// Octets of an echo at most; less where the tunnel takes less.
+const ECHO: u32 = 1_200;
+/// IP and ICMP headers of the family that has more of them.
+const HEADERS: u32 = 48;
 /// A family that needs so many times the time of the other is slower.
 const FACTOR: f64 = 1.5;
 
@@ -35,8 +44,9 @@ static TEXT: Text = Text {
     title: "Tunnels are as fast in both families",
     section: "S2 2.2.3",
     use_case: UseCase::Policies,
-    question: "Does the same page come through the same tunnel about as fast over IPv6 as over IPv4, fetched in turn? Only the \
-               ratio is judged: how fast a lab is says nothing of a network.",
+    question: "Does the same page come through the same tunnel about as fast over IPv6 as over IPv4, fetched in turn; and if not, do \
+               echoes, which no service answers, tell the same of the tunnel? Only the ratio is judged: how fast a lab is says \
+               nothing of a network.",
     good: "Both families come through tunnels about equally fast.",
     references: &["GEN6 D3.6.4 section 2.2.3", "RFC 2544"],
     cases: &[Case {
@@ -44,7 +54,8 @@ static TEXT: Text = Text {
         finding: "Through {tunnel}, {family} needs {ratio} times the time of {other} for the same page.",
         expected: "About the same time in both families, less than {factor} times.",
         observed: "{octets} octets from {node} to {from}, {series} times each in turn, in two series: {family} {slow} ms (from \
-                   {slow_least} to {slow_most}), {other} {fast} ms (from {fast_least} to {fast_most}).",
+                   {slow_least} to {slow_most}), {other} {fast} ms (from {fast_least} to {fast_most}). Without any service, {echoes} \
+                       echoes through the tunnel took {control_slow} ms over {family}, and {control_fast} ms over {other}.",
         remedy: "Compare MTU, offloads and cipher of what carries each family.",
     }],
 };
@@ -61,7 +72,8 @@ impl Check for PerformanceParity {
     fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
         let suspicious =
             |race: &Race<'_>| race.times(seen, 0).is_some_and(|both| slower(&both).is_some());
-        races(stage).iter().filter(|race| suspicious(race)).map(|race| race.series(1)).collect()
+        let races = races(stage).into_iter().filter(suspicious);
+        races.flat_map(|race| [race.series(1), race.control(stage)]).collect()
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
@@ -171,9 +183,46 @@ impl Race<'_> {
         Some([of(Family::V4)?, of(Family::V6)?])
     }
 
+    fn echoes(&self, family: Family, round: u8) -> Option<Probe> {
+        let least =
+            Family::ALL.into_iter().filter_map(|family| Some(self.site.way(family)?.mtu)).min()?;
+        let size = u16::try_from(least.saturating_sub(HEADERS).min(ECHO)).ok()?;
+        let to = self.site.way(family)?.destination;
+        let question = Question::Stream { to, packets: ECHOES, size, class: 0 };
+        Some(Probe { round, ..ask::probe(&self.site.user, question) })
+    }
+
+    /// About as many octets as a page through the same tunnel between the same hosts, and no service has a part in it. Where
+    /// no echoes are let through, there is no control.
+    fn control(&self, stage: &Stage) -> Experiment {
+        if !stage.is_allowed(&self.site.user, &self.site.node.name, &Traffic::Ping) {
+            return Experiment::default();
+        }
+        let rounds = (0..ROUNDS).flat_map(|round| Family::ALL.map(|family| (family, round)));
+        let probes = rounds.filter_map(|(family, round)| self.echoes(family, round));
+        Experiment { in_order: true, alone: true, ..Experiment::of_probes(probes) }
+    }
+
+    /// The times of the control, IPv4 first.
+    fn controlled(&self, seen: &Seen<'_>) -> Option<[Times; 2]> {
+        let of = |family| {
+            let times =
+                (0..ROUNDS).map(|round| match seen.answer(&self.echoes(family, round)?)? {
+                    (_, Answer::Stream { took_us, .. }) => *took_us,
+                    _ => None,
+                });
+            let mut all = times.collect::<Option<Vec<_>>>()?;
+            all.sort_unstable();
+            Some(Times { all })
+        };
+        Some([of(Family::V4)?, of(Family::V6)?])
+    }
+
     fn evidence(&self, seen: &Seen<'_>) -> Vec<EvidenceId> {
         let rounds = BEGINNINGS[0]..BEGINNINGS[1] + SERIES;
-        let probes = rounds.flat_map(|round| Family::ALL.map(|family| self.page(family, round)));
+        let pages = rounds.flat_map(|round| Family::ALL.map(|family| self.page(family, round)));
+        let rounds = (0..ROUNDS).flat_map(|round| Family::ALL.map(|family| (family, round)));
+        let probes = pages.chain(rounds.map(|(family, round)| self.echoes(family, round)));
         probes.filter_map(|probe| Some(seen.answer(&probe?)?.0)).collect()
     }
 
@@ -193,8 +242,7 @@ impl Race<'_> {
         match slower(&second) {
             Some((again, ratio)) if again == family => {
                 if is_apart(&first) && is_apart(&second) {
-                    let complaint = self.complaint(stage, family, ratio, &second);
-                    return judge.fail(subject, evidence, complaint);
+                    return self.judge_pages(judge, stage, seen, family, ratio, &second);
                 }
                 let reason = format!("times are spread too widely to tell: {}", in_words(&second));
                 judge.not_testable(subject, reason, evidence)
@@ -203,7 +251,48 @@ impl Race<'_> {
         }
     }
 
-    fn complaint(&self, stage: &Stage, family: Family, ratio: f64, both: &[Times; 2]) -> Complaint {
+    /// Pages of a family come more slowly in both series: the tunnel is to blame if echoes do too.
+    fn judge_pages(
+        &self,
+        judge: Judge,
+        stage: &Stage,
+        seen: &Seen<'_>,
+        family: Family,
+        ratio: f64,
+        pages: &[Times; 2],
+    ) -> Judgement {
+        let subject = format!("{}: {}", self.tunnel, self.site.subject());
+        let evidence = self.evidence(seen);
+        let Some(control) = self.controlled(seen) else {
+            let reason = "pages come more slowly, and no echoes tell whether the tunnel or the service is slow";
+            return judge.not_testable(subject, reason, evidence);
+        };
+        if slower(&control).is_some_and(|(slow, _)| slow == family) && is_apart(&control) {
+            let complaint = self.complaint(stage, family, ratio, pages, &control);
+            return judge.fail(subject, evidence, complaint);
+        }
+        let [v4, v6] = control.map(|times| millis(times.all[times.all.len() / 2]));
+        let words = format!(
+            "pages come more slowly over {family}, but the tunnel is not the reason: {ECHOES} echoes of the same hosts take {v4} ms \
+             over IPv4 and {v6} ms over IPv6; see ux.response-time-parity"
+        );
+        judge.absent(subject, words, evidence)
+    }
+
+    fn complaint(
+        &self,
+        stage: &Stage,
+        family: Family,
+        ratio: f64,
+        both: &[Times; 2],
+        control: &[Times; 2],
+    ) -> Complaint {
+        let of_both = |[v4, v6]: &'_ [Times; 2]| {
+            let middles = [v4, v6].map(|times| millis(times.all[times.all.len() / 2]));
+            let [v4, v6] = middles;
+            if family == Family::V6 { [v6, v4] } else { [v4, v6] }
+        };
+        let [control_slow, control_fast] = of_both(control);
         let [v4, v6] = both;
         let (slow, fast) = if family == Family::V6 { (v6, v4) } else { (v4, v6) };
         let middle = |times: &Times| millis(times.all[times.all.len() / 2]);
@@ -223,8 +312,11 @@ impl Race<'_> {
             ("fast", middle(fast)),
             ("fast_least", millis(fast.least())),
             ("fast_most", millis(fast.most())),
+            ("echoes", ECHOES.to_string()),
+            ("control_slow", control_slow),
+            ("control_fast", control_fast),
         ];
-        let scope = Scope { packets: Some(Packets::Content), ..self.site.scope(family) };
+        let scope = Scope { packets: Some(Packets::Pace), ..self.site.scope(family) };
         // Which end is slow is not seen from outside.
         let inside = self.site.way(family).and_then(|way| way.carried.as_deref());
         let culprit = inside.map_or_else(
@@ -257,11 +349,24 @@ mod tests {
     use super::*;
     use crate::{
         check::fixture::{Network, complaints},
-        model::{answer::Answer, phase::Phase, verdict::Verdict},
+        model::{phase::Phase, verdict::Verdict},
     };
 
-    /// Pages of IPv6 take so many microseconds in each round, and those of IPv4 a thousand.
+    /// Pages of IPv6 take so many microseconds in each round, and those of IPv4 a thousand; echoes through the tunnel take
+    /// longer for IPv6 too.
     fn racing(took: fn(u8) -> u64) -> Network {
+        serving(took).bend(|probe, answer| {
+            let Question::Stream { to, .. } = probe.question else { return };
+            if let Answer::Stream { took_us, .. } = answer
+                && to.is_ipv6()
+            {
+                *took_us = Some(3_000);
+            }
+        })
+    }
+
+    /// The same, and echoes of both families take as long as each other.
+    fn serving(took: fn(u8) -> u64) -> Network {
         Network::tunnelled(Phase::DualStack).bend(move |probe, answer| {
             if let Answer::Page { attempt, .. } = answer {
                 attempt.connect_us = 200;
@@ -286,6 +391,19 @@ mod tests {
         let found = complaints(&PerformanceParity, &racing(|round| 2_000 + u64::from(round)));
         let wanted = "office-to-centre (speed of IPv6)".to_owned();
         assert_eq!(found, [("slower".to_owned(), wanted)]);
+    }
+
+    #[test]
+    fn a_service_that_is_slower_is_no_fault_of_the_tunnel() {
+        let judgements = serving(|_| 2_000).ask(&[&PerformanceParity]);
+        assert_eq!(judgements[0].verdict, Verdict::Pass, "{judgements:#?}");
+        assert!(judgements[0].reason.contains("the tunnel is not the reason"), "{judgements:#?}");
+        let silent = serving(|_| 2_000).bend(|_, answer| {
+            if let Answer::Stream { took_us, .. } = answer {
+                *took_us = None;
+            }
+        });
+        assert_eq!(silent.ask(&[&PerformanceParity])[0].verdict, Verdict::NotTestable);
     }
 
     #[test]

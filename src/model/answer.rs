@@ -223,6 +223,12 @@ pub enum Answer {
         late: u16,
         /// The traffic classes of the replies, each once.
         classes: BTreeSet<u8>,
+        /// Microseconds of the fastest request there and back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fastest_us: Option<u64>,
+        /// Microseconds from the first request to the last reply.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        took_us: Option<u64>,
     },
     /// To `Journey`.
     Journey {

@@ -169,16 +169,19 @@ pub enum Packets {
     Names,
     /// What is written on packets, not whether they arrive: traffic classes.
     Marks,
+    /// How long packets take, not whether they arrive.
+    Pace,
     /// What a service says, not whether it is reached.
     Content,
 }
 
 impl Packets {
     /// Whether trouble with packets of this kind explains trouble with packets of that kind: without ICMP errors, nobody
-    /// learns that packets are too large (RFC 8201 section 1).
+    /// learns that packets are too large (RFC 8201 section 1); and what says something else may take longer to say it.
     fn explains(self, other: Self) -> bool {
         self == other
             || (self, other) == (Self::IcmpErrors, Self::Large)
+            || (self, other) == (Self::Content, Self::Pace)
             || self == Self::Icmp && matches!(other, Self::Echo | Self::IcmpErrors | Self::Large)
     }
 }

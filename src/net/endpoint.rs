@@ -5,6 +5,7 @@ use std::{
     io::{self, IoSliceMut},
     net::{IpAddr, SocketAddr},
     os::fd::{AsRawFd, RawFd},
+    time::Duration,
 };
 
 use nix::{
@@ -46,6 +47,9 @@ pub enum Heard {
         /// Its traffic class, where the kernel was asked to say: for IPv6 alone, since raw sockets of IPv4 hand over the
         /// whole header.
         class: Option<u8>,
+        /// When it came, by the clock of the machine, where the kernel was asked to say (`SO_TIMESTAMPNS`): a busy program
+        /// that reads late does not change that.
+        came: Option<Duration>,
     },
     /// An error about something that was sent.
     Error(Queued),
@@ -90,7 +94,7 @@ pub fn hear_now(socket: &Socket, buffer: &mut [u8]) -> io::Result<Heard> {
     if let Some(error) = next_error(socket, buffer)? {
         return Ok(Heard::Error(error));
     }
-    let mut control = cmsg_space!([u8; 64]);
+    let mut control = cmsg_space!([u8; 128]);
     let mut slices = [IoSliceMut::new(buffer)];
     let fd = socket.as_raw_fd();
     let message = recvmsg::<SockaddrStorage>(fd, &mut slices, Some(&mut control), MSG_NOW)?;
@@ -104,8 +108,12 @@ pub fn hear_now(socket: &Socket, buffer: &mut [u8]) -> io::Result<Heard> {
         ControlMessageOwned::Ipv6TClass(class) => u8::try_from(class).ok(),
         _ => None,
     });
+    let came = message.cmsgs()?.find_map(|control| match control {
+        ControlMessageOwned::ScmTimestampns(at) => Some(Duration::from(at)),
+        _ => None,
+    });
     let from = message.address.as_ref().and_then(socket_address);
-    Ok(Heard::Data { length: message.bytes, from, hop_limit, class })
+    Ok(Heard::Data { length: message.bytes, from, hop_limit, class, came })
 }
 
 /// Takes the next error from the queue, and what it quotes of the packet into the buffer.

@@ -80,6 +80,11 @@ pub fn set_class(socket: &Socket, family: Family, class: u8) -> io::Result<()> {
     }
 }
 
+/// Has the kernel say of everything that arrives when it did (socket(7)).
+pub fn tell_arrival(socket: &Socket) -> io::Result<()> {
+    set_number(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)
+}
+
 /// Lets nothing be fragmented, and leaves aside what the kernel has learned about the path MTU (RFC 4821 section 5.4):
 /// only the link's own MTU limits what is sent.
 pub fn probe_mtu(socket: &Socket, family: Family) -> io::Result<()> {

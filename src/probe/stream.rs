@@ -1,13 +1,14 @@
 //! `Question::Stream`: many echo requests with a traffic class, and how their replies come back.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use super::{
     Deadline, Vantage,
+    attempt::micros,
     call::{Call, fresh_short},
     ping, within,
 };
@@ -45,6 +46,7 @@ pub(super) async fn ask(
     let call = Call::open(at, Speech::Icmp, target, None, |socket| {
         socket::attach(socket, &filter::echo_replies(family, identifier))?;
         socket.set_recv_buffer_size(WAITING_ROOM)?;
+        socket::tell_arrival(socket)?;
         socket::set_class(socket, family, class)
     });
     let call = match call {
@@ -54,16 +56,24 @@ pub(super) async fn ask(
     let mut replies = Replies { family, identifier, ..Replies::default() };
     let send = |sequence| {
         let id = EchoId { identifier, sequence };
-        call.endpoint.send(&icmp::echo_request(family, id, usize::from(size))).is_ok()
+        let left = now();
+        let message = icmp::echo_request(family, id, usize::from(size));
+        call.endpoint.send(&message).is_ok().then_some((sequence, left))
     };
-    let sent = (0..packets).filter(|sequence| send(*sequence)).count();
+    let left: BTreeMap<_, _> = (0..packets).filter_map(send).collect();
+    let sent = left.len();
+    let (mut fastest, mut took) = (None::<Duration>, None::<Duration>);
     let mut buffer = vec![0; 65_535];
     let mut until = deadline.or_after(QUIET);
     while replies.answered.len() < sent {
         let Ok(heard) = within(until, call.endpoint.hear(&mut buffer)).await else { break };
-        if let Ok(Heard::Data { length, class, .. }) = heard
-            && replies.note(&buffer[..length], class)
+        if let Ok(Heard::Data { length, class, came, .. }) = heard
+            && let Some(sequence) = replies.note(&buffer[..length], class)
         {
+            let since = |left: &Duration| came.map(|came| came.saturating_sub(*left));
+            let there_and_back = left.get(&sequence).and_then(since);
+            fastest = fastest.into_iter().chain(there_and_back).min();
+            took = took.into_iter().chain(left.values().next().and_then(since)).max();
             until = deadline.or_after(QUIET);
         }
     }
@@ -74,7 +84,14 @@ pub(super) async fn ask(
         duplicates: replies.duplicates,
         late: replies.late,
         classes: replies.classes,
+        fastest_us: fastest.map(micros),
+        took_us: took.map(micros),
     }
+}
+
+/// By the clock that the kernel notes arrivals with. Whoever sets it meanwhile spoils a figure and no more.
+fn now() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 /// No way is an answer; a socket that cannot be opened is not.
@@ -88,6 +105,8 @@ fn without_socket(outcome: &Outcome) -> Answer {
             duplicates: 0,
             late: 0,
             classes: BTreeSet::new(),
+            fastest_us: None,
+            took_us: None,
         },
     }
 }
@@ -116,10 +135,10 @@ impl Default for Replies {
 }
 
 impl Replies {
-    /// Notes a message; whether it is a reply to one of the requests.
-    fn note(&mut self, message: &[u8], class: Option<u8>) -> bool {
+    /// Notes a message: which request it is a reply to, if it is one.
+    fn note(&mut self, message: &[u8], class: Option<u8>) -> Option<u16> {
         let id = ping::reply_id(self.family, message);
-        let Some(id) = id.filter(|id| id.identifier == self.identifier) else { return false };
+        let id = id.filter(|id| id.identifier == self.identifier)?;
         let class = match self.family {
             Family::V4 => message.get(1).copied(),
             Family::V6 => class,
@@ -129,7 +148,7 @@ impl Replies {
             self.late += u16::from(!self.answered.contains(&id.sequence));
         }
         self.duplicates += u16::from(!self.answered.insert(id.sequence));
-        true
+        Some(id.sequence)
     }
 }
 
@@ -148,9 +167,9 @@ mod tests {
     fn replies_are_counted_once_and_what_is_overtaken_is_late() {
         let mut replies = Replies { identifier: 7, ..Replies::default() };
         for sequence in [0, 2, 1, 2, 3] {
-            assert!(replies.note(&reply(7, sequence), Some(0xb8)));
+            assert_eq!(replies.note(&reply(7, sequence), Some(0xb8)), Some(sequence));
         }
-        assert!(!replies.note(&reply(8, 4), Some(0)), "another's");
+        assert_eq!(replies.note(&reply(8, 4), Some(0)), None, "another's");
         assert_eq!((replies.answered.len(), replies.duplicates, replies.late), (4, 1, 1));
         assert_eq!(replies.classes, BTreeSet::from([0xb8]));
     }
