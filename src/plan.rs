@@ -331,7 +331,9 @@ impl NodeChange<'_> {
         {
             let delegate = |zones: &[Delegation]| Change::Delegate {
                 service: service.clone(),
-                zones: zones.iter().map(|d| (d.zone.clone(), d.servers.clone())).collect(),
+                zones: Delegation::told(zones)
+                    .map(|d| (d.zone.clone(), d.servers.clone()))
+                    .collect(),
             };
             let before = self.old.delegations.as_ref().map_or(&[][..], |(_, zones)| zones);
             changes.push((delegate(zones), delegate(before)));

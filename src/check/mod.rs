@@ -39,6 +39,7 @@ mod dns_wrong_answers;
 mod dns_server_listens;
 mod dns_large_answer_v6;
 mod dns_ptr_v6;
+mod dns_resolver_reaches_v6_only_zone;
 mod dns64_synth;
 mod dns64_prefix_discovery;
 mod in_egress_parity;
@@ -239,6 +240,7 @@ pub static CHECKS: &[&dyn Check] = &[
     &dns_server_listens::ServerListens,
     &dns_large_answer_v6::LargeAnswer,
     &dns_ptr_v6::Ptr,
+    &dns_resolver_reaches_v6_only_zone::ReachesZones,
     &dns64_synth::Synth,
     &dns64_prefix_discovery::PrefixDiscovery,
     &in_egress_parity::EGRESS_PARITY,

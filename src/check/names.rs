@@ -72,6 +72,8 @@ pub struct Asked {
     pub server: Server,
     /// About what.
     pub published: Published,
+    /// The zone that the name is in.
+    pub zone: DomainName,
     /// Addresses of this family.
     pub family: Family,
     /// The question.
@@ -143,7 +145,7 @@ fn askers(
 }
 
 /// Whether plan and policy let a node ask a server over both transports.
-fn may_ask(stage: &Stage, from: &NodeName, address: IpAddr, number: u16) -> bool {
+pub fn may_ask(stage: &Stage, from: &NodeName, address: IpAddr, number: u16) -> bool {
     let Ok(path) = stage.path(from, address) else { return false };
     let Some(to) = path.nodes.last().filter(|to| *to != from) else { return false };
     let filtered = path.transit().iter().any(|node| stage.testbed.nodes[node].role.filters());
@@ -169,12 +171,18 @@ pub fn forward_zones(stage: &Stage) -> Vec<&Zone> {
 /// The names of a zone that have addresses in this phase, or that would have in another, aliases included.
 pub fn published(stage: &Stage, zone: &Zone) -> Vec<Published> {
     let testbed = stage.testbed.nodes.values().flat_map(|node| &node.services);
-    let services = testbed.flat_map(|service| &service.names).filter(|n| n.is_within(&zone.origin));
+    // What is below a cut belongs to the zone there.
+    let belongs = |name: &&DomainName| {
+        let deepest = stage.testbed.zone_of(name);
+        deepest.is_some_and(|deepest| deepest.origin == zone.origin)
+    };
+    let services = testbed.flat_map(|service| &service.names);
     let records = zone
         .extra
         .iter()
         .filter(|record| matches!(record.data, RecordData::Address(_) | RecordData::Alias(_)));
-    let names: BTreeSet<_> = records.map(|r| &r.name).chain(services).cloned().collect();
+    let names: BTreeSet<_> =
+        records.map(|r| &r.name).chain(services).filter(belongs).cloned().collect();
     let published = names.into_iter().map(|name| {
         let chain = aliases(zone, &name);
         let owner = chain.last().unwrap_or(&name).clone();
@@ -224,6 +232,7 @@ pub fn questions(stage: &Stage, family: Family) -> Vec<Asked> {
                 ),
                 server: server.clone(),
                 published: published.clone(),
+                zone: zone.origin.clone(),
                 family,
             }));
         }
@@ -267,6 +276,16 @@ pub fn lookup(
         mixed_case: false,
     };
     ask::probe(&server.asker, question)
+}
+
+/// Asks for the name servers of a zone.
+pub fn servers_of(server: &Server, zone: &DomainName) -> Probe {
+    lookup(server, zone, RecordType::Ns, Transport::Udp, None)
+}
+
+/// Whether a reply names the servers of a zone.
+pub fn names_servers(reply: &DnsReply) -> bool {
+    reply.rcode == "NoError" && !reply.answers.is_empty()
 }
 
 /// The first round of questions.
@@ -315,6 +334,9 @@ impl Asked {
         if self.server.kind != ServiceKind::Resolver {
             return false;
         }
+        if self.is_out_of_reach(seen, all) {
+            return true;
+        }
         let upstream = all.iter().filter(|other| {
             other.server.kind == ServiceKind::Dns
                 && other.server.asker == self.server.node
@@ -329,6 +351,15 @@ impl Asked {
         let good = |other: &Self| is_good(&other.probe) && is_good(&form(other));
         let mut upstream = upstream.peekable();
         upstream.peek().is_none() || !upstream.all(good)
+    }
+
+    /// Whether the resolver does not even get at the name servers of the zone: `dns.resolver-reaches-v6-only-zone`.
+    fn is_out_of_reach(&self, seen: &Seen<'_>, all: &[Self]) -> bool {
+        let mut own = all.iter().filter(|other| other.server.node == self.server.node);
+        own.any(|other| match heard(seen, &servers_of(&other.server, &self.zone)) {
+            Heard::Reply(_, reply) => !names_servers(reply),
+            _ => false,
+        })
     }
 
     /// Whether the server says for both families that the name does not exist: then a name is missing, and no answer is

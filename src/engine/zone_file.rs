@@ -39,6 +39,7 @@ pub(super) fn text(zone: &Zone, all: &[Zone]) -> String {
             RecordData::Address(IpAddr::V6(address)) => format!("AAAA {address}"),
             RecordData::Alias(name) => format!("CNAME {name}."),
             RecordData::Pointer(name) => format!("PTR {name}."),
+            RecordData::Server(name) => format!("NS {name}."),
             RecordData::Text(text) => format!("TXT {}", strings(text)),
         };
         let _ = writeln!(text, "{}. {data}", record.name);

@@ -339,6 +339,12 @@ pub struct DnsReply {
     pub answers: Vec<Record>,
     /// Whether the authority section holds a SOA (RFC 2308: what makes NODATA and NXDOMAIN cacheable).
     pub has_soa: bool,
+    /// The addresses of the additional section: of the name servers that it refers to, the glue (RFC 9471).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub glue: Vec<Record>,
+    /// Whom it refers to: the NS records of the authority section.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refers: Vec<Record>,
     /// AAAA or A records whose data has the wrong length, as hexadecimal.
     pub malformed: Vec<String>,
     /// Octets of the reply.

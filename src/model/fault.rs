@@ -282,6 +282,13 @@ pub enum Sabotage {
         /// Which service.
         service: ServiceName,
     },
+    /// A resolver asks name servers over one family only.
+    ResolveOnly {
+        /// The resolver.
+        node: NodeName,
+        /// Over this one.
+        only: Family,
+    },
     /// A resolver synthesizes addresses otherwise than planned.
     SynthesizeWrongly {
         /// The resolver.
@@ -365,6 +372,7 @@ impl Sabotage {
             | Self::SetRecord { node, .. }
             | Self::RemoveRecord { node, .. }
             | Self::AnswerWrongly { node, .. }
+            | Self::ResolveOnly { node, .. }
             | Self::SynthesizeWrongly { node, .. }
             | Self::AdvertiseWrongly { node, .. }
             | Self::DhcpWrongly { node, .. }

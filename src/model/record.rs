@@ -46,6 +46,8 @@ pub enum RecordData {
     Alias(DomainName),
     /// A pointer (PTR) from a reverse name.
     Pointer(DomainName),
+    /// A name server (NS): at the cut where a zone below begins, whom to ask for it.
+    Server(DomainName),
     /// A text of any length; split into strings of 255 octets.
     Text(String),
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     flow::{End, Flow},
     management::Claim,
-    name::{NodeName, SegmentName, SiteName, TranslationName, TunnelName},
+    name::{DomainName, NodeName, SegmentName, SiteName, TranslationName, TunnelName},
     node::{Interface, Node},
     record::Zone,
     segment::{Plane, Segment, Site},
@@ -59,6 +59,18 @@ impl Testbed {
     pub fn links(&self) -> impl Iterator<Item = &Segment> {
         let used = |segment: &&Segment| self.on_segment(&segment.name).next().is_some();
         self.segments.values().filter(used)
+    }
+
+    /// The zone that a name is in: the deepest.
+    pub fn zone_of(&self, name: &DomainName) -> Option<&Zone> {
+        let zones = self.zones.iter().filter(|zone| name.is_within(&zone.origin));
+        zones.max_by_key(|zone| zone.origin.as_str().len())
+    }
+
+    /// The zone that delegates another one.
+    pub fn zone_above(&self, below: &DomainName) -> Option<&Zone> {
+        let above = |zone: &&Zone| zone.origin != *below && below.is_within(&zone.origin);
+        self.zones.iter().filter(above).max_by_key(|zone| zone.origin.as_str().len())
     }
 
     /// The plane of an interface.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::model::{
     access::{AccessFault, LockFault},
-    family::Family,
+    family::{Families, Family},
     fault::{ContentFault, LogFault, Sabotage, WrongAnswer},
     front::Fronted,
     management::Quirk,
@@ -98,6 +98,15 @@ impl Behaviour {
             Sabotage::LogWrongly { service: s, how, .. } if s == service => Some(*how),
             _ => None,
         })
+    }
+
+    /// The families over which a resolver asks others.
+    pub(super) fn resolves_over(&self) -> Families {
+        let only = self.faults.iter().find_map(|fault| match fault {
+            Sabotage::ResolveOnly { only, .. } => Some(Families::only(*only)),
+            _ => None,
+        });
+        only.unwrap_or(Families::BOTH)
     }
 
     /// How a question for an address is answered wrongly, where it is.

@@ -48,6 +48,7 @@ pub(super) async fn answer(
             let delegations = behaviour.delegations.get(&speaker.service);
             let asker = Asker {
                 delegations: delegations.map_or(&[], Vec::as_slice),
+                over: behaviour.resolves_over(),
                 namespace: &speaker.premises.namespace,
             };
             let synthesis = behaviour.synthesis.get(&speaker.service);
@@ -83,8 +84,9 @@ fn look_up(question: &Question, catalog: Option<&Catalog>) -> Message {
     let found = catalog.and_then(|catalog| catalog.find(question.name(), question.rtype()));
     let Some(found) = found else { return question.reply(ResponseCode::Refused) };
     let mut reply = question.reply(found.code);
-    reply.metadata.authoritative = true;
+    reply.metadata.authoritative = !found.is_referral();
     reply.answers = found.answers;
-    reply.authorities.extend(found.soa);
+    reply.authorities = found.authorities;
+    reply.additionals = found.glue;
     reply
 }

@@ -1,5 +1,5 @@
-//! The recursive resolver of the lab (RFC 1034 section 5.3.3). There is no root in a lab: it is told the zones and their
-//! servers and asks these. It has no cache, on purpose: every answer is then one of this moment and this way, and a
+//! The recursive resolver of the lab (RFC 1034 section 5.3.3). There is no root in a lab: it is told the zones that no other
+//! zone delegates, and their servers, asks these, and follows their referrals. It has no cache, on purpose: every answer is then one of this moment and this way, and a
 //! phase or a fault shows at once.
 
 use std::{
@@ -12,7 +12,10 @@ use std::{
 
 use hickory_proto::{
     op::{Edns, Message, MessageType, OpCode, Query, ResponseCode},
-    rr::{Name, RData, Record, RecordType, rdata::CNAME},
+    rr::{
+        Name, RData, Record, RecordType,
+        rdata::{A, AAAA, CNAME},
+    },
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
@@ -26,7 +29,7 @@ use super::{
     zone::MOST_ALIASES,
 };
 use crate::{
-    model::family::Family,
+    model::family::{Families, Family},
     net::{
         namespace::Namespace,
         patience::{Deadline, within},
@@ -37,10 +40,15 @@ use crate::{
 /// in which a dead server and a live one must both find their place.
 const PATIENCE: Duration = Duration::from_millis(800);
 
+/// The longest chain of referrals that is followed.
+const MOST_REFERRALS: usize = 8;
+
 /// Whom a resolver asks, and from where.
 #[derive(Clone, Copy)]
 pub(super) struct Asker<'a> {
     pub(super) delegations: &'a [Delegation],
+    /// Only over these families.
+    pub(super) over: Families,
     pub(super) namespace: &'a Namespace,
 }
 
@@ -73,7 +81,7 @@ pub(super) async fn look_up(name: &Name, rtype: RecordType, asker: Asker<'_>) ->
     let mut found = Found::failure();
     let mut asked = name.clone();
     for _ in 0..MOST_ALIASES {
-        let heard = ask_zone(&asked, rtype, asker.delegations, asker.namespace).await;
+        let heard = ask_zone(&asked, rtype, asker).await;
         let Some(heard) = heard else { break };
         let chain = Chain::of(&heard, &asked, rtype);
         found.code = heard.metadata.response_code;
@@ -125,23 +133,54 @@ impl Chain {
     }
 }
 
-/// Asks the servers of the zone that a name is in, until one answers the question.
-async fn ask_zone(
+/// Asks the servers of the zone that a name is in, and those of the zones below that they refer to, until one answers the
+/// question.
+async fn ask_zone(name: &Name, rtype: RecordType, asker: Asker<'_>) -> Option<Message> {
+    let zones = asker.delegations.iter().filter(|(origin, _)| origin.zone_of(name));
+    let (mut origin, mut servers) = zones.max_by_key(|(origin, _)| origin.num_labels())?.clone();
+    for _ in 0..MOST_REFERRALS {
+        let heard = ask_any(&servers, name, rtype, asker).await?;
+        let Some(below) = referral(&heard, &origin, name) else { return Some(heard) };
+        (origin, servers) = below;
+    }
+    None
+}
+
+/// Asks servers, one after the other, until one answers.
+async fn ask_any(
+    servers: &[IpAddr],
     name: &Name,
     rtype: RecordType,
-    delegations: &[Delegation],
-    namespace: &Namespace,
+    asker: Asker<'_>,
 ) -> Option<Message> {
-    let zones = delegations.iter().filter(|(origin, _)| origin.zone_of(name));
-    let (_, servers) = zones.max_by_key(|(origin, _)| origin.num_labels())?;
-    for server in servers {
-        if let Ok(heard) = ask(namespace, *server, name, rtype).await
+    for server in servers.iter().filter(|server| asker.over.has(Family::of(**server))) {
+        if let Ok(heard) = ask(asker.namespace, *server, name, rtype).await
             && is_answer(&heard)
         {
             return Some(heard);
         }
     }
     None
+}
+
+/// The zone below that a reply refers to, and its servers, IPv6 first. Only what leads nearer to the name counts.
+fn referral(heard: &Message, origin: &Name, name: &Name) -> Option<Delegation> {
+    let leads = |record: &&Record| {
+        let cut = &record.name;
+        record.record_type() == RecordType::NS
+            && cut.num_labels() > origin.num_labels()
+            && origin.zone_of(cut)
+            && cut.zone_of(name)
+    };
+    let cut = heard.authorities.iter().find(leads).filter(|_| heard.answers.is_empty())?;
+    let addresses = heard.additionals.iter().filter_map(|record| match record.data {
+        RData::A(A(address)) => Some(IpAddr::V4(address)),
+        RData::AAAA(AAAA(address)) => Some(IpAddr::V6(address)),
+        _ => None,
+    });
+    let mut servers: Vec<_> = addresses.collect();
+    servers.sort_by_key(IpAddr::is_ipv4);
+    Some((cut.name.clone(), servers))
 }
 
 /// Other codes say that this server cannot help; the next one may.

@@ -311,6 +311,12 @@ impl ServiceHost {
                 if known { Ok(()) } else { Err(ServeError::NoZone { node, name }) }
             }
             Sabotage::AnswerWrongly { .. } => self.answers_names(),
+            Sabotage::ResolveOnly { .. } => {
+                let has = self.premises.node.services.iter();
+                let known = has.map(|service| service.kind).any(|k| k == ServiceKind::Resolver);
+                let missing = || self.no_service("that resolves", &[ServiceKind::Resolver]);
+                if known { Ok(()) } else { Err(missing()) }
+            }
             Sabotage::SynthesizeWrongly { .. } => {
                 let kinds = [ServiceKind::Resolver];
                 let known = !orders.synthesis.is_empty();
@@ -348,6 +354,11 @@ impl ServiceHost {
             Sabotage::ServeDifferently { service, .. } => of(service).map_or(Ok(()), |post| {
                 Err(refuse(post, "to show users of one family something else"))
             }),
+            Sabotage::ResolveOnly { .. } => {
+                let fits = |post: &&Post| post.engine.kinds.contains(&ServiceKind::Resolver);
+                let post = self.posts.iter().find(fits);
+                post.map_or(Ok(()), |post| Err(refuse(post, "to ask over one family only")))
+            }
             Sabotage::AnswerWrongly { .. } => {
                 let names = [ServiceKind::Dns, ServiceKind::Resolver];
                 let fits = |post: &&Post| names.iter().any(|kind| post.engine.kinds.contains(kind));

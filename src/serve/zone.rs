@@ -45,8 +45,23 @@ pub(super) struct Found {
     pub(super) code: ResponseCode,
     /// The aliases on the way, then the records asked for.
     pub(super) answers: Vec<Record>,
-    /// The start of authority, where there is nothing to answer with (RFC 2308 section 2).
-    pub(super) soa: Option<Record>,
+    /// The start of authority, where there is nothing to answer with (RFC 2308 section 2), or whom to ask instead.
+    pub(super) authorities: Vec<Record>,
+    /// The addresses of those who are to be asked instead.
+    pub(super) glue: Vec<Record>,
+}
+
+impl Found {
+    fn answers(answers: Vec<Record>) -> Self {
+        let (code, authorities, glue) = (ResponseCode::NoError, Vec::new(), Vec::new());
+        Self { code, answers, authorities, glue }
+    }
+
+    /// Whether others are to be asked, and nothing is said of the name itself.
+    pub(super) fn is_referral(&self) -> bool {
+        self.answers.is_empty()
+            && self.authorities.iter().any(|record| record.record_type() == RecordType::NS)
+    }
 }
 
 /// A name as it is on the wire.
@@ -67,6 +82,9 @@ impl Catalog {
         let mut owner = asked.clone();
         let mut answers = Vec::new();
         for _ in 0..MOST_ALIASES {
+            if let Some(cut) = zone.cut(&owner) {
+                return Some(zone.referral(cut, answers));
+            }
             let records = zone.owners.get(&owner).map_or(&[][..], Vec::as_slice);
             let wanted = records.iter().filter(|data| is_wanted(data, rtype));
             let before = answers.len();
@@ -85,7 +103,7 @@ impl Catalog {
             }
             owner = target;
         }
-        Some(Found { code: ResponseCode::NoError, answers, soa: None })
+        Some(Found::answers(answers))
     }
 
     /// The start of authority of the zone that a name is in.
@@ -120,7 +138,36 @@ impl Contents {
     fn nothing(&self, owner: &Name, answers: Vec<Record>) -> Found {
         let exists = self.names.contains(owner);
         let code = if exists { ResponseCode::NoError } else { ResponseCode::NXDomain };
-        Found { code, answers, soa: Some(self.soa.clone()) }
+        Found { code, authorities: vec![self.soa.clone()], ..Found::answers(answers) }
+    }
+
+    /// The name below which another zone begins, where a name is that or below it.
+    fn cut(&self, owner: &Name) -> Option<&Name> {
+        let delegates = |name: &Name| {
+            let data = self.owners.get(name)?;
+            data.iter().any(|data| data.record_type() == RecordType::NS).then_some(())
+        };
+        let mut above = up_to(owner, &self.origin).into_iter().filter(|name| *name != self.origin);
+        let cut = above.rfind(|name| delegates(name).is_some())?;
+        self.owners.get_key_value(&cut).map(|(name, _)| name)
+    }
+
+    /// Whom to ask about what is below a cut (RFC 1034 section 4.3.2, step 3b), with every address (RFC 9471 section 3).
+    fn referral(&self, cut: &Name, answers: Vec<Record>) -> Found {
+        let servers = self.owners[cut].iter().filter(|data| data.record_type() == RecordType::NS);
+        let authorities: Vec<_> = servers.map(|data| record_of(cut, data.clone())).collect();
+        let names = authorities.iter().filter_map(|record| match &record.data {
+            RData::NS(NS(name)) => Some(name),
+            _ => None,
+        });
+        let glue = names.flat_map(|name| {
+            let data = self.owners.get(name).map_or(&[][..], Vec::as_slice).iter();
+            let addresses =
+                data.filter(|data| matches!(data, RData::A(_) | RData::AAAA(_))).cloned();
+            addresses.map(|data| record_of(name, data)).collect::<Vec<_>>()
+        });
+        let glue = glue.collect();
+        Found { authorities, glue, ..Found::answers(answers) }
     }
 }
 
@@ -148,6 +195,7 @@ fn data_of(record: &record::Record) -> RData {
         RecordData::Address(IpAddr::V6(address)) => RData::AAAA(AAAA(*address)),
         RecordData::Alias(name) => RData::CNAME(CNAME(wire_name(name))),
         RecordData::Pointer(name) => RData::PTR(PTR(wire_name(name))),
+        RecordData::Server(name) => RData::NS(NS(wire_name(name))),
         RecordData::Text(text) => RData::TXT(TXT::from_bytes(strings(text))),
     }
 }

@@ -104,6 +104,15 @@ pub struct Delegation {
     pub servers: Vec<IpAddr>,
 }
 
+impl Delegation {
+    /// Those that a resolver has to be told because no zone above them refers to them.
+    pub fn told(all: &[Self]) -> impl Iterator<Item = &Self> {
+        all.iter().filter(|one| {
+            !all.iter().any(|above| above.zone != one.zone && one.zone.is_within(&above.zone))
+        })
+    }
+}
+
 /// An interface in a phase.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StagedInterface {

@@ -18,6 +18,7 @@ pub(super) fn derive(stage: &mut Stage) {
     let delegations: Vec<_> = zones
         .iter()
         .map(|zone| Delegation { zone: zone.origin.clone(), servers: name_servers(stage, zone) })
+        .filter(|delegation| !delegation.servers.is_empty())
         .collect();
     for node in testbed.nodes.values() {
         let service_of = |kind| {
@@ -50,6 +51,7 @@ fn published(stage: &Stage) -> Vec<Zone> {
         }
         zone.extra = records.into_iter().collect();
     }
+    delegate(&mut zones);
     for segment in stage.testbed.segments.values().filter(|segment| segment.plane == Plane::Data) {
         for prefix in &segment.prefixes {
             let origin = reverse(prefix.network(), prefix.prefix_len());
@@ -63,18 +65,50 @@ fn published(stage: &Stage) -> Vec<Zone> {
     zones
 }
 
+/// Each zone is delegated by the one above it: its servers by name, with their addresses, without which nobody finds servers
+/// whose names are in the zone itself (RFC 1034 section 4.2.1). A zone whose servers do not live in this phase is not.
+fn delegate(zones: &mut [Zone]) {
+    let cuts: Vec<_> = zones
+        .iter()
+        .filter_map(|below| {
+            let above =
+                |zone: &&Zone| zone.origin != below.origin && below.origin.is_within(&zone.origin);
+            let above = zones.iter().filter(above).max_by_key(|zone| zone.origin.as_str().len())?;
+            let names: Vec<_> =
+                below.servers.iter().map(|server| server_name(server, &below.origin)).collect();
+            let is_glue = |record: &&Record| {
+                names.contains(&record.name) && matches!(record.data, RecordData::Address(_))
+            };
+            let glue: Vec<_> = below.extra.iter().filter(is_glue).cloned().collect();
+            let found = |name: &&DomainName| glue.iter().any(|record| record.name == **name);
+            let servers = names.iter().filter(found).map(|name| Record {
+                name: below.origin.clone(),
+                data: RecordData::Server(name.clone()),
+            });
+            Some((above.origin.clone(), servers.chain(glue.clone()).collect::<Vec<_>>()))
+        })
+        .collect();
+    for (origin, records) in cuts {
+        let above = zones.iter_mut().find(|zone| zone.origin == origin);
+        above.expect("a zone of the list").extra.extend(records);
+    }
+}
+
 fn names_and_addresses(stage: &Stage, zone: &Zone) -> BTreeSet<(DomainName, IpAddr)> {
     let mut found = BTreeSet::new();
+    let belongs = |name: &DomainName| {
+        stage.testbed.zone_of(name).is_some_and(|deepest| deepest.origin == zone.origin)
+    };
     for node in stage.testbed.nodes.values() {
         let serves_zone = zone.servers.contains(&node.name);
         for service in &node.services {
             let own = serves_zone && service.kind == ServiceKind::Dns;
             let server = own.then(|| server_name(&node.name, &zone.origin));
-            let names = service.names.iter().filter(|name| name.is_within(&zone.origin)).cloned();
+            let names = service.names.iter().filter(|name| belongs(name)).cloned();
             let names: Vec<_> = names.chain(server).collect();
             for family in Family::ALL.into_iter().filter(|f| stage.listens(node, service, *f)) {
                 let fronted = stage.fronted_names(node, service, family);
-                found.extend(fronted.into_iter().filter(|(name, _)| name.is_within(&zone.origin)));
+                found.extend(fronted.into_iter().filter(|(name, _)| belongs(name)));
                 for address in stage.service_addresses(node, service, family) {
                     found.extend(names.iter().map(|name| (name.clone(), address)));
                 }

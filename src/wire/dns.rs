@@ -3,7 +3,7 @@
 
 use std::{
     fmt::Write as _,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{Ipv4Addr, Ipv6Addr},
 };
 
 use super::hexadecimal;
@@ -184,6 +184,8 @@ impl<'m> Reader<'m> {
             truncated: header.flags & 0x0200 != 0,
             answers: Vec::new(),
             has_soa: false,
+            glue: Vec::new(),
+            refers: Vec::new(),
             malformed: Vec::new(),
             octets: u32::try_from(self.message.len()).unwrap_or(u32::MAX),
         };
@@ -199,7 +201,9 @@ impl<'m> Reader<'m> {
                 };
                 match (section, record.rtype) {
                     (1, _) => self.answer(&mut reply, &record),
+                    (2, 2) => reply.refers.extend(self.read_record(&record)),
                     (2, 6) => reply.has_soa = true,
+                    (3, 1 | 28) => reply.glue.extend(self.read_record(&record)),
                     (3, TYPE_OPT) => extended = u16::try_from(record.ttl >> 24).unwrap_or(0) << 4,
                     _ => {}
                 }
@@ -210,6 +214,20 @@ impl<'m> Reader<'m> {
     }
 
     fn answer(&self, reply: &mut DnsReply, record: &RawRecord<'_>) {
+        let wanted = match record.rtype {
+            1 => 4,
+            28 => 16,
+            _ => record.data.len(),
+        };
+        if record.data.len() == wanted {
+            reply.answers.extend(self.read_record(record));
+        } else {
+            reply.malformed.push(hexadecimal::digits(record.data));
+        }
+    }
+
+    /// A record of a type that is known here, where it is in order.
+    fn read_record(&self, record: &RawRecord<'_>) -> Option<Record> {
         let inner_name = |skip| {
             Reader { message: self.message, at: record.data_at + skip }
                 .name()?
@@ -218,21 +236,17 @@ impl<'m> Reader<'m> {
                 .ok()
         };
         let data = match record.rtype {
-            1 => match <[u8; 4]>::try_from(record.data) {
-                Ok(octets) => Some(RecordData::Address(IpAddr::V4(Ipv4Addr::from(octets)))),
-                Err(_) => return reply.malformed.push(hexadecimal::digits(record.data)),
-            },
-            28 => match <[u8; 16]>::try_from(record.data) {
-                Ok(octets) => Some(RecordData::Address(IpAddr::V6(Ipv6Addr::from(octets)))),
-                Err(_) => return reply.malformed.push(hexadecimal::digits(record.data)),
-            },
-            5 => inner_name(0).map(RecordData::Alias),
-            12 => inner_name(0).map(RecordData::Pointer),
-            16 => Some(RecordData::Text(text(record.data))),
-            _ => None,
+            1 => RecordData::Address(Ipv4Addr::from(<[u8; 4]>::try_from(record.data).ok()?).into()),
+            28 => {
+                RecordData::Address(Ipv6Addr::from(<[u8; 16]>::try_from(record.data).ok()?).into())
+            }
+            2 => RecordData::Server(inner_name(0)?),
+            5 => RecordData::Alias(inner_name(0)?),
+            12 => RecordData::Pointer(inner_name(0)?),
+            16 => RecordData::Text(text(record.data)),
+            _ => return None,
         };
-        let name = record.name.to_ascii_lowercase().parse().ok();
-        reply.answers.extend(name.zip(data).map(|(name, data)| Record { name, data }));
+        Some(Record { name: record.name.to_ascii_lowercase().parse().ok()?, data })
     }
 }
 
@@ -303,6 +317,8 @@ fn rcode(number: u16) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use proptest::prelude::*;
 
     use super::*;

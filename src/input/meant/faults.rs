@@ -137,6 +137,7 @@ fn sabotage(
             name: the!("name"),
             data: record(table, at, found)?,
         },
+        "resolve-only" => Sabotage::ResolveOnly { node: the!("node"), only: the!("over") },
         "synthesize-wrongly" => {
             Sabotage::SynthesizeWrongly { node: the!("node"), how: the!("how") }
         }
@@ -526,7 +527,7 @@ impl Place<'_> {
         }
     }
 
-    /// Only who translates, synthesizes addresses or ends tunnels can do it wrongly.
+    /// Only who resolves, translates, synthesizes addresses or ends tunnels can do it wrongly.
     fn translation(&mut self, change: &str) {
         let Some(name) = self.table.one::<NodeName>("node") else { return };
         let all = self.testbed.translations.values();
@@ -537,6 +538,13 @@ impl Place<'_> {
             "synthesize-wrongly" => {
                 let resolvers = all.flat_map(|translation| &translation.resolvers);
                 (resolvers.map(NodeName::as_str).collect(), "synthesizes no addresses")
+            }
+            "resolve-only" => {
+                let resolves = |node: &&Node| {
+                    node.services.iter().any(|service| service.kind == ServiceKind::Resolver)
+                };
+                let resolvers = self.testbed.nodes.values().filter(resolves);
+                (resolvers.map(|node| node.name.as_str()).collect(), "resolves no names")
             }
             "carry-wrongly" => {
                 let ends = self.testbed.tunnels.values().flat_map(|tunnel| &tunnel.between);
@@ -549,6 +557,7 @@ impl Place<'_> {
             let nodes: Vec<_> = known.iter().map(|node| format!("`{node}`")).collect();
             let hint = match nodes.as_slice() {
                 [] if change == "carry-wrongly" => "the testbed has no `[tunnel.NAME]`".to_owned(),
+                [] if change == "resolve-only" => "the testbed has no resolver".to_owned(),
                 [] => "the testbed has no `[translation.NAME]`".to_owned(),
                 nodes => format!("that is done by {}", nodes.join(", ")),
             };

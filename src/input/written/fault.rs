@@ -90,6 +90,11 @@ pub(in crate::input) const FAULT_KEYS: &[Key] = &[
         "A name server or resolver answers questions for addresses of a family wrongly.",
     ),
     change(
+        "resolve-only",
+        &[NODE_KEY, required("over", FAMILY, "The family over which it still asks.")],
+        "A resolver asks name servers over one family only.",
+    ),
+    change(
         "synthesize-wrongly",
         &[NODE_KEY, required("how", Shape::Word(wrong_syntheses), "How.")],
         "A resolver synthesizes addresses otherwise than planned.",

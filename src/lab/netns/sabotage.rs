@@ -54,6 +54,7 @@ impl Netns {
             | Sabotage::SetRecord { node, .. }
             | Sabotage::RemoveRecord { node, .. }
             | Sabotage::AnswerWrongly { node, .. }
+            | Sabotage::ResolveOnly { node, .. }
             | Sabotage::SynthesizeWrongly { node, .. }
             | Sabotage::AdvertiseWrongly { node, .. }
             | Sabotage::DhcpWrongly { node, .. }
