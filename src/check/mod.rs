@@ -40,6 +40,7 @@ mod dns_server_listens;
 mod dns_large_answer_v6;
 mod dns_ptr_v6;
 mod dns_resolver_reaches_v6_only_zone;
+mod dns_svcb_hints;
 mod dns64_synth;
 mod dns64_prefix_discovery;
 mod in_egress_parity;
@@ -241,6 +242,7 @@ pub static CHECKS: &[&dyn Check] = &[
     &dns_large_answer_v6::LargeAnswer,
     &dns_ptr_v6::Ptr,
     &dns_resolver_reaches_v6_only_zone::ReachesZones,
+    &dns_svcb_hints::Hints,
     &dns64_synth::Synth,
     &dns64_prefix_discovery::PrefixDiscovery,
     &in_egress_parity::EGRESS_PARITY,

@@ -1,6 +1,6 @@
 //! A zone as a file (RFC 1035 section 5): what the built-in name server holds in memory, for engines to read.
 
-use std::{fmt::Write, net::IpAddr};
+use std::{collections::BTreeSet, fmt::Write, net::IpAddr};
 
 use crate::model::{
     name::NodeName,
@@ -41,10 +41,21 @@ pub(super) fn text(zone: &Zone, all: &[Zone]) -> String {
             RecordData::Pointer(name) => format!("PTR {name}."),
             RecordData::Server(name) => format!("NS {name}."),
             RecordData::Text(text) => format!("TXT {}", strings(text)),
+            RecordData::Https(hints) => format!("HTTPS 1 .{}", hinted(hints)),
         };
         let _ = writeln!(text, "{}. {data}", record.name);
     }
     text
+}
+
+/// The hints of an HTTPS record, by family (RFC 9460 section 7.3).
+fn hinted(hints: &BTreeSet<IpAddr>) -> String {
+    let of = |key: &str, wanted: fn(&IpAddr) -> bool| {
+        let hints: Vec<_> =
+            hints.iter().filter(|hint| wanted(hint)).map(IpAddr::to_string).collect();
+        if hints.is_empty() { String::new() } else { format!(" {key}={}", hints.join(",")) }
+    };
+    of("ipv4hint", IpAddr::is_ipv4) + &of("ipv6hint", IpAddr::is_ipv6)
 }
 
 fn strings(text: &str) -> String {
@@ -77,6 +88,12 @@ mod tests {
                 record("ns.dc.test", RecordData::Address("2001:db8::53".parse().unwrap())),
                 record("www.dc.test", RecordData::Alias("portal.dc.test".parse().unwrap())),
                 record("note.dc.test", RecordData::Text("say \"ü\"".to_owned())),
+                record(
+                    "portal.dc.test",
+                    RecordData::Https(
+                        ["192.0.2.1", "2001:db8::1"].map(|a| a.parse().unwrap()).into(),
+                    ),
+                ),
             ],
         };
         assert_eq!(
@@ -86,7 +103,8 @@ mod tests {
              dc.test. NS ns.dc.test.\n\
              ns.dc.test. AAAA 2001:db8::53\n\
              www.dc.test. CNAME portal.dc.test.\n\
-             note.dc.test. TXT \"say \\034\\195\\188\\034\"\n"
+             note.dc.test. TXT \"say \\034\\195\\188\\034\"\n\
+             portal.dc.test. HTTPS 1 . ipv4hint=192.0.2.1 ipv6hint=2001:db8::1\n"
         );
     }
 

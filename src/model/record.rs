@@ -1,6 +1,6 @@
 //! Zones and the names in them.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,9 @@ pub enum RecordData {
     Server(DomainName),
     /// A text of any length; split into strings of 255 octets.
     Text(String),
+    /// How a web service is reached (HTTPS, RFC 9460), with the addresses that it hints at. As written in a testbed it hints at
+    /// nothing yet: in each phase it gets the addresses of the name.
+    Https(BTreeSet<IpAddr>),
 }
 
 /// The type of a record in a question (RFC 1035 section 3.2.2, RFC 3596).
@@ -72,6 +75,8 @@ pub enum RecordType {
     Soa,
     /// A name server.
     Ns,
+    /// How a web service is reached (RFC 9460).
+    Https,
 }
 
 impl RecordType {

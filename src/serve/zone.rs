@@ -9,7 +9,10 @@ use hickory_proto::{
     op::ResponseCode,
     rr::{
         Name, RData, Record, RecordType,
-        rdata::{A, AAAA, CNAME, NS, PTR, SOA, TXT},
+        rdata::{
+            A, AAAA, CNAME, HTTPS, NS, PTR, SOA, SVCB, TXT,
+            svcb::{IpHint, SvcParamKey, SvcParamValue},
+        },
     },
 };
 
@@ -197,7 +200,29 @@ fn data_of(record: &record::Record) -> RData {
         RecordData::Pointer(name) => RData::PTR(PTR(wire_name(name))),
         RecordData::Server(name) => RData::NS(NS(wire_name(name))),
         RecordData::Text(text) => RData::TXT(TXT::from_bytes(strings(text))),
+        RecordData::Https(hints) => RData::HTTPS(HTTPS(service(hints))),
     }
+}
+
+/// The service itself, not an alias of it, with hints by family in the order of their keys (RFC 9460 sections 2.4.3 and 7.3).
+fn service(hints: &BTreeSet<IpAddr>) -> SVCB {
+    let old = hints.iter().filter_map(|hint| match hint {
+        IpAddr::V4(address) => Some(A(*address)),
+        IpAddr::V6(_) => None,
+    });
+    let new = hints.iter().filter_map(|hint| match hint {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(address) => Some(AAAA(*address)),
+    });
+    let (old, new): (Vec<_>, Vec<_>) = (old.collect(), new.collect());
+    let mut params = Vec::new();
+    if !old.is_empty() {
+        params.push((SvcParamKey::Ipv4Hint, SvcParamValue::Ipv4Hint(IpHint(old))));
+    }
+    if !new.is_empty() {
+        params.push((SvcParamKey::Ipv6Hint, SvcParamValue::Ipv6Hint(IpHint(new))));
+    }
+    SVCB::new(1, Name::root(), params)
 }
 
 /// A text as strings of at most 255 octets (RFC 1035 section 3.3.14); the empty text is one empty string.

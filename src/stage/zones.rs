@@ -49,7 +49,7 @@ fn published(stage: &Stage) -> Vec<Zone> {
             let pointer = Record { name: reverse(address, 128), data: RecordData::Pointer(name) };
             pointers.insert(pointer);
         }
-        zone.extra = records.into_iter().collect();
+        zone.extra = hinted(&records);
     }
     delegate(&mut zones);
     for segment in stage.testbed.segments.values().filter(|segment| segment.plane == Plane::Data) {
@@ -63,6 +63,27 @@ fn published(stage: &Stage) -> Vec<Zone> {
         }
     }
     zones
+}
+
+/// Gives HTTPS records the addresses of their names; those of names without any are not published.
+fn hinted(records: &BTreeSet<Record>) -> Vec<Record> {
+    let addresses_of = |name: &DomainName| -> BTreeSet<IpAddr> {
+        let own = records.iter().filter(|record| record.name == *name);
+        own.filter_map(|record| match record.data {
+            RecordData::Address(address) => Some(address),
+            _ => None,
+        })
+        .collect()
+    };
+    let hint = |record: &Record| match &record.data {
+        RecordData::Https(_) => {
+            let addresses = addresses_of(&record.name);
+            let data = RecordData::Https(addresses.clone());
+            (!addresses.is_empty()).then(|| Record { name: record.name.clone(), data })
+        }
+        _ => Some(record.clone()),
+    };
+    records.iter().filter_map(hint).collect()
 }
 
 /// Each zone is delegated by the one above it: its servers by name, with their addresses, without which nobody finds servers

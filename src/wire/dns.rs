@@ -2,8 +2,9 @@
 //! what a broken server sends, for example an AAAA record of four octets (RFC 4074), and keeps it as evidence.
 
 use std::{
+    collections::BTreeSet,
     fmt::Write as _,
-    net::{Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use super::hexadecimal;
@@ -17,6 +18,10 @@ use crate::model::{
 const MOST_JUMPS: usize = 127;
 const CLASS_INTERNET: u16 = 1;
 const TYPE_OPT: u16 = 41;
+const TYPE_HTTPS: u16 = 65;
+/// Where the parameters of a service are hints at addresses (RFC 9460 section 14.3.2).
+const IPV4_HINT: u16 = 4;
+const IPV6_HINT: u16 = 6;
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -226,6 +231,27 @@ impl<'m> Reader<'m> {
         }
     }
 
+    /// The addresses that an HTTPS record hints at: behind its priority and its name, which is not compressed (RFC 9460
+    /// section 2.2).
+    fn hints(&self, record: &RawRecord<'_>) -> Option<BTreeSet<IpAddr>> {
+        let mut name = Reader { message: self.message, at: record.data_at + 2 };
+        name.name()?;
+        let mut rest = record.data.get(name.at.checked_sub(record.data_at)?..)?;
+        let mut hints = BTreeSet::new();
+        while !rest.is_empty() {
+            let (key, length) = (short_at(rest, 0)?, usize::from(short_at(rest, 2)?));
+            let value = rest.get(4..4 + length)?;
+            let (old, new) = (value.as_chunks::<4>().0, value.as_chunks::<16>().0);
+            match key {
+                IPV4_HINT => hints.extend(old.iter().map(|octets| IpAddr::from(*octets))),
+                IPV6_HINT => hints.extend(new.iter().map(|octets| IpAddr::from(*octets))),
+                _ => {}
+            }
+            rest = &rest[4 + length..];
+        }
+        Some(hints)
+    }
+
     /// A record of a type that is known here, where it is in order.
     fn read_record(&self, record: &RawRecord<'_>) -> Option<Record> {
         let inner_name = |skip| {
@@ -244,10 +270,16 @@ impl<'m> Reader<'m> {
             5 => RecordData::Alias(inner_name(0)?),
             12 => RecordData::Pointer(inner_name(0)?),
             16 => RecordData::Text(text(record.data)),
+            TYPE_HTTPS => RecordData::Https(self.hints(record)?),
             _ => return None,
         };
         Some(Record { name: record.name.to_ascii_lowercase().parse().ok()?, data })
     }
+}
+
+/// The two octets at a place.
+fn short_at(octets: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(*octets.get(at..)?.first_chunk()?))
 }
 
 fn push_label(text: &mut String, label: &[u8]) {
@@ -282,7 +314,7 @@ fn encode_name(message: &mut Vec<u8>, name: &str) {
     message.push(0);
 }
 
-/// RFC 1035 section 3.2.2, RFC 3596 section 2.1.
+/// RFC 1035 section 3.2.2, RFC 3596 section 2.1, RFC 9460 section 14.1.
 fn type_number(rtype: RecordType) -> u16 {
     match rtype {
         RecordType::A => 1,
@@ -292,6 +324,7 @@ fn type_number(rtype: RecordType) -> u16 {
         RecordType::Ptr => 12,
         RecordType::Txt => 16,
         RecordType::Aaaa => 28,
+        RecordType::Https => TYPE_HTTPS,
     }
 }
 
@@ -317,8 +350,6 @@ fn rcode(number: u16) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -379,6 +410,26 @@ mod tests {
         assert_eq!(read.addresses().collect::<Vec<_>>(), [IpAddr::V6(good)]);
         assert!(read.authoritative && read.recursion_available && !read.truncated);
         assert_eq!(read.rcode, "NoError");
+    }
+
+    #[test]
+    fn the_hints_of_a_service_are_read_and_broken_ones_are_none() {
+        let query = Query { rtype: RecordType::Https, ..query() };
+        let mut message = reply(0x8580, &[]);
+        message[12 + 16 + 1] = 65;
+        message[7] = 1;
+        let data = [
+            &[0, 1, 0, 0, 1, 0, 3, 2, b'h', b'2', 0, 4, 0, 4, 192, 0, 2, 1, 0, 6, 0, 16][..],
+            &"2001:db8::1".parse::<Ipv6Addr>().unwrap().octets(),
+        ]
+        .concat();
+        let record =
+            |length: u8| [&[0xc0, 12, 0, 65, 0, 1, 0, 0, 0, 60, 0, length][..], &data].concat();
+        let whole = [message.clone(), record(38)].concat();
+        let hints = ["192.0.2.1", "2001:db8::1"].map(|text| text.parse().unwrap()).into();
+        assert_eq!(query.read(&whole).unwrap().answers[0].data, RecordData::Https(hints));
+        let cut = [message, record(30)[..42].to_vec()].concat();
+        assert!(query.read(&cut).unwrap().answers.is_empty());
     }
 
     #[test]

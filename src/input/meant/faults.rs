@@ -348,7 +348,7 @@ fn record(table: &Table<'_>, at: &Span, found: &mut Vec<Diagnostic>) -> Option<R
         [data] => Some(data.is.clone()),
         many => {
             let message = format!("the record has {} kinds of data", many.len());
-            let hint = "give it exactly one of `address`, `alias`, `pointer` and `text`";
+            let hint = "give it exactly one of `address`, `alias`, `pointer`, `text` and `hints`";
             found.push(Diagnostic::error(at, message).hint(hint));
             None
         }
@@ -602,7 +602,7 @@ impl Place<'_> {
 
     /// A name that a node is asked for: in a zone that it serves, or, of a resolver, in any zone.
     fn name(&mut self, node: &Node, at: &Span) {
-        let asks = ["family", "address", "alias", "pointer", "text"];
+        let asks = ["family", "address", "alias", "pointer", "text", "hints"];
         let about_names = self.table.entry("name").is_some() && self.table.entry("value").is_none();
         if !about_names && self.table.entry("how").is_none()
             || !asks.iter().any(|key| self.table.entry(key).is_some())

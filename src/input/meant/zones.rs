@@ -120,7 +120,7 @@ fn records(
         let [data] = record.data.as_slice() else {
             let message =
                 format!("the record of `{}` has {} kinds of data", name.is, record.data.len());
-            let hint = "give it exactly one of `address`, `alias`, `pointer` and `text`";
+            let hint = "give it exactly one of `address`, `alias`, `pointer`, `text` and `https`";
             found.push(Diagnostic::error(&record.at, message).hint(hint));
             continue;
         };

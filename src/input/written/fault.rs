@@ -75,6 +75,11 @@ pub(in crate::input) const FAULT_KEYS: &[Key] = &[
             key("alias", DOMAIN, "A CNAME record."),
             key("pointer", DOMAIN, "A PTR record."),
             key("text", Shape::Text, "A TXT record."),
+            key(
+                "hints",
+                Shape::List { of: &ADDRESS, most: 16 },
+                "An HTTPS record that hints at these addresses.",
+            ),
         ],
         "A name server says something else.",
     ),

@@ -33,6 +33,11 @@ const RECORD_KEYS: &[Key] = &[
         Shape::LongText { most: 4000 },
         "A TXT record; beyond 1232 octets its answer does not fit one packet.",
     ),
+    key(
+        "https",
+        Shape::Word(|| vec!["hints"]),
+        "An HTTPS record (RFC 9460) that hints at the addresses of the name in each phase.",
+    ),
 ];
 
 /// A zone as written.
@@ -77,6 +82,11 @@ pub(in crate::input) fn data(table: &crate::input::table::Table<'_>) -> Vec<At<R
         domain("alias").map(|name| At { is: RecordData::Alias(name.is), at: name.at }),
         domain("pointer").map(|name| At { is: RecordData::Pointer(name.is), at: name.at }),
         table.one("text").map(|text| At { is: RecordData::Text(text.is), at: text.at }),
+        table.entry("https").map(|word| At { is: RecordData::Https([].into()), at: word.span() }),
+        table.entry("hints").map(|list| At {
+            is: RecordData::Https(table.list("hints").into_iter().map(|hint| hint.is).collect()),
+            at: list.span(),
+        }),
     ]
     .into_iter()
     .flatten()
