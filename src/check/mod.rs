@@ -41,6 +41,8 @@ mod dns_large_answer_v6;
 mod dns_ptr_v6;
 mod dns_resolver_reaches_v6_only_zone;
 mod dns_svcb_hints;
+mod dns_view_parity;
+mod dns_search_and_order;
 mod dns64_synth;
 mod dns64_prefix_discovery;
 mod in_egress_parity;
@@ -243,6 +245,8 @@ pub static CHECKS: &[&dyn Check] = &[
     &dns_ptr_v6::Ptr,
     &dns_resolver_reaches_v6_only_zone::ReachesZones,
     &dns_svcb_hints::Hints,
+    &dns_view_parity::ViewParity,
+    &dns_search_and_order::SearchAndOrder,
     &dns64_synth::Synth,
     &dns64_prefix_discovery::PrefixDiscovery,
     &in_egress_parity::EGRESS_PARITY,

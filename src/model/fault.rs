@@ -282,6 +282,19 @@ pub enum Sabotage {
         /// Which service.
         service: ServiceName,
     },
+    /// A name server shows those who ask from a prefix something else of a name: a view that was forgotten.
+    ShowOtherwise {
+        /// The name server.
+        node: NodeName,
+        /// The owner.
+        name: DomainName,
+        /// Whoever asks from here.
+        to: IpNet,
+        /// The addresses of this family are shown otherwise: not at all, or as `address`.
+        family: Family,
+        /// What they are shown instead.
+        address: Option<IpAddr>,
+    },
     /// A resolver asks name servers over one family only.
     ResolveOnly {
         /// The resolver.
@@ -373,6 +386,7 @@ impl Sabotage {
             | Self::RemoveRecord { node, .. }
             | Self::AnswerWrongly { node, .. }
             | Self::ResolveOnly { node, .. }
+            | Self::ShowOtherwise { node, .. }
             | Self::SynthesizeWrongly { node, .. }
             | Self::AdvertiseWrongly { node, .. }
             | Self::DhcpWrongly { node, .. }

@@ -100,6 +100,25 @@ impl Behaviour {
         })
     }
 
+    /// The addresses that an asker is shown of a name and type instead of what the zone holds.
+    pub(super) fn shown_otherwise(
+        &self,
+        asked: &Name,
+        rtype: RecordType,
+        asker: IpAddr,
+    ) -> Option<Vec<IpAddr>> {
+        self.faults.iter().find_map(|fault| match fault {
+            Sabotage::ShowOtherwise { name, to, family, address, .. }
+                if to.contains(&asker)
+                    && address_type(*family) == rtype
+                    && wire_name(name) == *asked =>
+            {
+                Some(address.iter().copied().collect())
+            }
+            _ => None,
+        })
+    }
+
     /// The families over which a resolver asks others.
     pub(super) fn resolves_over(&self) -> Families {
         let only = self.faults.iter().find_map(|fault| match fault {

@@ -47,7 +47,7 @@ pub(super) async fn converse(speaker: &Speaker, mut stream: TcpStream) {
         ServiceKind::Ssh => drop(ssh::converse(speaker, stream, family).await),
         ServiceKind::Echo => drop(echo::converse(speaker, stream, family).await),
         ServiceKind::Dns | ServiceKind::Resolver => {
-            drop(dns::converse(speaker, stream, family).await);
+            drop(dns::converse(speaker, stream, ends.client.ip()).await);
         }
         ServiceKind::Manager | ServiceKind::Box => {
             drop(manager::converse(speaker, stream, family).await);
@@ -66,7 +66,7 @@ pub(super) async fn reply(speaker: &Speaker, datagram: &Datagram) -> Option<Vec<
     }
     match speaker.kind {
         ServiceKind::Dns | ServiceKind::Resolver => {
-            dns::answer(speaker, &datagram.payload, Transport::Udp, family).await
+            dns::answer(speaker, &datagram.payload, Transport::Udp, datagram.from.ip()).await
         }
         ServiceKind::Ntp => {
             speaker.hold_back(family).await;

@@ -4,9 +4,14 @@
 //! outlives its socket, hides which address was asked, and cannot be made to answer wrongly on purpose. What is needed
 //! besides is a look-up in a map.
 
+use std::net::IpAddr;
+
 use hickory_proto::{
     op::{Message, ResponseCode},
-    rr::Record,
+    rr::{
+        RData, Record,
+        rdata::{A, AAAA},
+    },
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -19,7 +24,7 @@ use super::{
     resolver::Asker,
     speaker::Speaker,
     synthesis,
-    zone::Catalog,
+    zone::{Catalog, TTL_S},
 };
 use crate::model::{
     family::Family,
@@ -32,14 +37,15 @@ pub(super) async fn answer(
     speaker: &Speaker,
     octets: &[u8],
     transport: Transport,
-    family: Family,
+    asker: IpAddr,
 ) -> Option<Vec<u8>> {
+    let asker = asker.to_canonical();
     let question = match Question::read(octets, transport) {
         Ok(question) => question,
         Err(Unasked::Ignore) => return None,
         Err(Unasked::Reply(reply)) => return Some(reply),
     };
-    speaker.hold_back(family).await;
+    speaker.hold_back(Family::of(asker)).await;
     let behaviour = speaker.premises.behaviour();
     let wrong = behaviour.wrong(question.name(), question.rtype());
     let reply = match (wrong, speaker.kind) {
@@ -54,7 +60,14 @@ pub(super) async fn answer(
             let synthesis = behaviour.synthesis.get(&speaker.service);
             synthesis::resolve(&question, asker, synthesis).await
         }
-        (None, _) => look_up(&question, behaviour.catalogs.get(&speaker.service)),
+        (None, _) => {
+            let catalog = behaviour.catalogs.get(&speaker.service);
+            let reply = look_up(&question, catalog);
+            match behaviour.shown_otherwise(question.name(), question.rtype(), asker) {
+                Some(addresses) => shown(&question, reply, &addresses, catalog),
+                None => reply,
+            }
+        }
     };
     Some(question.write(&reply))
 }
@@ -63,16 +76,34 @@ pub(super) async fn answer(
 pub(super) async fn converse(
     speaker: &Speaker,
     mut stream: TcpStream,
-    family: Family,
+    asker: IpAddr,
 ) -> std::io::Result<()> {
     loop {
         let length = stream.read_u16().await?;
         let mut query = vec![0; length.into()];
         stream.read_exact(&mut query).await?;
-        let Some(reply) = answer(speaker, &query, Transport::Tcp, family).await else { continue };
+        let Some(reply) = answer(speaker, &query, Transport::Tcp, asker).await else { continue };
         let length = u16::try_from(reply.len()).map_err(std::io::Error::other)?;
         stream.write_all(&[&length.to_be_bytes()[..], &reply].concat()).await?;
     }
+}
+
+/// What those see who see something else: other addresses, or the word that there is none.
+fn shown(
+    question: &Question,
+    mut reply: Message,
+    addresses: &[IpAddr],
+    catalog: Option<&Catalog>,
+) -> Message {
+    let data = addresses.iter().map(|address| match *address {
+        IpAddr::V4(address) => RData::A(A(address)),
+        IpAddr::V6(address) => RData::AAAA(AAAA(address)),
+    });
+    let record = |data| Record::from_rdata(question.name().clone(), TTL_S, data);
+    reply.answers = data.map(record).collect();
+    let soa = catalog.and_then(|catalog| catalog.soa(question.name()));
+    reply.authorities = soa.into_iter().filter(|_| reply.answers.is_empty()).collect();
+    reply
 }
 
 fn soa_of(behaviour: &Behaviour, service: &ServiceName, question: &Question) -> Option<Record> {

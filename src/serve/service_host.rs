@@ -305,7 +305,9 @@ impl ServiceHost {
             Sabotage::ExtraListener { .. } => Ok(()),
             Sabotage::DhcpWrongly { .. } if !orders.duties.is_empty() => Ok(()),
             Sabotage::DhcpWrongly { .. } => Err(ServeError::NoDhcp { node }),
-            Sabotage::SetRecord { name, .. } | Sabotage::RemoveRecord { name, .. } => {
+            Sabotage::SetRecord { name, .. }
+            | Sabotage::RemoveRecord { name, .. }
+            | Sabotage::ShowOtherwise { name, .. } => {
                 let name = name.clone();
                 let known = orders.has_zone_for(&name);
                 if known { Ok(()) } else { Err(ServeError::NoZone { node, name }) }
@@ -359,7 +361,7 @@ impl ServiceHost {
                 let post = self.posts.iter().find(fits);
                 post.map_or(Ok(()), |post| Err(refuse(post, "to ask over one family only")))
             }
-            Sabotage::AnswerWrongly { .. } => {
+            Sabotage::AnswerWrongly { .. } | Sabotage::ShowOtherwise { .. } => {
                 let names = [ServiceKind::Dns, ServiceKind::Resolver];
                 let fits = |post: &&Post| names.iter().any(|kind| post.engine.kinds.contains(kind));
                 let post = self.posts.iter().find(fits);

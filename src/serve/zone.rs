@@ -23,7 +23,7 @@ use crate::model::{
 
 /// Time to live of every record in seconds, and of negative answers (RFC 2308 section 5). Short, because phases change
 /// records under the feet of programs.
-const TTL_S: u32 = 5;
+pub(super) const TTL_S: u32 = 5;
 /// The longest chain of aliases that is followed.
 pub(super) const MOST_ALIASES: usize = 8;
 

@@ -137,6 +137,13 @@ fn sabotage(
             name: the!("name"),
             data: record(table, at, found)?,
         },
+        "show-otherwise" => Sabotage::ShowOtherwise {
+            node: the!("node"),
+            name: the!("name"),
+            to: net(table, "to")?.is.trunc(),
+            family: the!("family"),
+            address: table.one("address").map(|address: At<IpAddr>| address.is),
+        },
         "resolve-only" => Sabotage::ResolveOnly { node: the!("node"), only: the!("over") },
         "synthesize-wrongly" => {
             Sabotage::SynthesizeWrongly { node: the!("node"), how: the!("how") }

@@ -95,6 +95,17 @@ pub(in crate::input) const FAULT_KEYS: &[Key] = &[
         "A name server or resolver answers questions for addresses of a family wrongly.",
     ),
     change(
+        "show-otherwise",
+        &[
+            NODE_KEY,
+            NAME_KEY,
+            required("to", NET, "Whoever asks from this prefix."),
+            FAMILY_KEY,
+            key("address", ADDRESS, "What they are shown; nothing of the family otherwise."),
+        ],
+        "A name server shows some of those who ask other addresses.",
+    ),
+    change(
         "resolve-only",
         &[NODE_KEY, required("over", FAMILY, "The family over which it still asks.")],
         "A resolver asks name servers over one family only.",
