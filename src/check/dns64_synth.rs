@@ -15,7 +15,9 @@ use crate::{
         family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Severity},
         name::NodeName,
-        service::ServiceKind,
+        probe::Probe,
+        record::RecordType,
+        service::{ServiceKind, Transport},
         translation::Pref64,
         verdict::Judgement,
     },
@@ -67,7 +69,10 @@ impl Check for Synth {
     fn ask(&self, stage: &Stage) -> Vec<Experiment> {
         let everyone = names::questions(stage, Family::V6);
         if everyone.iter().any(|asked| prefix(stage, asked).is_some()) {
-            names::ask(&everyone)
+            let mut experiments = names::ask(&everyone);
+            let upstream = everyone.iter().filter(|asked| asked.server.kind == ServiceKind::Dns);
+            experiments.push(Experiment::of_probes(upstream.map(old)));
+            experiments
         } else {
             Vec::new()
         }
@@ -120,12 +125,52 @@ fn planned(asked: &Asked, prefix: Pref64) -> BTreeSet<IpAddr> {
     if !native.is_empty() {
         return native;
     }
-    let old = asked.published.of(Family::V4).into_iter();
-    old.filter_map(|address| match address {
-        IpAddr::V4(address) => Some(prefix.embed(address).into()),
+    made(prefix, &asked.published.of(Family::V4))
+}
+
+/// What is made of IPv4 addresses.
+fn made(prefix: Pref64, old: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
+    let embed = |address: &IpAddr| match address {
+        IpAddr::V4(address) => Some(prefix.embed(*address).into()),
         IpAddr::V6(_) => None,
-    })
-    .collect()
+    };
+    old.iter().filter_map(embed).collect()
+}
+
+/// A question for the IPv4 addresses of a name at the server that is asked for the others.
+fn old(asked: &Asked) -> Probe {
+    names::lookup(&asked.server, &asked.published.name, RecordType::A, Transport::Udp, None)
+}
+
+/// The addresses that a resolver has to answer by what the name servers themselves say to it; `None` where they were not heard
+/// or do not agree.
+fn follows(
+    seen: &Seen<'_>,
+    asked: &Asked,
+    prefix: Pref64,
+    all: &[Asked],
+) -> Option<BTreeSet<IpAddr>> {
+    let upstream = all.iter().filter(|other| {
+        other.server.kind == ServiceKind::Dns
+            && other.server.asker == asked.server.node
+            && other.published.name == asked.published.name
+    });
+    let told = |other: &Asked| {
+        let addresses = |probe: &Probe, family| match names::heard(seen, probe) {
+            Heard::Reply(_, reply) if names::is_in_order(reply) => {
+                Some(names::addresses_in(reply, family))
+            }
+            _ => None,
+        };
+        let native = addresses(&other.probe, Family::V6)?;
+        if !native.is_empty() {
+            return Some(native);
+        }
+        Some(made(prefix, &addresses(&old(other), Family::V4)?))
+    };
+    let mut told = upstream.map(told);
+    let first = told.next()??;
+    told.all(|other| other.as_ref() == Some(&first)).then_some(first)
 }
 
 fn of_one(
@@ -153,6 +198,10 @@ fn of_one(
         || asked.hangs_on_another(seen, all, names::plain)
     {
         return judge.blocked(subject, "it passes on what the name server answers", [id]);
+    }
+    if follows(seen, asked, prefix, all).as_ref() == Some(&found) {
+        let reason = "it follows from what the name server answers: see dns.aaaa-parity";
+        return judge.blocked(subject, reason, [id]);
     }
     let case = match asked.published.of(Family::V6).is_empty() {
         false if planned.is_subset(&found) || found.is_disjoint(&planned) => "over-native",

@@ -268,7 +268,7 @@ impl Leg {
     }
 
     /// The node after the last link on which the packets were seen: on the way there, or else on the way back.
-    fn by_taps(
+    pub fn by_taps(
         &self,
         stage: &Stage,
         seen: &Seen<'_>,

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ask, crossing, reading::REPETITIONS};
+use super::{ask, crossing, reading::REPETITIONS, translated};
 use crate::{
     model::{
         answer::Answer,
@@ -28,6 +28,7 @@ const AGAIN: u16 = 100;
 /// One way for every sequence of links, in one direction: replies take the other.
 pub fn ways(stage: &Stage) -> Vec<Path> {
     let all = stage.phase.permits().iter().flat_map(|family| crossing::ways(stage, family));
+    let all = all.chain(behind_translators(stage));
     let mut known = BTreeSet::new();
     all.filter(|way| {
         let back: Vec<_> = way.segments.iter().rev().cloned().collect();
@@ -36,6 +37,12 @@ pub fn ways(stage: &Stage) -> Vec<Path> {
         is_new
     })
     .collect()
+}
+
+/// The ways that translated packets take: of a family that the phase may have nowhere else.
+fn behind_translators(stage: &Stage) -> impl Iterator<Item = Path> {
+    let uses = translated::uses(stage).into_iter();
+    uses.filter_map(|one| stage.path(&one.translation.gateway, one.host.into()).ok())
 }
 
 /// `visitor -> portal ipv6`.

@@ -7,6 +7,7 @@ use super::{ask, legs, reach::Leg};
 use crate::{
     model::{
         family::Family,
+        finding::Scope,
         flow::{Intent, Traffic},
         name::NodeName,
         probe::Probe,
@@ -127,6 +128,22 @@ impl Use<'_> {
     pub fn subject(&self) -> String {
         let what = self.what.split(' ').next().unwrap_or_default();
         format!("{}->{}/{what}/{}", self.from(), self.to, self.way.address)
+    }
+
+    /// The second half of the way, as the translated packets take it: the same question, seen on the links behind.
+    pub fn behind(&self) -> Leg {
+        Leg { path: self.way.after.clone(), ..self.leg.clone() }
+    }
+
+    /// What a trouble touches that is seen by users: what they send, and what the translator makes of it.
+    pub fn scope(&self) -> Scope {
+        Scope { carried: Some(Box::new(self.behind_scope())), ..self.leg.scope() }
+    }
+
+    /// What a trouble behind the translator touches.
+    pub fn behind_scope(&self) -> Scope {
+        let gateway = Some(self.translation.gateway.clone());
+        Scope { from: gateway, carried: None, ..self.behind().scope() }
     }
 
     /// The tap that shows whether its packets came to the translator.

@@ -57,6 +57,14 @@ static TEXT: Text = Text {
                      becomes.",
         },
         Case {
+            name: "behind",
+            finding: "Behind {gateway}, on the way to {to}, only smaller IPv4 packets pass than the links of the plan carry: {from} \
+                      meets that through the translator.",
+            expected: "{expected}.",
+            observed: "{observed}. {place}.",
+            remedy: "Compare the MTU of the IPv4 links behind the translator with the plan, and look for loss there.",
+        },
+        Case {
             name: "fragments",
             finding: "{gateway} translates no fragments between {from} and {to}.",
             expected: "{expected}.",
@@ -185,11 +193,11 @@ impl Pair<'_> {
     }
 
     /// The same on either side of the translator alone.
-    fn controls(&self, stage: &Stage) -> Vec<Probe> {
+    fn controls(&self, stage: &Stage) -> [Probe; 4] {
         let way = &self.one.way;
         let gateway = &self.one.translation.gateway;
         let near = stage.gateway_of(self.one.translation).unwrap_or(way.before.destination);
-        vec![
+        [
             large(self.one.from(), near),
             large(gateway, way.after.destination),
             sweep(self.one.from(), near, way.before.mtu),
@@ -223,6 +231,11 @@ impl Pair<'_> {
         }
         let mut evidence = vec![id];
         let both = self.sides_work(stage, seen, &mut evidence);
+        let [near, far] = self.sides(stage, seen);
+        if near == Some(false) {
+            let reason = "it is not as planned on the IPv6 side alone: see path.pmtu";
+            return judge.blocked(subject, reason, evidence);
+        }
         let case = if is_unreported(sweep) && both { "too-big" } else { "small" };
         let wanted = format!("Packets of {expected} octets pass, and larger ones are reported");
         let observed = format!(
@@ -230,8 +243,61 @@ impl Pair<'_> {
             sweep.lost.map_or_else(|| "none".to_owned(), |lost| lost.to_string()),
             sweep.too_big.len()
         );
+        if far == Some(false) {
+            let complaint = self.behind(stage, seen, wanted, observed);
+            return judge.fail(subject, evidence, complaint);
+        }
         let complaint = self.complaint(stage, case, wanted, observed);
         judge.fail(subject, evidence, complaint)
+    }
+
+    /// Whether the size is as planned on either side of the translator alone.
+    fn sides(&self, stage: &Stage, seen: &Seen<'_>) -> [Option<bool>; 2] {
+        let [_, _, near, far] = self.controls(stage);
+        let as_planned = |probe: &Probe, mtu: u32| match seen.answer(probe)? {
+            (_, Answer::PathMtu { sweep }) => {
+                Some(sweep.passed.map(u32::from) == Some(mtu) && !is_unreported(sweep))
+            }
+            _ => None,
+        };
+        let way = &self.one.way;
+        [as_planned(&near, way.before.mtu), as_planned(&far, way.after.mtu)]
+    }
+
+    /// The trouble is on the links behind the translator: at the one that reports it, or somewhere there.
+    fn behind(
+        &self,
+        stage: &Stage,
+        seen: &Seen<'_>,
+        expected: String,
+        observed: String,
+    ) -> Complaint {
+        let [_, _, _, far] = self.controls(stage);
+        let sweep = match seen.answer(&far) {
+            Some((_, Answer::PathMtu { sweep })) => Some(sweep),
+            _ => None,
+        };
+        let reporter = sweep.and_then(|sweep| stage.owner(sweep.too_big.first()?.sender));
+        let gateway = &self.one.translation.gateway;
+        let segments = &self.one.way.after.segments;
+        let passed = sweep.and_then(|sweep| sweep.passed).unwrap_or(0);
+        let alone = format!("Asked by {gateway} over IPv4, {passed} octets pass");
+        let (culprit, place) = match (reporter, segments.as_slice()) {
+            (Some((node, _)), _) => (
+                Culprit::node(node, "MTU of IPv4"),
+                format!("{alone}, and {node} reports the rest"),
+            ),
+            (None, [segment]) => (Culprit::segment(segment, "size of IPv4 packets"), alone),
+            (None, _) => {
+                let part = format!("somewhere between {gateway} and {}", self.one.host);
+                (Culprit { node: None, segment: None, part }, alone)
+            }
+        };
+        let mut complaint = self.complaint(stage, "behind", expected, observed);
+        complaint.args.insert("place".to_owned(), place);
+        complaint.culprit = culprit;
+        complaint.scope = Scope { packets: Some(Packets::Large), ..self.one.behind_scope() };
+        complaint
     }
 
     fn judge_large(&self, judge: Judge, stage: &Stage, seen: &Seen<'_>) -> Judgement {
@@ -305,11 +371,8 @@ impl Pair<'_> {
             ("expected", expected),
             ("observed", observed),
         ];
-        let scope = Scope {
-            family: Some(Family::V6),
-            packets: Some(Packets::Large),
-            ..self.one.leg.scope()
-        };
+        let scope =
+            Scope { family: Some(Family::V6), packets: Some(Packets::Large), ..self.one.scope() };
         Complaint {
             severity: Severity::Major,
             confidence: Confidence::High,

@@ -1,9 +1,9 @@
 //! `x64.reach`: users with IPv6 alone reach hosts with IPv4 alone through the translator, by TCP, UDP and echo.
 
 use super::{
-    Case, Check, Text, UseCase,
+    Case, Check, Text, UseCase, ask,
     legs::is_silence_without_control,
-    reach::LegReading,
+    reach::{LegReading, Located},
     reading::{self, Judge, Reached},
     translated::{self, Use},
 };
@@ -12,7 +12,7 @@ use crate::{
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
         family::Family,
-        finding::{Complaint, Confidence, Culprit, Scope, Severity},
+        finding::{Complaint, Confidence, Culprit, Severity},
         verdict::Judgement,
     },
     stage::Stage,
@@ -47,9 +47,9 @@ static TEXT: Text = Text {
         },
         Case {
             name: "beyond",
-            finding: "{what} does not even answer {gateway}, which translates for {from}.",
+            finding: "{what} does not answer behind {gateway}, which translates for {from}.",
             expected: "{what} answers {gateway} at {host}, and {from} at {address}.",
-            observed: "From {from}: {observed}. From {gateway} over IPv4: {beyond}.",
+            observed: "From {from}: {observed}, {place}. From {gateway} over IPv4: {beyond}.",
             remedy: "Bring up the host, or the way from the translator to it.",
         },
         Case {
@@ -77,9 +77,18 @@ impl Check for Reach {
         for one in translated::uses(stage) {
             let search = one.leg.follow_up(stage, seen);
             if !search.is_empty() {
+                // The same packets, seen once more behind the translator.
+                let rounds = (1..=reading::REPETITIONS).map(|at| ask::again(&one.leg.probe, at));
+                let probes = rounds.collect();
+                let taps = one.behind().taps();
+                experiments.push(Experiment { taps, probes, ..Experiment::default() });
                 experiments.extend(search);
-                experiments.push(Experiment::of_probes([one.beyond.clone()]));
-                experiments.extend(reading::repeat_unanswered(seen, [&one.beyond]));
+                // What the gateway asks itself must not pass those taps at the same time.
+                if seen.answer(&ask::again(&one.leg.probe, 1)).is_some() {
+                    let rounds = (1..=reading::REPETITIONS).map(|at| ask::again(&one.beyond, at));
+                    let all = std::iter::once(one.beyond.clone()).chain(rounds);
+                    experiments.push(Experiment::of_probes(all));
+                }
             }
         }
         experiments
@@ -133,6 +142,14 @@ fn unreached(
         return complaint(stage, "way", one, reading, reading.culprit(&one.leg));
     };
     evidence.extend(&beyond.evidence);
+    if let Some(lost) = lost_behind(stage, seen, one, evidence) {
+        let behind = one.behind();
+        let reading = LegReading { located: Some(lost), ..reading.clone() };
+        let mut complaint = complaint(stage, "beyond", one, &reading, reading.culprit(&behind));
+        complaint.args.insert("beyond".to_owned(), reading::describe(beyond.telling));
+        complaint.scope = one.behind_scope();
+        return complaint;
+    }
     if beyond.reached() == Reached::Yes {
         let nothing = !translated::uses(stage).iter().any(|other| {
             let same = other.translation.name == one.translation.name;
@@ -148,17 +165,24 @@ fn unreached(
     let culprit = Culprit::node(&one.to, format!("{port} over {}", Family::V4));
     let mut complaint = complaint(stage, "beyond", one, reading, culprit);
     complaint.args.insert("beyond".to_owned(), reading::describe(beyond.telling));
-    let after = &one.way.after;
-    complaint.scope = Scope {
-        family: Some(Family::V4),
-        to: Some(one.to.clone()),
-        address: Some(after.destination),
-        from: Some(gateway.clone()),
-        nodes: after.nodes.clone(),
-        segments: after.segments.clone(),
-        ..complaint.scope
-    };
+    complaint.scope = one.behind_scope();
     complaint
+}
+
+/// Who loses the translated packets behind the translator, or the answers to them, where taps show that it has done its part.
+fn lost_behind(
+    stage: &Stage,
+    seen: &Seen<'_>,
+    one: &Use<'_>,
+    evidence: &mut Vec<EvidenceId>,
+) -> Option<Located> {
+    let mut seen_there = Vec::new();
+    let located = one.behind().by_taps(stage, seen, &mut seen_there)?;
+    let is_behind = one.way.after.nodes.iter().skip(1).any(|node| *node == located.node);
+    is_behind.then(|| {
+        evidence.extend(seen_there);
+        located
+    })
 }
 
 fn complaint(
@@ -182,7 +206,7 @@ fn complaint(
         severity: Severity::Critical,
         confidence: if reading.located.is_some() { Confidence::High } else { Confidence::Medium },
         depth: reading.depth(),
-        ..reading::complaint(stage, case, culprit, one.leg.scope(), args)
+        ..reading::complaint(stage, case, culprit, one.scope(), args)
     }
 }
 
