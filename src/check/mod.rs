@@ -53,6 +53,7 @@ mod out_service_reach;
 mod out_port_parity;
 mod out_content_parity;
 mod out_literal_url;
+mod out_redirect_and_subresources_v6;
 mod out_v4_front_for_v6_only;
 mod svc_listen_families;
 mod svc_hostkey_parity;
@@ -102,6 +103,7 @@ mod x64_reach;
 mod x64_pmtu_and_fragments;
 mod x64_policy_bypass;
 mod x64_log_mapping;
+mod x64_he_confusion;
 mod x64_timers;
 mod l2_ra_plan;
 mod l2_rogue_ra;
@@ -257,6 +259,7 @@ pub static CHECKS: &[&dyn Check] = &[
     &out_port_parity::PortParity,
     &out_content_parity::ContentParity,
     &out_literal_url::LiteralUrl,
+    &out_redirect_and_subresources_v6::References,
     &out_v4_front_for_v6_only::FrontForOthers,
     &svc_listen_families::ListenFamilies,
     &svc_hostkey_parity::HostkeyParity,
@@ -309,6 +312,7 @@ pub static CHECKS: &[&dyn Check] = &[
     &x64_pmtu_and_fragments::PmtuAndFragments,
     &x64_policy_bypass::PolicyBypass,
     &x64_log_mapping::LogMapping,
+    &x64_he_confusion::Confusion,
     &x64_timers::TimersKept,
     &l2_ra_plan::RaPlan,
     &l2_rogue_ra::RogueRa,

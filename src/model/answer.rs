@@ -310,6 +310,9 @@ pub struct Page {
     /// The rows of its table, where it has one. Foreign text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rows: Vec<String>,
+    /// What it loads from elsewhere, as absolute URLs. Foreign text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loads: Vec<String>,
     /// SHA-256 of the body without its stamp, in hexadecimal.
     pub body_sha256: String,
     /// The freshness stamp that the page carries (`sixwalk-stamp`), where it does.

@@ -51,6 +51,8 @@ pub enum WrongAnswer {
     Malformed,
     /// NOERROR without an answer and without SOA.
     NoSoa,
+    /// The right reply, later than that about the other family: programs go on without it (RFC 8305 section 3).
+    Late,
     /// RCODE 3 to whoever writes the name with capitals: names have no case (RFC 4343).
     MixedCase,
 }
@@ -295,6 +297,17 @@ pub enum Sabotage {
         /// What they are shown instead.
         address: Option<IpAddr>,
     },
+    /// The page of a web service refers to something else.
+    Refer {
+        /// Where.
+        node: NodeName,
+        /// Which service.
+        service: ServiceName,
+        /// How.
+        how: Reference,
+        /// To what: an absolute URL.
+        to: String,
+    },
     /// A resolver asks name servers over one family only.
     ResolveOnly {
         /// The resolver.
@@ -386,6 +399,7 @@ impl Sabotage {
             | Self::RemoveRecord { node, .. }
             | Self::AnswerWrongly { node, .. }
             | Self::ResolveOnly { node, .. }
+            | Self::Refer { node, .. }
             | Self::ShowOtherwise { node, .. }
             | Self::SynthesizeWrongly { node, .. }
             | Self::AdvertiseWrongly { node, .. }
@@ -444,6 +458,18 @@ pub enum AdvertisementFault {
     OtherPref64,
     /// An MTU that the link does not have.
     Mtu(u32),
+}
+
+/// How a page refers to something else.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reference {
+    /// It loads it.
+    Loads,
+    /// It sends its readers on to it.
+    Redirects,
 }
 
 /// How a resolver synthesizes wrongly (RFC 6147).

@@ -204,6 +204,9 @@ pub struct Service {
     /// When it locks log-ins, where it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lockout: Option<Lockout>,
+    /// What its page loads from elsewhere: absolute URLs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loads: Vec<String>,
     /// The sites that it passes connections on to, where it is a front.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub front: Option<Front>,

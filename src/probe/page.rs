@@ -19,6 +19,7 @@ use crate::{
     wire::{
         hexadecimal, log_in,
         page::{SERVED_BY, STAMP, without_mark},
+        reference,
     },
 };
 
@@ -58,6 +59,7 @@ where
         octets: u64::try_from(body.len()).unwrap_or(u64::MAX),
         body_sha256: hexadecimal::digits(&Sha256::digest(without_mark(&body))),
         rows: log_in::rows(&String::from_utf8_lossy(&body)),
+        loads: reference::loaded(&String::from_utf8_lossy(&body)),
         stamp: value(&parts.headers, STAMP),
         served_by: value(&parts.headers, SERVED_BY),
         certificate_sha256: handshake.certificate_sha256,

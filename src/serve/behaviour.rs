@@ -16,7 +16,7 @@ use super::{
 use crate::model::{
     access::{AccessFault, LockFault},
     family::{Families, Family},
-    fault::{ContentFault, LogFault, Sabotage, WrongAnswer},
+    fault::{ContentFault, LogFault, Reference, Sabotage, WrongAnswer},
     front::Fronted,
     management::Quirk,
     name::ServiceName,
@@ -96,6 +96,20 @@ impl Behaviour {
     pub(super) fn log_faults(&self, service: &ServiceName) -> impl Iterator<Item = LogFault> {
         self.faults.iter().filter_map(move |fault| match fault {
             Sabotage::LogWrongly { service: s, how, .. } if s == service => Some(*how),
+            _ => None,
+        })
+    }
+
+    /// What the page of a service refers to beyond its plan.
+    pub(super) fn refers(
+        &self,
+        service: &ServiceName,
+        wanted: Reference,
+    ) -> impl Iterator<Item = &str> {
+        self.faults.iter().filter_map(move |fault| match fault {
+            Sabotage::Refer { service: s, how, to, .. } if s == service && *how == wanted => {
+                Some(to.as_str())
+            }
             _ => None,
         })
     }

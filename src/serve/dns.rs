@@ -4,7 +4,7 @@
 //! outlives its socket, hides which address was asked, and cannot be made to answer wrongly on purpose. What is needed
 //! besides is a look-up in a map.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use hickory_proto::{
     op::{Message, ResponseCode},
@@ -28,9 +28,13 @@ use super::{
 };
 use crate::model::{
     family::Family,
+    fault::WrongAnswer,
     name::ServiceName,
     service::{ServiceKind, Transport},
 };
+
+/// How much later an answer comes that is late: more than programs wait for AAAA once they have A.
+const LATE: Duration = Duration::from_millis(300);
 
 /// What goes back to a query; `None` is silence.
 pub(super) async fn answer(
@@ -47,7 +51,11 @@ pub(super) async fn answer(
     };
     speaker.hold_back(Family::of(asker)).await;
     let behaviour = speaker.premises.behaviour();
-    let wrong = behaviour.wrong(question.name(), question.rtype());
+    let mut wrong = behaviour.wrong(question.name(), question.rtype());
+    if wrong == Some(WrongAnswer::Late) {
+        tokio::time::sleep(LATE).await;
+        wrong = None;
+    }
     let reply = match (wrong, speaker.kind) {
         (Some(how), _) => question.bent(how, soa_of(&behaviour, &speaker.service, &question))?,
         (None, ServiceKind::Resolver) => {

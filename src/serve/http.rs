@@ -6,7 +6,7 @@ use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode, Version,
     body::{Bytes, Incoming},
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION},
     http::uri::PathAndQuery,
     server::conn::http1,
     service::service_fn,
@@ -22,10 +22,15 @@ use super::{
     speaker::Speaker,
 };
 use crate::{
-    model::{family::Family, fault::ContentFault, service::ServiceKind},
+    model::{
+        family::Family,
+        fault::{ContentFault, Reference},
+        service::ServiceKind,
+    },
     wire::{
         log_in,
         page::{SERVED_BY, STAMP, mark},
+        reference,
     },
 };
 
@@ -68,6 +73,17 @@ fn answer<B>(speaker: &Speaker, request: &Request<B>, ends: Ends) -> Response<Fu
         speaker.premises.shared.stamp()
     };
     let mut body = body(speaker, title, &stamp, family, page.unwrap_or(0));
+    let own = speaker.premises.node.service(speaker.service.as_str());
+    if page.is_ok() && own.is_some_and(|own| own.path == request.uri().path()) {
+        if let Some(to) = behaviour.refers(&speaker.service, Reference::Redirects).next() {
+            let mut away = respond(speaker, family, StatusCode::FOUND, &stamp, String::new());
+            away.headers_mut().extend(HeaderValue::from_str(to).map(|to| (LOCATION, to)));
+            return away;
+        }
+        let planned = own.iter().flat_map(|own| own.loads.iter().map(String::as_str));
+        let added = behaviour.refers(&speaker.service, Reference::Loads);
+        body.extend(planned.chain(added).map(reference::loading));
+    }
     match request.uri().path() {
         log_in::LOGIN if page.is_ok() => log_ins::note(speaker, query, ends),
         log_in::LAST if page.is_ok() => body += &log_ins::shown(speaker, query, ends.own.ip()),

@@ -126,7 +126,9 @@ impl Question {
             WrongAnswer::Servfail => ResponseCode::ServFail,
             WrongAnswer::Refused => ResponseCode::Refused,
             WrongAnswer::Notimp => ResponseCode::NotImp,
-            WrongAnswer::Malformed | WrongAnswer::NoSoa => ResponseCode::NoError,
+            WrongAnswer::Malformed | WrongAnswer::NoSoa | WrongAnswer::Late => {
+                ResponseCode::NoError
+            }
         };
         let mut reply = self.reply(code);
         match how {

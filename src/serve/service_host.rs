@@ -290,7 +290,9 @@ impl ServiceHost {
                 let kinds = [ServiceKind::Http, ServiceKind::Https, ServiceKind::Smtp];
                 self.service(service, &kinds)
             }
-            Sabotage::ServeDifferently { service, .. } | Sabotage::LockWrongly { service, .. } => {
+            Sabotage::ServeDifferently { service, .. }
+            | Sabotage::LockWrongly { service, .. }
+            | Sabotage::Refer { service, .. } => {
                 self.service(service, &[ServiceKind::Http, ServiceKind::Https])
             }
             Sabotage::LogWrongly { service, .. } => {
@@ -352,6 +354,9 @@ impl ServiceHost {
             }
             Sabotage::AdmitWrongly { service, .. } | Sabotage::LockWrongly { service, .. } => {
                 of(service).map_or(Ok(()), |post| Err(refuse(post, "to know whom to let in")))
+            }
+            Sabotage::Refer { service, .. } => {
+                of(service).map_or(Ok(()), |post| Err(refuse(post, "to refer to something else")))
             }
             Sabotage::ServeDifferently { service, .. } => of(service).map_or(Ok(()), |post| {
                 Err(refuse(post, "to show users of one family something else"))

@@ -15,6 +15,7 @@ pub mod ra;
 pub mod ra_guard;
 pub mod dhcpv6;
 pub mod page;
+pub mod reference;
 pub mod dns;
 pub mod sntp;
 pub mod ber;

@@ -158,6 +158,7 @@ pub(crate) fn service(kind: ServiceKind) -> Service {
         engine: None,
         admits: Vec::new(),
         lockout: None,
+        loads: Vec::new(),
         front: None,
     }
 }

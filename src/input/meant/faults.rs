@@ -137,6 +137,12 @@ fn sabotage(
             name: the!("name"),
             data: record(table, at, found)?,
         },
+        "refer" => Sabotage::Refer {
+            node: the!("node"),
+            service: the!("service"),
+            how: the!("how"),
+            to: the!("to"),
+        },
         "show-otherwise" => Sabotage::ShowOtherwise {
             node: the!("node"),
             name: the!("name"),

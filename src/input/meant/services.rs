@@ -77,6 +77,7 @@ fn one(
         names: service.names.iter().map(|name| name.is.clone()).collect(),
         path: path(service, kind, &place, found),
         engine: engine(service, kind, found),
+        loads: loads(service, kind, &place, found),
         admits: Vec::new(),
         lockout: service.lockout.as_ref().map(|lockout| lockout.is),
         front: fronts::of(written, service, kind, &place, found),
@@ -100,6 +101,21 @@ fn families_of(
     } else {
         families::live(&interfaces.iter())
     }
+}
+
+fn loads(
+    service: &written::service::Service,
+    kind: ServiceKind,
+    place: &str,
+    found: &mut Vec<Diagnostic>,
+) -> Vec<String> {
+    if let Some(first) = service.loads.first()
+        && !matches!(kind, ServiceKind::Http | ServiceKind::Https)
+    {
+        let message = format!("{place} shows no page that could load anything");
+        found.push(Diagnostic::error(&first.at, message).hint("take `loads` out"));
+    }
+    service.loads.iter().map(|url| url.is.clone()).collect()
 }
 
 fn path(

@@ -2,7 +2,7 @@
 
 use super::words::{
     ADDRESS, DELAY, DOMAIN, FAMILIES, FAMILY, INTERFACE, NET, NODE, PHASE, RATE, SEGMENT, SERVICE,
-    SHARE, parses,
+    SHARE, URL, parses,
 };
 use crate::{
     input::shape::{Key, Shape, key, required},
@@ -93,6 +93,16 @@ pub(in crate::input) const FAULT_KEYS: &[Key] = &[
             required("how", Shape::Word(wrong_answers), "How."),
         ],
         "A name server or resolver answers questions for addresses of a family wrongly.",
+    ),
+    change(
+        "refer",
+        &[
+            NODE_KEY,
+            SERVICE_KEY,
+            required("how", Shape::Word(|| vec!["loads", "redirects"]), "How."),
+            required("to", URL, "To what."),
+        ],
+        "The page of a web service refers to something else.",
     ),
     change(
         "show-otherwise",
@@ -362,6 +372,7 @@ fn wrong_answers() -> Vec<&'static str> {
         "malformed",
         "no-soa",
         "mixed-case",
+        "late",
     ]
 }
 

@@ -1,6 +1,6 @@
 //! `serve.NAME` of a node
 
-use super::words::{BY_PHASE, DOMAIN, INTERFACE, InPhase, NODES, by_phase};
+use super::words::{BY_PHASE, DOMAIN, INTERFACE, InPhase, NODES, URL, by_phase};
 use crate::{
     engine::{BUILT_IN, ENGINES},
     input::{
@@ -31,6 +31,11 @@ pub(in crate::input) const KEYS: &[Key] = &[
     key("on", INTERFACE, "The interface on whose addresses alone it is offered."),
     key("name", DOMAINS, "The published name or names under which it is reached."),
     key("path", Shape::Text, "The path that users of HTTP ask for; `/` where nothing is said."),
+    key(
+        "loads",
+        Shape::List { of: &URL, most: 16 },
+        "What its page loads from elsewhere: absolute URLs.",
+    ),
     key(
         "engine",
         Shape::Word(|| {
@@ -87,6 +92,7 @@ pub(in crate::input) struct Service {
     pub on: Option<At<InterfaceName>>,
     pub names: Vec<At<DomainName>>,
     pub path: Option<At<String>>,
+    pub loads: Vec<At<String>>,
     pub engine: Option<At<EngineName>>,
     pub admits: Option<At<Vec<At<String>>>>,
     pub lockout: Option<At<Lockout>>,
@@ -123,6 +129,7 @@ impl Service {
             names: short.into_iter().chain(table.list("name")).collect(),
             path: table.one("path"),
             engine: table.one("engine"),
+            loads: table.list("loads"),
             admits: admits(&table),
             lockout: lockout(&table),
             fronts: table.references("fronts"),

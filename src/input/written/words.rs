@@ -38,6 +38,11 @@ pub(in crate::input) const SERVICE: Shape =
     Shape::Parsed { what: "the name of a service", check: parses::<ServiceName> };
 pub(in crate::input) const DOMAIN: Shape =
     Shape::Parsed { what: "a domain name such as `portal.dc.test`", check: parses::<DomainName> };
+/// What a page may refer to.
+pub(in crate::input) const URL: Shape = Shape::Parsed {
+    what: "a URL such as `https://www.example.test/logo.png`",
+    check: |url| crate::wire::reference::host(url).map(drop).map_err(|why| why.to_string()),
+};
 pub(in crate::input) const FAMILY: Shape =
     Shape::Word(|| Family::ALL.into_iter().map(Family::word).collect());
 pub(in crate::input) const FAMILIES: Shape = Shape::List { of: &FAMILY, most: 2 };

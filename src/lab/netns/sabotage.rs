@@ -55,6 +55,7 @@ impl Netns {
             | Sabotage::RemoveRecord { node, .. }
             | Sabotage::AnswerWrongly { node, .. }
             | Sabotage::ResolveOnly { node, .. }
+            | Sabotage::Refer { node, .. }
             | Sabotage::ShowOtherwise { node, .. }
             | Sabotage::SynthesizeWrongly { node, .. }
             | Sabotage::AdvertiseWrongly { node, .. }

@@ -1,0 +1,147 @@
+//! References of a page: where it sends its readers on to, and what it loads. Read as text: what scripts load in their turn is
+//! not seen.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::model::name::DomainName;
+
+/// The most references of a page that are kept.
+const MOST: usize = 64;
+/// The longest of them.
+const LONGEST: usize = 512;
+
+/// Who is asked for what a page refers to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Host {
+    /// A literal address.
+    Address(IpAddr),
+    /// A name.
+    Name(DomainName),
+}
+
+/// Why a text is no reference that can be followed from elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "it is to be an absolute URL such as `https://www.example.test/logo.png`, of ASCII without quotes and angle brackets"
+)]
+pub struct NotAbsolute;
+
+/// The host of an absolute URL of HTTP (RFC 3986 section 3.2.2), also of one that leaves the scheme to the page.
+pub fn host(url: &str) -> Result<Host, NotAbsolute> {
+    let is_plain = |c: char| c.is_ascii_graphic() && !"\"'<>\\".contains(c);
+    if url.len() > LONGEST || !url.chars().all(is_plain) {
+        return Err(NotAbsolute);
+    }
+    let lower = url.to_ascii_lowercase();
+    let schemes = ["https://", "http://", "//"];
+    let rest = schemes.iter().find_map(|scheme| lower.strip_prefix(scheme)).ok_or(NotAbsolute)?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    if let Some(literal) = host.strip_prefix('[') {
+        let literal = literal.split(']').next().unwrap_or_default();
+        let address: Ipv6Addr = literal.parse().map_err(|_| NotAbsolute)?;
+        return Ok(Host::Address(address.into()));
+    }
+    let host = host.split(':').next().unwrap_or_default();
+    let host = host.strip_suffix('.').unwrap_or(host);
+    match host.parse::<Ipv4Addr>() {
+        Ok(address) => Ok(Host::Address(address.into())),
+        Err(_) => host.parse().map(Host::Name).map_err(|_| NotAbsolute),
+    }
+}
+
+/// The element by which a page loads something.
+pub fn loading(url: &str) -> String {
+    format!("<script src=\"{url}\"></script>\n")
+}
+
+/// What a page loads by itself, as absolute URLs: scripts, pictures, frames, styles. Links that readers may follow are not
+/// among them.
+pub fn loaded(body: &str) -> Vec<String> {
+    let tags = body.split('<').skip(1).filter_map(|rest| rest.split('>').next());
+    let urls = tags.filter_map(|tag| {
+        let name = tag.split(|c: char| c.is_ascii_whitespace() || c == '/').next()?;
+        let key = match name.to_ascii_lowercase().as_str() {
+            "script" | "img" | "iframe" | "source" | "video" | "audio" | "embed" | "track" => "src",
+            "link" if is_loaded(&attribute(tag, "rel")?) => "href",
+            "object" => "data",
+            _ => return None,
+        };
+        attribute(tag, key).filter(|url| host(url).is_ok())
+    });
+    let mut urls: Vec<_> = urls.take(MOST).collect();
+    urls.sort();
+    urls.dedup();
+    urls
+}
+
+/// Whether what a `link` leads to is loaded with the page, and not only named.
+fn is_loaded(relation: &str) -> bool {
+    const LOADED: [&str; 5] = ["stylesheet", "icon", "preload", "modulepreload", "manifest"];
+    relation
+        .split_ascii_whitespace()
+        .any(|word| LOADED.contains(&word.to_ascii_lowercase().as_str()))
+}
+
+/// The value of an attribute, with or without quotes.
+fn attribute(tag: &str, wanted: &str) -> Option<String> {
+    let lower = tag.to_ascii_lowercase();
+    let found = lower.match_indices(wanted).find_map(|(at, _)| {
+        let before = lower[..at].chars().next_back()?;
+        let after = tag[at + wanted.len()..].trim_start().strip_prefix('=')?;
+        (before.is_ascii_whitespace() || before == '"').then(|| after.trim_start())
+    })?;
+    let value = match found.chars().next()? {
+        quote @ ('"' | '\'') => found[1..].split(quote).next()?,
+        _ => found.split_ascii_whitespace().next()?,
+    };
+    Some(value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn hosts_are_found_in_urls() {
+        let name = |text: &str| Ok(Host::Name(text.parse().unwrap()));
+        let address = |text: &str| Ok(Host::Address(text.parse().unwrap()));
+        for (url, expected) in [
+            ("https://CDN.example.test/lib.js?v=1", name("cdn.example.test")),
+            ("http://user@www.example.test:8080", name("www.example.test")),
+            ("//www.example.test./", name("www.example.test")),
+            ("http://10.2.0.9/logo.png", address("10.2.0.9")),
+            ("https://[2001:db8::1]:8443/", address("2001:db8::1")),
+            ("/logo.png", Err(NotAbsolute)),
+            ("data:image/png;base64,AA", Err(NotAbsolute)),
+            ("https://[2001:db8::x]/", Err(NotAbsolute)),
+            ("https://a\"><b/", Err(NotAbsolute)),
+        ] {
+            assert_eq!(host(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_loaded_is_told_from_what_is_linked() {
+        let page = "<html><a href=\"https://a.test/\">x</a><LINK rel='stylesheet' HREF='https://b.test/s.css'>\
+                    <link rel=canonical href=https://c.test/><img alt=\"\" src=https://d.test/p.png >\
+                    <script src=\"/own.js\"></script><script data-src=\"https://e.test/\"></script>";
+        assert_eq!(loaded(page), ["https://b.test/s.css", "https://d.test/p.png"]);
+        let made = loading("https://f.test/lib.js");
+        assert_eq!(loaded(&made), ["https://f.test/lib.js"]);
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_pages_never_panic(body: String, url: String) {
+            let _ = (loaded(&body), host(&url));
+        }
+
+        #[test]
+        fn hostile_tags_never_panic(inner in "[a-z =\"'ſé<>/]{0,40}") {
+            let _ = loaded(&format!("<img {inner}><link {inner}>"));
+        }
+    }
+}
