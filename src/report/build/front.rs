@@ -1,5 +1,7 @@
 //! Title table, abstract, how to read, executive summary, introduction.
 
+use std::collections::BTreeSet;
+
 use super::{
     Page, Source,
     phrase::{code, count, foreign, gate, of, phases, sentence, stated, words},
@@ -8,7 +10,9 @@ use super::{
 };
 use crate::{
     check::UseCase,
-    model::{finding::Severity, phase::Phase, verdict::Verdict},
+    model::{
+        finding::Severity, phase::Phase, testbed::Testbed, tunnel::TunnelKind, verdict::Verdict,
+    },
     report::{
         document::{Inline, Line, clean},
         run::{Back, Ending, Run},
@@ -309,18 +313,10 @@ fn introduction(page: &mut Page, source: Source<'_>) {
     let mut gaps = vec![
         words(translation),
         words("Behaviour under load, and services other than those of the testbed."),
-        words(
-            "Devices of manufacturers: the nodes run the services that are built into the program.",
-        ),
+        words(devices(run)),
     ];
     if !run.testbed.tunnels.is_empty() {
-        gaps.insert(
-            0,
-            words(
-                "Tunnels as a manufacturer builds them: the encrypted ones are WireGuard in user space here, and nothing is \
-                 said of other protocols, their ciphers or their speed.",
-            ),
-        );
+        gaps.insert(0, words(tunnels(&run.testbed)));
     }
     let missing: Vec<_> = Phase::ALL.into_iter().filter(|p| run.walked(*p).is_none()).collect();
     if !missing.is_empty() {
@@ -336,5 +332,34 @@ fn introduction(page: &mut Page, source: Source<'_>) {
             "{} concern good practice rather than function.",
             of(notices, run.findings.len()) + " findings"
         ));
+    }
+}
+
+/// What the tunnels of a lab are, and so what nothing is said of.
+fn tunnels(testbed: &Testbed) -> String {
+    let ciphers = testbed.tunnels.values().filter(|tunnel| tunnel.kind == TunnelKind::Vpn);
+    let by = ciphers.map(|tunnel| match &tunnel.engine {
+        None => "WireGuard in user space".to_owned(),
+        Some(engine) => format!("those of {engine}"),
+    });
+    let by: BTreeSet<_> = by.collect();
+    let here = if by.is_empty() {
+        "none is encrypted here".to_owned()
+    } else {
+        let by: Vec<_> = by.into_iter().collect();
+        format!("the encrypted ones are {} here", by.join(" and "))
+    };
+    format!(
+        "Tunnels as a manufacturer builds them: {here}, and nothing is said of other protocols, their ciphers or their \
+         speed."
+    )
+}
+
+fn devices(run: &Run) -> &'static str {
+    if run.engines.is_empty() {
+        "Devices of manufacturers: the nodes run the services that are built into the program."
+    } else {
+        "Devices of manufacturers: the nodes run the services that are built into the program, and the programs of \
+         Annex C."
     }
 }
