@@ -233,6 +233,61 @@ fn a_tunnel_of_strongswan_gives_the_verdicts_of_the_built_in_one() {
     assert!(real.engines.iter().all(|e| e.engine == "strongswan"), "{:?}", real.engines);
 }
 
+const BENT: &str = r#"
+[fault.bent]
+phase              = "ipv6-only"
+synthesize-wrongly = { node = "names", how = "HOW" }
+"#;
+
+/// Resolvers that synthesize addresses for users with IPv6 alone, and tell them the prefix (DNS64).
+#[test]
+fn resolvers_synthesize_as_the_built_in_one_does() {
+    let testbed = Path::new(env!("CARGO_MANIFEST_DIR")).join("testbed/translation.toml");
+    let only = ["--phases", "ipv6-only"];
+    let run = |engines: &'static [&str]| {
+        let testbed = testbed.clone();
+        thread::spawn(move || {
+            let place = Place::of_ordinary_user();
+            place.run_of(&testbed, &[&only[..], engines].concat())
+        })
+    };
+    let [built_in, one, other] =
+        [&[][..], &["--engine", "resolver=unbound"], &["--engine", "resolver=bind"]]
+            .map(run)
+            .map(|walk| walk.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+    let synthesized = |run: &Run| {
+        let judged = run.phases.iter().flat_map(|p| &p.judgements);
+        judged.filter(|j| j.check == "dns64.synth" && j.verdict == Verdict::Pass).count()
+    };
+    assert!(synthesized(&built_in) > 0);
+    for real in [&one, &other] {
+        let differences = differences(&built_in, real);
+        assert!(differences.is_empty(), "{}", differences.join("\n"));
+        demand_records(real);
+    }
+
+    let bend = |how: &str, engine: &str| {
+        let place = Place::new();
+        let faults = place.write("faults.toml", &BENT.replace("HOW", how), 0o644);
+        let bent = ["--only", "dns64.*", "--engine", engine, "--fault"];
+        let faults = faults.to_str().expect("text");
+        let output = place.walk_of(&testbed, &[&only[..], &bent, &[faults]].concat());
+        (place, output)
+    };
+    for engine in ["resolver=unbound", "resolver=bind"] {
+        let (_place, output) = bend("other-discovery", engine);
+        let found = Place::read(&output).findings;
+        let heads: Vec<_> = found.iter().map(|f| format!("{}/{}", f.check, f.case)).collect();
+        assert_eq!(heads, ["dns64.prefix-discovery/resolver"], "{engine}");
+    }
+    let (_place, refused) = bend("over-native", "resolver=unbound");
+    let said = String::from_utf8_lossy(&refused.stdout).into_owned();
+    assert!(
+        said.contains("cannot be made to do this: to synthesize for names that have"),
+        "{said}"
+    );
+}
+
 #[test]
 fn an_ordinary_user_has_all_that_do_not_need_root() {
     let phases = ["--phases", "dual-stack,ipv6-only"];

@@ -28,6 +28,9 @@ options {
     lame-ttl 0;
     qname-minimization off;
     synth-from-dnssec no;
+{% if synthesis %}
+    dns64 {{ synthesis.prefix }} { clients { any; }; };
+{% endif %}
 {% else %}
     recursion no;
 {% endif %}
@@ -35,6 +38,7 @@ options {
 controls { };
 {% if kind == 'resolver' %}
 zone \".\" { type primary; file \"{{ work }}/root.zone\"; };
+zone \"ipv4only.arpa\" { type primary; file \"{{ work }}/ipv4only.zone\"; };
 {% for zone in delegations %}
 zone \"{{ zone.origin }}\" { type static-stub; server-addresses { {% for server in zone.servers %}{{ server }}; {% endfor %}}; };
 {% endfor %}
@@ -49,6 +53,20 @@ zone \"{{ zone.origin }}\" { type primary; file \"{{ zone.file }}\"; check-integ
 const ROOT: &str =
     "$TTL 5\n. SOA . . 1 3600 600 86400 5\n. NS localhost.\nlocalhost. A 127.0.0.1\n";
 
+/// The name by which hosts learn the translation prefix (RFC 7050, RFC 8880): nobody else is asked for it.
+const DISCOVERY: &str = "\
+$TTL 5
+ipv4only.arpa. SOA . . 1 3600 600 86400 5
+ipv4only.arpa. NS localhost.
+ipv4only.arpa. A 192.0.0.170
+ipv4only.arpa. A 192.0.0.171
+{% if synthesis %}
+{% for address in synthesis.discovery %}
+ipv4only.arpa. AAAA {{ address }}
+{% endfor %}
+{% endif %}
+";
+
 pub(super) static ENGINE: Engine = Engine {
     name: "bind",
     kinds: &[ServiceKind::Dns, ServiceKind::Resolver],
@@ -56,7 +74,7 @@ pub(super) static ENGINE: Engine = Engine {
     program: "named",
     version: &["-v"],
     command: &["-g", "-n", "1", "-c", "{{ work }}/named.conf"],
-    files: &[("named.conf", CONF), ("root.zone", ROOT)],
+    files: &[("named.conf", CONF), ("root.zone", ROOT), ("ipv4only.zone", DISCOVERY)],
     folders: &["zones"],
     passes_on: false,
     only_for_root: None,

@@ -1,6 +1,6 @@
 //! What an engine is told, and the files and the command line that follow from it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use minijinja::{
     Environment, UndefinedBehavior,
@@ -16,6 +16,7 @@ use crate::model::{
     name::{DomainName, NodeName, ServiceName},
     record::Zone,
     service::ServiceKind,
+    translation::Pref64,
 };
 
 /// Where an engine finds its files: its folder is mounted there for it alone.
@@ -33,6 +34,17 @@ pub struct Identity {
     pub certificate: String,
     /// Its key.
     pub key: String,
+}
+
+/// How a resolver is to synthesize addresses (DNS64, RFC 6147).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Synthesis {
+    /// The prefix that addresses of IPv4 are embedded in.
+    pub prefix: Pref64,
+    /// What addresses under the prefix are called in reverse.
+    pub reverse: DomainName,
+    /// The addresses that it gives for `ipv4only.arpa`, by which hosts learn the prefix (RFC 7050).
+    pub discovery: Vec<Ipv6Addr>,
 }
 
 /// What an engine is to do from now on. When it changes, the engine is started anew.
@@ -54,6 +66,8 @@ pub struct Job {
     pub zones: Vec<Zone>,
     /// The zones that it asks others for, and whom.
     pub delegations: Vec<(DomainName, Vec<IpAddr>)>,
+    /// How it synthesizes addresses, where it does.
+    pub synthesis: Option<Synthesis>,
     /// What it passes on, where it is a front.
     pub front: Option<Fronted>,
     /// What it shows to users of TLS.
@@ -90,6 +104,7 @@ struct Context<'j> {
     v6: bool,
     zones: Vec<ServedZone<'j>>,
     delegations: Vec<Delegation<'j>>,
+    synthesis: Option<Synthesized<'j>>,
     /// The sites that it passes on to; none where it is no front.
     sites: Vec<SiteBehind<'j>>,
     is_front: bool,
@@ -128,6 +143,13 @@ struct ServedZone<'j> {
 struct Delegation<'j> {
     origin: &'j str,
     servers: &'j [IpAddr],
+}
+
+#[derive(Serialize)]
+struct Synthesized<'j> {
+    prefix: String,
+    reverse: &'j str,
+    discovery: &'j [Ipv6Addr],
 }
 
 impl Job {
@@ -193,6 +215,11 @@ impl Job {
                 .iter()
                 .map(|(origin, servers)| Delegation { origin: origin.as_str(), servers })
                 .collect(),
+            synthesis: self.synthesis.as_ref().map(|synthesis| Synthesized {
+                prefix: synthesis.prefix.to_string(),
+                reverse: synthesis.reverse.as_str(),
+                discovery: &synthesis.discovery,
+            }),
             sites: self.sites(),
             is_front: self.front.is_some(),
             tells: self.front.as_ref().and_then(|f| f.tells).map_or("", ProxyProtocol::word),
@@ -250,10 +277,20 @@ pub(super) mod tests {
                 extra: Vec::new(),
             }],
             delegations: vec![(origin, vec!["2001:db8::53".parse().unwrap()])],
+            synthesis: None,
             front: None,
             identity: None,
             host_key: None,
             rootless: false,
+        }
+    }
+
+    fn synthesis() -> Synthesis {
+        Synthesis {
+            prefix: Pref64::try_from("2001:db8:64::/96".parse::<ipnet::Ipv6Net>().unwrap())
+                .unwrap(),
+            reverse: "0.4.6.0.0.8.b.d.0.1.0.0.2.ip6.arpa".parse().unwrap(),
+            discovery: vec!["2001:db8:64::c000:aa".parse().unwrap()],
         }
     }
 
@@ -263,7 +300,8 @@ pub(super) mod tests {
         for engine in ENGINES {
             for kind in engine.kinds {
                 for rootless in [false, true] {
-                    let both = Job { rootless, ..job(*kind) };
+                    let synthesis = rootless.then(synthesis);
+                    let both = Job { synthesis, rootless, ..job(*kind) };
                     for listen in [&both.listen[..], &both.listen[..1], &both.listen[1..]] {
                         let job = Job { listen: listen.to_vec(), ..both.clone() };
                         let text: String =

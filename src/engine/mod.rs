@@ -21,7 +21,7 @@ mod strongswan;
 
 use crate::model::{name::EngineName, service::ServiceKind};
 
-pub use job::{File, Identity, Job, LOG, WORK};
+pub use job::{File, Identity, Job, LOG, Synthesis, WORK};
 
 /// Every engine.
 pub const ENGINES: &[&Engine] = &[

@@ -1,5 +1,8 @@
 //! Unbound: a recursive resolver. There is no root in a lab: it asks the servers of each zone of the testbed, and nobody
 //! about anything else. It keeps nothing, so that every answer is one of this moment, as that of the built-in resolver.
+//!
+//! What it holds itself it does not synthesize from, so that the name by which hosts learn the translation prefix is told
+//! it with its addresses. Nobody could vouch for synthesized records, so that there is no validator.
 
 use super::Engine;
 use crate::model::service::ServiceKind;
@@ -27,7 +30,21 @@ server:
 {% endfor %}
     access-control: 0.0.0.0/0 allow
     access-control: ::/0 allow
+{% if synthesis %}
+    module-config: \"dns64 iterator\"
+    dns64-prefix: {{ synthesis.prefix }}
+    local-zone: \"{{ synthesis.reverse }}.\" transparent
+{% else %}
     module-config: \"iterator\"
+{% endif %}
+    local-zone: \"ipv4only.arpa.\" static
+    local-data: \"ipv4only.arpa. A 192.0.0.170\"
+    local-data: \"ipv4only.arpa. A 192.0.0.171\"
+{% if synthesis %}
+{% for address in synthesis.discovery %}
+    local-data: \"ipv4only.arpa. AAAA {{ address }}\"
+{% endfor %}
+{% endif %}
     root-hints: \"\"
     target-fetch-policy: \"0 0 0 0 0\"
     qname-minimisation: no

@@ -84,6 +84,12 @@ impl Orders {
         self.bent_zones(self.zones.get(service).map_or(&[][..], Vec::as_slice))
     }
 
+    /// How a service synthesizes addresses as faults bend it; nothing where it does not.
+    pub(super) fn synthesis_of(&self, service: &ServiceName) -> Option<Synthesis> {
+        let planned = Synthesis::planned(*self.synthesis.get(service)?);
+        self.faults.iter().try_fold(planned, Synthesis::bent)
+    }
+
     /// What a front passes on as faults bend it; nothing where the service is no front.
     pub(super) fn fronted(&self, service: &ServiceName) -> Option<Fronted> {
         let (_, planned) = self.fronts.passes.iter().find(|(name, _)| name == service)?;
@@ -140,15 +146,12 @@ impl Orders {
             };
             (service.clone(), zones.iter().map(of).collect())
         };
-        let synthesis = |(service, prefix): (&ServiceName, &Pref64)| {
-            let planned = Synthesis::planned(*prefix);
-            let bent = self.faults.iter().try_fold(planned, Synthesis::bent)?;
-            Some((service.clone(), bent))
-        };
+        let synthesis =
+            |service: &ServiceName| Some((service.clone(), self.synthesis_of(service)?));
         Behaviour {
             catalogs: self.zones.iter().map(catalog).collect(),
             delegations: self.delegations.iter().map(delegations).collect(),
-            synthesis: self.synthesis.iter().filter_map(synthesis).collect(),
+            synthesis: self.synthesis.keys().filter_map(synthesis).collect(),
             log_sinks: self.log_sinks.clone(),
             fronts: self.fronted_services(),
             believes: self.fronts.believes.iter().cloned().collect(),

@@ -20,6 +20,7 @@ use super::{
     shared::Shared,
     socket::{self, Datagrams},
     speaker::Speaker,
+    synthesis::Synthesis,
     tunnel::TunnelHost,
 };
 use crate::{
@@ -27,7 +28,7 @@ use crate::{
     model::{
         dhcp::DhcpDuty,
         family::Family,
-        fault::{ContentFault, Sabotage},
+        fault::{ContentFault, Sabotage, SynthesisFault},
         mac::Mac,
         name::{InterfaceName, NodeName, ServiceName},
         node::{Interface, Node},
@@ -372,6 +373,12 @@ impl ServiceHost {
                 let post = self.posts.iter().find(fits);
                 post.map_or(Ok(()), |post| Err(refuse(post, "to answer wrongly")))
             }
+            Sabotage::SynthesizeWrongly { how: SynthesisFault::OverNative, .. } => {
+                let mut posts = self.posts.iter();
+                let post = posts.find(|post| orders.synthesis.contains_key(&post.service));
+                let what = "to synthesize for names that have addresses of IPv6";
+                post.map_or(Ok(()), |post| Err(refuse(post, what)))
+            }
             Sabotage::SetRecord { name, data, .. } => {
                 let is_alias = |data: &RecordData| matches!(data, RecordData::Alias(_));
                 let beside = |post: &&Post| {
@@ -472,6 +479,7 @@ impl ServiceHost {
             listen,
             zones: orders.zones_of(&service.name),
             delegations: orders.delegations.get(&service.name).cloned().unwrap_or_default(),
+            synthesis: orders.synthesis_of(&service.name).map(Synthesis::for_engine),
             front: orders.fronted(&service.name),
             identity,
             host_key: (service.kind == ServiceKind::Ssh)

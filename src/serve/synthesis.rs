@@ -18,6 +18,7 @@ use super::{
     zone::wire_name,
 };
 use crate::{
+    engine,
     model::{
         fault::{Sabotage, SynthesisFault},
         translation::Pref64,
@@ -56,6 +57,16 @@ impl Synthesis {
             SynthesisFault::OverNative => Self { over_native: true, ..self },
             SynthesisFault::OtherDiscovery => Self { told: elsewhere(self.told), ..self },
         })
+    }
+
+    /// The same for a program.
+    pub(super) fn for_engine(self) -> engine::Synthesis {
+        let net = self.prefix.net();
+        engine::Synthesis {
+            prefix: self.prefix,
+            reverse: reverse(net.network().into(), net.prefix_len()),
+            discovery: DISCOVERY_ADDRESSES.map(|address| self.told.embed(address)).into(),
+        }
     }
 
     /// Addresses that are no native ones: of the prefix itself, and IPv4 in IPv6 clothes (RFC 6147 section 5.1.4).
