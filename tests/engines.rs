@@ -4,7 +4,7 @@
 //! A program that is not on this machine fails the test, with the name of its package: `tests/run` installs them all.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     env, fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -13,10 +13,10 @@ use std::{
 };
 
 use sixwalk::{
-    engine::ENGINES,
-    model::{finding::Finding, phase::Phase, verdict::Verdict},
+    engine::{ENGINES, Engine, Part},
+    model::{finding::Finding, function::Function, phase::Phase, verdict::Verdict},
     record::StoredRun,
-    report::run::Run,
+    report::run::{EngineRun, Run},
 };
 use tempfile::TempDir;
 
@@ -153,7 +153,7 @@ fn verdicts(run: &Run) -> Verdicts {
 /// What two walks do not agree about, and what else was not as planned.
 fn differences(built_in: &Run, real: &Run) -> Vec<String> {
     let (mine, theirs) = (verdicts(built_in), verdicts(real));
-    let keys: std::collections::BTreeSet<_> = mine.keys().chain(theirs.keys()).collect();
+    let keys: BTreeSet<_> = mine.keys().chain(theirs.keys()).collect();
     let differ = keys.into_iter().filter(|key| mine.get(*key) != theirs.get(*key));
     let verdicts = differ.map(|key| format!("{key:?}: {:?}, {:?}", mine.get(key), theirs.get(key)));
     let troubles = real.phases.iter().flat_map(|p| p.deviations.iter().chain(&p.without).cloned());
@@ -163,7 +163,9 @@ fn differences(built_in: &Run, real: &Run) -> Vec<String> {
 /// That every engine has run, has been heard and weighed, and has said its version.
 fn demand_records(run: &Run) {
     for engine in &run.engines {
-        assert!(engine.starts > 0 && engine.ready_us.is_some(), "{engine:?}");
+        // What is done for a link can be asked only after duplicate address detection, which says nothing of the program.
+        let of_link = Function::ALL.iter().any(|it| it.word() == engine.service.as_str());
+        assert!(engine.starts > 0 && (of_link || engine.ready_us.is_some()), "{engine:?}");
         assert!(engine.pss_kib > 100 && engine.rss_kib >= engine.pss_kib, "{engine:?}");
         assert!(engine.version.contains('.'), "{engine:?}");
     }
@@ -183,7 +185,9 @@ fn every_engine_gives_the_verdicts_of_the_built_in_service() {
     }
     let used =
         |name: &str| [&one, &other].iter().any(|r| r.engines.iter().any(|e| e.engine == name));
-    let unused: Vec<_> = ENGINES.iter().map(|e| e.name).filter(|name| !used(name)).collect();
+    let serves = |e: &&&Engine| e.parts.iter().any(|part| matches!(part, Part::Service(_)));
+    let engines = ENGINES.iter().filter(serves).map(|e| e.name);
+    let unused: Vec<_> = engines.filter(|name| !used(name)).collect();
     assert!(unused.is_empty(), "nobody walks with {}", unused.join(", "));
 }
 
@@ -286,6 +290,110 @@ fn resolvers_synthesize_as_the_built_in_one_does() {
         said.contains("cannot be made to do this: to synthesize for names that have"),
         "{said}"
     );
+}
+
+const MISLED: &str = r#"
+[fault.unresolved]
+phase          = "dual-stack"
+dhcpv6-wrongly = { node = "web", how = "no-dns" }
+
+[fault.misled]
+phase             = "dual-stack"
+advertise-wrongly = { node = "fw", interface = "office", how = "managed-inverted" }
+"#;
+
+/// What nodes do for their links: Router Advertisements, and DHCPv6 on the link and over a relay.
+#[test]
+fn links_are_served_as_the_built_in_nodes_do() {
+    const ONE: &str = "advertisements=radvd,dhcpv6=kea";
+    const OTHER: &str = "dhcpv6=dnsmasq";
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let testbed = root.join("tests/faults/testbeds/leased.toml");
+    let only = ["--phases", "dual-stack"];
+    let run = |engines: &'static [&str]| {
+        let testbed = testbed.clone();
+        thread::spawn(move || {
+            let place = Place::of_ordinary_user();
+            place.run_of(&testbed, &[&only[..], engines].concat())
+        })
+    };
+    let [built_in, one, other] = [&[][..], &["--engine", ONE], &["--engine", OTHER]]
+        .map(run)
+        .map(|walk| walk.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+    for real in [&one, &other] {
+        let differences = differences(&built_in, real);
+        assert!(differences.is_empty(), "{}", differences.join("\n"));
+        demand_records(real);
+    }
+    let posts = |run: &Run| {
+        let post = |e: &EngineRun| format!("{} {} {}", e.node, e.service, e.engine);
+        run.engines.iter().map(post).collect::<Vec<_>>()
+    };
+    let servers = ["names dhcpv6 kea", "web dhcpv6 kea"];
+    let routers = ["edge advertisements radvd", "fw advertisements radvd"];
+    assert_eq!(posts(&one), [routers, servers].concat());
+    assert_eq!(
+        posts(&other),
+        ["edge", "names", "web"].map(|node| format!("{node} dhcpv6 dnsmasq"))
+    );
+
+    let expected = [
+        "l2.ra-plan/flags fw (advertisement on office)",
+        "svc.dhcpv6/options web (DHCPv6 options for servers)",
+    ];
+    let expected = BTreeSet::from(expected.map(str::to_owned));
+    for engines in [ONE, OTHER] {
+        let place = Place::new();
+        let faults = place.write("faults.toml", MISLED, 0o644);
+        let faults = faults.to_str().expect("text");
+        let bent = ["--only", "l2.ra-plan", "--only", "svc.dhcpv6", "--engine", engines, "--fault"];
+        let run = place.run_of(&testbed, &[&only[..], &bent, &[faults]].concat());
+        let heads: BTreeSet<_> =
+            run.findings.iter().map(|f| format!("{}/{} {}", f.check, f.case, f.culprit)).collect();
+        assert_eq!(heads, expected, "{engines}");
+    }
+}
+
+/// What a program cannot do is said before the walk, and not left out.
+#[test]
+fn what_a_program_cannot_do_for_a_link_is_said_at_once() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let refused = |testbed: &Path, arguments: &[&str]| {
+        let output = Place::new().walk_of(testbed, arguments);
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let said =
+        refused(&root.join("testbed/translation.toml"), &["--engine", "advertisements=radvd"]);
+    // That of Debian 12; later ones can.
+    if said.contains("2.19") {
+        assert!(
+            said.contains("node `gateway` is to announce the translation prefix 2001:db8:64::/96"),
+            "{said}"
+        );
+        assert!(said.contains("which `radvd` can after version 2.19"), "{said}");
+    }
+
+    let place = Place::new();
+    let leased = fs::read_to_string(root.join("tests/faults/testbeds/leased.toml")).expect("there");
+    let with = |node: &str, engines: &str| {
+        let head = format!("[node.{node}]\n");
+        let text = leased.replace(&head, &format!("{head}engines = {engines}\n"));
+        place.write("testbed.toml", &text, 0o644)
+    };
+    let said = refused(&with("edge", r#"{ dhcpv6 = "kea" }"#), &[]);
+    assert!(
+        said.contains("node `edge` is to relay from annex to 2001:db8:1::")
+            && said.contains("and it relays nothing"),
+        "{said}"
+    );
+    let said = refused(&with("web", r#"{ advertisements = "radvd" }"#), &[]);
+    assert!(
+        said.contains("node `web` announces nothing, so that `radvd` has nothing to do"),
+        "{said}"
+    );
+    let said = refused(&with("fw", r#"{ advertisements = "kea" }"#), &[]);
+    assert!(said.contains("engines for `advertisements` are radvd"), "{said}");
 }
 
 #[test]

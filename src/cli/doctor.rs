@@ -157,7 +157,7 @@ fn tun() -> Ability {
 
 /// A program that can stand in for a built-in service, with its version.
 fn engine(engine: &Engine) -> Ability {
-    let kinds: Vec<_> = engine.kinds.iter().map(|kind| kind.word()).collect();
+    let parts: Vec<_> = engine.parts.iter().map(|part| part.word()).collect();
     let found = daemon::find(engine.program).map(|path| {
         let version = daemon::version(&path, engine.version);
         let version = version.unwrap_or_else(|| "it does not say its version".to_owned());
@@ -165,7 +165,7 @@ fn engine(engine: &Engine) -> Ability {
         format!("{}: {version}{limit}", path.display())
     });
     let missing = || format!("no program {}; {}", engine.program, engine.remedy());
-    let what = format!("engine {} ({})", engine.name, kinds.join(", "));
+    let what = format!("engine {} ({})", engine.name, parts.join(", "));
     Ability::new(&what, false, found.ok_or_else(missing))
 }
 

@@ -4,9 +4,11 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{Failure, unknown::did_you_mean};
 use crate::{
-    engine::{BUILT_IN, ENGINES, Engine, TUNNEL_ENGINES, TunnelEngine},
+    engine::{BUILT_IN, ENGINES, Engine, Part, TUNNEL_ENGINES, TunnelEngine},
     model::{
+        function::Function,
         name::{EngineName, NodeName},
+        segment::Segment,
         service::ServiceKind,
         testbed::Testbed,
         tunnel::TunnelKind,
@@ -19,8 +21,9 @@ const TUNNELS: &str = "vpn=";
 /// Which engines.
 #[derive(Debug, clap::Args)]
 pub(super) struct EngineArgs {
-    /// Let a real program stand in for every service of a kind, as in `dns=knot,http=nginx`, or carry every encrypted
-    /// tunnel, as in `vpn=strongswan`; may be given more than once.
+    /// Let a real program stand in for every service of a kind, as in `dns=knot,http=nginx`, do what nodes do for their
+    /// links, as in `advertisements=radvd,dhcpv6=kea`, or carry every encrypted tunnel, as in `vpn=strongswan`; may be given
+    /// more than once.
     ///
     /// It stands above what the testbed says; `dns=built-in` takes back what the testbed says. `sixwalk doctor` lists the
     /// engines, and which of them are on this machine.
@@ -37,18 +40,10 @@ impl EngineArgs {
                 carry(Arc::make_mut(testbed), engine);
                 continue;
             }
-            let (kind, engine) = read(choice).map_err(Failure::Sentence)?;
-            let told = told_by_fronts(testbed, kind);
-            for node in Arc::make_mut(testbed).nodes.values_mut() {
-                let is_told = told.contains(&node.name);
-                for service in node.services.iter_mut().filter(|service| service.kind == kind) {
-                    let stands = match &service.front {
-                        Some(_) => engine.as_ref().and_then(Engine::of).is_none_or(|e| e.passes_on),
-                        None => !is_told,
-                    };
-                    if stands {
-                        service.engine.clone_from(&engine);
-                    }
+            match read(choice).map_err(Failure::Sentence)? {
+                (Part::Service(kind), engine) => choose_service(testbed, kind, engine.as_ref()),
+                (Part::Function(function), engine) => {
+                    choose_function(testbed, function, engine.as_ref());
                 }
             }
         }
@@ -61,6 +56,45 @@ impl EngineArgs {
             return String::new();
         }
         format!(" --engine {}", self.engines.join(","))
+    }
+}
+
+fn choose_service(testbed: &mut Arc<Testbed>, kind: ServiceKind, engine: Option<&EngineName>) {
+    let told = told_by_fronts(testbed, kind);
+    for node in Arc::make_mut(testbed).nodes.values_mut() {
+        let is_told = told.contains(&node.name);
+        for service in node.services.iter_mut().filter(|service| service.kind == kind) {
+            let stands = match &service.front {
+                Some(_) => engine.and_then(Engine::of).is_none_or(|e| e.passes_on),
+                None => !is_told,
+            };
+            if stands {
+                service.engine = engine.cloned();
+            }
+        }
+    }
+}
+
+/// A program that relays nothing stands in for servers alone.
+fn choose_function(testbed: &mut Arc<Testbed>, function: Function, engine: Option<&EngineName>) {
+    let Testbed { nodes, segments, .. } = Arc::make_mut(testbed);
+    let relays_not = function == Function::Dhcpv6
+        && engine.and_then(Engine::of).is_some_and(|engine| !engine.relays);
+    for node in nodes.values_mut() {
+        let relays = |segment: &Segment| {
+            segment.dhcp.as_ref().is_some_and(|plan| plan.relay.as_ref() == Some(&node.name))
+        };
+        let stands = function.is_of(&node.name, segments.values())
+            && !(relays_not && segments.values().any(relays));
+        match engine.filter(|_| stands) {
+            Some(engine) => {
+                node.engines.insert(function, engine.clone());
+            }
+            None if engine.is_none() => {
+                node.engines.remove(&function);
+            }
+            None => {}
+        }
     }
 }
 
@@ -104,22 +138,21 @@ fn read_tunnels(name: &str) -> Result<Option<&'static TunnelEngine>, String> {
 }
 
 /// A choice; nothing in the place of an engine is the service that is built in. An error is a sentence.
-fn read(choice: &str) -> Result<(ServiceKind, Option<EngineName>), String> {
+fn read(choice: &str) -> Result<(Part, Option<EngineName>), String> {
     let (kind, name) = choice.split_once('=').ok_or_else(|| {
         format!("`{choice}` is no choice of an engine; write KIND=NAME, for example `dns=knot`")
     })?;
-    let kinds = || ServiceKind::ALL.into_iter().map(ServiceKind::word);
-    let kind =
-        ServiceKind::ALL.into_iter().find(|known| known.word() == kind).ok_or_else(|| {
-            let hint = did_you_mean(kind, kinds());
-            let known: Vec<_> = kinds().collect();
-            format!(
-                "there is no kind of service `{kind}`{hint}; the kinds are {}",
-                known.join(", ")
-            )
-        })?;
+    let words = || Part::all().map(Part::word);
+    let part = Part::all().find(|known| known.word() == kind).ok_or_else(|| {
+        let hint = did_you_mean(kind, words());
+        let known: Vec<_> = words().collect();
+        format!(
+            "there is nothing called `{kind}` that an engine could stand in for{hint}; there are {}",
+            known.join(", ")
+        )
+    })?;
     if name == BUILT_IN {
-        return Ok((kind, None));
+        return Ok((part, None));
     }
     let names = || ENGINES.iter().map(|engine| engine.name);
     let unknown = || {
@@ -129,8 +162,8 @@ fn read(choice: &str) -> Result<(ServiceKind, Option<EngineName>), String> {
     };
     let name: EngineName = name.parse().map_err(|_| unknown())?;
     let engine = Engine::of(&name).ok_or_else(unknown)?;
-    match engine.unfit(kind) {
-        None => Ok((kind, Some(name))),
+    match engine.unfit(part) {
+        None => Ok((part, Some(name))),
         Some(why) => Err(why),
     }
 }
@@ -143,7 +176,7 @@ mod tests {
     fn a_choice_is_read_or_refused_with_what_there_is() {
         let why = |choice: &str| read(choice).unwrap_err();
         assert_eq!(read("dns=knot").unwrap().1.unwrap().as_str(), "knot");
-        assert_eq!(read("dns=built-in").unwrap(), (ServiceKind::Dns, None));
+        assert_eq!(read("dns=built-in").unwrap(), (Part::Service(ServiceKind::Dns), None));
         assert!(why("knot").contains("KIND=NAME"));
         assert_eq!(read_tunnels("strongswan").unwrap().unwrap().name, "strongswan");
         assert!(read_tunnels("built-in").unwrap().is_none());

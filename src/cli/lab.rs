@@ -159,7 +159,7 @@ async fn walk_in(
     let mut run = blank(task, inside, clock);
     directory.write_run(&run)?;
     let building = clock.us();
-    let engines = engines(task, inside, directory)?;
+    let engines = engines(task, &task.phases, inside, directory)?;
     let stage = Stage::new(&task.testbed, task.phases[0]);
     let lab = Netns::build_with(&stage, clock.origin(), engines)?.amid(outside.crowding());
     run.timings.build_us = clock.us() - building;
@@ -184,11 +184,12 @@ async fn walk_in(
 /// The engines of the testbed, or what is wanting; what they say is kept in the run directory.
 pub(super) fn engines(
     task: &Task,
+    phases: &[Phase],
     inside: Inside,
     directory: &RunDirectory,
 ) -> Result<Engines, Failure> {
     let logs = directory.path().join("engines");
-    Ok(Engines::gather(&task.testbed, inside.rootless, logs)?)
+    Ok(Engines::gather(&task.testbed, phases, inside.rootless, logs)?)
 }
 
 /// The least number of questions that are under way at once.

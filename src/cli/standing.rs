@@ -34,7 +34,7 @@ pub(super) fn stand(task: &Task, detached: bool) -> Result<(), Failure> {
         lab::warn_of_limit(inside, &task.testbed);
         directory.write_run(&lab::blank(task, inside, clock))?;
         let stage = Stage::new(&task.testbed, task.phases[0]);
-        let engines = lab::engines(task, inside, &directory)?;
+        let engines = lab::engines(task, &Phase::ALL, inside, &directory)?;
         let driver = Netns::build_with(&stage, clock.origin(), engines)?.amid(outside.crowding());
         driver.lab().publish()?;
         let at_once = lab::at_once(inside, &task.testbed);

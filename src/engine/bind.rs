@@ -1,7 +1,7 @@
 //! BIND 9, as authoritative name server or as resolver. It binds to each address of the node by itself, so that it is the
 //! one engine of names whose sockets show every address.
 
-use super::Engine;
+use super::{Engine, Part};
 use crate::model::service::ServiceKind;
 
 const CONF: &str = "\
@@ -69,7 +69,7 @@ ipv4only.arpa. AAAA {{ address }}
 
 pub(super) static ENGINE: Engine = Engine {
     name: "bind",
-    kinds: &[ServiceKind::Dns, ServiceKind::Resolver],
+    parts: &[Part::Service(ServiceKind::Dns), Part::Service(ServiceKind::Resolver)],
     package: "bind9",
     program: "named",
     version: &["-v"],
@@ -77,5 +77,7 @@ pub(super) static ENGINE: Engine = Engine {
     files: &[("named.conf", CONF), ("root.zone", ROOT), ("ipv4only.zone", DISCOVERY)],
     folders: &["zones"],
     passes_on: false,
+    relays: false,
+    pref64_after: None,
     only_for_root: None,
 };

@@ -1,6 +1,6 @@
 //! chrony, as time server. With `-x` it never sets a clock: that of the lab is that of the machine.
 
-use super::Engine;
+use super::{Engine, Part};
 use crate::model::service::ServiceKind;
 
 const CONF: &str = "\
@@ -22,7 +22,7 @@ pidfile {{ work }}/chronyd.pid
 
 pub(super) static ENGINE: Engine = Engine {
     name: "chrony",
-    kinds: &[ServiceKind::Ntp],
+    parts: &[Part::Service(ServiceKind::Ntp)],
     package: "chrony",
     program: "chronyd",
     version: &["-v"],
@@ -38,5 +38,7 @@ pub(super) static ENGINE: Engine = Engine {
     files: &[("chrony.conf", CONF)],
     folders: &[],
     passes_on: false,
+    relays: false,
+    pref64_after: None,
     only_for_root: None,
 };

@@ -1,7 +1,7 @@
 //! HAProxy, as web service with and without TLS that answers by itself, and as front: by Host, or by server name without
 //! decrypting anything.
 
-use super::Engine;
+use super::{Engine, Part};
 use crate::model::service::ServiceKind;
 
 const CONF: &str = r#"global
@@ -73,7 +73,7 @@ const PAGE_V6: &str = r#"<!doctype html>
 
 pub(super) static ENGINE: Engine = Engine {
     name: "haproxy",
-    kinds: &[ServiceKind::Http, ServiceKind::Https],
+    parts: &[Part::Service(ServiceKind::Http), Part::Service(ServiceKind::Https)],
     package: "haproxy",
     program: "haproxy",
     version: &["-v"],
@@ -81,5 +81,7 @@ pub(super) static ENGINE: Engine = Engine {
     files: &[("haproxy.cfg", CONF), ("page-ipv4.html", PAGE_V4), ("page-ipv6.html", PAGE_V6)],
     folders: &[],
     passes_on: true,
+    relays: false,
+    pref64_after: None,
     only_for_root: None,
 };

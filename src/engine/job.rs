@@ -1,6 +1,9 @@
 //! What an engine is told, and the files and the command line that follow from it.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+};
 
 use minijinja::{
     Environment, UndefinedBehavior,
@@ -9,15 +12,22 @@ use minijinja::{
 };
 use serde::Serialize;
 
-use super::{Engine, zone_file};
+use super::{
+    Engine, Part,
+    link::{self, Announced, Carried, Leased},
+    zone_file,
+};
 use crate::model::{
+    dhcp::DhcpDuty,
     family::Family,
     front::{Fronted, ProxyProtocol, Site},
-    name::{DomainName, NodeName, ServiceName},
+    function::Function,
+    mac::Mac,
+    name::{DomainName, InterfaceName, NodeName, ServiceName},
     record::Zone,
-    service::ServiceKind,
     translation::Pref64,
 };
+use crate::wire::{dhcpv6, ra::Announcement};
 
 /// Where an engine finds its files: its folder is mounted there for it alone.
 pub const WORK: &str = "/run";
@@ -54,13 +64,13 @@ pub struct Job {
     pub node: NodeName,
     /// The service.
     pub service: ServiceName,
-    /// What it speaks.
-    pub kind: ServiceKind,
+    /// What the engine stands in for.
+    pub part: Part,
     /// The port.
     pub port: u16,
     /// The path that users of HTTP ask for.
     pub path: String,
-    /// The addresses that it binds to: unspecified for every address of a family. There is at least one.
+    /// The addresses that a service binds to: unspecified for every address of a family. There is at least one.
     pub listen: Vec<IpAddr>,
     /// The zones that it serves.
     pub zones: Vec<Zone>,
@@ -74,8 +84,36 @@ pub struct Job {
     pub identity: Option<Identity>,
     /// What it shows to users of SSH, in the form of OpenSSH.
     pub host_key: Option<String>,
+    /// What it announces as a router, by interface.
+    pub announcements: Vec<(InterfaceName, Announcement)>,
+    /// What it does for DHCPv6.
+    pub duties: Vec<DhcpDuty>,
+    /// The link-layer address that its DUID is made of (RFC 8415 section 11.4).
+    pub mac: Option<Mac>,
     /// Whether it is root in a user namespace only.
     pub rootless: bool,
+}
+
+/// Where an engine must have answered before it counts as started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// At an address that it is bound to, and its port.
+    Address(SocketAddr),
+    /// On a link, to hosts there.
+    Link(InterfaceName),
+    /// To those who carry questions to it or are to carry them for it: its socket is open.
+    Socket(u16),
+}
+
+/// `192.0.2.1:53`, `interface lan`, `port 547`.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Link(interface) => write!(f, "interface {interface}"),
+            Self::Socket(port) => write!(f, "port {port}"),
+        }
+    }
 }
 
 /// A file of an engine.
@@ -99,7 +137,7 @@ struct Context<'j> {
     kind: &'static str,
     port: u16,
     path: &'j str,
-    listen: Vec<Place>,
+    listen: Vec<Bound>,
     v4: bool,
     v6: bool,
     zones: Vec<ServedZone<'j>>,
@@ -110,6 +148,12 @@ struct Context<'j> {
     is_front: bool,
     /// `v1` or `v2`, or nothing.
     tells: &'static str,
+    announcements: Vec<Announced<'j>>,
+    leased: Vec<Leased<'j>>,
+    carried: Vec<Carried>,
+    /// Where it is asked for leases: interfaces with hosts, and addresses to which relays send.
+    asked_at: Vec<String>,
+    mac: String,
     rootless: bool,
 }
 
@@ -123,7 +167,7 @@ struct SiteBehind<'j> {
 
 /// An address to bind to.
 #[derive(Serialize)]
-struct Place {
+struct Bound {
     address: String,
     /// As it stands in a URL: IPv6 in brackets.
     host: String,
@@ -182,8 +226,30 @@ impl Job {
         words.filter(|word| !word.is_empty()).collect()
     }
 
+    /// Where it must be heard.
+    pub fn places(&self) -> Vec<Place> {
+        match self.part {
+            Part::Service(_) => {
+                let at = |ip: &IpAddr| Place::Address(SocketAddr::new(*ip, self.port));
+                self.listen.iter().map(at).collect()
+            }
+            Part::Function(Function::Advertisements) => {
+                self.announcements.iter().map(|(on, _)| Place::Link(on.clone())).collect()
+            }
+            Part::Function(Function::Dhcpv6) => {
+                let place = |duty: &DhcpDuty| match duty {
+                    DhcpDuty::Serve(link) => link.interface.clone().map(Place::Link),
+                    DhcpDuty::Relay { .. } => None,
+                };
+                let socket = || Place::Socket(dhcpv6::SERVER_PORT);
+                self.duties.iter().map(|duty| place(duty).unwrap_or_else(socket)).collect()
+            }
+        }
+    }
+
     fn context(&self) -> Context<'_> {
-        let place = |address: &IpAddr| Place {
+        let (leased, carried) = link::by_duty(&self.duties);
+        let place = |address: &IpAddr| Bound {
             address: address.to_string(),
             host: match address {
                 IpAddr::V4(address) => address.to_string(),
@@ -199,7 +265,7 @@ impl Job {
             log: LOG,
             node: self.node.as_str(),
             service: self.service.as_str(),
-            kind: self.kind.word(),
+            kind: self.part.word(),
             port: self.port,
             path: &self.path,
             listen: self.listen.iter().map(place).collect(),
@@ -223,6 +289,11 @@ impl Job {
             sites: self.sites(),
             is_front: self.front.is_some(),
             tells: self.front.as_ref().and_then(|f| f.tells).map_or("", ProxyProtocol::word),
+            announcements: self.announcements.iter().map(Announced::of).collect(),
+            leased,
+            carried,
+            asked_at: link::asked_at(&self.duties),
+            mac: self.mac.map(|mac| link::octets(&mac.0)).unwrap_or_default(),
             rootless: self.rootless,
         }
     }
@@ -259,16 +330,19 @@ fn render(engine: &Engine, template: &str, context: &Context<'_>) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::engine::ENGINES;
+    use crate::{
+        engine::ENGINES,
+        model::{answer::HeardPrefix, dhcp::DhcpLink},
+    };
 
     /// A job of a kind, on both families.
-    pub(crate) fn job(kind: ServiceKind) -> Job {
+    pub(crate) fn job(part: Part) -> Job {
         let origin: DomainName = "dc.test".parse().unwrap();
         Job {
             node: "ns".parse().unwrap(),
-            service: kind.word().parse().unwrap(),
-            kind,
-            port: kind.usual_port(),
+            service: part.word().parse().unwrap(),
+            part,
+            port: 53,
             path: "/app".to_owned(),
             listen: vec!["0.0.0.0".parse().unwrap(), "2001:db8::53".parse().unwrap()],
             zones: vec![Zone {
@@ -281,7 +355,53 @@ pub(super) mod tests {
             front: None,
             identity: None,
             host_key: None,
+            announcements: vec![("lan".parse().unwrap(), announcement())],
+            duties: vec![
+                DhcpDuty::Serve(link(Some("lan"))),
+                DhcpDuty::Serve(link(None)),
+                DhcpDuty::Relay {
+                    interface: "lan".parse().unwrap(),
+                    link: "2001:db8:1::1".parse().unwrap(),
+                    server: "2001:db8::53".parse().unwrap(),
+                },
+            ],
+            mac: Some(Mac([2, 0, 0, 0, 0, 1])),
             rootless: false,
+        }
+    }
+
+    fn announcement() -> Announcement {
+        Announcement {
+            hop_limit: 64,
+            managed: true,
+            other: true,
+            lifetime_s: 1800,
+            standby: true,
+            mac: Mac([2, 0, 0, 0, 0, 1]),
+            mtu: Some(1500),
+            prefixes: vec![HeardPrefix {
+                prefix: "2001:db8:1::/64".parse().unwrap(),
+                on_link: true,
+                autonomous: false,
+                valid_s: 7200,
+                preferred_s: 3600,
+            }],
+            dns: vec!["2001:db8::53".parse().unwrap()],
+            dns_lifetime_s: 39,
+            pref64: vec![(synthesis().prefix, 1800)],
+        }
+    }
+
+    fn link(interface: Option<&str>) -> DhcpLink {
+        let relayed_to = ("wan".parse().unwrap(), "2001:db8::1".parse().unwrap());
+        DhcpLink {
+            segment: "office".parse().unwrap(),
+            interface: interface.map(|name| name.parse().unwrap()),
+            prefix: "2001:db8:1::/64".parse().unwrap(),
+            leases: vec![(Mac([2, 0, 0, 0, 0, 10]), "2001:db8:1::10".parse().unwrap())],
+            dns: vec!["2001:db8::53".parse().unwrap()],
+            search: vec!["dc.test".parse().unwrap()],
+            relayed_to: interface.is_none().then_some(relayed_to),
         }
     }
 
@@ -298,10 +418,10 @@ pub(super) mod tests {
     #[test]
     fn every_engine_has_files_and_a_command_for_every_job() {
         for engine in ENGINES {
-            for kind in engine.kinds {
+            for part in engine.parts {
                 for rootless in [false, true] {
                     let synthesis = rootless.then(synthesis);
-                    let both = Job { synthesis, rootless, ..job(*kind) };
+                    let both = Job { synthesis, rootless, ..job(*part) };
                     for listen in [&both.listen[..], &both.listen[..1], &both.listen[1..]] {
                         let job = Job { listen: listen.to_vec(), ..both.clone() };
                         let text: String =

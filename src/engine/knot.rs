@@ -1,6 +1,6 @@
 //! Knot DNS: the lightest of the authoritative name servers.
 
-use super::Engine;
+use super::{Engine, Part};
 use crate::model::service::ServiceKind;
 
 const CONF: &str = "\
@@ -31,7 +31,7 @@ zone:
 
 pub(super) static ENGINE: Engine = Engine {
     name: "knot",
-    kinds: &[ServiceKind::Dns],
+    parts: &[Part::Service(ServiceKind::Dns)],
     package: "knot",
     program: "knotd",
     version: &["--version"],
@@ -39,5 +39,7 @@ pub(super) static ENGINE: Engine = Engine {
     files: &[("knot.conf", CONF)],
     folders: &["db", "zones"],
     passes_on: false,
+    relays: false,
+    pref64_after: None,
     only_for_root: None,
 };

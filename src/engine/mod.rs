@@ -4,6 +4,7 @@
 //! A new engine is one file with one [`Engine`] and its name, twice, in this one: `mod` and [`ENGINES`].
 
 mod job;
+mod link;
 mod zone_file;
 
 mod knot;
@@ -16,12 +17,17 @@ mod openssh;
 mod chrony;
 mod rsyslog;
 mod snmpd;
+mod radvd;
+mod kea;
+mod dnsmasq;
 
 mod strongswan;
 
-use crate::model::{name::EngineName, service::ServiceKind};
+use std::fmt;
 
-pub use job::{File, Identity, Job, LOG, Synthesis, WORK};
+use crate::model::{function::Function, name::EngineName, service::ServiceKind};
+
+pub use job::{File, Identity, Job, LOG, Place, Synthesis, WORK};
 
 /// Every engine.
 pub const ENGINES: &[&Engine] = &[
@@ -35,10 +41,45 @@ pub const ENGINES: &[&Engine] = &[
     &chrony::ENGINE,
     &rsyslog::ENGINE,
     &snmpd::ENGINE,
+    &radvd::ENGINE,
+    &kea::ENGINE,
+    &dnsmasq::ENGINE,
 ];
 
 /// Every engine of tunnels.
 pub const TUNNEL_ENGINES: &[&TunnelEngine] = &[&strongswan::ENGINE];
+
+/// What an engine can stand in for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A kind of service.
+    Service(ServiceKind),
+    /// What a node does for the network.
+    Function(Function),
+}
+
+impl Part {
+    /// Every part.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let services = ServiceKind::ALL.into_iter().map(Self::Service);
+        services.chain(Function::ALL.into_iter().map(Self::Function))
+    }
+
+    /// The word of the input files, for example `https`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Service(kind) => kind.word(),
+            Self::Function(function) => function.word(),
+        }
+    }
+}
+
+/// The word of the input files.
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
 
 /// The word that asks for the service that is built in.
 pub const BUILT_IN: &str = "built-in";
@@ -48,8 +89,8 @@ pub const BUILT_IN: &str = "built-in";
 pub struct Engine {
     /// Its name in the testbed file and on the command line.
     pub name: &'static str,
-    /// The services that it stands in for.
-    pub kinds: &'static [ServiceKind],
+    /// What it stands in for.
+    pub parts: &'static [Part],
     /// The Debian package that holds it.
     pub package: &'static str,
     /// The program.
@@ -64,6 +105,10 @@ pub struct Engine {
     pub folders: &'static [&'static str],
     /// Whether it can be a front: pass connections on by the name that users ask for.
     pub passes_on: bool,
+    /// Whether it can carry the questions of hosts to a DHCPv6 server elsewhere.
+    pub relays: bool,
+    /// The last version that cannot announce translation prefixes (RFC 8781), where any can.
+    pub pref64_after: Option<(u32, u32)>,
     /// Why an ordinary user cannot have it; nothing where it works in a user namespace.
     pub only_for_root: Option<&'static str>,
 }
@@ -74,9 +119,9 @@ impl Engine {
         ENGINES.iter().find(|engine| engine.name == name.as_str()).copied()
     }
 
-    /// The engines that stand in for a kind of service.
-    pub fn for_kind(kind: ServiceKind) -> impl Iterator<Item = &'static Self> {
-        ENGINES.iter().filter(move |engine| engine.kinds.contains(&kind)).copied()
+    /// The engines that stand in for a part.
+    pub fn for_part(part: Part) -> impl Iterator<Item = &'static Self> {
+        ENGINES.iter().filter(move |engine| engine.parts.contains(&part)).copied()
     }
 
     /// How it is got on a machine that lacks it.
@@ -84,17 +129,17 @@ impl Engine {
         format!("on Debian: apt install {}", self.package)
     }
 
-    /// Why it cannot stand in for a kind of service; `None` if it can.
-    pub fn unfit(&self, kind: ServiceKind) -> Option<String> {
-        if self.kinds.contains(&kind) {
+    /// Why it cannot stand in for a part; `None` if it can.
+    pub fn unfit(&self, part: Part) -> Option<String> {
+        if self.parts.contains(&part) {
             return None;
         }
-        let words: Vec<_> = self.kinds.iter().map(|kind| kind.word()).collect();
-        let others: Vec<_> = Self::for_kind(kind).map(|engine| engine.name).collect();
+        let words: Vec<_> = self.parts.iter().map(|part| part.word()).collect();
+        let others: Vec<_> = Self::for_part(part).map(|engine| engine.name).collect();
         let others = if others.is_empty() {
-            format!("there is no engine for `{kind}`")
+            format!("there is no engine for `{part}`")
         } else {
-            format!("engines for `{kind}` are {}", others.join(", "))
+            format!("engines for `{part}` are {}", others.join(", "))
         };
         Some(format!("`{}` stands in for {}; {others}", self.name, words.join(" and ")))
     }
@@ -155,16 +200,16 @@ mod tests {
         for engine in ENGINES {
             let name: EngineName = engine.name.parse().unwrap();
             assert!(std::ptr::eq(Engine::of(&name).unwrap(), *engine), "{name} is there twice");
-            let kinds: Vec<_> = engine.kinds.iter().map(|kind| format!("`{kind}`")).collect();
-            let row = format!("| `{name}` | {} | `{}` |", kinds.join(", "), engine.package);
+            let parts: Vec<_> = engine.parts.iter().map(|part| format!("`{part}`")).collect();
+            let row = format!("| `{name}` | {} | `{}` |", parts.join(", "), engine.package);
             assert!(docs.contains(&row), "docs/engines.md has no row that begins with {row}");
         }
     }
 
     #[test]
     fn an_engine_of_another_kind_names_those_that_fit() {
-        assert_eq!(knot::ENGINE.unfit(ServiceKind::Dns), None);
-        let why = knot::ENGINE.unfit(ServiceKind::Http).unwrap();
+        assert_eq!(knot::ENGINE.unfit(Part::Service(ServiceKind::Dns)), None);
+        let why = knot::ENGINE.unfit(Part::Service(ServiceKind::Http)).unwrap();
         assert_eq!(why, "`knot` stands in for dns; engines for `http` are nginx, haproxy");
     }
 }

@@ -1,7 +1,7 @@
 //! nginx, as web service with and without TLS: the page of the built-in service, with its marks. A server for each address,
 //! so that the page can say over which family it was served.
 
-use super::Engine;
+use super::{Engine, Part};
 use crate::model::service::ServiceKind;
 
 const CONF: &str = r#"daemon off;
@@ -53,7 +53,7 @@ http {
 
 pub(super) static ENGINE: Engine = Engine {
     name: "nginx",
-    kinds: &[ServiceKind::Http, ServiceKind::Https],
+    parts: &[Part::Service(ServiceKind::Http), Part::Service(ServiceKind::Https)],
     package: "nginx-light",
     program: "nginx",
     version: &["-v"],
@@ -61,5 +61,7 @@ pub(super) static ENGINE: Engine = Engine {
     files: &[("nginx.conf", CONF)],
     folders: &[],
     passes_on: false,
+    relays: false,
+    pref64_after: None,
     only_for_root: None,
 };

@@ -1,6 +1,6 @@
 //! NSD: an authoritative name server that does nothing else.
 
-use super::Engine;
+use super::{Engine, Part};
 use crate::model::service::ServiceKind;
 
 const CONF: &str = "\
@@ -30,7 +30,7 @@ zone:
 
 pub(super) static ENGINE: Engine = Engine {
     name: "nsd",
-    kinds: &[ServiceKind::Dns],
+    parts: &[Part::Service(ServiceKind::Dns)],
     package: "nsd",
     program: "nsd",
     version: &["-v"],
@@ -38,5 +38,7 @@ pub(super) static ENGINE: Engine = Engine {
     files: &[("nsd.conf", CONF)],
     folders: &["zones"],
     passes_on: false,
+    relays: false,
+    pref64_after: None,
     only_for_root: None,
 };

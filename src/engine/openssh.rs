@@ -1,6 +1,6 @@
 //! The SSH server of OpenSSH. It shows its identification and its host key, the same in every phase, and lets nobody in.
 
-use super::Engine;
+use super::{Engine, Part};
 use crate::model::service::ServiceKind;
 
 const CONF: &str = "\
@@ -25,7 +25,7 @@ MaxStartups 1000
 
 pub(super) static ENGINE: Engine = Engine {
     name: "openssh",
-    kinds: &[ServiceKind::Ssh],
+    parts: &[Part::Service(ServiceKind::Ssh)],
     package: "openssh-server",
     program: "sshd",
     version: &["-V"],
@@ -33,6 +33,8 @@ pub(super) static ENGINE: Engine = Engine {
     files: &[("sshd_config", CONF)],
     folders: &["sshd"],
     passes_on: false,
+    relays: false,
+    pref64_after: None,
     only_for_root: Some(
         "before it shows its host key it gives up all groups, which a user namespace with one user forbids",
     ),

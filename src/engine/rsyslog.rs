@@ -1,6 +1,6 @@
 //! rsyslog, as sink of log messages (RFC 5426).
 
-use super::Engine;
+use super::{Engine, Part};
 use crate::model::service::ServiceKind;
 
 const CONF: &str = r#"global(net.enableDNS="off" workDirectory="{{ work }}")
@@ -16,7 +16,7 @@ ruleset(name="sink") {
 
 pub(super) static ENGINE: Engine = Engine {
     name: "rsyslog",
-    kinds: &[ServiceKind::Syslog],
+    parts: &[Part::Service(ServiceKind::Syslog)],
     package: "rsyslog",
     program: "rsyslogd",
     version: &["-v"],
@@ -24,5 +24,7 @@ pub(super) static ENGINE: Engine = Engine {
     files: &[("rsyslog.conf", CONF)],
     folders: &[],
     passes_on: false,
+    relays: false,
+    pref64_after: None,
     only_for_root: None,
 };

@@ -1,7 +1,7 @@
 //! snmpd of Net-SNMP, as management agent. It tells what the node is and which addresses it has, to everybody who knows the
 //! community of the testbed.
 
-use super::Engine;
+use super::{Engine, Part};
 use crate::model::service::ServiceKind;
 
 const CONF: &str = "\
@@ -17,7 +17,7 @@ dontLogTCPWrappersConnects yes
 
 pub(super) static ENGINE: Engine = Engine {
     name: "snmpd",
-    kinds: &[ServiceKind::Snmp],
+    parts: &[Part::Service(ServiceKind::Snmp)],
     package: "snmpd",
     program: "snmpd",
     version: &["-v"],
@@ -27,4 +27,6 @@ pub(super) static ENGINE: Engine = Engine {
     folders: &["state"],
     only_for_root: None,
     passes_on: false,
+    relays: false,
+    pref64_after: None,
 };

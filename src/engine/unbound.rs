@@ -4,7 +4,7 @@
 //! What it holds itself it does not synthesize from, so that the name by which hosts learn the translation prefix is told
 //! it with its addresses. Nobody could vouch for synthesized records, so that there is no validator.
 
-use super::Engine;
+use super::{Engine, Part};
 use crate::model::service::ServiceKind;
 
 const CONF: &str = "\
@@ -67,7 +67,7 @@ stub-zone:
 
 pub(super) static ENGINE: Engine = Engine {
     name: "unbound",
-    kinds: &[ServiceKind::Resolver],
+    parts: &[Part::Service(ServiceKind::Resolver)],
     package: "unbound",
     program: "unbound",
     version: &["-V"],
@@ -75,5 +75,7 @@ pub(super) static ENGINE: Engine = Engine {
     files: &[("unbound.conf", CONF)],
     folders: &[],
     passes_on: false,
+    relays: false,
+    pref64_after: None,
     only_for_root: None,
 };

@@ -56,6 +56,9 @@ pub struct DhcpLink {
     pub dns: Vec<Ipv6Addr>,
     /// The domains to search.
     pub search: Vec<DomainName>,
+    /// Where the relay sends what hosts ask, and the interface of the server that has that address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relayed_to: Option<(InterfaceName, Ipv6Addr)>,
 }
 
 impl fmt::Display for DhcpDuty {

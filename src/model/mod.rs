@@ -10,6 +10,7 @@ pub mod segment;
 pub mod access;
 pub mod front;
 pub mod service;
+pub mod function;
 pub mod node;
 pub mod dhcp;
 pub mod flow;

@@ -1,6 +1,6 @@
 //! Nodes: the machines of a testbed and their interfaces.
 
-use std::{fmt, net::IpAddr};
+use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     family::{Families, Family},
+    function::Function,
     mac::Mac,
-    name::{InterfaceName, NodeName, SegmentName, SiteName},
+    name::{EngineName, InterfaceName, NodeName, SegmentName, SiteName},
     phase::PerPhase,
     service::Service,
 };
@@ -174,6 +175,9 @@ pub struct Node {
     pub time_from: Option<NodeName>,
     /// The directory in which it looks users up, if any.
     pub users_from: Option<NodeName>,
+    /// The programs that do in its place what it does for the network; what is built in where nothing is said.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub engines: BTreeMap<Function, EngineName>,
 }
 
 impl Node {

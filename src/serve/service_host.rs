@@ -24,11 +24,12 @@ use super::{
     tunnel::TunnelHost,
 };
 use crate::{
-    engine::Job,
+    engine::{Job, Part},
     model::{
-        dhcp::DhcpDuty,
+        dhcp::{DhcpDuty, DhcpFault},
         family::Family,
-        fault::{ContentFault, Sabotage, SynthesisFault},
+        fault::{AdvertisementFault, ContentFault, Sabotage, SynthesisFault},
+        function::Function,
         mac::Mac,
         name::{InterfaceName, NodeName, ServiceName},
         node::{Interface, Node},
@@ -49,6 +50,8 @@ pub struct ServiceHost {
     open: Mutex<BTreeMap<Place, Listening>>,
     /// The services that engines provide.
     posts: Vec<Post>,
+    /// What engines do for the network in the place of the node itself.
+    functions: BTreeMap<Function, Post>,
 }
 
 #[derive(Default)]
@@ -69,8 +72,12 @@ impl ServiceHost {
     /// A node that serves nothing yet. Nothing is opened and no key is made before it is needed.
     pub fn new(node: &Node, namespace: Namespace, shared: Arc<Shared>) -> Self {
         let posts = node.services.iter().filter_map(|s| Post::of(&node.name, s, &shared)).collect();
+        let functions = node.engines.iter().filter_map(|(function, engine)| {
+            Some((*function, Post::of_function(&node.name, *function, engine, &shared)?))
+        });
         Self {
             posts,
+            functions: functions.collect(),
             premises: Arc::new(Premises::new(node.clone(), namespace, shared)),
             state: tokio::sync::Mutex::default(),
             open: Mutex::default(),
@@ -166,24 +173,24 @@ impl ServiceHost {
     /// Asks engines at addresses that the node could not use when they were started.
     pub async fn settle(&self) {
         let _turn = self.state.lock().await;
-        for post in &self.posts {
+        for post in self.all_posts() {
             post.settle(&self.premises.namespace, &self.premises.shared).await;
         }
     }
 
     /// Services that an engine should provide and does not, as sentences.
     pub fn troubles(&self) -> Vec<String> {
-        self.posts.iter().filter_map(Post::trouble).collect()
+        self.all_posts().filter_map(Post::trouble).collect()
     }
 
     /// Engines that have ended without being asked to, as sentences; each is told once.
     pub fn losses(&self) -> Vec<String> {
-        self.posts.iter().flat_map(Post::losses).collect()
+        self.all_posts().flat_map(Post::losses).collect()
     }
 
     /// What the record holds of engines.
     pub fn engines(&self) -> Vec<EngineRun> {
-        self.posts.iter().map(Post::record).collect()
+        self.all_posts().map(Post::record).collect()
     }
 
     /// The addresses, as text, under which the logs of the node know a log-in.
@@ -192,6 +199,10 @@ impl ServiceHost {
             Keeper::Access => self.premises.access().clients(token),
             Keeper::Table => self.premises.table().clients(token),
         }
+    }
+
+    fn all_posts(&self) -> impl Iterator<Item = &Post> {
+        self.posts.iter().chain(self.functions.values())
     }
 
     fn open(&self) -> MutexGuard<'_, BTreeMap<Place, Listening>> {
@@ -363,15 +374,32 @@ impl ServiceHost {
                 Err(refuse(post, "to show users of one family something else"))
             }),
             Sabotage::ResolveOnly { .. } => {
-                let fits = |post: &&Post| post.engine.kinds.contains(&ServiceKind::Resolver);
+                let fits = |post: &&Post| {
+                    post.engine.parts.contains(&Part::Service(ServiceKind::Resolver))
+                };
                 let post = self.posts.iter().find(fits);
                 post.map_or(Ok(()), |post| Err(refuse(post, "to ask over one family only")))
             }
             Sabotage::AnswerWrongly { .. } | Sabotage::ShowOtherwise { .. } => {
                 let names = [ServiceKind::Dns, ServiceKind::Resolver];
-                let fits = |post: &&Post| names.iter().any(|kind| post.engine.kinds.contains(kind));
+                let fits = |post: &&Post| {
+                    names.iter().any(|kind| post.engine.parts.contains(&Part::Service(*kind)))
+                };
                 let post = self.posts.iter().find(fits);
                 post.map_or(Ok(()), |post| Err(refuse(post, "to answer wrongly")))
+            }
+            Sabotage::AdvertiseWrongly {
+                change: AdvertisementFault::Silent | AdvertisementFault::NoFarewell,
+                ..
+            } => {
+                let post = self.functions.get(&Function::Advertisements);
+                let what = "to fall silent without a farewell";
+                post.map_or(Ok(()), |post| Err(refuse(post, what)))
+            }
+            Sabotage::DhcpWrongly { how: DhcpFault::OutsidePrefix, .. } => {
+                let post = self.functions.get(&Function::Dhcpv6);
+                let what = "to give addresses that are not of the link";
+                post.map_or(Ok(()), |post| Err(refuse(post, what)))
             }
             Sabotage::SynthesizeWrongly { how: SynthesisFault::OverNative, .. } => {
                 let mut posts = self.posts.iter();
@@ -446,8 +474,14 @@ impl ServiceHost {
         self.close_all_but(&wanted).await;
         self.open_missing(wanted)?;
         self.employ(orders).await?;
-        self.do_dhcp(orders.dhcp(), dhcp)?;
-        self.announce(orders, routers).await
+        let built_in = |function| !self.functions.contains_key(&function);
+        if built_in(Function::Dhcpv6) {
+            self.do_dhcp(orders.dhcp(), dhcp)?;
+        }
+        if built_in(Function::Advertisements) {
+            self.announce(orders, routers).await?;
+        }
+        Ok(())
     }
 
     /// Brings engines in line with orders. That one does not come up is told by `troubles`, and is no reason to stop.
@@ -457,7 +491,45 @@ impl ServiceHost {
             let job = service.map(|service| self.job(orders, service)).transpose()?.flatten();
             post.take(job, &self.premises.namespace, &self.premises.shared).await;
         }
+        for (function, post) in &self.functions {
+            let job = self.function_job(orders, *function);
+            post.take(job, &self.premises.namespace, &self.premises.shared).await;
+        }
         Ok(())
+    }
+
+    /// What an engine is told that does something for the network; nothing where there is nothing to do.
+    fn function_job(&self, orders: &Orders, function: Function) -> Option<Job> {
+        let mut job = self.bare_job(Part::Function(function), function.word().parse().ok()?);
+        match function {
+            Function::Advertisements => {
+                job.announcements = orders.announced().into_iter().collect();
+            }
+            Function::Dhcpv6 => job.duties = orders.dhcp(),
+        }
+        (!job.places().is_empty()).then_some(job)
+    }
+
+    /// What every engine of the node is told.
+    fn bare_job(&self, part: Part, service: ServiceName) -> Job {
+        Job {
+            node: self.node().clone(),
+            service,
+            part,
+            port: 0,
+            path: String::new(),
+            listen: Vec::new(),
+            zones: Vec::new(),
+            delegations: Vec::new(),
+            synthesis: None,
+            front: None,
+            identity: None,
+            host_key: None,
+            announcements: Vec::new(),
+            duties: Vec::new(),
+            mac: self.premises.node.interfaces.first().map(|interface| interface.mac),
+            rootless: self.premises.shared.engines().rootless,
+        }
     }
 
     /// What an engine is told; nothing where it is to be bound to no address.
@@ -471,9 +543,6 @@ impl ServiceHost {
         let shows = service.kind == ServiceKind::Https && service.front.is_none();
         let identity = shows.then(|| premises.identity()).transpose().map_err(certificate)?;
         Ok(Some(Job {
-            node: self.node().clone(),
-            service: service.name.clone(),
-            kind: service.kind,
             port: service.port,
             path: service.path.clone(),
             listen,
@@ -484,7 +553,7 @@ impl ServiceHost {
             identity,
             host_key: (service.kind == ServiceKind::Ssh)
                 .then(|| premises.shared.host_key_text(self.node())),
-            rootless: premises.shared.engines().rootless,
+            ..self.bare_job(Part::Service(service.kind), service.name.clone())
         }))
     }
 

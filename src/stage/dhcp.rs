@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::Stage;
+use super::{Stage, StagedInterface};
 use crate::model::{
     dhcp::{DhcpDuty, DhcpLink, DhcpPlan},
     family::Family,
@@ -44,17 +44,26 @@ fn of_segment(stage: &Stage, segment: &Segment, plan: &DhcpPlan) -> Vec<(NodeNam
         leases: leases.collect(),
         dns: dns.collect(),
         search: plan.search.clone(),
+        relayed_to: None,
     };
-    let serve = (plan.server.clone(), DhcpDuty::Serve(link));
-    let Some(relay) = &plan.relay else { return vec![serve] };
-    let mut found = vec![serve];
+    let served = |link| (plan.server.clone(), DhcpDuty::Serve(link));
+    let Some(relay) = &plan.relay else { return vec![served(link)] };
     let near = interface(relay).and_then(|on| {
         let address = on.addresses.iter().find_map(|address| v6_of(address.ip()))?;
         Some((on.name.clone(), address))
     });
     let servers = stage.addresses(&plan.server, Plane::Data, Family::V6);
     let reached = servers.into_iter().find(|server| stage.path(relay, *server).is_ok());
-    if let (Some((interface, link)), Some(server)) = (near, reached.and_then(v6_of)) {
+    let reached = reached.and_then(v6_of);
+    let holds = |server: &Ipv6Addr| {
+        let mut interfaces = stage.nodes[&plan.server].interfaces.iter();
+        let is = |interface: &&StagedInterface| {
+            interface.addresses.iter().any(|address| address.ip() == IpAddr::V6(*server))
+        };
+        Some((interfaces.find(is)?.name.clone(), *server))
+    };
+    let mut found = vec![served(DhcpLink { relayed_to: reached.as_ref().and_then(holds), ..link })];
+    if let (Some((interface, link)), Some(server)) = (near, reached) {
         found.push((relay.clone(), DhcpDuty::Relay { interface, link, server }));
     }
     found

@@ -1,6 +1,7 @@
 //! Two nodes and the link between them.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Read, Write},
     net::{Ipv6Addr, Shutdown, SocketAddr, TcpStream, UdpSocket},
     os::fd::{AsFd, AsRawFd},
@@ -143,6 +144,7 @@ pub(crate) fn node(services: Vec<Service>) -> Node {
         logs_to: None,
         time_from: None,
         users_from: None,
+        engines: BTreeMap::default(),
     }
 }
 

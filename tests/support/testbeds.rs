@@ -118,6 +118,7 @@ impl Draft {
             logs_to: None,
             time_from: None,
             users_from: None,
+            engines: BTreeMap::default(),
         };
         self.0.nodes.insert(node.name.clone(), node);
         self

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{addresses::Plan, families, names, services, uses};
 use crate::{
+    engine::{BUILT_IN, Engine, Part},
     input::{
         diagnostic::Diagnostic,
         suggest::list,
@@ -11,7 +12,8 @@ use crate::{
     },
     model::{
         family::Family,
-        name::{NodeName, SegmentName, SiteName},
+        function::Function,
+        name::{EngineName, NodeName, SegmentName, SiteName},
         node::{Interface, Node, Route},
         phase::PerPhase,
         segment::Segment,
@@ -74,10 +76,40 @@ fn one(
         logs_to: uses.logs_to,
         time_from: uses.time_from,
         users_from: uses.users_from,
+        engines: engines(node, segments, found),
         name,
         site,
         interfaces,
     }
+}
+
+/// The programs that do what a node does for the network; each must be one that can, and there must be something to do.
+fn engines(
+    node: &written::node::Node,
+    segments: &BTreeMap<SegmentName, Segment>,
+    found: &mut Vec<Diagnostic>,
+) -> BTreeMap<Function, EngineName> {
+    let named = node.engines.iter().filter(|(_, named)| named.is.as_str() != BUILT_IN);
+    let mut engines = BTreeMap::new();
+    for (function, named) in named {
+        if let Some(why) =
+            Engine::of(&named.is).and_then(|engine| engine.unfit(Part::Function(*function)))
+        {
+            found.push(Diagnostic::error(&named.at, why));
+        }
+        if !function.is_of(&node.name.is, segments.values()) {
+            let name = &node.name.is;
+            let (what, hint) = match function {
+                Function::Advertisements => ("announces nothing", "advertise"),
+                Function::Dhcpv6 => ("neither serves DHCPv6 nor relays it", "dhcpv6"),
+            };
+            let message = format!("node `{name}` {what}, so that `{}` has nothing to do", named.is);
+            let hint = format!("name the node in `{hint}` of a segment, or take the engine out");
+            found.push(Diagnostic::error(&named.at, message).hint(hint));
+        }
+        engines.insert(*function, named.is.clone());
+    }
+    engines
 }
 
 /// The site of the first of its segments that has one.

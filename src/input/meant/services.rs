@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{families, fronts, paths};
 use crate::{
-    engine::{BUILT_IN, Engine},
+    engine::{BUILT_IN, Engine, Part},
     input::{
         diagnostic::Diagnostic,
         suggest::{list, suggest},
@@ -141,7 +141,7 @@ fn engine(
     found: &mut Vec<Diagnostic>,
 ) -> Option<EngineName> {
     let named = service.engine.as_ref().filter(|named| named.is.as_str() != BUILT_IN)?;
-    if let Some(why) = Engine::of(&named.is).and_then(|engine| engine.unfit(kind)) {
+    if let Some(why) = Engine::of(&named.is).and_then(|engine| engine.unfit(Part::Service(kind))) {
         found.push(Diagnostic::error(&named.at, why));
     }
     Some(named.is.clone())

@@ -13,6 +13,7 @@ use super::{
     },
 };
 use crate::{
+    engine::{BUILT_IN, ENGINES},
     input::{
         diagnostic::Span,
         shape::{Key, Shape, key, required},
@@ -20,8 +21,9 @@ use crate::{
     },
     model::{
         family::Family,
+        function::Function,
         mac::Mac,
-        name::{InterfaceName, NodeName, SegmentName, ServiceName, SiteName},
+        name::{EngineName, InterfaceName, NodeName, SegmentName, ServiceName, SiteName},
         node::Role,
     },
 };
@@ -79,7 +81,21 @@ pub(in crate::input) const KEYS: &[Key] = &[
     key("logs-to", NODE, "The node that it sends its log to."),
     key("time-from", NODE, "The node that it takes the time from."),
     key("users-from", NODE, "The directory in which it looks users up."),
+    key(
+        "engines",
+        Shape::Table(ENGINE_KEYS),
+        "The programs that do what it does for the network, in the place of what is built in.",
+    ),
     key("families", BY_PHASE, "The families that it speaks, where fewer than its segments."),
+];
+
+const ENGINE: Shape = Shape::Word(|| {
+    [BUILT_IN].into_iter().chain(ENGINES.iter().map(|engine| engine.name)).collect()
+});
+
+const ENGINE_KEYS: &[Key] = &[
+    key("advertisements", ENGINE, "The program that sends its Router Advertisements."),
+    key("dhcpv6", ENGINE, "The program that is its DHCPv6 server, or relay."),
 ];
 
 const INTERFACE_KEYS: &[Key] = &[
@@ -132,6 +148,7 @@ pub(in crate::input) struct Node {
     pub routes: Vec<Route>,
     pub uses: Uses,
     pub families: Vec<InPhase>,
+    pub engines: Vec<(Function, At<EngineName>)>,
 }
 
 /// An interface as written.
@@ -166,6 +183,12 @@ fn v6(text: &str) -> Result<Option<IpAddr>, String> {
     }
 }
 
+fn engines(table: &Table<'_>) -> Vec<(Function, At<EngineName>)> {
+    let said = table.table("engines").unwrap_or_else(Table::empty);
+    let of = |function: Function| Some((function, said.one(function.word())?));
+    Function::ALL.into_iter().filter_map(of).collect()
+}
+
 impl Node {
     pub(super) fn read(entry: &Entry<'_>) -> Option<Self> {
         let table = entry.table()?;
@@ -184,6 +207,7 @@ impl Node {
             routes: table.items("routes").iter().filter_map(Route::read).collect(),
             uses: Uses::read(&table),
             families: by_phase(&table, "families"),
+            engines: engines(&table),
         })
     }
 

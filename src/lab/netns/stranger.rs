@@ -117,6 +117,7 @@ impl Stranger {
             leases: Vec::new(),
             dns: vec![dns],
             search: Vec::new(),
+            relayed_to: None,
         };
         let server = Dhcp::start(&namespace, mac, vec![DhcpDuty::Serve(link)])?;
         Ok(Self { mac, trade: Trade::Dhcp(server), netlink })

@@ -70,7 +70,7 @@ pub(super) fn furnish(work: &Path, engine: &Engine, job: &Job) -> io::Result<()>
     for file in job.files(engine) {
         let path = work.join(&file.path);
         fs::write(&path, &file.text)?;
-        let mode = if file.secret { 0o600 } else { 0o644 };
+        let mode = if file.secret { 0o600 } else { 0o444 };
         fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
     }
     Ok(())

@@ -14,6 +14,7 @@ mod program;
 mod log;
 mod launch;
 mod members;
+mod guest;
 mod ready;
 mod running;
 mod post;

@@ -8,14 +8,16 @@ use std::{
     time::Duration,
 };
 
+use nix::net::if_::if_nametoindex;
 use tokio::time::interval;
 
 use super::{Program, log::Log, ready::Caller, running::Running};
 use crate::{
-    engine::{Engine, Job, LOG},
+    engine::{Engine, Job, LOG, Part, Place},
     model::{
         answer::AddressState,
-        name::{NodeName, ServiceName},
+        function::Function,
+        name::{EngineName, NodeName, ServiceName},
         service::{Service, Transport},
     },
     net::{links, namespace::Namespace, netlink::Netlink, patience::Deadline},
@@ -34,6 +36,7 @@ const BETWEEN: Duration = Duration::from_millis(10);
 pub(in crate::serve) struct Post {
     pub(in crate::serve) service: ServiceName,
     pub(in crate::serve) engine: &'static Engine,
+    part: Part,
     node: NodeName,
     ports: Vec<(Transport, u16)>,
     program: Option<Program>,
@@ -63,17 +66,48 @@ impl Post {
         shared: &Shared,
     ) -> Option<Self> {
         let engine = Engine::of(service.engine.as_ref()?)?;
+        let ports = service.ports().map(|port| (port.transport, port.number)).collect();
+        let part = Part::Service(service.kind);
+        Some(Self::new(node, service.name.clone(), part, engine, ports, shared))
+    }
+
+    /// The post of what a node does for the network, likewise.
+    pub(in crate::serve) fn of_function(
+        node: &NodeName,
+        function: Function,
+        name: &EngineName,
+        shared: &Shared,
+    ) -> Option<Self> {
+        let part = Part::Function(function);
+        let word = part.word().parse().expect("words are names");
+        Some(Self::new(node, word, part, Engine::of(name)?, Vec::new(), shared))
+    }
+
+    fn new(
+        node: &NodeName,
+        service: ServiceName,
+        part: Part,
+        engine: &'static Engine,
+        ports: Vec<(Transport, u16)>,
+        shared: &Shared,
+    ) -> Self {
         let engines = shared.engines();
-        Some(Self {
-            service: service.name.clone(),
+        // A service may bear the name of a function.
+        let folder = match part {
+            Part::Service(_) => service.to_string(),
+            Part::Function(function) => format!("@{function}"),
+        };
+        Self {
             engine,
+            part,
             node: node.clone(),
-            ports: service.ports().map(|port| (port.transport, port.number)).collect(),
+            ports,
             program: engines.program(engine),
-            work: Path::new(FOLDERS).join(node.as_str()).join(service.name.as_str()),
-            log: Log::new(engines.logs.as_deref(), &format!("{node}.{}", service.name)),
+            work: Path::new(FOLDERS).join(node.as_str()).join(folder),
+            log: Log::new(engines.logs.as_deref(), &format!("{node}.{service}")),
+            service,
             state: Mutex::default(),
-        })
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -121,7 +155,7 @@ impl Post {
                 self.engine.remedy()
             ))
         })?;
-        let (now, later) = usable(namespace, &job.listen)
+        let (now, later) = usable(namespace, job.places())
             .map_err(|error| self.sentence(&format!("cannot be started: {error}")))?;
         self.log.begin(&format!("{} for {}", program.path.display(), places(&job)));
         let running = Running::start(program, namespace, &self.work, self.engine, job, &self.log);
@@ -142,20 +176,20 @@ impl Post {
         Ok(running)
     }
 
-    /// Waits until the program has answered at each of these addresses. An error is a sentence.
+    /// Waits until the program has answered in each of these places. An error is a sentence.
     async fn heard(
         &self,
         running: &Running,
-        addresses: &[IpAddr],
+        places: &[Place],
         namespace: &Namespace,
         shared: &Shared,
     ) -> Result<(), String> {
         let caller = Caller { namespace, job: &running.job, work: &self.work, shared };
         let deadline = Deadline::after(PATIENCE);
-        for address in addresses {
+        for place in places {
             let mut beat = interval(BETWEEN);
             let answered = async {
-                while !caller.answers(*address).await {
+                while !caller.answers(place).await {
                     beat.tick().await;
                 }
             };
@@ -166,15 +200,15 @@ impl Post {
                 }
                 () = answered => {}
                 () = deadline.passed() => {
-                    let at = SocketAddr::new(*address, running.job.port);
-                    return Err(self.sentence(&format!("has not answered at {at} within {PATIENCE:?}")));
+                    let at = if matches!(place, Place::Address(_)) { "at" } else { "on" };
+                    return Err(self.sentence(&format!("has not answered {at} {place} within {PATIENCE:?}")));
                 }
             }
         }
         Ok(())
     }
 
-    /// Asks at the addresses that could not be used when the program was started.
+    /// Asks where nobody could be reached when the program was started.
     pub(in crate::serve) async fn settle(&self, namespace: &Namespace, shared: &Shared) {
         self.notice();
         let Some(mut running) = self.state().running.take() else { return };
@@ -209,11 +243,11 @@ impl Post {
 
     fn sentence(&self, what: &str) -> String {
         let Self { node, service, engine, .. } = self;
-        format!(
-            "the engine `{}` of service `{service}` of node `{node}` {what}; {}",
-            engine.name,
-            self.log.last_words()
-        )
+        let place = match self.part {
+            Part::Service(_) => format!("of service `{service}` of node `{node}`"),
+            Part::Function(function) => format!("for `{function}` of node `{node}`"),
+        };
+        format!("the engine `{}` {place} {what}; {}", engine.name, self.log.last_words())
     }
 
     /// Why the service is not there, though it should be; a sentence.
@@ -273,25 +307,47 @@ impl Post {
     }
 }
 
-/// `0.0.0.0 and :: port 53`.
+/// `0.0.0.0:53 and [::]:53`.
 fn places(job: &Job) -> String {
-    let listen: Vec<_> = job.listen.iter().map(ToString::to_string).collect();
-    format!("{} port {}", listen.join(" and "), job.port)
+    let places: Vec<_> = job.places().iter().map(ToString::to_string).collect();
+    places.join(" and ")
 }
 
-/// Which addresses the node can use at this moment, and which it cannot: they are in duplicate address detection. To bind
-/// to one of these all the same, as the built-in services do, takes a switch.
-fn usable(namespace: &Namespace, listen: &[IpAddr]) -> io::Result<(Vec<IpAddr>, Vec<IpAddr>)> {
-    if listen.iter().all(|ip| ip.is_unspecified() || ip.is_ipv4()) {
-        return Ok((listen.to_vec(), Vec::new()));
-    }
-    let there: Vec<(u32, AddressState)> = namespace.run(|| {
-        fs::write("/proc/sys/net/ipv6/ip_nonlocal_bind", "1")?;
-        links::read_addresses(&Netlink::open_here()?).map_err(io::Error::other)
-    })?;
-    let is_usable = |ip: &IpAddr| {
-        ip.is_unspecified()
-            || there.iter().any(|(_, at)| at.net.addr() == *ip && !at.tentative && !at.dad_failed)
+/// Where the node can be reached at this moment, and where it cannot: addresses there are in duplicate address detection. To
+/// bind to one of these all the same, as the built-in services do, takes a switch.
+fn usable(namespace: &Namespace, places: Vec<Place>) -> io::Result<(Vec<Place>, Vec<Place>)> {
+    let at_once = |place: &Place| match place {
+        Place::Address(at) => at.ip().is_unspecified() || at.is_ipv4(),
+        Place::Link(_) => false,
+        Place::Socket(_) => true,
     };
-    Ok(listen.iter().copied().partition(is_usable))
+    if places.iter().all(at_once) {
+        return Ok((places, Vec::new()));
+    }
+    let (there, indices) = namespace.run(|| {
+        fs::write("/proc/sys/net/ipv6/ip_nonlocal_bind", "1")?;
+        let netlink = Netlink::open_here()?;
+        let there = links::read_addresses(&netlink).map_err(io::Error::other)?;
+        let index = |place: &Place| match place {
+            Place::Link(on) => if_nametoindex(on.as_str()).ok(),
+            _ => None,
+        };
+        Ok((there, places.iter().map(index).collect::<Vec<_>>()))
+    })?;
+    let is_usable = |at: &AddressState| !at.tentative && !at.dad_failed;
+    let has = |ip: IpAddr| there.iter().any(|(_, at)| at.net.addr() == ip && is_usable(at));
+    let has_link_local = |index: Option<u32>| {
+        let own = there.iter().filter(|(link, _)| Some(*link) == index);
+        own.map(|(_, at)| at).any(|at| links::is_link_local(at.net.addr()) && is_usable(at))
+    };
+    let (mut now, mut later) = (Vec::new(), Vec::new());
+    for (place, index) in places.into_iter().zip(indices) {
+        let usable = match &place {
+            Place::Address(at) => at_once(&place) || has(at.ip()),
+            Place::Link(_) => has_link_local(index),
+            Place::Socket(_) => true,
+        };
+        if usable { now.push(place) } else { later.push(place) }
+    }
+    Ok((now, later))
 }

@@ -2,11 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    env,
+    env, fmt,
     io::{self, Read},
     os::fd::AsFd,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -16,11 +17,15 @@ use nix::{
 };
 
 use crate::{
-    engine::{Engine, TunnelEngine},
+    engine::{Engine, Part, TunnelEngine},
     model::{
+        dhcp::DhcpDuty,
+        function::Function,
         name::{NodeName, ServiceName, TunnelName},
+        phase::Phase,
         testbed::Testbed,
     },
+    stage::Stage,
 };
 
 /// Where servers are that a user's `PATH` may not name.
@@ -52,22 +57,94 @@ pub struct Program {
     pub version: String,
 }
 
+/// What an engine is to do on a node.
+#[derive(Clone, Debug)]
+pub struct Posting {
+    engine: &'static Engine,
+    node: NodeName,
+    part: Part,
+    service: Option<ServiceName>,
+}
+
+/// ``the engine `knot` of service `dns` of node `ns` ``.
+impl fmt::Display for Posting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { engine, node, part, service } = self;
+        match service {
+            Some(service) => {
+                write!(f, "the engine `{}` of service `{service}` of node `{node}`", engine.name)
+            }
+            None => write!(f, "the engine `{}` for `{part}` of node `{node}`", engine.name),
+        }
+    }
+}
+
+/// Everything that engines are to do.
+fn posts(testbed: &Testbed) -> impl Iterator<Item = Posting> {
+    testbed.nodes.values().flat_map(|node| {
+        let services = node.services.iter().filter_map(|service| {
+            let engine = Engine::of(service.engine.as_ref()?)?;
+            let part = Part::Service(service.kind);
+            let service = Some(service.name.clone());
+            Some(Posting { engine, node: node.name.clone(), part, service })
+        });
+        let functions = node.engines.iter().filter_map(|(function, engine)| {
+            let (engine, part) = (Engine::of(engine)?, Part::Function(*function));
+            Some(Posting { engine, node: node.name.clone(), part, service: None })
+        });
+        services.chain(functions)
+    })
+}
+
+/// What the plan asks of an engine in some of these phases and it cannot do, as the end of a sentence.
+fn beyond(
+    testbed: &Arc<Testbed>,
+    phases: &[Phase],
+    post: &Posting,
+    version: &str,
+) -> Option<String> {
+    let engine = post.engine;
+    let knows = || engine.pref64_after.is_some_and(|last| numbers(version) > Some(last));
+    let relays = |duty: &DhcpDuty| matches!(duty, DhcpDuty::Relay { .. });
+    phases.iter().copied().find_map(|phase| match post.part {
+        Part::Function(Function::Advertisements) if !knows() => {
+            let stage = Stage::new(testbed, phase);
+            let announced =
+                stage.nodes[&post.node].interfaces.iter().filter_map(|i| i.advertises.as_ref());
+            let prefix = announced.flat_map(|announced| &announced.pref64).next()?;
+            let since = match engine.pref64_after {
+                Some((major, minor)) => format!("after version {major}.{minor}"),
+                None => "in no version".to_owned(),
+            };
+            Some(format!(
+                "is to announce the translation prefix {prefix} (RFC 8781) in the {phase} phase, which `{}` can {since}; here it says \
+                 `{version}`",
+                engine.program
+            ))
+        }
+        Part::Function(Function::Dhcpv6) if !engine.relays => {
+            let stage = Stage::new(testbed, phase);
+            let duty = stage.nodes[&post.node].dhcp.iter().find(|duty| relays(duty))?;
+            Some(format!("is to {duty} in the {phase} phase, and it relays nothing"))
+        }
+        _ => None,
+    })
+}
+
+/// The first two numbers of a version.
+fn numbers(version: &str) -> Option<(u32, u32)> {
+    version.split(|c: char| !c.is_ascii_digit() && c != '.').find_map(|word| {
+        let mut numbers = word.split('.').map(str::parse);
+        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    })
+}
+
 /// Why an engine cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum Wanting {
     /// Its program is not on this machine.
-    #[error(
-        "the engine `{}` of service `{service}` of node `{node}` needs the program `{}`, which is not on this machine; {}",
-        engine.name, engine.program, engine.remedy()
-    )]
-    Program {
-        /// The engine.
-        engine: &'static Engine,
-        /// The node.
-        node: NodeName,
-        /// The service.
-        service: ServiceName,
-    },
+    #[error("{0} needs the program `{program}`, which is not on this machine; {remedy}", program = .0.engine.program, remedy = .0.engine.remedy())]
+    Program(Posting),
     /// The program of an engine of tunnels is not on this machine.
     #[error(
         "the engine `{}` of tunnel `{tunnel}` needs the program `{}`, which is not on this machine; {}",
@@ -81,39 +158,50 @@ pub enum Wanting {
     },
     /// It needs root.
     #[error(
-        "the engine `{}` of service `{service}` of node `{node}` needs root: {why}; run sixwalk with sudo, or take the \
-         service that is built in",
-        engine.name
+        "{post} needs root: {why}; run sixwalk with sudo, or take the service that is built in"
     )]
     Root {
-        /// The engine.
-        engine: &'static Engine,
-        /// The node.
-        node: NodeName,
-        /// The service.
-        service: ServiceName,
+        /// Which engine, where.
+        post: Posting,
         /// What stands in the way.
         why: &'static str,
+    },
+    /// It cannot do all that the plan asks.
+    #[error(
+        "{post} {what}; let that node do it itself, and name the engine for the others in the file of the testbed: \
+         `node.NAME.engines = {{ {part} = \"{name}\" }}`",
+        part = post.part,
+        name = post.engine.name
+    )]
+    Ability {
+        /// Which engine, where.
+        post: Posting,
+        /// What it cannot do.
+        what: String,
     },
 }
 
 impl Engines {
     /// Everything that the engines of a testbed need of this machine, or what is wanting.
-    pub fn gather(testbed: &Testbed, rootless: bool, logs: PathBuf) -> Result<Self, Wanting> {
+    pub fn gather(
+        testbed: &Arc<Testbed>,
+        phases: &[Phase],
+        rootless: bool,
+        logs: PathBuf,
+    ) -> Result<Self, Wanting> {
         let mut programs = BTreeMap::new();
-        for (node, service) in
-            testbed.nodes.values().flat_map(|n| n.services.iter().map(move |s| (n, s)))
-        {
-            let Some(engine) = service.engine.as_ref().and_then(Engine::of) else { continue };
-            let (node, service) = (node.name.clone(), service.name.clone());
+        for post in posts(testbed) {
+            let engine = post.engine;
             if let Some(why) = engine.only_for_root.filter(|_| rootless) {
-                return Err(Wanting::Root { engine, node, service, why });
+                return Err(Wanting::Root { post, why });
             }
             if !programs.contains_key(engine.name) {
-                let path = find(engine.program);
-                let path = path.ok_or(Wanting::Program { engine, node, service })?;
+                let Some(path) = find(engine.program) else { return Err(Wanting::Program(post)) };
                 let version = version(&path, engine.version).unwrap_or_default();
                 programs.insert(engine.name, Program { path, version });
+            }
+            if let Some(what) = beyond(testbed, phases, &post, &programs[engine.name].version) {
+                return Err(Wanting::Ability { post, what });
             }
         }
         for tunnel in testbed.tunnels.values() {

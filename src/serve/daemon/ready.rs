@@ -1,12 +1,6 @@
 //! Readiness: the service is asked by its own protocol, from its own node. Only an answer counts.
 
-use std::{
-    fs, io,
-    net::{IpAddr, SocketAddr},
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -17,9 +11,13 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
+use super::guest;
 use crate::{
-    engine::{Job, LOG},
-    model::{family::Family, name::DomainName, record::RecordType, service::ServiceKind},
+    engine::{Job, LOG, Part, Place},
+    model::{
+        family::Family, function::Function, name::DomainName, record::RecordType,
+        service::ServiceKind,
+    },
     net::namespace::Namespace,
     serve::Shared,
     wire::{dns::Query, snmp, sntp},
@@ -27,6 +25,8 @@ use crate::{
 
 /// How long one question is waited for before it is asked again.
 const ONCE: Duration = Duration::from_millis(300);
+/// The same of a router, which may think for half a second before it answers (RFC 4861 section 6.2.6).
+const ROUTER: Duration = Duration::from_millis(800);
 /// What a message to a syslog sink says, and a question to a resolver asks for.
 const TOKEN: &str = "sixwalk-ready";
 
@@ -39,15 +39,28 @@ pub(super) struct Caller<'c> {
 }
 
 impl Caller<'_> {
-    /// Whether the service answers at an address that it is bound to, asked once.
-    pub(super) async fn answers(&self, bound: IpAddr) -> bool {
-        let ip = if bound.is_unspecified() { Family::of(bound).loopback() } else { bound };
-        let to = SocketAddr::new(ip, self.job.port);
-        matches!(timeout(ONCE, self.ask(to)).await, Ok(Ok(true)))
+    /// Whether it answers in a place, asked once.
+    pub(super) async fn answers(&self, place: &Place) -> bool {
+        let asked = match place {
+            Place::Address(bound) => {
+                let ip = bound.ip();
+                let ip = if ip.is_unspecified() { Family::of(ip).loopback() } else { ip };
+                let Part::Service(kind) = self.job.part else { return false };
+                timeout(ONCE, self.ask(kind, SocketAddr::new(ip, bound.port()))).await
+            }
+            Place::Link(on) => match self.job.part {
+                Part::Function(Function::Advertisements) => {
+                    timeout(ROUTER, guest::solicit(self.namespace, on)).await
+                }
+                _ => timeout(ONCE, guest::inform(self.namespace, on)).await,
+            },
+            Place::Socket(port) => Ok(guest::is_open(self.namespace, *port)),
+        };
+        matches!(asked, Ok(Ok(true)))
     }
 
-    async fn ask(&self, to: SocketAddr) -> io::Result<bool> {
-        match self.job.kind {
+    async fn ask(&self, kind: ServiceKind, to: SocketAddr) -> io::Result<bool> {
+        match kind {
             // A front answers for its sites, which may not be there yet.
             ServiceKind::Https if self.job.front.is_some() => Ok(self.connect(to).await.is_ok()),
             ServiceKind::Dns => self.zones(to).await,

@@ -1,6 +1,6 @@
 //! A program that runs for a service, from its start to its end.
 
-use std::{io, net::IpAddr, path::Path, sync::Arc, time::Duration};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use nix::{
     sys::signal::{Signal, kill, killpg},
@@ -18,7 +18,7 @@ use super::{
     members::{Household, Memory},
 };
 use crate::{
-    engine::{Engine, Job},
+    engine::{Engine, Job, Place},
     net::{
         namespace::Namespace,
         patience::{Deadline, within},
@@ -34,8 +34,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 pub(super) struct Running {
     pub(super) job: Job,
     pub(super) since: Instant,
-    /// Addresses that it is bound to and has not been asked at, because the node could not use them yet.
-    pub(super) unasked: Vec<IpAddr>,
+    /// Where it has not been asked, because the node could not be reached there yet.
+    pub(super) unasked: Vec<Place>,
     pub(super) process: Process,
 }
 

@@ -112,6 +112,7 @@ mod tests {
             leases: vec![(HOST, "2001:db8:1::10".parse().unwrap())],
             dns: vec!["2001:db8::53".parse().unwrap()],
             search: vec!["dc.test".parse().unwrap()],
+            relayed_to: None,
         }
     }
 
