@@ -145,6 +145,25 @@ impl Engine {
     }
 }
 
+/// Where packets are encrypted for an engine of tunnels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Esp {
+    /// In the kernel.
+    Kernel,
+    /// In the program.
+    UserSpace,
+}
+
+impl Esp {
+    /// `ESP in user space`.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Kernel => "ESP of the kernel",
+            Self::UserSpace => "ESP in user space",
+        }
+    }
+}
+
 /// A program that carries tunnels in the place of the WireGuard that is built in. It runs beside its gateway, in a namespace
 /// of its own.
 #[derive(Debug)]
@@ -161,11 +180,11 @@ pub struct TunnelEngine {
     pub version: &'static [&'static str],
     /// The variable that tells the program, and the one that says its version, where its file is.
     pub variable: (&'static str, &'static str),
-    /// The file that it reads, by its path below its folder.
-    pub file: (&'static str, &'static str),
+    /// The file that it reads, by its path below its folder, and what is in it.
+    pub file: (&'static str, fn(Esp) -> String),
     /// The socket by which it is told what to do, likewise.
     pub control: &'static str,
-    /// The device that it makes for the inside.
+    /// The device for the inside; the program makes it where ESP is in user space.
     pub device: &'static str,
     /// The longest packet, in octets, that it takes whatever is outside.
     pub inner_mtu: u32,

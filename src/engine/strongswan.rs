@@ -1,14 +1,13 @@
-//! strongSwan, as both ends of a tunnel: IKEv2, and ESP in UDP in user space (plugin kernel-libipsec), because the kernel of a
-//! lab need not have ESP.
+//! strongSwan, as both ends of a tunnel: IKEv2, and ESP in UDP, of the kernel where it has it, else in user space (plugin
+//! kernel-libipsec).
 
-use super::TunnelEngine;
+use super::{Esp, TunnelEngine};
 
 /// `load` is a list of its own: with kernel-libipsec before kernel-netlink it is the first that gets the security
 /// associations, and the second is left with addresses and routes. An end that has gone is noticed after three seconds.
 const CONF: &str = "\
 charon-systemd {
-  load = random nonce openssl pem pkcs1 pkcs8 x509 pubkey hmac kdf constraints kernel-libipsec kernel-netlink \
-socket-default vici
+  load = random nonce openssl pem pkcs1 pkcs8 x509 pubkey hmac kdf constraints KERNEL socket-default vici
   retransmit_timeout = 0.5
   retransmit_base = 1
   retransmit_tries = 5
@@ -31,6 +30,14 @@ socket-default vici
 }
 ";
 
+fn conf(esp: Esp) -> String {
+    let kernel = match esp {
+        Esp::Kernel => "kernel-netlink",
+        Esp::UserSpace => "kernel-libipsec kernel-netlink",
+    };
+    CONF.replace("KERNEL", kernel)
+}
+
 pub(super) static ENGINE: TunnelEngine = TunnelEngine {
     name: "strongswan",
     package: "charon-systemd libcharon-extra-plugins",
@@ -38,7 +45,7 @@ pub(super) static ENGINE: TunnelEngine = TunnelEngine {
     speaker: "swanctl",
     version: &["--version"],
     variable: ("STRONGSWAN_CONF", "/run/strongswan.conf"),
-    file: ("strongswan.conf", CONF),
+    file: ("strongswan.conf", conf),
     control: "charon.vici",
     device: "ipsec0",
     // The device has this MTU, and what is longer is cut off.

@@ -16,6 +16,7 @@ pub mod endpoint;
 pub mod packet;
 pub mod interface;
 pub mod dump;
+pub mod esp;
 pub mod trial;
 pub mod patience;
 pub mod request;

@@ -123,7 +123,8 @@ impl Netlink {
         Self::of_protocol(protocols::NETLINK_NETFILTER)
     }
 
-    fn of_protocol(protocol: isize) -> io::Result<Self> {
+    /// A socket in the namespace of this thread for a part of the kernel.
+    pub(super) fn of_protocol(protocol: isize) -> io::Result<Self> {
         let mut socket = Socket::new(protocol)?;
         socket.bind_auto()?;
         socket.set_ext_ack(true)?;

@@ -13,6 +13,7 @@ use netlink_packet_route::{
 use rtnetlink::{LinkVxlan, LinkWireguard};
 
 use super::{
+    esp,
     links::{self, End},
     namespace::Namespace,
     netlink::{Netlink, Request},
@@ -55,6 +56,7 @@ pub static ALL: &[Trial] = &[
         needed: false,
         attempt: |ns| link(ns, LinkWireguard::new("trial").build()),
     },
+    Trial { what: "ESP in the kernel (IPsec)", needed: false, attempt: |_| esp::offered() },
     Trial {
         what: "6in4 tunnels in the kernel (sit)",
         needed: false,

@@ -18,16 +18,17 @@ use tokio::net::UdpSocket;
 
 use super::charon::Charon;
 use crate::{
-    engine::TunnelEngine,
+    engine::{Esp, TunnelEngine},
     model::{
         name::NodeName,
         policy::{Action, Chain, Filter, Hook, Match, Rule},
         tunnel::TunnelEnd,
     },
     net::{
+        esp,
         links::{self, LOOPBACK},
         namespace::Namespace,
-        netlink::Netlink,
+        netlink::{Netlink, Request},
         nftables,
         packet::{self, Ear, Layer},
     },
@@ -40,6 +41,9 @@ pub(super) const PORT: u16 = 4500;
 pub(super) const THEIR_PORT: u16 = 4501;
 /// Room for packets that wait to be read, in octets; the kernel grants what its limit allows.
 const WAITING_ROOM: usize = 4 << 20;
+
+/// The index of the device, where it is made here.
+const DEVICE: u32 = 2;
 
 /// A program at work.
 pub(super) struct Appliance {
@@ -54,16 +58,20 @@ pub(super) struct Place {
     pub(super) namespace: Namespace,
     pub(super) relay: UdpSocket,
     netlink: Netlink,
+    esp: Esp,
 }
 
 impl Place {
     /// Makes a namespace of its own for one.
-    pub(super) fn prepare(engine: &TunnelEngine, end: &TunnelEnd) -> io::Result<Self> {
+    pub(super) fn prepare(engine: &TunnelEngine, esp: Esp, end: &TunnelEnd) -> io::Result<Self> {
         let namespace = Namespace::create()?;
         let netlink = Netlink::open(&namespace)?;
         settle_in(&namespace, &netlink, engine, end)?;
+        if esp == Esp::Kernel {
+            make(&netlink, &esp::interface(engine.device, DEVICE))?;
+        }
         let relay = namespace.run(|| relay(end))?;
-        Ok(Self { namespace, relay, netlink })
+        Ok(Self { namespace, relay, netlink, esp })
     }
 
     /// Waits for the program that was started here, and tells it of the tunnel.
@@ -76,7 +84,7 @@ impl Place {
         secret: &str,
     ) -> io::Result<(Ear, Charon)> {
         let mut charon = Charon::connect(&work.join(engine.control)).await;
-        charon.tell(node, end, secret).await?;
+        charon.tell(node, end, self.esp, secret).await?;
         let links = links::read(&self.netlink).map_err(io::Error::other)?;
         let device = links.iter().find(|(_, link)| link.name == engine.device);
         let (index, _) = device.ok_or_else(|| {
@@ -107,9 +115,7 @@ fn settle_in(
     let requests: Vec<_> = std::iter::once(links::bring_up(LOOPBACK))
         .chain(addresses.map(|ip| links::add_address(LOOPBACK, IpNet::from(ip))))
         .collect();
-    let outcomes = netlink.batch(&requests).map_err(io::Error::other)?;
-    let refused = outcomes.into_iter().find_map(Result::err);
-    refused.map_or(Ok(()), |refusal| Err(io::Error::other(refusal.to_string())))?;
+    make(netlink, &requests)?;
     let name = || engine.device.parse().map_err(io::Error::other);
     let deaf = |hook, way: Match| Chain {
         hook,
@@ -122,9 +128,16 @@ fn settle_in(
     };
     let chains = vec![
         deaf(Hook::Input, Match::InInterface(name()?)),
+        deaf(Hook::Forward, Match::InInterface(name()?)),
         deaf(Hook::Output, Match::OutInterface(name()?)),
     ];
     nftables::replace(namespace, &Filter { chains }).map_err(io::Error::other)
+}
+
+fn make(netlink: &Netlink, requests: &[Request]) -> io::Result<()> {
+    let outcomes = netlink.batch(requests).map_err(io::Error::other)?;
+    let refused = outcomes.into_iter().find_map(Result::err);
+    refused.map_or(Ok(()), |refusal| Err(io::Error::other(refusal.to_string())))
 }
 
 /// What stands behind this end, its gateway's own addresses inside with it: its ICMP errors come from them.

@@ -12,9 +12,12 @@ use tokio::time::Instant;
 
 use super::appliance::{Appliance, Place};
 use crate::{
-    engine::TunnelEngine,
+    engine::{Esp, TunnelEngine},
     model::{name::NodeName, tunnel::TunnelEnd},
-    net::patience::{Deadline, within},
+    net::{
+        esp,
+        patience::{Deadline, within},
+    },
     report::run::EngineRun,
     serve::daemon::{Call, Engines, FOLDERS, Log, Memory, Process, Program, lay_out},
 };
@@ -25,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Who carries a tunnel at one gateway.
 pub(super) struct Carrier {
     engine: &'static TunnelEngine,
+    /// Where it encrypts, found out by trying.
+    esp: Esp,
     engines: Engines,
     node: NodeName,
     log: Arc<Log>,
@@ -51,18 +56,19 @@ impl Carrier {
     ) -> Self {
         let log = Log::new(engines.logs.as_deref(), &format!("{node}.{}", end.tunnel));
         let engines = engines.clone();
-        Self { engine, engines, node: node.clone(), log, past: Mutex::default() }
+        let esp = esp::offered().map_or(Esp::UserSpace, |()| Esp::Kernel);
+        Self { engine, esp, engines, node: node.clone(), log, past: Mutex::default() }
     }
 
     fn past(&self) -> MutexGuard<'_, Past> {
         self.past.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the record calls it.
+    /// What the record calls it: its version, and where it encrypts.
     pub(super) fn title(&self) -> String {
         let version = self.program().map(|program| program.version.as_str());
         let version = version.filter(|version| !version.is_empty());
-        format!("{}, ESP in UDP in user space", version.unwrap_or(self.engine.name))
+        format!("{}, {}", version.unwrap_or(self.engine.name), self.esp.words())
     }
 
     fn program(&self) -> Option<&Program> {
@@ -81,11 +87,11 @@ impl Carrier {
         let missing = || format!("is not on this machine as `{name}`; {}", self.engine.remedy());
         let program = self.program().ok_or_else(missing)?;
         let failed = |error: io::Error| format!("cannot be started: {error}");
-        let place = Place::prepare(self.engine, end).map_err(failed)?;
+        let place = Place::prepare(self.engine, self.esp, end).map_err(failed)?;
         let work = Path::new(FOLDERS).join(self.node.as_str()).join(end.tunnel.as_str());
         lay_out(&work, &self.node).map_err(failed)?;
         let (file, text) = self.engine.file;
-        std::fs::write(work.join(file), text).map_err(failed)?;
+        std::fs::write(work.join(file), text(self.esp)).map_err(failed)?;
         self.log.begin(&format!("{} for {} to {}", program.path.display(), end.local, end.remote));
         let began = Instant::now();
         let call = Call {
@@ -168,7 +174,7 @@ impl Carrier {
             service: end.tunnel.as_str().parse().ok()?,
             engine: self.engine.name.to_owned(),
             program: program.map(|p| p.path.display().to_string()).unwrap_or_default(),
-            version: program.map(|p| p.version.clone()).unwrap_or_default(),
+            version: self.title(),
             starts: past.starts,
             ready_us: past.ready_us,
             pss_kib: past.memory.pss_kib,

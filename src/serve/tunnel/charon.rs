@@ -11,7 +11,9 @@ use tokio::{
 
 use super::appliance::{PORT, THEIR_PORT, here, there};
 use crate::{
+    engine::Esp,
     model::{name::NodeName, tunnel::TunnelEnd},
+    net::esp,
     wire::vici::{self, Element, Said},
 };
 
@@ -77,6 +79,7 @@ impl Charon {
         &mut self,
         node: &NodeName,
         end: &TunnelEnd,
+        esp: Esp,
         secret: &str,
     ) -> io::Result<()> {
         for event in ["child-updown", "child-rekey"] {
@@ -93,7 +96,7 @@ impl Charon {
             Element::List("owners", owners),
         ];
         self.ask("load-shared", &shared).await?;
-        self.ask("load-conn", &[connection(node, end)]).await
+        self.ask("load-conn", &[connection(node, end, esp)]).await
     }
 
     async fn ask(&mut self, name: &str, message: &[Element]) -> io::Result<()> {
@@ -128,20 +131,24 @@ impl Charon {
 }
 
 /// One child couples both families: pairs of one family each come of its selectors.
-fn connection(node: &NodeName, end: &TunnelEnd) -> Element {
+fn connection(node: &NodeName, end: &TunnelEnd, esp: Esp) -> Element {
     let value = |name, value: &str| Element::Value(name, value.to_owned());
     let list = |name, value: &str| Element::List(name, vec![value.to_owned()]);
     let nets = |nets: &mut dyn Iterator<Item = IpNet>| nets.map(|net| net.to_string()).collect();
     let section = |name: &str, elements| Element::Section(name.to_owned(), elements);
     let who =
         |side, id: &NodeName| section(side, vec![value("auth", "psk"), value("id", id.as_str())]);
-    let child = vec![
+    let mut child = vec![
         Element::List("local_ts", nets(&mut here(end))),
         Element::List("remote_ts", nets(&mut there(end))),
         list("esp_proposals", "aes128gcm16-x25519"),
         value("mode", "tunnel"),
         value("dpd_action", "clear"),
     ];
+    if esp == Esp::Kernel {
+        let tie = esp::TIE.to_string();
+        child.extend([value("if_id_in", &tie), value("if_id_out", &tie)]);
+    }
     section(
         CONNECTION,
         vec![
