@@ -24,6 +24,7 @@ use sixwalk::{
         step::Change,
         tap::{Tap, Watch},
     },
+    net::links,
     stage::{Stage, StagedNode},
 };
 use support::{
@@ -82,6 +83,36 @@ fn a_new_lab_is_silent_and_a_stage_makes_it_live() {
         for address in ["10.2.0.80", "2001:db8:2::50"] {
             assert!(reaches(&lab, "alice", ("srv", address), 1400), "{address} across two routers");
         }
+    });
+}
+
+/// As many links as the kernel's modules of tunnels put into each new namespace (`sit0`, `tunl0`, `gre0`, `gretap0`, `erspan0`,
+/// `ip_vti0`, `ip6tnl0`, `ip6_vti0`, `ip6gre0`), at the indices that they take. It gives no index twice, so whoever comes second
+/// is refused: that shows it without the modules, which not every kernel has.
+#[test]
+fn links_that_a_namespace_is_born_with_are_in_nobodys_way() {
+    if !inside_sandbox("links_that_a_namespace_is_born_with_are_in_nobodys_way") {
+        return;
+    }
+    runtime().block_on(async {
+        let testbed = two_routers();
+        let dual = stage(&testbed, Phase::DualStack);
+        let lab = NetnsLab::build(&dual, Path::new("/nonexistent")).expect("a lab");
+        let born: Vec<_> = (links::LOOPBACK + 1..=links::LOOPBACK + 9)
+            .map(|index| links::add_bridge(&format!("born{index}"), index, 1480))
+            .collect();
+        let wires =
+            testbed.segments.keys().map(|segment| &lab.wire(segment).expect("built").netlink);
+        for netlink in lab.nodes().map(|node| &node.netlink).chain(wires) {
+            for outcome in netlink.batch(&born).expect("asked") {
+                outcome.expect("an index that nobody has");
+            }
+        }
+        bring_live(&lab, &dual);
+        let settled = lab.settle(&dual, PATIENCE).await.expect("asked");
+        assert_eq!(settled.unsettled, [], "{settled:?}");
+        assert_eq!(in_words(&lab.verify(&dual)), [""; 0]);
+        assert!(reaches(&lab, "alice", ("srv", "2001:db8:2::50"), 1400));
     });
 }
 
@@ -207,7 +238,7 @@ fn residue_is_forgotten() {
         // A narrow link behind the first router teaches alice a path MTU in both families.
         let ra = lab.node(&name("ra")).expect("a node");
         let index = ra.index("eth1").expect("an interface");
-        ra.netlink.ask(&sixwalk::net::links::set_mtu(index, 1300)).expect("narrowed");
+        ra.netlink.ask(&links::set_mtu(index, 1300)).expect("narrowed");
         let alice = lab.node(&name("alice")).expect("a node");
         for address in ["10.2.0.80", "2001:db8:2::50"] {
             assert!(!reaches(&lab, "alice", ("srv", address), 1400), "too big for {address}");

@@ -38,7 +38,7 @@ fn ip(arguments: &str) -> io::Result<()> {
 }
 
 /// The index of the port of the wire: that of `vpn0` and its far end are chosen by us.
-const PORT: u32 = 7;
+const PORT: u32 = links::FIRST;
 
 /// A gateway with an interface whose far end a program reads, and a link to the peer.
 fn gateway(peer: &Namespace) -> io::Result<(Namespace, Namespace)> {
@@ -50,8 +50,8 @@ fn gateway(peer: &Namespace) -> io::Result<(Namespace, Namespace)> {
         sixwalk::net::netlink::Netlink::open_here()?.ask(&cable).map_err(io::Error::other)
     })?;
     links::as_tunnel(&gateway, "vpn0")?;
-    let near = links::End { name: "wan", index: 3, mac: None };
-    let far = links::End { name: "wan", index: 33, mac: None };
+    let near = links::End { name: "wan", index: PORT + 1, mac: None };
+    let far = links::End { name: "wan", index: PORT + 1, mac: None };
     let cable = links::add_cable(near, None, far, peer, 1500);
     gateway.run(|| {
         sixwalk::net::netlink::Netlink::open_here()?.ask(&cable).map_err(io::Error::other)?;

@@ -410,6 +410,17 @@ mod tests {
         assert_eq!(only(&switch), ("switch".to_owned(), part));
     }
 
+    #[test]
+    fn a_link_that_the_kernel_puts_into_every_namespace_is_no_departure() {
+        let network = Network::healthy(Phase::DualStack).bend(|_, answer| {
+            if let Answer::Addresses(links) = answer {
+                let (name, addresses) = ("sit0".to_owned(), Vec::new());
+                links.insert(1, LinkState { name, mac: None, mtu: 1480, up: false, addresses });
+            }
+        });
+        assert_eq!(fixture::complaints(&PlanVsTopology, &network), []);
+    }
+
     fn with_hop_limit(value: &'static str) -> Network {
         Network::healthy(Phase::DualStack).bend(move |probe, answer| {
             if let Answer::Switches(switches) = answer

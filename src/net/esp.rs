@@ -49,7 +49,7 @@ pub fn offered() -> Result<(), String> {
     let made = xfrm.map_err(|error| said(&error))?.ask_raw(NEW_ASSOCIATION, 0, &association());
     made.map_err(|error| format!("no ESP: {error}"))?;
     let netlink = Netlink::open(&namespace).map_err(|error| said(&error))?;
-    let made = netlink.ask(&interface("trial", 2)[0]);
+    let made = netlink.ask(&interface("trial", links::FIRST)[0]);
     made.map_err(|error| format!("no XFRM interface: {error}"))
 }
 

@@ -29,6 +29,10 @@ use crate::model::{
 /// The index of the loopback interface in every namespace.
 pub const LOOPBACK: u32 = 1;
 
+/// The first index that is ours to choose, in every namespace. Those below are for the kernel: where a module of tunnels is
+/// loaded, each new namespace is born with its fallback device (`sit0`, `tunl0`, `ip6tnl0`, `gre0`) at the next free index.
+pub const FIRST: u32 = 1001;
+
 /// One end of a virtual cable.
 #[derive(Clone, Copy, Debug)]
 pub struct End<'a> {

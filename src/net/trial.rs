@@ -14,7 +14,7 @@ use rtnetlink::{LinkVxlan, LinkWireguard};
 
 use super::{
     esp,
-    links::{self, End},
+    links::{self, End, FIRST},
     namespace::Namespace,
     netlink::{Netlink, Request},
     nftables,
@@ -79,10 +79,10 @@ fn said(error: impl std::fmt::Display) -> String {
 fn cable(here: &Namespace) -> Result<(), Box<dyn std::error::Error>> {
     let netlink = Netlink::open(here)?;
     let there = Namespace::create()?;
-    netlink.ask(&links::add_bridge("bridge", 2, 1500))?;
-    let near = End { name: "near", index: 3, mac: None };
-    let far = End { name: "far", index: 2, mac: None };
-    netlink.ask(&links::add_cable(near, Some(2), far, &there, 1500))?;
+    netlink.ask(&links::add_bridge("bridge", FIRST, 1500))?;
+    let near = End { name: "near", index: FIRST + 1, mac: None };
+    let far = End { name: "far", index: FIRST, mac: None };
+    netlink.ask(&links::add_cable(near, Some(FIRST), far, &there, 1500))?;
     Ok(())
 }
 

@@ -39,7 +39,7 @@ impl Node {
         namespace: Namespace,
         interfaces: impl Iterator<Item = String>,
     ) -> io::Result<Self> {
-        let mut indices: BTreeMap<_, _> = interfaces.zip(links::LOOPBACK + 1..).collect();
+        let mut indices: BTreeMap<_, _> = interfaces.zip(links::FIRST..).collect();
         indices.insert("lo".to_owned(), links::LOOPBACK);
         Ok(Self {
             name: name.clone(),

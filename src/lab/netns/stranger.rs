@@ -165,7 +165,7 @@ fn plug_in(
     let netlink = Netlink::open(&namespace)?;
     let near = format!("stranger{number}");
     let near = End { name: &near, index: PORT + number, mac: None };
-    let far = End { name: INTERFACE, index: links::LOOPBACK + 1, mac: Some(mac) };
+    let far = End { name: INTERFACE, index: links::FIRST, mac: Some(mac) };
     let switches = Switches::open(&namespace)?;
     switches.set("net.ipv6.conf.default.accept_ra", "0")?;
     wire.netlink.ask(&links::add_cable(near, Some(BRIDGE_INDEX), far, &namespace, mtu))?;

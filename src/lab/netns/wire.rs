@@ -11,7 +11,7 @@ use crate::{
 pub const BRIDGE: &str = "bridge";
 
 /// The index of the bridge; its ports follow.
-pub const BRIDGE_INDEX: u32 = links::LOOPBACK + 1;
+pub const BRIDGE_INDEX: u32 = links::FIRST;
 
 /// The link of a segment.
 #[derive(Debug)]

@@ -43,7 +43,7 @@ pub(super) const THEIR_PORT: u16 = 4501;
 const WAITING_ROOM: usize = 4 << 20;
 
 /// The index of the device, where it is made here.
-const DEVICE: u32 = 2;
+const DEVICE: u32 = links::FIRST;
 
 /// A program at work.
 pub(super) struct Appliance {
