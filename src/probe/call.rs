@@ -60,12 +60,11 @@ impl Call {
         Ok(Self { endpoint, course })
     }
 
-    /// Sends a message.
+    /// Sends a message. A raw socket is told of errors about what others sent to the same host too, and whatever it does next
+    /// fails by them: only what fails twice has failed by itself.
     pub(super) fn send(&self, message: &[u8]) -> Result<(), Box<Attempt>> {
-        match self.endpoint.send(message) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(Box::new(self.course.unsent(&error))),
-        }
+        let sent = self.endpoint.send(message).or_else(|_| self.endpoint.send(message));
+        sent.map(drop).map_err(|error| Box::new(self.course.unsent(&error)))
     }
 
     /// Waits for something that `is_answer` accepts, until the deadline. `is_about` says of an ICMP error's quote
