@@ -151,14 +151,15 @@ fn of_one(
     judge.fail(subject, evidence, complaint(stage, &views))
 }
 
-/// Whether a server that a resolver asks says one thing and another itself.
+/// Whether the servers that a resolver asks do not all say the same, each at all times.
 fn of_upstream(seen: &Seen<'_>, asked: &Asked, all: &[Asked]) -> bool {
-    let upstream = subjects(all).into_iter().filter(|group| {
-        group[0].server.kind == ServiceKind::Dns
-            && group[0].published.name == asked.published.name
-            && group[0].family == asked.family
-    });
-    upstream.into_iter().any(|group| differ(&self::views(seen, &group)))
+    let is_upstream = |other: &&Asked| {
+        other.server.kind == ServiceKind::Dns
+            && other.published.name == asked.published.name
+            && other.family == asked.family
+    };
+    let upstream: Vec<_> = all.iter().filter(is_upstream).collect();
+    differ(&views(seen, &upstream))
 }
 
 /// What is told is a matter of something that the askers have: all that have it alike are told alike.
