@@ -49,6 +49,18 @@ fn in_turn<R>(walk: impl FnOnce() -> R) -> R {
 const WALKS: &str = "SIXWALK_TEST_WALKS";
 const SHIPPED: [&str; 7] = ["fokus", "small", "branch", "chain", "flat", "translation", "hosting"];
 
+/// What stops tunnels has the lab to itself each time: half of a walk, where the fault is not of gateways.
+const WITHOUT_STOPS: [&str; 8] = [
+    "--except",
+    "vpn.fail-open",
+    "--except",
+    "vpn.outer-family-failover",
+    "--except",
+    "vpn.plug-and-play",
+    "--except",
+    "vpn.rekey-both",
+];
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -449,6 +461,8 @@ fn every_shipped_example_is_found() {
     for file in files {
         let text = fs::read_to_string(&file).expect("readable");
         let faults: toml::Table = text.parse().expect("TOML");
+        let is_of_gateways = ["management.toml", "policy.toml"].iter().any(|of| file.ends_with(of));
+        let choice: &[&str] = if is_of_gateways { &[] } else { &WITHOUT_STOPS };
         for (name, fault) in faults["fault"].as_table().expect("faults by name") {
             let phase = match &fault["phase"] {
                 toml::Value::Array(phases) => phases[0].clone(),
@@ -456,18 +470,18 @@ fn every_shipped_example_is_found() {
             };
             let one = toml::Table::from_iter([(name.clone(), fault.clone())]);
             let one = toml::Table::from_iter([("fault".to_owned(), one.into())]);
-            examples.push((name.clone(), phase.as_str().expect("a word").to_owned(), one));
+            examples.push((name.clone(), phase.as_str().expect("a word").to_owned(), one, choice));
         }
     }
     assert!(examples.len() >= 20, "{}", examples.len());
     side_by_side(
         &examples,
         |(name, ..)| name.clone(),
-        |(_, phase, example)| {
+        |(_, phase, example, choice)| {
             let directory = tempfile::tempdir().expect("a directory for the run");
             let file = directory.path().join("fault.toml");
             fs::write(&file, example.to_string()).expect("room for the fault file");
-            let walked = Walk::of(&testbed("fokus"), phase, &[file], &[], directory.path());
+            let walked = Walk::of(&testbed("fokus"), phase, &[file], choice, directory.path());
             let mut wrong = walked.wrong;
             if walked.findings.len() != 1 {
                 let found: Vec<_> = walked.findings.iter().map(headline).collect();
