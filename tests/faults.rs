@@ -49,7 +49,7 @@ fn in_turn<R>(walk: impl FnOnce() -> R) -> R {
 const WALKS: &str = "SIXWALK_TEST_WALKS";
 const SHIPPED: [&str; 7] = ["fokus", "small", "branch", "chain", "flat", "translation", "hosting"];
 
-/// What stops tunnels has the lab to itself each time: half of a walk, where the fault is not of gateways.
+/// Leaves out what stops tunnels: it has the lab to itself each time, which is half of a walk.
 const WITHOUT_STOPS: [&str; 8] = [
     "--except",
     "vpn.fail-open",
@@ -62,11 +62,11 @@ const WITHOUT_STOPS: [&str; 8] = [
 ];
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct File {
-    /// Checks that no case of the file asks, because they are about something else and take long.
+    /// Whether no case of the file is about what happens when tunnels stop.
     #[serde(default)]
-    except: Vec<String>,
+    stops_no_tunnel: bool,
     case: Vec<Case>,
 }
 
@@ -85,9 +85,9 @@ struct Case {
     /// Only these checks are asked: what a deeper check would find first.
     #[serde(default)]
     only: Vec<String>,
-    /// What the file leaves out.
+    /// As the file says.
     #[serde(skip)]
-    except: Vec<String>,
+    stops_no_tunnel: bool,
     /// `check/case culprit (part)`.
     #[serde(default)]
     found: BTreeSet<String>,
@@ -110,8 +110,8 @@ fn cases(file: &str) -> Vec<Case> {
     let text = fs::read_to_string(&path).expect("the file of cases");
     let file: File =
         toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let with = |case| Case { except: file.except.clone(), ..case };
-    file.case.into_iter().map(with).collect()
+    let stops_no_tunnel = file.stops_no_tunnel;
+    file.case.into_iter().map(|case| Case { stops_no_tunnel, ..case }).collect()
 }
 
 fn testbed(name: &str) -> PathBuf {
@@ -134,7 +134,8 @@ impl Case {
     /// The arguments that say which checks are asked.
     fn choice(&self) -> Vec<&str> {
         let only = self.only.iter().flat_map(|check| ["--only", check]);
-        only.chain(self.except.iter().flat_map(|check| ["--except", check])).collect()
+        let without: &[&str] = if self.stops_no_tunnel { &WITHOUT_STOPS } else { &[] };
+        only.chain(without.iter().copied()).collect()
     }
 
     /// What is not as demanded, as lines; none if all is well.
