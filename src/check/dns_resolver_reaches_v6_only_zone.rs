@@ -1,6 +1,6 @@
 //! `dns.resolver-reaches-v6-only-zone`: resolvers get at zones whose name servers have addresses of one family alone.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use super::{
     Case, Check, Text, UseCase, ask, legs,
@@ -137,28 +137,13 @@ fn subjects(stage: &Stage) -> Vec<Subject> {
     legs::sample(found, legs::SAMPLE)
 }
 
-/// A name server as a resolver asks it itself; `None` where it has no way there, or may not ask.
-fn upstream(stage: &Stage, resolver: &Server, address: IpAddr) -> Option<Server> {
-    let (node, _) = stage.owner(address)?;
-    let mut services = stage.testbed.nodes[node].services.iter();
-    let service = services.find(|service| service.kind == ServiceKind::Dns)?;
-    let may = names::may_ask(stage, &resolver.node, address, service.port);
-    may.then(|| Server {
-        node: node.clone(),
-        service: service.name.clone(),
-        kind: ServiceKind::Dns,
-        at: SocketAddr::new(address, service.port),
-        asker: resolver.node.clone(),
-    })
-}
-
 fn direct(
     stage: &Stage,
     resolver: &Server,
     address: IpAddr,
     zone: &DomainName,
 ) -> Option<(Server, Leg)> {
-    let server = upstream(stage, resolver, address)?;
+    let server = names::server_at(stage, &resolver.node, address, ServiceKind::Dns)?;
     let path = stage.path(&resolver.node, address).ok()?;
     let probe = names::servers_of(&server, zone);
     Some((server, Leg::new(path, probe)))
@@ -174,7 +159,9 @@ fn above(stage: &Stage, resolver: &Server, zone: &DomainName) -> Vec<Server> {
     };
     let own = of(zone);
     let others = of(&parent.origin).iter().filter(|address| !own.contains(address));
-    others.filter_map(|address| upstream(stage, resolver, *address)).collect()
+    let server =
+        |address: &IpAddr| names::server_at(stage, &resolver.node, *address, ServiceKind::Dns);
+    others.filter_map(server).collect()
 }
 
 impl Subject {

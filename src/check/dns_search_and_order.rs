@@ -1,6 +1,6 @@
 //! `dns.search-and-order`: hosts ask a resolver first that answers, and what they search first does not hide what they look for.
 
-use std::{collections::BTreeSet, net::SocketAddr};
+use std::collections::BTreeSet;
 
 use super::{
     Case, Check, Text, UseCase, legs,
@@ -105,7 +105,7 @@ fn orders(stage: &Stage) -> Vec<Order> {
     let hosts = stage.nodes.iter().filter(|(_, node)| !node.resolvers.is_empty());
     let order = |(host, node): (&NodeName, &crate::stage::StagedNode)| {
         let legs = node.resolvers.iter().filter_map(|address| {
-            let server = resolver(stage, host, *address)?;
+            let server = names::server_at(stage, host, *address, ServiceKind::Resolver)?;
             let path = stage.path(host, *address).ok().filter(|path| path.nodes.len() > 1)?;
             let zone = names::forward_zones(stage).first()?.origin.clone();
             let probe = names::lookup(&server, &zone, RecordType::Soa, Transport::Udp, None);
@@ -115,24 +115,6 @@ fn orders(stage: &Stage) -> Vec<Order> {
     };
     let orders = hosts.map(order).filter(|order| !order.legs.is_empty());
     legs::sample(orders.collect(), HOSTS)
-}
-
-/// A resolver as a host asks it; `None` where it may not.
-pub(super) fn resolver(
-    stage: &Stage,
-    host: &NodeName,
-    address: std::net::IpAddr,
-) -> Option<Server> {
-    let (node, _) = stage.owner(address)?;
-    let mut services = stage.testbed.nodes[node].services.iter();
-    let service = services.find(|service| service.kind == ServiceKind::Resolver)?;
-    names::may_ask(stage, host, address, service.port).then(|| Server {
-        node: node.clone(),
-        service: service.name.clone(),
-        kind: ServiceKind::Resolver,
-        at: SocketAddr::new(address, service.port),
-        asker: host.clone(),
-    })
 }
 
 impl Order {
@@ -210,9 +192,7 @@ fn shadows(stage: &Stage) -> Vec<Shadow> {
         let hosts = stage.testbed.on_segment(&segment.name).map(|(node, _)| node);
         let told = hosts.filter(|node| !node.role.forwards() && node.name != plan.server);
         let asking = told.filter_map(|node| {
-            let addresses = &stage.nodes[&node.name].resolvers;
-            let resolvers = addresses.iter().filter_map(|a| resolver(stage, &node.name, *a));
-            let resolvers: Vec<_> = resolvers.collect();
+            let resolvers: Vec<_> = names::resolvers_of(stage, &node.name).collect();
             (!resolvers.is_empty()).then(|| (node.name.clone(), resolvers))
         });
         let Some((host, resolvers)) = asking.into_iter().next() else { continue };

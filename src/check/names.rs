@@ -144,6 +144,37 @@ fn askers(
     users.into_iter()
 }
 
+/// The server of a kind at an address, as a node asks it; `None` where there is none that it may ask.
+pub fn server_at(
+    stage: &Stage,
+    asker: &NodeName,
+    address: IpAddr,
+    kind: ServiceKind,
+) -> Option<Server> {
+    let (node, _) = stage.owner(address)?;
+    let mut services = stage.testbed.nodes[node].services.iter();
+    let service = services.find(|service| service.kind == kind)?;
+    may_ask(stage, asker, address, service.port).then(|| Server {
+        node: node.clone(),
+        service: service.name.clone(),
+        kind,
+        at: SocketAddr::new(address, service.port),
+        asker: asker.clone(),
+    })
+}
+
+/// The resolvers of a host that it may ask, in its order.
+pub fn resolvers_of<'s>(stage: &'s Stage, host: &'s NodeName) -> impl Iterator<Item = Server> + 's {
+    let addresses = stage.nodes[host].resolvers.iter();
+    addresses.filter_map(|address| server_at(stage, host, *address, ServiceKind::Resolver))
+}
+
+/// Questions for the addresses of a name in both families, as hosts put them: AAAA first.
+pub fn both_families(server: &Server, name: &DomainName) -> [Probe; 2] {
+    [Family::V6, Family::V4]
+        .map(|family| lookup(server, name, RecordType::of(family), Transport::Udp, None))
+}
+
 /// Whether plan and policy let a node ask a server over both transports.
 pub fn may_ask(stage: &Stage, from: &NodeName, address: IpAddr, number: u16) -> bool {
     let Ok(path) = stage.path(from, address) else { return false };

@@ -2,8 +2,7 @@
 
 use super::{
     Case, Check, Text, UseCase,
-    dns_search_and_order::resolver,
-    names::{self, Heard, Server},
+    names::{self, Heard},
     pages::{self, Site},
     reading::{self, Judge},
 };
@@ -17,8 +16,6 @@ use crate::{
         name::DomainName,
         phase::Phase,
         probe::Probe,
-        record::RecordType,
-        service::Transport,
         verdict::Judgement,
     },
     stage::Stage,
@@ -127,17 +124,10 @@ fn names_in(page: &Page) -> Vec<DomainName> {
         .collect()
 }
 
-/// The first of the resolvers of a reader that it may ask.
-fn of_reader(stage: &Stage, site: &Site<'_>) -> Option<Server> {
-    let mut addresses = stage.nodes[&site.user].resolvers.iter();
-    addresses.find_map(|address| resolver(stage, &site.user, *address))
-}
-
-/// What a reader asks for a name, AAAA first.
+/// What a reader asks for a name.
 fn lookups(stage: &Stage, site: &Site<'_>, name: &DomainName) -> Vec<Probe> {
-    let Some(server) = of_reader(stage, site) else { return Vec::new() };
-    let of = |family| names::lookup(&server, name, RecordType::of(family), Transport::Udp, None);
-    [Family::V6, Family::V4].map(of).into()
+    let server = names::resolvers_of(stage, &site.user).next();
+    server.map_or_else(Vec::new, |server| names::both_families(&server, name).into())
 }
 
 /// What is known of a reference.

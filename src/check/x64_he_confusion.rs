@@ -1,9 +1,7 @@
 //! `x64.he-confusion`: users who have a translator get to hosts with IPv4 alone by name, and do not run into the A record first.
 
 use super::{
-    Case, Check, Text, UseCase, ask,
-    dns_search_and_order::resolver,
-    names,
+    Case, Check, Text, UseCase, ask, names,
     reading::{self, Judge},
     translated::{self, Use},
 };
@@ -16,9 +14,8 @@ use crate::{
         finding::{Complaint, Confidence, Culprit, Depth, Packets, Scope, Severity},
         name::DomainName,
         probe::{Probe, Question},
-        record::RecordType,
         segment::Plane,
-        service::{Service, ServiceKind, Transport},
+        service::{Service, ServiceKind},
         verdict::Judgement,
     },
     stage::Stage,
@@ -140,13 +137,8 @@ impl User<'_> {
 
     /// What the user's first resolver says of the name, AAAA first.
     fn lookups(&self, stage: &Stage) -> Vec<Probe> {
-        let mut addresses = stage.nodes[self.one.from()].resolvers.iter();
-        let server = addresses.find_map(|address| resolver(stage, self.one.from(), *address));
-        let of = |family| {
-            let rtype = RecordType::of(family);
-            Some(names::lookup(server.as_ref()?, self.name, rtype, Transport::Udp, None))
-        };
-        [Family::V6, Family::V4].into_iter().filter_map(of).collect()
+        let server = names::resolvers_of(stage, self.one.from()).next();
+        server.map_or_else(Vec::new, |server| names::both_families(&server, self.name).into())
     }
 
     fn trip<'e>(&self, seen: &Seen<'e>, round: u8) -> Option<Trip<'e>> {
