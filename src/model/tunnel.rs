@@ -336,3 +336,33 @@ impl TunnelEnd {
         self.relations.iter().any(coupled) || own && (theirs || is_there()) || theirs && is_here()
     }
 }
+
+/// An end for tests.
+#[cfg(test)]
+pub(crate) mod example {
+    use super::{Relation, TunnelEnd, TunnelKind};
+
+    /// An end that begins and couples one subnet of each family.
+    pub(crate) fn end() -> TunnelEnd {
+        let net = |text: &str| text.parse().unwrap();
+        TunnelEnd {
+            tunnel: "a-to-b".parse().unwrap(),
+            kind: TunnelKind::Vpn,
+            number: 1,
+            engine: None,
+            macs: None,
+            interface: "vpn0".parse().unwrap(),
+            peer: "b".parse().unwrap(),
+            begins: true,
+            local: "192.0.2.1:51820".parse().unwrap(),
+            remote: "192.0.2.33:51820".parse().unwrap(),
+            spare: Vec::new(),
+            relations: vec![
+                Relation { here: net("10.1.0.0/24"), there: net("10.2.0.0/24") },
+                Relation { here: net("2001:db8:a::/64"), there: net("2001:db8:b::/64") },
+            ],
+            within: vec![net("100.64.0.0/32")],
+            beyond: vec![net("100.64.0.1/32")],
+        }
+    }
+}

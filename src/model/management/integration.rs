@@ -94,30 +94,16 @@ impl Integration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::tunnel::TunnelKind;
+    use crate::model::tunnel::example;
 
     fn built() -> TunnelEnd {
-        let net = |text: &str| text.parse().unwrap();
         TunnelEnd {
-            tunnel: "a-to-b".parse().unwrap(),
-            kind: TunnelKind::Vpn,
-            number: 1,
-            engine: None,
-            macs: None,
-            interface: "vpn0".parse().unwrap(),
-            peer: "b".parse().unwrap(),
-            begins: true,
             local: "[2001:db8:f::1]:51820".parse().unwrap(),
             remote: "[2001:db8:f::2]:51820".parse().unwrap(),
             spare: vec![
                 ["192.0.2.1:51820", "192.0.2.2:51820"].map(|socket| socket.parse().unwrap()),
             ],
-            relations: vec![
-                Relation { here: net("10.1.0.0/24"), there: net("10.2.0.0/24") },
-                Relation { here: net("2001:db8:a::/64"), there: net("2001:db8:b::/64") },
-            ],
-            within: vec![net("100.64.0.0/32")],
-            beyond: vec![net("100.64.0.1/32")],
+            ..example::end()
         }
     }
 

@@ -57,33 +57,7 @@ fn ends(packet: &[u8]) -> Option<(IpAddr, IpAddr)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        model::tunnel::{Relation, TunnelKind},
-        wire::packet,
-    };
-
-    fn end() -> TunnelEnd {
-        let net = |text: &str| text.parse().unwrap();
-        TunnelEnd {
-            tunnel: "a-to-b".parse().unwrap(),
-            kind: TunnelKind::Vpn,
-            number: 1,
-            engine: None,
-            macs: None,
-            interface: "vpn0".parse().unwrap(),
-            peer: "b".parse().unwrap(),
-            begins: true,
-            local: "192.0.2.1:51820".parse().unwrap(),
-            remote: "192.0.2.33:51820".parse().unwrap(),
-            spare: Vec::new(),
-            relations: vec![
-                Relation { here: net("10.1.0.0/24"), there: net("10.2.0.0/24") },
-                Relation { here: net("2001:db8:a::/64"), there: net("2001:db8:b::/64") },
-            ],
-            within: vec![net("100.64.0.0/32")],
-            beyond: vec![net("100.64.0.1/32")],
-        }
-    }
+    use crate::{model::tunnel::example::end, wire::packet};
 
     #[test]
     fn only_coupled_pairs_pass_and_only_the_right_way() {
