@@ -23,7 +23,11 @@ use super::{
     authority::{Authority, CertificateError, Identity},
     daemon::Engines,
 };
-use crate::model::name::{DomainName, NodeName};
+use crate::{
+    engine::Esp,
+    model::name::{DomainName, NodeName},
+    net::esp,
+};
 
 /// Where stamps begin, in seconds: an old copy of a page can so be older than the run.
 const FIRST_STAMP: u64 = 3_600;
@@ -35,6 +39,7 @@ pub struct Shared {
     authority: OnceLock<Result<Authority, CertificateError>>,
     host_keys: Mutex<BTreeMap<NodeName, PrivateKey>>,
     engines: Engines,
+    esp: OnceLock<Esp>,
 }
 
 impl Shared {
@@ -51,11 +56,17 @@ impl Shared {
             authority: OnceLock::new(),
             host_keys: Mutex::default(),
             engines,
+            esp: OnceLock::new(),
         })
     }
 
     pub(super) fn engines(&self) -> &Engines {
         &self.engines
+    }
+
+    /// Where engines of tunnels encrypt on this machine, found out by trying when it is first asked.
+    pub(super) fn esp(&self) -> Esp {
+        *self.esp.get_or_init(|| esp::offered().map_or(Esp::UserSpace, |()| Esp::Kernel))
     }
 
     /// The certificate that vouches for all HTTPS services of the run: the only one that their users need to trust.

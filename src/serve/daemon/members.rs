@@ -29,6 +29,13 @@ pub(in crate::serve) struct Memory {
     pub(in crate::serve) rss_kib: u64,
 }
 
+impl Memory {
+    /// The more of each, of two moments.
+    pub(in crate::serve) fn most(self, other: Self) -> Self {
+        Self { pss_kib: self.pss_kib.max(other.pss_kib), rss_kib: self.rss_kib.max(other.rss_kib) }
+    }
+}
+
 impl Household {
     /// That of a process, if it has one that is not ours.
     pub(super) fn of(pid: Pid) -> Option<Self> {

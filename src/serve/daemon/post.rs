@@ -11,7 +11,7 @@ use std::{
 use nix::net::if_::if_nametoindex;
 use tokio::time::interval;
 
-use super::{Program, log::Log, ready::Caller, running::Running};
+use super::{Memory, Program, log::Log, ready::Caller, running::Running};
 use crate::{
     engine::{Engine, Job, LOG, Part, Place},
     model::{
@@ -50,8 +50,7 @@ struct State {
     running: Option<Running>,
     starts: u32,
     ready_us: Option<u64>,
-    pss_kib: u64,
-    rss_kib: u64,
+    memory: Memory,
     /// Why nobody holds the post, as a sentence.
     trouble: Option<String>,
     /// Who has ended without being asked to, as sentences that nobody has been told yet.
@@ -225,8 +224,7 @@ impl Post {
     fn weigh(&self, running: &Running) {
         let memory = running.process.memory();
         let mut state = self.state();
-        state.pss_kib = state.pss_kib.max(memory.pss_kib);
-        state.rss_kib = state.rss_kib.max(memory.rss_kib);
+        state.memory = state.memory.most(memory);
     }
 
     /// Sees whether the program has ended without being asked to.
@@ -265,10 +263,8 @@ impl Post {
     /// What the record holds of it.
     pub(in crate::serve) fn record(&self) -> EngineRun {
         let mut state = self.state();
-        let memory =
-            state.running.as_ref().map(|running| running.process.memory()).unwrap_or_default();
-        state.pss_kib = state.pss_kib.max(memory.pss_kib);
-        state.rss_kib = state.rss_kib.max(memory.rss_kib);
+        let now = state.running.as_ref().map(|running| running.process.memory());
+        state.memory = state.memory.most(now.unwrap_or_default());
         let program = self.program.as_ref();
         EngineRun {
             node: self.node.clone(),
@@ -278,8 +274,8 @@ impl Post {
             version: program.map(|p| p.version.clone()).unwrap_or_default(),
             starts: state.starts,
             ready_us: state.ready_us,
-            pss_kib: state.pss_kib,
-            rss_kib: state.rss_kib,
+            pss_kib: state.memory.pss_kib,
+            rss_kib: state.memory.rss_kib,
         }
     }
 

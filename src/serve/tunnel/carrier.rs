@@ -14,12 +14,12 @@ use super::appliance::{Appliance, Place};
 use crate::{
     engine::{Esp, TunnelEngine},
     model::{name::NodeName, tunnel::TunnelEnd},
-    net::{
-        esp,
-        patience::{Deadline, within},
-    },
+    net::patience::{Deadline, within},
     report::run::EngineRun,
-    serve::daemon::{Call, Engines, FOLDERS, Log, Memory, Process, Program, lay_out},
+    serve::{
+        Shared,
+        daemon::{Call, Engines, FOLDERS, Log, Memory, Process, Program, lay_out},
+    },
 };
 
 /// How long a program may take until it has been told everything: far more than it needs.
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Who carries a tunnel at one gateway.
 pub(super) struct Carrier {
     engine: &'static TunnelEngine,
-    /// Where it encrypts, found out by trying.
+    /// Where it encrypts.
     esp: Esp,
     engines: Engines,
     node: NodeName,
@@ -50,13 +50,13 @@ struct Past {
 impl Carrier {
     pub(super) fn new(
         engine: &'static TunnelEngine,
-        engines: &Engines,
+        shared: &Shared,
         node: &NodeName,
         end: &TunnelEnd,
     ) -> Self {
+        let engines = shared.engines().clone();
         let log = Log::new(engines.logs.as_deref(), &format!("{node}.{}", end.tunnel));
-        let engines = engines.clone();
-        let esp = esp::offered().map_or(Esp::UserSpace, |()| Esp::Kernel);
+        let esp = shared.esp();
         Self { engine, esp, engines, node: node.clone(), log, past: Mutex::default() }
     }
 
@@ -128,8 +128,7 @@ impl Carrier {
         let memory = process.memory();
         let mut past = self.past();
         past.ready_us = past.ready_us.max(Some(us));
-        past.memory.pss_kib = past.memory.pss_kib.max(memory.pss_kib);
-        past.memory.rss_kib = past.memory.rss_kib.max(memory.rss_kib);
+        past.memory = past.memory.most(memory);
     }
 
     fn sentence(&self, end: &TunnelEnd, what: &str) -> String {

@@ -358,7 +358,7 @@ impl TunnelHost {
         let engine = TunnelEngine::of(end.engine.as_ref()?)?;
         let mut carriers = self.carriers();
         let (_, carrier) = carriers.entry(end.tunnel.clone()).or_insert_with(|| {
-            let carrier = Carrier::new(engine, self.shared.engines(), &self.node, end);
+            let carrier = Carrier::new(engine, &self.shared, &self.node, end);
             (end.clone(), Arc::new(carrier))
         });
         Some(Arc::clone(carrier))
