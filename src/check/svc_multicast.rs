@@ -21,6 +21,7 @@ use crate::{
         verdict::Judgement,
     },
     stage::{Stage, StagedInterface},
+    wire::ra::ALL_ROUTERS,
 };
 
 /// Asks each link as a querier does (RFC 3810), from two of its nodes, and looks for the groups that the plan makes each of
@@ -55,10 +56,6 @@ static TEXT: Text = Text {
         },
     ],
 };
-
-/// All routers of a link (RFC 4291 section 2.7.1). Servers and relays of DHCPv6 have a group too: `svc.dhcpv6` asks it, and
-/// blames the server itself where nobody listens.
-const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 
 /// A node on a link, and who asks for its groups.
 struct Subject<'s> {
@@ -139,6 +136,7 @@ fn groups(stage: &Stage, node: &NodeName, interface: &StagedInterface) -> Vec<Gr
         IpAddr::V6(of) => Some(Group { group: solicited_node(of), of: Some(of) }),
         IpAddr::V4(_) => None,
     });
+    // Servers and relays of DHCPv6 have a group too: `svc.dhcpv6` asks it, and blames the server itself where nobody listens.
     let routes = staged.forwarding.has(Family::V6).then_some(ALL_ROUTERS);
     addresses.chain(routes.map(|group| Group { group, of: None })).collect()
 }

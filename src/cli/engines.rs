@@ -86,14 +86,10 @@ fn choose_function(testbed: &mut Arc<Testbed>, function: Function, engine: Optio
         };
         let stands = function.is_of(&node.name, segments.values())
             && !(relays_not && segments.values().any(relays));
-        match engine.filter(|_| stands) {
-            Some(engine) => {
-                node.engines.insert(function, engine.clone());
-            }
-            None if engine.is_none() => {
-                node.engines.remove(&function);
-            }
-            None => {}
+        match engine {
+            None => drop(node.engines.remove(&function)),
+            Some(engine) if stands => drop(node.engines.insert(function, engine.clone())),
+            Some(_) => {}
         }
     }
 }

@@ -17,12 +17,10 @@ use crate::{
     wire::{
         filter, frame,
         neighbour::{group_mac, icmpv6_frame},
-        ra,
+        ra::{self, ALL_ROUTERS},
     },
 };
 
-/// All routers of the link (RFC 4291 section 2.7.1).
-const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 /// How long others are waited for after the first: routers answer within half a second (RFC 4861 section 10).
 const AFTER_FIRST: Duration = Duration::from_secs(1);
 

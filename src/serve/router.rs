@@ -27,11 +27,10 @@ use tokio::{
 
 use crate::{
     net::namespace::Namespace,
-    wire::ra::{Announcement, HOP_LIMIT, ROUTER_SOLICITATION, decode_solicitation},
+    wire::ra::{ALL_ROUTERS, Announcement, HOP_LIMIT, ROUTER_SOLICITATION, decode_solicitation},
 };
 
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
-const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 
 /// `MinRtrAdvInterval` and `MaxRtrAdvInterval`: short, because somebody waits, and the former no more than three quarters
 /// of the latter (RFC 4861 section 6.2.1).

@@ -12,6 +12,8 @@ use crate::model::{
     translation::Pref64,
 };
 
+/// All routers of a link (RFC 4291 section 2.7.1): where Router Solicitations go.
+pub const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 /// ICMPv6 type of a Router Solicitation.
 pub const ROUTER_SOLICITATION: u8 = 133;
 /// ICMPv6 type of a Router Advertisement.

@@ -1,17 +1,14 @@
 //! Asking routers: an interface that begins to listen late has missed what was announced when it came up.
 
-use std::{
-    io,
-    net::{Ipv6Addr, SocketAddrV6},
-};
+use std::{io, net::SocketAddrV6};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::node::Node;
-use crate::{stage::StagedInterface, wire::ra};
-
-/// All routers of the link (RFC 4291 section 2.7.1).
-const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
+use crate::{
+    stage::StagedInterface,
+    wire::ra::{self, ALL_ROUTERS},
+};
 
 /// Sends a Router Solicitation (RFC 4861 section 6.3.7). Fails while there is no link-local address that may be used; then
 /// the kernel itself solicits as soon as there is one.

@@ -1,6 +1,6 @@
 //! A piece of evidence in a line: what was asked, what was on the wire, what came back.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use super::phrase::{code, count, foreign, joined, sentence, words};
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
         document::{Inline, Line},
         figure::timeline::seconds,
     },
+    wire::ra::ALL_ROUTERS,
 };
 
 /// From where, what, on the wire, answer.
@@ -169,9 +170,6 @@ fn provocation(how: Provocation) -> String {
     }
 }
 
-/// Where Router Solicitations go: every router of the link (RFC 4861 section 4.1).
-const ALL_ROUTERS: IpAddr = IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2));
-
 /// Source and destination as they really were, with the family; the destination asked for where nothing was sent.
 fn wire(question: &Question, answer: &Answer) -> Line {
     let pair = |source: Option<String>, destination: String, family: String| {
@@ -197,7 +195,7 @@ fn wire(question: &Question, answer: &Answer) -> Line {
         (_, None, Some(to)) => pair(None, to.to_string(), family(to)),
         (Answer::NotAsked { .. }, ..) => words("nothing sent"),
         (_, None, None) if matches!(question, Question::Solicit { .. }) => {
-            pair(None, ALL_ROUTERS.to_string(), family(ALL_ROUTERS))
+            pair(None, ALL_ROUTERS.to_string(), Family::V6.to_string())
         }
         _ => words("nothing sent"),
     }

@@ -3,7 +3,7 @@
 
 use std::{
     fs, io,
-    net::{Ipv6Addr, SocketAddr, SocketAddrV6},
+    net::{SocketAddr, SocketAddrV6},
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -14,11 +14,10 @@ use crate::{
     net::{interface::Interface, namespace::Namespace},
     wire::{
         dhcpv6::{ALL_SERVERS, CLIENT_PORT, Kind, Message, SERVER_PORT, WANTED, duid},
-        ra::{self, HOP_LIMIT},
+        ra::{self, ALL_ROUTERS, HOP_LIMIT},
     },
 };
 
-const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 /// Who asks DHCPv6: a locally administered address that no host of a testbed has.
 const NOBODY: Mac = Mac([0x02, 0xff, 0xff, 0xff, 0xff, 0xfe]);
 /// What tells the question from those of hosts.
