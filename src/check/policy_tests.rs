@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{CHECKS, Check, cause, fixture::*, passage, pol_default_deny_v6::DefaultDenyV6};
+use super::{CHECKS, Check, cause, fixture::*, passage, pol::default_deny_v6::DefaultDenyV6};
 use crate::{
     model::{
         answer::{AddressState, Answer, HeardAdvertisement, HeardPrefix, IcmpError, SocketState},
@@ -505,7 +505,7 @@ fn ipv6_where_it_is_off_is_judged_by_what_it_opens() {
     };
     nothing(&with_address("fe80::1/64", false));
     let open = with_address("fe80::1/64", true);
-    let judgements = open.ask(&[&super::l2_unplanned_v6::UnplannedV6]);
+    let judgements = open.ask(&[&super::l2::unplanned_v6::UnplannedV6]);
     let complaints: Vec<_> = judgements.iter().filter_map(|j| j.complaint.as_ref()).collect();
     assert_eq!(complaints.len(), 1);
     assert_eq!(complaints[0].case, "listener");
@@ -606,7 +606,7 @@ fn an_unread_rule_is_said_to_be_unread() {
             unread.push("limit rate 10/second".to_owned());
         }
     });
-    let judgements = network.ask(&[&super::pol_rule_parity_static::RuleParityStatic]);
+    let judgements = network.ask(&[&super::pol::rule_parity_static::RuleParityStatic]);
     let firewall = judgements.iter().find(|j| j.subject == "firewall").unwrap();
     assert_eq!(firewall.verdict, Verdict::NotTestable);
     assert!(firewall.reason.contains("limit rate"));

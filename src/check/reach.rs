@@ -421,7 +421,7 @@ mod tests {
     use crate::{
         check::{
             fixture::{self, Network, node},
-            out_service_reach::SERVICE_REACH,
+            from_outside::service_reach::SERVICE_REACH,
         },
         model::phase::Phase,
     };

@@ -1,0 +1,325 @@
+//! Do the access lists of services know their users of both families, and nobody else?
+
+use super::visitors::{self, Reception};
+use crate::{
+    check::{
+        Case, Check, Text, UseCase, ask,
+        legs::Named,
+        reach::{Leg, LegReading},
+        reading::{self, Judge, Reached},
+    },
+    model::{
+        answer::{Answer, Outcome},
+        evidence::Seen,
+        experiment::Experiment,
+        family::Family,
+        finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
+        service::Transport,
+        verdict::Judgement,
+    },
+    stage::Stage,
+};
+
+/// Asks each service that has an access list from a source that the list names and from one that it does not, over every
+/// family. Ways are chosen that no filter stops, so that only the list is put to the test.
+pub(super) struct AccessLists;
+
+static TEXT: Text = Text {
+    id: "pol.mapped-and-textual-acl",
+    title: "Access lists of services know addresses of both families",
+    section: "S4",
+    use_case: UseCase::Policies,
+    question: "Does every service with an access list answer a source that the list names, and not one that it does not \
+               name, over every family?",
+    good: "Access lists let in whom they name over every family, and nobody else.",
+    references: &["RFC 4291 section 2.5.5.2", "RFC 5952 section 3.2", "RFC 9099 section 2.7.1"],
+    cases: &[
+        Case {
+            name: "refused",
+            finding: "{what} turns {from} away over {family}, although its access list names {source}.",
+            expected: "{what} answers {source}.",
+            observed: "{observed}, {place}. {other}.",
+            remedy: "Compare addresses as numbers and not as text, after an IPv4-mapped address has been made IPv4 again \
+                     (`IpAddr::to_canonical`), and name the prefixes of both families in the list.",
+        },
+        Case {
+            name: "admitted",
+            finding: "{what} answers {from} over {family}, although its access list does not name {source}.",
+            expected: "{what} turns {source} away.",
+            observed: "{observed}. {other}.",
+            remedy: "Apply the list to IPv6 as to IPv4: an empty list for a family must mean nobody, and not everybody.",
+        },
+    ],
+};
+
+impl Check for AccessLists {
+    fn text(&self) -> &'static Text {
+        &TEXT
+    }
+
+    fn ask(&self, stage: &Stage) -> Vec<Experiment> {
+        let all = entrances(stage);
+        let sent = all.iter().flat_map(|entrance| {
+            let ping = (!entrance.named).then(|| entrance.ping());
+            [Some(entrance.leg.leg.probe.clone()), ping].into_iter().flatten()
+        });
+        vec![Experiment::of_probes(sent)]
+    }
+
+    fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
+        let all = entrances(stage);
+        let named = all.iter().filter(|entrance| entrance.named);
+        named.flat_map(|entrance| entrance.leg.leg.follow_up(stage, seen)).collect()
+    }
+
+    fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
+        let all = entrances(stage);
+        let found = all.iter().map(|entrance| entrance.judge(stage, seen, &all)).collect();
+        Judge(&TEXT).or_not_applicable(found, "no service of this phase has an access list")
+    }
+}
+
+/// A source before a service with an access list.
+struct Entrance {
+    leg: Named,
+    /// Whether the list names it.
+    named: bool,
+}
+
+/// For each address of each service with a list, the first source that it names and the first that it does not.
+fn entrances(stage: &Stage) -> Vec<Entrance> {
+    let all = visitors::receptions(stage, |service| !service.admits.is_empty());
+    let of = |reception: &Reception<'_>, named: bool| {
+        let way = reception.ways.iter().find(|way| reception.admits(way) == named)?.clone();
+        let (node, service) = (reception.node, reception.service);
+        let leg = Named::to_service(stage, way, node, service, Severity::Critical)?;
+        Some(Entrance { leg, named })
+    };
+    let both = all.iter().flat_map(|reception| [of(reception, true), of(reception, false)]);
+    both.flatten().collect()
+}
+
+impl Entrance {
+    fn family(&self) -> Family {
+        self.leg.leg.family()
+    }
+
+    /// A control: whether the one that is to be turned away comes to the node at all.
+    fn ping(&self) -> crate::model::probe::Probe {
+        ask::ping(&self.leg.leg.probe.from, self.leg.leg.path.destination)
+    }
+
+    fn judge(&self, stage: &Stage, seen: &Seen<'_>, all: &[Self]) -> Judgement {
+        if self.named {
+            self.judge_named(stage, seen, all)
+        } else {
+            self.judge_stranger(stage, seen, all)
+        }
+    }
+
+    fn judge_named(&self, stage: &Stage, seen: &Seen<'_>, all: &[Self]) -> Judgement {
+        let judge = Judge(&TEXT);
+        let Some(reading) = self.leg.leg.read(stage, seen) else {
+            return judge.not_testable(&self.leg.subject, "the question was not sent", []);
+        };
+        let evidence = reading.evidence.clone();
+        match &reading.reached {
+            Reached::Yes => judge.pass(&self.leg.subject, evidence),
+            Reached::Unknown(reason) => judge.not_testable(&self.leg.subject, reason, evidence),
+            // A service that answers some of the time knows its users: `svc.*` tells of the loss.
+            Reached::Sometimes { answered, asked } => {
+                let reason = format!("answered {answered} of {asked} times: the list names it");
+                judge.info(&self.leg.subject, reason, evidence)
+            }
+            Reached::No if crate::check::legs::is_silence_without_control(&reading) => {
+                let reason = "nothing came back, and no control from the same node worked";
+                judge.not_testable(&self.leg.subject, reason, evidence)
+            }
+            // What does not come to the service says nothing of its list.
+            Reached::No if reading.located.as_ref().is_some_and(|place| !place.is_far_end) => {
+                let reason = format!("it is stopped before the service, {}", reading.place());
+                judge.blocked(&self.leg.subject, reason, evidence)
+            }
+            Reached::No => {
+                let complaint = self.refused(stage, seen, &reading, all);
+                judge.fail(&self.leg.subject, evidence, complaint)
+            }
+        }
+    }
+
+    /// A list concerns whoever comes from there, whichever way: so this explains what others find on their ways. Over UDP
+    /// nothing tells a list from a filter of the same node, which explains the silence if it was read there.
+    fn refused(
+        &self,
+        stage: &Stage,
+        seen: &Seen<'_>,
+        reading: &LegReading<'_>,
+        all: &[Self],
+    ) -> Complaint {
+        let legs: Vec<_> = all.iter().filter(|e| e.named).map(|e| e.leg.clone()).collect();
+        let mut complaint = self.leg.complaint(stage, seen, reading, "refused", &legs);
+        complaint.args.insert("source".to_owned(), self.leg.leg.path.source.to_string());
+        if !is_silence_over_udp(&self.leg.leg, reading) {
+            complaint.scope.nodes.clear();
+            complaint.scope.segments.clear();
+        }
+        complaint.scope = Scope { address: None, carried: None, ..complaint.scope };
+        complaint
+    }
+
+    fn judge_stranger(&self, stage: &Stage, seen: &Seen<'_>, all: &[Self]) -> Judgement {
+        let judge = Judge(&TEXT);
+        let subject = format!("{} as a stranger", self.leg.subject);
+        let Some((id, answer)) = seen.answer(&self.leg.leg.probe) else {
+            return judge.not_testable(subject, "it was not tried", []);
+        };
+        if let Some(reason) = answer.not_asked() {
+            return judge.not_testable(subject, reason, [id]);
+        }
+        if answer.is_answered() {
+            return judge.fail(subject, [id], self.admitted(stage, seen, answer, all));
+        }
+        let Some((control, ping)) = seen.answer(&self.ping()) else {
+            return judge.not_testable(subject, "no control was sent", [id]);
+        };
+        let twin = all.iter().find(|other| {
+            other.named && other.leg.what == self.leg.what && other.family() == self.family()
+        });
+        let twin = twin.and_then(|twin| seen.answer(&twin.leg.leg.probe));
+        let evidence: Vec<_> = [id, control].into_iter().chain(twin.map(|(id, _)| id)).collect();
+        // A service that turns away lets TCP connect first; silence over UDP could have any other reason.
+        let came = ping.is_answered() || reaches_the_service(answer);
+        match twin {
+            Some((_, answer)) if came && answer.is_answered() => {
+                judge.absent(subject, "turned away by the service, as planned", evidence)
+            }
+            _ if !came => judge.not_testable(subject, "it did not come to the node", evidence),
+            _ => judge.not_testable(subject, "nobody whom the list names was answered", evidence),
+        }
+    }
+
+    fn admitted(&self, stage: &Stage, seen: &Seen<'_>, answer: &Answer, all: &[Self]) -> Complaint {
+        let path = &self.leg.leg.path;
+        let args = [
+            ("what", self.leg.what.clone()),
+            ("from", self.leg.leg.probe.from.to_string()),
+            ("source", path.source.to_string()),
+            ("family", self.family().to_string()),
+            ("observed", reading::describe(answer)),
+            ("other", self.other_family(seen, all)),
+        ];
+        let node = path.nodes.last().expect("a path has ends");
+        let culprit = Culprit::node(node, format!("access list of {}", self.leg.what));
+        Complaint {
+            severity: Severity::Critical,
+            confidence: Confidence::High,
+            depth: Depth::Located,
+            ..reading::complaint(stage, "admitted", culprit, self.leg.leg.scope(), args)
+        }
+    }
+
+    /// How the same went in the other family.
+    fn other_family(&self, seen: &Seen<'_>, all: &[Self]) -> String {
+        let other = self.family().other();
+        let twin = all.iter().find(|twin| {
+            (twin.named, &twin.leg.what, twin.family()) == (self.named, &self.leg.what, other)
+        });
+        match twin.and_then(|twin| seen.answer(&twin.leg.leg.probe)) {
+            Some((_, answer)) => format!("{other}: {}", reading::describe(answer)),
+            None => format!("{other} is not planned here"),
+        }
+    }
+}
+
+/// Whether something connected before it was turned away.
+fn reaches_the_service(answer: &Answer) -> bool {
+    let Some(attempt) = answer.attempt() else { return false };
+    matches!(attempt.outcome, Outcome::Stalled | Outcome::Garbled { .. } | Outcome::Refused)
+}
+
+/// Whether nothing came back where nothing connects first.
+fn is_silence_over_udp(entrance: &Leg, reading: &LegReading<'_>) -> bool {
+    let outcome = reading.telling.and_then(Answer::attempt).map(|attempt| &attempt.outcome);
+    entrance.port.is_some_and(|port| port.transport == Transport::Udp)
+        && outcome == Some(&Outcome::TimedOut)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        check::{
+            cause,
+            fixture::{self, Network},
+            pol::rule_parity_static::RuleParityStatic,
+        },
+        model::{
+            phase::Phase,
+            policy::{Action, Hook, Match, Rule},
+            verdict::Verdict,
+        },
+    };
+
+    /// The list of the agent of the firewall is really this.
+    fn with_list(nets: [&str; 2]) -> Network {
+        Network::healthy(Phase::DualStack).with(|live| {
+            let testbed = std::sync::Arc::make_mut(&mut live.testbed);
+            let services = &mut testbed.nodes.get_mut("firewall").unwrap().services;
+            let agent = services.iter_mut().find(|service| !service.admits.is_empty()).unwrap();
+            agent.admits = nets.map(|net| net.parse().unwrap()).to_vec();
+        })
+    }
+
+    #[test]
+    fn a_healthy_network_is_silent() {
+        fixture::assert_silent_when_healthy(&AccessLists);
+    }
+
+    #[test]
+    fn both_sides_of_a_list_are_put_to_the_test_in_both_families() {
+        let judgements = Network::healthy(Phase::DualStack).ask(&[&AccessLists]);
+        assert_eq!(judgements.len(), 4, "{judgements:#?}");
+        assert!(judgements.iter().all(|judgement| judgement.verdict == Verdict::Pass));
+    }
+
+    #[test]
+    fn a_list_that_does_not_know_its_user_over_ipv6_is_found() {
+        let found = fixture::complaints(&AccessLists, &with_list(["10.99.0.5/32", "::1/128"]));
+        assert_eq!(found, [("refused".to_owned(), "firewall (udp/161 over IPv6)".to_owned())]);
+    }
+
+    #[test]
+    fn a_list_that_lets_everybody_in_over_ipv6_is_found() {
+        let found = fixture::complaints(&AccessLists, &with_list(["10.99.0.5/32", "::/0"]));
+        let culprit = "firewall (access list of snmp of firewall)".to_owned();
+        assert_eq!(found, [("admitted".to_owned(), culprit)]);
+    }
+
+    #[test]
+    fn a_rule_at_the_same_node_explains_the_silence_of_an_agent() {
+        let network = Network::healthy(Phase::DualStack).with(|live| {
+            let filter = &mut live.nodes.get_mut("firewall").unwrap().filter;
+            let input = filter.chains.iter_mut().find(|c| c.hook == Hook::Input).unwrap();
+            let port = Match::Port { transport: Transport::Udp, number: 161 };
+            let matches = vec![Match::Family(Family::V6), port];
+            let label = "planted".to_owned();
+            input.rules.insert(0, Rule { label, matches, action: Action::Drop });
+        });
+        let judgements = network.ask(&[&AccessLists, &RuleParityStatic]);
+        let complaints = judgements.iter().filter(|judgement| judgement.complaint.is_some());
+        assert_eq!(complaints.count(), 2, "{judgements:#?}");
+        let found = cause::findings(&[(Phase::DualStack, judgements)], |_, _| String::new());
+        let checks: Vec<_> = found.iter().map(|f| (f.check.as_str(), f.symptoms.len())).collect();
+        assert_eq!(checks, [("pol.rule-parity-static", 1)]);
+    }
+
+    #[test]
+    fn silence_proves_nothing_where_nobody_is_answered() {
+        let network = Network::healthy(Phase::DualStack).deafen("firewall", "snmp", Family::V6);
+        let judgements = network.ask(&[&AccessLists]);
+        let stranger = judgements.iter().find(|judgement| {
+            judgement.subject.contains("2001:db8") && judgement.subject.ends_with("stranger")
+        });
+        assert_eq!(stranger.unwrap().verdict, Verdict::NotTestable);
+    }
+}

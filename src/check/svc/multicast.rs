@@ -1,0 +1,300 @@
+//! `svc.multicast`: every node tells its link which groups it listens to.
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv6Addr},
+};
+
+use crate::{
+    check::{
+        Case, Check, Text, UseCase, ask,
+        reading::{Judge, REPETITIONS, complaint},
+    },
+    model::{
+        answer::{Answer, HeardListener},
+        evidence::{EvidenceId, Seen},
+        experiment::Experiment,
+        family::Family,
+        finding::{Complaint, Confidence, Culprit, Depth, Packets, Scope, Severity},
+        name::{InterfaceName, NodeName, SegmentName},
+        probe::{Aspect, Probe, Question},
+        verdict::Judgement,
+    },
+    stage::{Stage, StagedInterface},
+    wire::ra::ALL_ROUTERS,
+};
+
+/// Asks each link as a querier does (RFC 3810), from two of its nodes, and looks for the groups that the plan makes each of
+/// the others a listener of. What is not reported works for as long as no switch snoops.
+pub(super) struct Multicast;
+
+static TEXT: Text = Text {
+    id: "svc.multicast",
+    title: "Listeners report their groups",
+    section: "S3",
+    use_case: UseCase::NetworkServices,
+    question: "When a querier asks, does every node report the groups that it listens to: the solicited-node group of each of \
+               its addresses, and those of its duties?",
+    good: "Every node reports the groups that it listens to.",
+    references: &["RFC 3810", "RFC 4291 section 2.7.1", "RFC 4541", "RFC 4861 section 7.2.1"],
+    cases: &[
+        Case {
+            name: "silent",
+            finding: "{node} reports no group on {segment}.",
+            expected: "Reports of {groups} (MLD, RFC 3810).",
+            observed: "{asker} asked {rounds} times as a querier does, and heard nothing from {node}.",
+            remedy: "Let MLD out (ICMPv6 types 131, 132 and 143). A switch that snoops (RFC 4541) sends a node only what it has \
+                     asked for: without reports, neighbour solicitations no longer reach it after some minutes.",
+        },
+        Case {
+            name: "missing",
+            finding: "{node} does not report {missing} on {segment}.",
+            expected: "Reports of {groups}.",
+            observed: "{node} reports {heard}.",
+            remedy: "Look at what should listen there: an address without its solicited-node group is not found by neighbours \
+                     behind a switch that snoops, a router without ff02::2 hears no solicitations.",
+        },
+    ],
+};
+
+/// A node on a link, and who asks for its groups.
+struct Subject<'s> {
+    segment: &'s SegmentName,
+    node: &'s NodeName,
+    interface: &'s StagedInterface,
+    asker: (&'s NodeName, &'s InterfaceName),
+    groups: Vec<Group>,
+}
+
+/// A group that the plan makes a node a listener of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Group {
+    group: Ipv6Addr,
+    /// The address for which it is listened to; `None` for a duty.
+    of: Option<Ipv6Addr>,
+}
+
+impl Check for Multicast {
+    fn text(&self) -> &'static Text {
+        &TEXT
+    }
+
+    fn ask(&self, stage: &Stage) -> Vec<Experiment> {
+        let all = subjects(stage);
+        vec![Experiment::of_probes(
+            all.iter().flat_map(|subject| [subject.question(0), subject.look()]),
+        )]
+    }
+
+    fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
+        let all = subjects(stage);
+        let short = all.iter().filter(|subject| {
+            let read = subject.read(seen);
+            read.is_ok_and(|(_, heard, _)| !heard.is_superset(&subject.wanted(seen)))
+        });
+        let again =
+            short.flat_map(|subject| (1..=REPETITIONS).map(|round| subject.question(round)));
+        vec![Experiment::of_probes(again)]
+    }
+
+    fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
+        let found = subjects(stage).iter().map(|subject| subject.judge(stage, seen)).collect();
+        Judge(&TEXT).or_not_applicable(found, "no two nodes share a link with IPv6 in this phase")
+    }
+}
+
+/// Every interface with IPv6 on a link that has another: the first two of a link ask, each for all but itself.
+fn subjects(stage: &Stage) -> Vec<Subject<'_>> {
+    let links = stage.testbed.segments.values().filter(|segment| !segment.kind.is_inside());
+    links.flat_map(|segment| of_link(stage, &segment.name)).collect()
+}
+
+fn of_link<'s>(stage: &'s Stage, segment: &'s SegmentName) -> Vec<Subject<'s>> {
+    let on = stage.nodes.iter().flat_map(|(node, staged)| {
+        let mine = staged.interfaces.iter().filter(|i| i.segment == *segment);
+        mine.filter(|i| i.families.has(Family::V6)).map(move |interface| (node, interface))
+    });
+    let on: Vec<_> = on.collect();
+    let [first, second, ..] = on.as_slice() else { return Vec::new() };
+    let subject = |(node, interface): &(&'s NodeName, &'s StagedInterface)| {
+        let asker = if *node == first.0 { second } else { first };
+        Subject {
+            segment,
+            node,
+            interface,
+            asker: (asker.0, &asker.1.name),
+            groups: groups(stage, node, interface),
+        }
+    };
+    on.iter().map(subject).collect()
+}
+
+/// What an interface listens to by plan.
+fn groups(stage: &Stage, node: &NodeName, interface: &StagedInterface) -> Vec<Group> {
+    let staged = &stage.nodes[node];
+    let addresses = interface.addresses.iter().filter_map(|address| match address.ip() {
+        IpAddr::V6(of) => Some(Group { group: solicited_node(of), of: Some(of) }),
+        IpAddr::V4(_) => None,
+    });
+    // Servers and relays of DHCPv6 have a group too: `svc.dhcpv6` asks it, and blames the server itself where nobody listens.
+    let routes = staged.forwarding.has(Family::V6).then_some(ALL_ROUTERS);
+    addresses.chain(routes.map(|group| Group { group, of: None })).collect()
+}
+
+/// The group that is asked for an address (RFC 4291 section 2.7.1).
+fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
+    let [.., a, b, c] = address.octets();
+    Ipv6Addr::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c])
+}
+
+type Read = (Vec<EvidenceId>, BTreeSet<Ipv6Addr>, usize);
+
+impl Subject<'_> {
+    fn subject(&self) -> String {
+        format!("{}/{}", self.node, self.interface.name)
+    }
+
+    fn question(&self, round: u8) -> Probe {
+        let question = Question::Listeners { interface: self.asker.1.clone() };
+        Probe { round, ..ask::probe(self.asker.0, question) }
+    }
+
+    fn look(&self) -> Probe {
+        ask::inspect(self.node, Aspect::Addresses)
+    }
+
+    /// The groups that it must report: not that of an address which it does not have, or may not use. Others tell of that.
+    fn wanted(&self, seen: &Seen<'_>) -> BTreeSet<Ipv6Addr> {
+        let held = match seen.answer(&self.look()) {
+            Some((_, Answer::Addresses(links))) => {
+                let usable = links.iter().flat_map(|link| &link.addresses);
+                let usable = usable.filter(|state| !state.tentative && !state.dad_failed);
+                Some(usable.map(|state| state.net.addr()).collect::<BTreeSet<_>>())
+            }
+            _ => None,
+        };
+        let is_held = |of: Ipv6Addr| held.as_ref().is_none_or(|held| held.contains(&of.into()));
+        let wanted = self.groups.iter().filter(|group| group.of.is_none_or(is_held));
+        wanted.map(|group| group.group).collect()
+    }
+
+    /// What it reported in all rounds, and how many there were. `Err` says why nothing can be said.
+    fn read(&self, seen: &Seen<'_>) -> Result<Read, String> {
+        let mut reason = "it was not asked".to_owned();
+        let (mut evidence, mut groups) = (Vec::new(), BTreeSet::new());
+        for round in 0..=REPETITIONS {
+            match seen.answer(&self.question(round)) {
+                Some((id, Answer::Listeners { heard })) => {
+                    evidence.push(id);
+                    let own = heard.iter().filter(|l: &&HeardListener| l.mac == self.interface.mac);
+                    groups.extend(own.flat_map(|listener| listener.groups.iter().copied()));
+                }
+                Some((_, other)) => {
+                    other
+                        .not_asked()
+                        .unwrap_or("the answer is of another kind")
+                        .clone_into(&mut reason);
+                }
+                None => {}
+            }
+        }
+        let rounds = evidence.len();
+        if rounds == 0 { Err(reason) } else { Ok((evidence, groups, rounds)) }
+    }
+
+    fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Judgement {
+        let judge = Judge(&TEXT);
+        let (evidence, heard, rounds) = match self.read(seen) {
+            Ok(read) => read,
+            Err(reason) => return judge.not_testable(self.subject(), reason, []),
+        };
+        let wanted = self.wanted(seen);
+        let missing: BTreeSet<_> = wanted.difference(&heard).copied().collect();
+        if missing.is_empty() {
+            return judge.pass(self.subject(), evidence);
+        }
+        let case = if heard.is_empty() { "silent" } else { "missing" };
+        let args = [
+            ("node", self.node.to_string()),
+            ("segment", self.segment.to_string()),
+            ("asker", self.asker.0.to_string()),
+            ("rounds", rounds.to_string()),
+            ("groups", words(&wanted)),
+            ("missing", words(&missing)),
+            ("heard", words(&heard)),
+        ];
+        let scope = Scope {
+            family: Some(Family::V6),
+            nodes: vec![self.node.clone()],
+            segments: vec![self.segment.clone()],
+            packets: Some(Packets::NeighbourDiscovery),
+            ..Scope::default()
+        };
+        let culprit = Culprit::node(self.node, "MLD");
+        let complaint = Complaint {
+            severity: Severity::Minor,
+            confidence: Confidence::High,
+            // Nobody feels it before a switch snoops: it explains nothing else.
+            depth: Depth::Symptom,
+            ..complaint(stage, case, culprit, scope, args)
+        };
+        judge.fail(self.subject(), evidence, complaint)
+    }
+}
+
+fn words(groups: &BTreeSet<Ipv6Addr>) -> String {
+    let words: Vec<_> = groups.iter().map(ToString::to_string).collect();
+    words.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        check::fixture::{self, Network},
+        model::phase::Phase,
+    };
+
+    /// What is heard of the portal on its link is this.
+    fn portal_reports(keep: fn(&Ipv6Addr) -> bool) -> Network {
+        let network = Network::healthy(Phase::DualStack);
+        let mac = network.plan.nodes["portal"].interface("eth0").unwrap().mac;
+        network.bend(move |_, answer| {
+            if let Answer::Listeners { heard } = answer {
+                let own = heard.iter_mut().filter(|listener| listener.mac == mac);
+                own.for_each(|listener| listener.groups.retain(keep));
+            }
+        })
+    }
+
+    #[test]
+    fn a_healthy_network_is_silent() {
+        fixture::assert_silent_when_healthy(&Multicast);
+    }
+
+    #[test]
+    fn a_node_that_reports_nothing_is_found() {
+        let found = fixture::complaints(&Multicast, &portal_reports(|_| false));
+        assert_eq!(found, [("silent".to_owned(), "portal (MLD)".to_owned())]);
+    }
+
+    #[test]
+    fn a_node_that_reports_other_groups_alone_is_found() {
+        let other = portal_reports(|group| *group == "ff02::fb".parse::<Ipv6Addr>().unwrap());
+        let found = fixture::complaints(&Multicast, &other);
+        assert_eq!(found, [("missing".to_owned(), "portal (MLD)".to_owned())]);
+    }
+
+    #[test]
+    fn duties_have_groups_of_their_own() {
+        let plan = Network::healthy(Phase::DualStack).plan;
+        let of = |name: &str, interface: &str| {
+            let node = &plan.nodes[name];
+            groups(&plan, &fixture::node(name), node.interface(interface).unwrap())
+        };
+        let routes = Group { group: ALL_ROUTERS, of: None };
+        assert!(
+            of("firewall", "dmz0").contains(&routes) && !of("portal", "eth0").contains(&routes)
+        );
+    }
+}

@@ -1,0 +1,124 @@
+//! `vpn.default-subnet-family`: the subnet that is proposed for the other side has the family of this side.
+
+use crate::{
+    check::{
+        Case, Check, Text, UseCase,
+        management::{self, Heard, Product},
+        reading::Judge,
+    },
+    model::{
+        evidence::Seen,
+        experiment::Experiment,
+        family::Family,
+        finding::{Complaint, Severity},
+        management::Proposal,
+        verdict::Judgement,
+    },
+    stage::Stage,
+};
+
+/// The check.
+pub(super) struct DefaultSubnetFamily;
+
+static TEXT: Text = Text {
+    id: "vpn.default-subnet-family",
+    title: "Proposed subnets",
+    section: "S2 2.4",
+    use_case: UseCase::Policies,
+    question: "Is the subnet that the management software proposes for the other side of a tunnel of the family of this side?",
+    good: "The proposed subnet has the family of this side.",
+    references: &["S2 2.3.2", "RFC 4301 section 4.4.1.1"],
+    cases: &[
+        Case {
+            name: "other-family",
+            finding: "The management software on {station} proposes an {proposed} subnet for the other side although this side \
+                      is {wanted}.",
+            expected: "For {local} of {device}, an {wanted} subnet.",
+            observed: "Over {family}, at {at}: it proposes {remote}.",
+            remedy: "Let a second pair of eyes look at each couple, and ask the manufacturer for proposals by family.",
+        },
+        Case {
+            name: "none",
+            finding: "The management software on {station} proposes no subnet for the other side where this side is {wanted}.",
+            expected: "For {local} of {device}, an {wanted} subnet.",
+            observed: "Over {family}, at {at}: “{remote}”.",
+            remedy: "Enter the subnet by hand, and ask the manufacturer for proposals of both families.",
+        },
+    ],
+};
+
+impl Check for DefaultSubnetFamily {
+    fn text(&self) -> &'static Text {
+        &TEXT
+    }
+
+    fn ask(&self, stage: &Stage) -> Vec<Experiment> {
+        management::ask_entries(stage)
+    }
+
+    fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
+        let judge = Judge(&TEXT);
+        management::judge_entries(judge, stage, seen, |product, heard| {
+            let subject = product.subject();
+            if product.relations().is_empty() {
+                return judge.not_applicable(subject, "no tunnel of the plan ends at the box");
+            }
+            match wrong(stage, product, heard) {
+                Some(complaint) => judge.fail(subject, [heard.id], complaint),
+                None => judge.pass(subject, [heard.id]),
+            }
+        })
+    }
+}
+
+fn wrong(stage: &Stage, product: &Product<'_>, heard: &Heard<'_>) -> Option<Complaint> {
+    product.relations().into_iter().find_map(|relation| {
+        let name = management::proposal(relation.here);
+        let (reply, _) = heard.reply(&name)?;
+        let wanted = relation.family();
+        let proposal = reply.value::<Proposal>().filter(|_| reply.is_done());
+        let proposed = proposal.as_ref().map(|proposal| Family::of_net(proposal.remote));
+        if proposed == Some(wanted) {
+            return None;
+        }
+        let case = if proposed.is_some() { "other-family" } else { "none" };
+        let remote = proposal.map(|proposal| proposal.remote.to_string());
+        let args = [
+            ("device", product.device.name.to_string()),
+            ("wanted", wanted.to_string()),
+            ("proposed", proposed.map_or_else(String::new, |family| family.to_string())),
+            ("local", relation.here.to_string()),
+            ("remote", remote.or_else(|| heard.refusal(&name)).unwrap_or_default()),
+        ];
+        Some(Complaint {
+            severity: Severity::Minor,
+            bites_in: management::phases_with(stage, wanted),
+            ..product.complaint(stage, case, "proposed subnets", args)
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::management::tests;
+    use crate::{
+        check::fixture,
+        model::{management::Quirk, phase::Phase},
+    };
+
+    #[test]
+    fn proposals_by_family_are_silent() {
+        tests::assert_silent(&DefaultSubnetFamily);
+    }
+
+    #[test]
+    fn a_proposal_that_is_always_ipv4_is_found_in_every_phase() {
+        for phase in Phase::ALL {
+            let network = tests::network(phase).quirk("manager", Quirk::ProposesIpv4);
+            let found = fixture::complaints(&DefaultSubnetFamily, &network);
+            let wanted = ("other-family".to_owned(), "manager (proposed subnets)".to_owned());
+            assert_eq!(found, [wanted], "{phase}");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! `vpn.matrix`: what a tunnel couples is reached through it, in both directions, small and large.
+
+use crate::{
+    check::{
+        Case, Text, UseCase, ask,
+        couples::{self, Couple},
+        legs::{self, Named},
+        reach::Leg,
+        reaching::Reaching,
+    },
+    model::{family::Family, finding::Severity, node::Node, probe::Question},
+    stage::Stage,
+};
+
+/// The check.
+pub(super) static MATRIX: Reaching =
+    Reaching { text: &TEXT, subjects, without: "no tunnel couples anything in this phase" };
+
+/// Octets of a small echo request after the ICMP header.
+const SMALL: u16 = 56;
+/// IP and ICMP headers of an echo request.
+const HEADERS: [u32; 2] = [28, 48];
+
+static TEXT: Text = Text {
+    id: "vpn.matrix",
+    title: "What tunnels couple",
+    section: "S2 2.3.2, 2.4",
+    use_case: UseCase::Policies,
+    question: "Is every coupled subnet reached through its tunnel, in every family inside and outside that the phase \
+               plans, in both directions, with small packets, with the largest that fit, and as services ask?",
+    good: "Everything that is coupled is reached through its tunnel.",
+    references: &["RFC 4301 section 4.4.1", "GEN6 D3.6.4 section 2.3.2"],
+    cases: &[
+        Case {
+            name: "unreachable",
+            finding: "{from} cannot reach {what} over {family}.",
+            expected: "{what} answers at {address}.",
+            observed: "{observed}, {place}. {other}.",
+            remedy: "Compare what both gateways couple, then follow the traffic to the node that is named.",
+        },
+        Case {
+            name: "flaky",
+            finding: "{from} reaches {what} over {family} only some of the time.",
+            expected: "{what} answers at {address} every time.",
+            observed: "{observed}, {place}. {other}.",
+            remedy: "Look for loss on the way of what carries the tunnel.",
+        },
+    ],
+};
+
+fn subjects(stage: &Stage) -> Vec<Named> {
+    let mut named: Vec<_> = couples::of_stage(stage).iter().flat_map(echoes).collect();
+    named.extend(services(stage));
+    named
+}
+
+/// A small echo, and the largest that the tunnel takes whole.
+fn echoes(couple: &Couple) -> [Named; 2] {
+    let headers = HEADERS[usize::from(couple.inner() == Family::V6)];
+    let largest = u16::try_from(couple.path.mtu.saturating_sub(headers)).unwrap_or(SMALL);
+    [("small", SMALL), ("large", largest)].map(|(word, size)| {
+        let question =
+            Question::Ping { to: couple.path.destination, source: None, size, hop_limit: None };
+        Named {
+            subject: format!("{}, {word} echo", couple.subject()),
+            what: format!("{} through {} with {word} packets", couple.to(), couple.end.tunnel),
+            leg: Leg::new(couple.path.clone(), ask::probe(couple.from(), question)),
+            severity: Severity::Critical,
+            name: None,
+        }
+    })
+}
+
+/// What the flows let pass through tunnels, as the protocols of the services ask.
+fn services(stage: &Stage) -> Vec<Named> {
+    let inside: Vec<_> = stage.testbed.tunnels.values().map(|tunnel| &tunnel.inside).collect();
+    let any = |_: &Node, _: &Node| true;
+    let mut all = legs::of_exchanges(stage, Severity::Critical, any);
+    all.retain(|named| named.leg.path.segments.iter().any(|segment| inside.contains(&segment)));
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        check::fixture::{Network, complaints, node},
+        model::{
+            phase::Phase,
+            policy::{Action, Hook, Match, Rule},
+            service::Transport,
+            verdict::Verdict,
+        },
+    };
+
+    #[test]
+    fn a_tunnel_that_carries_everything_is_silent() {
+        for phase in Phase::ALL {
+            let judgements = Network::tunnelled(phase).ask(&[&MATRIX]);
+            assert!(judgements.iter().all(|j| j.verdict == Verdict::Pass), "{judgements:#?}");
+            let families =
+                phase.permits().iter().count().min(if phase == Phase::Partial { 1 } else { 2 });
+            let echoes = judgements.iter().filter(|j| j.subject.ends_with("echo"));
+            assert_eq!(echoes.count(), families * 4, "{phase}");
+        }
+    }
+
+    /// A node drops what its rule says, before everything else.
+    fn dropping(at: &'static str, matches: Vec<Match>) -> Network {
+        Network::tunnelled(Phase::DualStack).with(move |live| {
+            let filter = &mut live.nodes.get_mut(&node(at)).unwrap().filter;
+            let forward = filter.chains.iter_mut().find(|chain| chain.hook == Hook::Forward);
+            let rule = Rule { label: "planted".to_owned(), matches, action: Action::Drop };
+            forward.unwrap().rules.insert(0, rule);
+        })
+    }
+
+    #[track_caller]
+    fn blames(network: &Network, culprit: &str) {
+        let found = complaints(&MATRIX, network);
+        let all = |(case, at): &(String, String)| case == "unreachable" && at == culprit;
+        assert!(!found.is_empty() && found.iter().all(all), "{found:?}");
+    }
+
+    #[test]
+    fn a_gateway_that_forwards_one_family_only_is_named() {
+        let inside = Match::InInterface("vpn0".parse().unwrap());
+        let network = dropping("gateway-b", vec![inside, Match::Family(Family::V6)]);
+        blames(&network, "gateway-b (forwarding of IPv6)");
+    }
+
+    #[test]
+    fn large_packets_that_are_lost_are_found_and_small_ones_are_not_complained_of() {
+        let network = Network::tunnelled(Phase::DualStack).bend(|probe, answer| {
+            let Question::Ping { size, to, .. } = &probe.question else { return };
+            if let crate::model::answer::Answer::Echo { attempt } = answer
+                && *size > 1000
+                && to.is_ipv6()
+            {
+                attempt.outcome = crate::model::answer::Outcome::TimedOut;
+            }
+        });
+        let judgements = network.ask(&[&MATRIX]);
+        let bad: Vec<_> = judgements.iter().filter(|j| j.verdict.is_bad()).collect();
+        assert!(
+            bad.len() == 2
+                && bad.iter().all(|j| j.subject.ends_with("IPv6 in IPv6, desk->app, large echo")
+                    || j.subject.ends_with("large echo")),
+            "{bad:#?}"
+        );
+    }
+
+    #[test]
+    fn a_rule_about_what_is_not_coupled_is_silent() {
+        let other = Match::Port { transport: Transport::Udp, number: 9 };
+        assert_eq!(complaints(&MATRIX, &dropping("gateway-a", vec![other])), []);
+    }
+}

@@ -1,0 +1,446 @@
+//! `vpn.policy-enforced`: what the relations and the flows do not allow does not pass through a tunnel, at either end.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::{
+    check::{
+        Case, Check, Text, UseCase, ask,
+        couples::{self, Couple},
+        crossing,
+        knock::Knock,
+        reading::{self, Judge},
+    },
+    model::{
+        answer::Answer,
+        evidence::{EvidenceId, Seen},
+        experiment::Experiment,
+        finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
+        flow::Traffic,
+        name::NodeName,
+        probe::{Probe, Question},
+        segment::Plane,
+        service::Transport,
+        tap::{Tap, Watch},
+        tunnel::TunnelAct,
+        verdict::Judgement,
+    },
+    stage::{Path, Stage},
+};
+
+/// The check.
+pub(super) struct PolicyEnforced;
+
+/// How many packets that are not coupled are sent: a stray one of somebody else is none of them.
+const FORGED: u8 = 3;
+/// Where they go to: the discard port (RFC 863).
+const DISCARD: u16 = 9;
+/// The moments at which gateways are read: around what each end should keep back itself, and around what one end is told to
+/// put in, so that the other has to keep it back.
+const BEFORE: &str = "before what is not coupled";
+const AFTER: &str = "after what is not coupled";
+const WIDE: &str = "after what is not coupled and was put in all the same";
+
+static TEXT: Text = Text {
+    id: "vpn.policy-enforced",
+    title: "Only what is allowed goes through tunnels",
+    section: "S2 2.2.3",
+    use_case: UseCase::Policies,
+    question: "Does each end of a tunnel keep back what its relations do not couple, and drop what no flow allows before it \
+               goes in and after it has come out, equally in both families?",
+    good: "Tunnels carry what is coupled and allowed, and nothing else.",
+    references: &["RFC 4301 section 4.4.1", "GEN6 D3.6.4 section 2.2.3"],
+    cases: &[
+        Case {
+            name: "open",
+            finding: "{by} lets {family} through the tunnel that no flow names: {what} from {from} to {to}.",
+            expected: "{by} drops {what} from {from} to {to}.",
+            observed: "{observed}; behind {by}, {frames} packets were seen on {after}.",
+            remedy: "Give the filter of {by} the same rules for both families, and drop what no rule names.",
+        },
+        Case {
+            name: "uncoupled",
+            finding: "{gateway} puts {family} into the tunnel {tunnel} that it does not couple: from {source} to {to}.",
+            expected: "{gateway} keeps back what is no relation of the tunnel.",
+            observed: "Of {forged} packets, {gateway} put {sent} into the tunnel, and {peer} took {received} out of it.",
+            remedy: "Write the selectors of both ends for each family by itself, as narrow in IPv6 as in IPv4.",
+        },
+        Case {
+            name: "taken",
+            finding: "{gateway} takes {family} out of the tunnel {tunnel} that it does not couple: from {source} to {to}.",
+            expected: "{gateway} drops what comes and is no relation of the tunnel (RFC 4301 section 5.2).",
+            observed: "Of {forged} packets that {peer} was told to put in, {gateway} took {received} out of the tunnel.",
+            remedy: "Compare what comes out of the tunnel with the selectors too, in both families.",
+        },
+    ],
+};
+
+impl Check for PolicyEnforced {
+    fn text(&self) -> &'static Text {
+        &TEXT
+    }
+
+    fn ask(&self, stage: &Stage) -> Vec<Experiment> {
+        let mut all = Vec::new();
+        for couple in couples::of_stage(stage) {
+            let knocks = knocks(stage, &couple);
+            all.extend(knocks.iter().map(|knock| knock.passage().experiment(knock.probe.clone())));
+            all.push(Experiment::of_probes([control(&couple)]));
+            all.extend(forgery(stage, &couple).map(|forgery| forgery.experiment(stage)));
+        }
+        all
+    }
+
+    fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
+        let judge = Judge(&TEXT);
+        let couples = couples::of_stage(stage);
+        let found = couples.iter().flat_map(|couple| of_couple(judge, stage, seen, couple));
+        judge.or_not_applicable(found.collect(), "no tunnel couples anything in this phase")
+    }
+}
+
+/// What shows that the tunnel carries: the small echo of `vpn.matrix`.
+fn control(couple: &Couple) -> Probe {
+    ask::ping(couple.from(), couple.path.destination)
+}
+
+fn of_couple(judge: Judge, stage: &Stage, seen: &Seen<'_>, couple: &Couple) -> Vec<Judgement> {
+    let subject = couple.subject();
+    let carries = match seen.answer(&control(couple)) {
+        Some((id, answer)) if answer.is_answered() => id,
+        Some((id, _)) => {
+            let reason = "the tunnel carries nothing: see vpn.matrix";
+            return vec![judge.blocked(subject, reason, [id])];
+        }
+        None => return vec![judge.not_testable(subject, "nothing was sent", [])],
+    };
+    let knocks = knocks(stage, couple).into_iter();
+    let mut found: Vec<_> = knocks.map(|knock| knock.judge(judge, stage, seen)).collect();
+    let selectors = || {
+        let reason = "every address of the testbed is coupled";
+        let of = |at: &NodeName| format!("{subject}, selectors of {at}");
+        [&couple.gateway, &couple.end.peer].map(|at| judge.not_applicable(of(at), reason))
+    };
+    let forged = forgery(stage, couple).map(|forgery| forgery.judge_both(judge, stage, seen));
+    found.extend(forged.unwrap_or_else(selectors));
+    // Only a tunnel that carries can let something pass.
+    for judgement in &mut found {
+        judgement.evidence.push(carries);
+    }
+    found
+}
+
+/// A port that no flow names, knocked at across both gateways: from a host, which the first gateway has to stop, and from
+/// the first gateway itself, which leaves it to the second.
+fn knocks(stage: &Stage, couple: &Couple) -> Vec<Knock> {
+    let (inside, to) = (couple.inside(stage), couple.path.destination);
+    let next_door = stage.path(&couple.gateway, to).ok();
+    let ways = [Some(couple.path.clone()), next_door];
+    let crossings = ways.into_iter().flatten().flat_map(|path: Path| {
+        let own = crossing::of_path(stage, &path).into_iter();
+        own.filter(|at| at.is_first(stage) && [at.before(), at.after()].contains(&inside))
+    });
+    crossings
+        .filter_map(|crossing| {
+            let port = crossing.unused_port(stage, Transport::Udp);
+            let traffic = Traffic::Port { word: port.to_string(), port };
+            crossing.is_closed(stage, &traffic).then(|| Knock {
+                subject: format!("{}, {port} at {}", couple.subject(), crossing.by),
+                what: port.to_string(),
+                probe: ask::knock(crossing.from(), to, port),
+                to,
+                port: Some(port),
+                is_used: true,
+                crossing,
+            })
+        })
+        .collect()
+}
+
+/// Packets that a gateway would send into a tunnel from an address that the tunnel does not couple.
+struct Forgery<'c> {
+    couple: &'c Couple,
+    source: IpAddr,
+}
+
+/// From the gateway itself, whose kernel has a route into the tunnel for every source.
+fn forgery<'c>(stage: &Stage, couple: &'c Couple) -> Option<Forgery<'c>> {
+    let to = couple.path.destination;
+    let own = std::iter::once(&couple.gateway);
+    let others = stage.nodes.keys().filter(|node| **node != couple.gateway);
+    let addresses = own
+        .chain(others)
+        .flat_map(|node| stage.addresses(node, Plane::Data, couple.inner()))
+        .find(|address| *address != to && !couple.end.couples(*address, to));
+    addresses.map(|source| Forgery { couple, source })
+}
+
+impl Forgery<'_> {
+    fn token(&self, stage: &Stage) -> String {
+        format!("sixwalk {} not coupled {}", stage.phase.word(), self.couple.subject())
+    }
+
+    fn tap(&self, stage: &Stage) -> Tap {
+        let watch = Watch::Payload { family: self.couple.inner(), token: self.token(stage) };
+        let segment = self.couple.inside(stage).clone();
+        Tap { segment, watch, label: "not coupled".to_owned() }
+    }
+
+    /// What is coupled goes after what is not: when it has been counted, so has everything before it.
+    fn canary(&self, stage: &Stage) -> Probe {
+        let token = format!("sixwalk {} coupled {}", stage.phase.word(), self.couple.subject());
+        let to = self.couple.path.destination;
+        ask::probe(self.couple.from(), Question::Canary { to, token })
+    }
+
+    fn experiment(&self, stage: &Stage) -> Experiment {
+        let to = SocketAddr::new(self.couple.path.destination, DISCARD);
+        let forged = (0..FORGED).map(|round| {
+            let question = Question::Spoof { source: self.source, to, token: self.token(stage) };
+            Probe { round, ..ask::probe(&self.couple.gateway, question) }
+        });
+        let forged: Vec<_> = forged.collect();
+        let canary = self.canary(stage);
+        let mut probes: Vec<_> = self.couple.count(BEFORE).into();
+        probes.extend(forged.iter().cloned());
+        probes.push(canary.clone());
+        probes.extend(self.couple.count(AFTER));
+        probes.push(self.widen(TunnelAct::Widen));
+        probes.extend(forged.iter().map(|probe| ask::again(probe, FORGED + probe.round)));
+        probes.push(ask::again(&canary, 1));
+        probes.extend(self.couple.count(WIDE));
+        probes.push(self.widen(TunnelAct::Narrow));
+        let taps = vec![self.tap(stage)];
+        Experiment { taps, probes, in_order: true, alone: true, ..Experiment::default() }
+    }
+
+    fn widen(&self, act: TunnelAct) -> Probe {
+        self.couple.act(act, "for vpn.policy-enforced")
+    }
+
+    /// What this end keeps back, and what the other does where this one was told not to.
+    fn judge_both(&self, judge: Judge, stage: &Stage, seen: &Seen<'_>) -> [Judgement; 2] {
+        [self.judge(judge, stage, seen), self.judge_other(judge, stage, seen)]
+    }
+
+    fn judge_other(&self, judge: Judge, stage: &Stage, seen: &Seen<'_>) -> Judgement {
+        let subject = format!("{}, selectors of {}", self.couple.subject(), self.couple.end.peer);
+        let mut evidence = Vec::new();
+        match seen.answer(&self.widen(TunnelAct::Widen)) {
+            Some((id, Answer::Done)) => evidence.push(id),
+            Some((id, other)) => {
+                let reason = other.not_asked().unwrap_or("the gateway gave another answer");
+                return judge.not_testable(subject, reason, [id]);
+            }
+            None => return judge.not_testable(subject, "nobody opened the selectors", []),
+        }
+        let Some([sent, received]) = self.counted(seen, [AFTER, WIDE], &mut evidence) else {
+            return judge.not_testable(subject, "a gateway was not read", evidence);
+        };
+        if sent <= u64::from(FORGED) {
+            let reason = "the other end did not put in what it was told to";
+            return judge.not_testable(subject, reason, evidence);
+        }
+        let canary = seen.answer(&ask::again(&self.canary(stage), 1));
+        evidence.extend(canary.map(|(id, _)| id));
+        if !canary.is_some_and(|(_, answer)| answer.is_answered()) {
+            let reason = "what is coupled did not pass at that moment either";
+            return judge.not_testable(subject, reason, evidence);
+        }
+        if received <= u64::from(FORGED) {
+            return judge.pass(subject, evidence);
+        }
+        judge.fail(subject, evidence, self.complaint(stage, "taken", sent, received))
+    }
+
+    fn judge(&self, judge: Judge, stage: &Stage, seen: &Seen<'_>) -> Judgement {
+        let subject = format!("{}, selectors of {}", self.couple.subject(), self.couple.gateway);
+        let Some((id, reading)) = seen.reading(&self.tap(stage)) else {
+            return judge.not_testable(subject, "nobody watched the tunnel", []);
+        };
+        let mut evidence = vec![id];
+        if reading.frames < u64::from(FORGED) {
+            let reason = "not all that is not coupled came to the tunnel";
+            return judge.not_testable(subject, reason, evidence);
+        }
+        let canary = seen.answer(&self.canary(stage));
+        evidence.extend(canary.map(|(id, _)| id));
+        if !canary.is_some_and(|(_, answer)| answer.is_answered()) {
+            let reason = "what is coupled did not pass at that moment either";
+            return judge.not_testable(subject, reason, evidence);
+        }
+        let Some([sent, received]) = self.counted(seen, [BEFORE, AFTER], &mut evidence) else {
+            return judge.not_testable(subject, "a gateway was not read", evidence);
+        };
+        // The canary is one more, and strays may be.
+        if sent <= u64::from(FORGED) {
+            return judge.pass(subject, evidence);
+        }
+        judge.fail(subject, evidence, self.complaint(stage, "uncoupled", sent, received))
+    }
+
+    /// How many packets this end has put into the tunnel, and the other has taken out of it.
+    fn counted(
+        &self,
+        seen: &Seen<'_>,
+        [before, after]: [&str; 2],
+        evidence: &mut Vec<EvidenceId>,
+    ) -> Option<[u64; 2]> {
+        let (ids, [here, there]) = self.couple.counted(seen, before)?;
+        let (later, [here_after, there_after]) = self.couple.counted(seen, after)?;
+        evidence.extend(ids.into_iter().chain(later));
+        let sent = here_after.sent.packets.saturating_sub(here.sent.packets);
+        let received = there_after.received.packets.saturating_sub(there.received.packets);
+        Some([sent, received])
+    }
+
+    fn complaint(&self, stage: &Stage, case: &str, sent: u64, received: u64) -> Complaint {
+        let couple = self.couple;
+        let taken = case == "taken";
+        let both = !taken && received > u64::from(FORGED);
+        let (gateway, peer) = (&couple.gateway, &couple.end.peer);
+        let (gateway, peer) = if taken { (peer, gateway) } else { (gateway, peer) };
+        let args = [
+            ("gateway", gateway.to_string()),
+            ("peer", peer.to_string()),
+            ("tunnel", couple.end.tunnel.to_string()),
+            ("family", couple.inner().to_string()),
+            ("source", self.source.to_string()),
+            ("to", couple.path.destination.to_string()),
+            ("forged", FORGED.to_string()),
+            ("sent", (sent - 1).to_string()),
+            ("received", received.saturating_sub(1).to_string()),
+        ];
+        let scope = Scope {
+            family: Some(couple.inner()),
+            nodes: vec![gateway.clone()],
+            // An end that puts in what it does not couple is the wider trouble.
+            segments: if taken { vec![couple.inside(stage).clone()] } else { Vec::new() },
+            ..Scope::default()
+        };
+        let culprit = Culprit::node(gateway, format!("selectors of {}", couple.end.tunnel));
+        Complaint {
+            severity: if both { Severity::Critical } else { Severity::Major },
+            confidence: Confidence::High,
+            depth: Depth::Located,
+            ..reading::complaint(stage, case, culprit, scope, args)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        check::fixture::{Network, complaints, node},
+        model::{
+            family::Family,
+            phase::Phase,
+            policy::{Action, Hook, Match, Rule},
+            verdict::Verdict,
+        },
+    };
+
+    #[test]
+    fn a_tunnel_that_keeps_its_policy_is_silent() {
+        for phase in Phase::ALL {
+            let judgements = Network::tunnelled(phase).ask(&[&PolicyEnforced]);
+            assert!(judgements.iter().all(|j| j.verdict == Verdict::Pass), "{judgements:#?}");
+            let couples = if phase == Phase::DualStack { 4 } else { 2 };
+            assert_eq!(judgements.len(), couples * 4, "{phase}: {judgements:#?}");
+        }
+    }
+
+    /// A gateway forwards what a rule says, before everything else.
+    fn letting(at: &'static str, matches: Vec<Match>) -> Network {
+        Network::tunnelled(Phase::DualStack).with(move |live| {
+            let filter = &mut live.nodes.get_mut(&node(at)).unwrap().filter;
+            let forward = filter.chains.iter_mut().find(|chain| chain.hook == Hook::Forward);
+            let rule = Rule { label: "planted".to_owned(), matches, action: Action::Accept };
+            forward.unwrap().rules.insert(0, rule);
+        })
+    }
+
+    #[test]
+    fn a_gateway_that_lets_everything_of_one_family_pass_is_found_at_either_end() {
+        for at in ["gateway-a", "gateway-b"] {
+            for family in Family::ALL {
+                let found = complaints(&PolicyEnforced, &letting(at, vec![Match::Family(family)]));
+                let culprit = format!("{at} (forwarding of {family})");
+                let all = |(case, who): &(String, String)| case == "open" && *who == culprit;
+                assert!(found.len() == 2 && found.iter().all(all), "{found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_rule_about_one_allowed_service_is_silent() {
+        let https = Match::Port { transport: Transport::Tcp, number: 443 };
+        assert_eq!(complaints(&PolicyEnforced, &letting("gateway-b", vec![https])), []);
+    }
+
+    /// After the forged packets a gateway has counted so many more than before.
+    fn counting(at: &'static str, more: u64) -> Network {
+        Network::tunnelled(Phase::DualStack).bend(move |probe, answer| {
+            let Question::Tunnel { act: TunnelAct::Read, moment, .. } = &probe.question else {
+                return;
+            };
+            if let Answer::Tunnels(states) = answer
+                && probe.from == node(at)
+                && moment.contains("IPv6 in")
+                && moment.ends_with(AFTER)
+            {
+                for state in states {
+                    state.counters.sent.packets += more;
+                }
+            }
+        })
+    }
+
+    #[test]
+    fn what_a_gateway_sends_without_coupling_it_is_found_and_a_stray_packet_is_not() {
+        let found = complaints(&PolicyEnforced, &counting("gateway-a", 3));
+        let wanted =
+            ("uncoupled".to_owned(), "gateway-a (selectors of office-to-centre)".to_owned());
+        assert_eq!(found, [wanted]);
+        assert_eq!(complaints(&PolicyEnforced, &counting("gateway-a", 1)), []);
+    }
+
+    #[test]
+    fn what_an_end_takes_without_coupling_it_is_found_at_that_end_alone() {
+        let taking = Network::tunnelled(Phase::DualStack).bend(|probe, answer| {
+            let Question::Tunnel { moment, .. } = &probe.question else { return };
+            if let Answer::Tunnels(states) = answer
+                && probe.from == node("gateway-b")
+                && moment.contains("IPv6 in")
+                && moment.contains("desk->")
+                && moment.ends_with(WIDE)
+            {
+                for state in states {
+                    state.counters.received.packets += u64::from(FORGED) + 1;
+                }
+            }
+        });
+        let wanted = ("taken".to_owned(), "gateway-b (selectors of office-to-centre)".to_owned());
+        assert_eq!(complaints(&PolicyEnforced, &taking), [wanted]);
+        let deaf = Network::tunnelled(Phase::Ipv6Only).bend(|probe, answer| {
+            if matches!(probe.question, Question::Tunnel { act: TunnelAct::Widen, .. }) {
+                *answer = Answer::NotAsked { reason: "it takes no orders".to_owned() };
+            }
+        });
+        let judgements = deaf.ask(&[&PolicyEnforced]);
+        let open = judgements.iter().filter(|j| j.verdict == Verdict::NotTestable).count();
+        assert_eq!(open, 2, "{judgements:#?}");
+    }
+
+    #[test]
+    fn a_tunnel_that_carries_nothing_is_not_said_to_keep_anything_back() {
+        let stopped = letting("gateway-a", Vec::new());
+        let stopped = stopped.with(|live| {
+            let filter = &mut live.nodes.get_mut(&node("gateway-a")).unwrap().filter;
+            let forward = filter.chains.iter_mut().find(|chain| chain.hook == Hook::Forward);
+            forward.unwrap().rules[0].action = Action::Drop;
+        });
+        let judgements = stopped.ask(&[&PolicyEnforced]);
+        assert!(judgements.iter().all(|j| j.verdict == Verdict::Blocked), "{judgements:#?}");
+    }
+}
