@@ -1,7 +1,10 @@
 //! `vpn.`: tunnels between two gateways (S2 2.2, 2.3).
 
+mod canary;
+
 mod matrix;
 mod no_clear;
+mod fail_open;
 mod policy_enforced;
 mod inner_mtu;
 mod icmp_through;
@@ -20,7 +23,7 @@ use super::Check;
 pub(super) const CHECKS: &[&dyn Check] = &[
     &matrix::MATRIX,
     &no_clear::NoClear,
-    &no_clear::FailOpen,
+    &fail_open::FailOpen,
     &policy_enforced::PolicyEnforced,
     &inner_mtu::InnerMtu,
     &icmp_through::IcmpThrough,

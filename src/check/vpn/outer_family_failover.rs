@@ -1,8 +1,9 @@
 //! `vpn.outer-family-failover`: where a tunnel may be carried over two families, the second carries when the first dies.
 
+use super::canary::Canary;
 use crate::{
     check::{
-        Case, Check, Text, UseCase, ask,
+        Case, Check, Text, UseCase,
         couples::{self, Couple},
         reading::{self, Judge},
     },
@@ -11,9 +12,8 @@ use crate::{
         experiment::Experiment,
         finding::{Complaint, Confidence, Culprit, Depth, Severity},
         name::{NodeName, SegmentName},
-        probe::{Probe, Question},
+        probe::Probe,
         service::{Port, Transport},
-        tap::{Tap, Watch},
         tunnel::{Carrier, TunnelAct},
         verdict::Judgement,
     },
@@ -95,21 +95,13 @@ fn tunnels(stage: &Stage) -> Vec<Vec<Couple>> {
     couples::by_tunnel(stage, |couple| couple.end.begins && !couple.end.spare.is_empty())
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Moment {
-    Dead,
-    Back,
-}
+/// The moments at which canaries are sent.
+const DEAD: &str = "without its first family";
+const BACK: &str = "with its first family again";
 
-fn token(stage: &Stage, couple: &Couple, moment: Moment) -> String {
-    let word = if moment == Moment::Dead { "without its first family" } else { "with it again" };
-    format!("sixwalk {} {} {word}", stage.phase.word(), couple.subject())
-}
-
-fn canary(stage: &Stage, couple: &Couple, moment: Moment, round: u8) -> Probe {
-    let token = token(stage, couple, moment);
-    let question = Question::Canary { to: couple.path.destination, token };
-    Probe { round, ..ask::probe(couple.from(), question) }
+/// One of several canaries of a moment.
+fn canary(stage: &Stage, couple: &Couple, moment: &str, round: u8) -> Probe {
+    Probe { round, ..Canary::new(stage, couple, moment).probe() }
 }
 
 fn lose(first: &Couple) -> Probe {
@@ -125,13 +117,6 @@ fn spare(stage: &Stage, first: &Couple) -> Option<Carriage> {
     Some(Carriage { way: Path { source: local.ip(), ..way }, carrier, inside })
 }
 
-/// A tap for canaries in clear, whichever family would carry them.
-fn clear(stage: &Stage, couple: &Couple, segment: &SegmentName) -> Tap {
-    let watch =
-        Watch::Payload { family: couple.inner(), token: token(stage, couple, Moment::Dead) };
-    Tap { segment: segment.clone(), watch, label: "canary".to_owned() }
-}
-
 fn experiment(stage: &Stage, couples: &[Couple]) -> Experiment {
     let first = &couples[0];
     let all = |moment| {
@@ -140,13 +125,13 @@ fn experiment(stage: &Stage, couples: &[Couple]) -> Experiment {
         })
     };
     let mut probes = vec![lose(first)];
-    probes.extend(all(Moment::Dead));
+    probes.extend(all(DEAD));
     probes.push(first.act(TunnelAct::Regain, "for vpn.outer-family-failover"));
-    probes.extend(all(Moment::Back));
+    probes.extend(all(BACK));
     let spare = spare(stage, first);
     let mut taps: Vec<_> = spare.iter().flat_map(|spare| spare.taps(&first.gateway)).collect();
     for couple in couples {
-        taps.extend(couple.outside(stage).into_iter().map(|link| clear(stage, couple, link)));
+        taps.extend(Canary::new(stage, couple, DEAD).taps(stage));
     }
     Experiment { taps, probes, in_order: true, alone: true, ..Experiment::default() }
 }
@@ -156,7 +141,7 @@ fn answered(
     stage: &Stage,
     seen: &Seen<'_>,
     couple: &Couple,
-    moment: Moment,
+    moment: &str,
     evidence: &mut Vec<EvidenceId>,
 ) -> usize {
     let rounds =
@@ -181,20 +166,17 @@ fn of_couple(
     if let Some(reason) = answer.not_asked() {
         return judge.not_testable(subject, reason, evidence);
     }
-    for segment in couple.outside(stage) {
-        match seen.reading(&clear(stage, couple, segment)) {
-            Some((id, reading)) if reading.frames > 0 => {
-                evidence.push(id);
-                let told = [0, reading.frames];
-                let complaint = complaint(stage, couple, "clear", segment, told);
-                return judge.fail(subject, evidence, complaint);
-            }
-            Some((id, reading)) if reading.is_trustworthy() => evidence.push(id),
-            _ => return judge.not_testable(subject, "a tap was not alive throughout", evidence),
-        }
+    let at = Canary::new(stage, couple, DEAD).sightings(stage, seen);
+    evidence.extend(&at.evidence);
+    if let Some((segment, frames)) = at.in_clear() {
+        let complaint = complaint(stage, couple, "clear", segment, [0, frames]);
+        return judge.fail(subject, evidence, complaint);
     }
-    let carried = answered(stage, seen, couple, Moment::Dead, &mut evidence);
-    let back = answered(stage, seen, couple, Moment::Back, &mut evidence);
+    if let Some(reason) = at.unproven() {
+        return judge.not_testable(subject, reason, evidence);
+    }
+    let carried = answered(stage, seen, couple, DEAD, &mut evidence);
+    let back = answered(stage, seen, couple, BACK, &mut evidence);
     let Some(spare) = spare(stage, first) else {
         return judge.not_testable(subject, "the second family has no way outside", evidence);
     };
@@ -298,6 +280,8 @@ mod tests {
             answer::{Answer, Outcome},
             family::Family,
             phase::Phase,
+            probe::Question,
+            tap::Watch,
             verdict::Verdict,
         },
     };
@@ -336,18 +320,18 @@ mod tests {
 
     #[test]
     fn a_tunnel_that_is_bound_to_its_first_family_is_found() {
-        let found = complaints(&OuterFamilyFailover, &silent("without its first family"));
+        let found = complaints(&OuterFamilyFailover, &silent(DEAD));
         let wanted =
             ("stuck".to_owned(), "gateway-a (outer families of office-to-centre)".to_owned());
         assert_eq!(found, [wanted.clone(), wanted]);
-        let found = complaints(&OuterFamilyFailover, &silent("with it again"));
+        let found = complaints(&OuterFamilyFailover, &silent(BACK));
         assert!(found.len() == 2 && found.iter().all(|(case, _)| case == "lost"), "{found:?}");
     }
 
     #[test]
     fn who_stops_the_second_family_is_named_and_not_the_gateway_that_turned_to_it() {
         // What gateway-a sends over the second family is seen on its own link and nowhere else.
-        let stopped = silent("without its first family").bend_tap(|tap, reading| {
+        let stopped = silent(DEAD).bend_tap(|tap, reading| {
             if tap.label == "what carries gateway-a" && tap.segment.as_str() != "transit-a" {
                 reading.frames = 0;
             }
@@ -357,7 +341,7 @@ mod tests {
         assert_eq!(case, "stopped", "{found:?}");
         assert!(!culprit.contains("gateway"), "{found:?}");
         // Nothing leaves the gateway at the other end.
-        let deaf = silent("without its first family").bend_tap(|tap, reading| {
+        let deaf = silent(DEAD).bend_tap(|tap, reading| {
             let from_far = |watch: &Watch| match watch {
                 Watch::Packets { source, destination, .. } => source > destination,
                 _ => false,
@@ -376,8 +360,8 @@ mod tests {
     #[test]
     fn a_canary_in_clear_is_worse_and_a_first_canary_that_is_lost_is_nothing() {
         let leaking = network(Phase::DualStack).bend_tap(|tap, reading| {
-            let clear = matches!(&tap.watch, Watch::Payload { family: Family::V4, .. });
-            if clear && tap.segment.as_str() == "transit-a" {
+            let Watch::Payload { family: Family::V4, token } = &tap.watch else { return };
+            if token.contains(" ipv4 ") && tap.segment.as_str() == "transit-a" {
                 reading.frames = 1;
             }
         });

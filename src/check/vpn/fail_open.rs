@@ -1,0 +1,169 @@
+//! `vpn.fail-open`: nothing of what a tunnel couples leaves in clear while its keys are renewed and while it is down.
+
+use super::canary::{self, Canary, plain, tried};
+use crate::{
+    check::{
+        Case, Check, Text, UseCase,
+        couples::{self, Couple},
+        reading::{self, Judge},
+    },
+    model::{
+        answer::Answer,
+        evidence::{EvidenceId, Seen},
+        experiment::Experiment,
+        finding::{Complaint, Severity},
+        probe::Probe,
+        tunnel::TunnelAct,
+        verdict::Judgement,
+    },
+    stage::Stage,
+};
+
+/// The check.
+pub(super) struct FailOpen;
+
+static TEXT: Text = Text {
+    id: "vpn.fail-open",
+    title: "A tunnel that is down is closed",
+    section: "S2 2.2.3",
+    use_case: UseCase::Policies,
+    question: "Does nothing of what a tunnel couples leave in clear while its keys are renewed and while it is stopped, \
+               and does it carry again afterwards?",
+    good: "What is coupled stays at home while its tunnel is down.",
+    references: &["RFC 7359", "RFC 9099 section 3.2"],
+    cases: &[
+        Case {
+            name: "open",
+            finding: "While {tunnel} is down, {family} from {from} to {to} leaves in clear on {segment}.",
+            expected: "No canary outside the sender's own link.",
+            observed: "{observed}.",
+            remedy: "Drop what is coupled on every way out of {gateway} but the tunnel.",
+        },
+        Case {
+            name: "lost",
+            finding: "{tunnel} carries no {family} from {from} to {to} after {what}.",
+            expected: "An answer from {to}.",
+            observed: "{observed}.",
+            remedy: "Look at the logs of both gateways at that moment.",
+        },
+    ],
+};
+
+impl Check for FailOpen {
+    fn text(&self) -> &'static Text {
+        &TEXT
+    }
+
+    fn ask(&self, stage: &Stage) -> Vec<Experiment> {
+        canary::encrypted(stage).iter().map(|couple| interrupted(stage, couple)).collect()
+    }
+
+    fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
+        let judge = Judge(&TEXT);
+        let couples = couples::of_stage(stage);
+        let found = couples.iter().map(|couple| of_couple(judge, stage, seen, couple)).collect();
+        judge.or_not_applicable(found, "no tunnel couples anything in this phase")
+    }
+}
+
+/// The moments at which a canary is sent.
+const RENEWING: &str = "renewing";
+const DOWN: &str = "down";
+const AGAIN: &str = "again";
+
+/// The moments at which gateways are read.
+const OLD_KEYS: &str = "under old keys";
+const NEW_KEYS: &str = "under new keys";
+
+fn stop(couple: &Couple) -> Probe {
+    couple.act(TunnelAct::Stop, "for vpn.fail-open")
+}
+
+/// Renews the keys, stops the tunnel and starts it again, with a canary each time.
+fn interrupted(stage: &Stage, couple: &Couple) -> Experiment {
+    let [renewing, down, again] =
+        [RENEWING, DOWN, AGAIN].map(|moment| Canary::new(stage, couple, moment));
+    let mut probes: Vec<_> = couple.count(OLD_KEYS).into();
+    probes.push(couple.act(TunnelAct::Renew, "for vpn.fail-open"));
+    probes.push(renewing.probe());
+    probes.extend(couple.count(NEW_KEYS));
+    probes.extend([
+        stop(couple),
+        down.probe(),
+        couple.act(TunnelAct::Start, "for vpn.fail-open"),
+        again.probe(),
+    ]);
+    let taps = [&renewing, &down].into_iter().flat_map(|canary| canary.taps(stage)).collect();
+    Experiment { taps, probes, in_order: true, alone: true, ..Experiment::default() }
+}
+
+fn of_couple(judge: Judge, stage: &Stage, seen: &Seen<'_>, couple: &Couple) -> Judgement {
+    let subject = couple.subject();
+    if let Some(why) = plain(couple) {
+        return judge.not_applicable(subject, why);
+    }
+    let mut evidence = Vec::new();
+    for moment in [RENEWING, DOWN] {
+        let at = Canary::new(stage, couple, moment).sightings(stage, seen);
+        evidence.extend(&at.evidence);
+        if let Some((segment, frames)) = at.in_clear() {
+            let observed = format!("{frames} frames with the canary on {segment}");
+            let complaint = canary::leak(stage, couple, "open", segment, observed);
+            return judge.fail(subject, evidence, complaint);
+        }
+        if let Some(reason) = at.unproven() {
+            return judge.not_testable(subject, reason, evidence);
+        }
+    }
+    if let Some(reason) = was_not_stopped(seen, couple) {
+        return judge.not_testable(subject, reason, evidence);
+    }
+    let renewed = renewed(seen, couple, &mut evidence);
+    for (moment, what) in [(RENEWING, "its keys were renewed"), (AGAIN, "a stop")] {
+        let Some((id, answer)) = seen.answer(&Canary::new(stage, couple, moment).probe()) else {
+            continue;
+        };
+        evidence.push(id);
+        if !answer.is_answered() {
+            let complaint = lost(stage, couple, what, reading::describe(answer));
+            return judge.fail(subject, evidence, complaint);
+        }
+    }
+    match renewed {
+        Some(true) => judge.absent(subject, tried(couple), evidence),
+        Some(false) => judge.not_testable(
+            subject,
+            "no new keys were agreed on, so nothing is known of that moment: see vpn.rekey-both",
+            evidence,
+        ),
+        None => judge.not_testable(subject, "a gateway was not read", evidence),
+    }
+}
+
+/// A tunnel that carries no more after something was done to it.
+fn lost(stage: &Stage, couple: &Couple, what: &str, observed: String) -> Complaint {
+    let leak = canary::leak(stage, couple, "lost", couple.own_link(), observed);
+    let mut args = leak.args;
+    args.insert("what".to_owned(), what.to_owned());
+    Complaint { args, severity: Severity::Major, culprit: couple.through(stage), ..leak }
+}
+
+/// Whether the gateway has agreed on new keys, and has put the canary of that moment into the tunnel; `None` where it was
+/// not read.
+fn renewed(seen: &Seen<'_>, couple: &Couple, evidence: &mut Vec<EvidenceId>) -> Option<bool> {
+    let (ids, [before, _]) = couple.counted(seen, OLD_KEYS)?;
+    let (later, [after, _]) = couple.counted(seen, NEW_KEYS)?;
+    evidence.extend(ids.into_iter().chain(later));
+    Some(after.handshakes > before.handshakes && after.sent.octets > before.sent.octets)
+}
+
+/// Why a tunnel that should have been stopped was not; `None` if it was.
+fn was_not_stopped(seen: &Seen<'_>, couple: &Couple) -> Option<String> {
+    match seen.answer(&stop(couple)) {
+        Some((_, Answer::Done)) => None,
+        Some((_, other)) => Some(
+            other.not_asked().unwrap_or("the gateway gave an answer of another kind").to_owned(),
+        ),
+        None => Some("nobody stopped the tunnel".to_owned()),
+    }
+}
