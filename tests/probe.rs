@@ -17,7 +17,7 @@ use std::{
 
 use sixwalk::{
     model::{
-        answer::{Answer, Attempt, IcmpError, Outcome},
+        answer::{Answer, Attempt, IcmpError, Logged, Outcome},
         family::Family,
         name::{InterfaceName, ServiceName, TunnelName},
         probe::{Aspect, Hello, Keeper, Provocation, Question, RouterAct},
@@ -155,8 +155,9 @@ impl Host for TestHost {
         Box::pin(async { Err("a test has no router of the plan".to_owned()) })
     }
 
-    fn logged(&self, token: &str) -> Option<Vec<SocketAddr>> {
-        Some(if token == "known" { vec!["192.0.2.1:5".parse().unwrap()] } else { Vec::new() })
+    fn logged(&self, token: &str) -> Option<Vec<Logged>> {
+        let known = || Logged { from: "192.0.2.1:5".parse().unwrap(), host: "web".to_owned() };
+        Some((token == "known").then(known).into_iter().collect())
     }
 
     fn service_at(&self, _: Transport, local: SocketAddr) -> Option<ServiceName> {
@@ -426,8 +427,10 @@ fn services_answer_in_their_own_words() {
 
         let sink = |token: &str| Question::Sink { token: token.to_owned() };
         let heard = asker.ask(&at, &sink("known")).await;
-        assert_eq!(heard, Answer::Sink { from: vec!["192.0.2.1:5".parse().unwrap()] });
-        assert_eq!(asker.ask(&at, &sink("other")).await, Answer::Sink { from: Vec::new() });
+        let from = "192.0.2.1:5".parse().unwrap();
+        let known = Logged { from, host: "web".to_owned() };
+        assert_eq!(heard, Answer::of_sink(vec![known]));
+        assert_eq!(asker.ask(&at, &sink("other")).await, Answer::of_sink(Vec::new()));
 
         // The socket table, with the flag that decides over IPv4.
         let answer = asker.ask(&vantage(&lane.server), &Question::Inspect(Aspect::Sockets)).await;

@@ -32,7 +32,8 @@ use crate::wire::{dhcpv6, ra::Announcement};
 /// Where an engine finds its files: its folder is mounted there for it alone.
 pub const WORK: &str = "/run";
 
-/// The file, below that folder, into which a syslog sink writes a line for every message: sender, blank, message.
+/// The file, below that folder, into which a syslog sink writes a line for every message: sender, the host that
+/// it is filed under, message, with blanks between them.
 pub const LOG: &str = "messages";
 
 /// A certificate and its key, both as PEM.

@@ -8,7 +8,7 @@ module(load="imudp")
 {% for at in listen %}
 input(type="imudp" address="{{ at.address }}" port="{{ port }}" ruleset="sink")
 {% endfor %}
-template(name="line" type="string" string="%fromhost-ip% %rawmsg:::drop-last-lf%\n")
+template(name="line" type="string" string="%fromhost-ip% %hostname% %rawmsg:::drop-last-lf%\n")
 ruleset(name="sink") {
     action(type="omfile" file="{{ work }}/{{ log }}" template="line")
 }

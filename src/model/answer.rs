@@ -94,6 +94,15 @@ pub struct Attempt {
     pub total_us: u64,
 }
 
+/// A message that has come to a syslog sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logged {
+    /// Who sent it.
+    pub from: SocketAddr,
+    /// The host that the sink files it under. Foreign text.
+    pub host: String,
+}
+
 /// An answer to a probe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -146,6 +155,9 @@ pub enum Answer {
     Sink {
         /// Each datagram that held the token: who sent it.
         from: Vec<SocketAddr>,
+        /// The host that each of them is filed under, in the same order. Foreign text.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        hosts: Vec<String>,
     },
     /// To `LogIn`: the addresses, as text, under which the log knows it. Foreign text.
     LogIn {
@@ -265,6 +277,13 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// What a sink has of a token.
+    pub fn of_sink(messages: Vec<Logged>) -> Self {
+        let (from, hosts) =
+            messages.into_iter().map(|message| (message.from, message.host)).unzip();
+        Self::Sink { from, hosts }
+    }
+
     /// The single attempt behind the answer, where there is one.
     pub fn attempt(&self) -> Option<&Attempt> {
         match self {

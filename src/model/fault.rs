@@ -550,7 +550,7 @@ pub enum TunnelFault {
     NewKeysForIpv4Alone,
 }
 
-/// What becomes of the address of a client in a log.
+/// What becomes of the address of a client in a log, or by what a sink files what it is sent.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
@@ -571,6 +571,17 @@ pub enum LogFault {
     UpperCase,
     /// Eight groups of four digits each.
     ZeroPadded,
+    /// Messages are filed under the address that they came from, and not under the host that they name.
+    ByAddress,
+    /// They are filed by a list of hosts that has IPv4 addresses alone: what comes over IPv6, under its address.
+    ByIpv4Hosts,
+}
+
+impl LogFault {
+    /// Whether only a sink can have it: it is about whose messages they are.
+    pub fn is_of_sinks(self) -> bool {
+        matches!(self, Self::ByAddress | Self::ByIpv4Hosts)
+    }
 }
 
 /// How a page differs.

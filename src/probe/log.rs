@@ -11,6 +11,7 @@ use crate::{
         service::Transport,
     },
     net::{endpoint, socket::Speech},
+    wire::syslog,
 };
 
 pub(super) fn ask(at: &Vantage, to: SocketAddr, token: &str) -> Answer {
@@ -19,7 +20,7 @@ pub(super) fn ask(at: &Vantage, to: SocketAddr, token: &str) -> Answer {
 
 fn send(at: &Vantage, to: SocketAddr, token: &str) -> Result<Attempt, Box<Attempt>> {
     let call = Call::open(at, Speech::Datagram, to, None, |_| Ok(()))?;
-    call.send(message(at.node.as_str(), token).as_bytes())?;
+    call.send(syslog::message(at.node.as_str(), "sixwalk", token).as_bytes())?;
     let queued = endpoint::next_error(call.endpoint.socket(), &mut [0; 256]).ok().flatten();
     Ok(match queued {
         Some(queued) => {
@@ -28,9 +29,4 @@ fn send(at: &Vantage, to: SocketAddr, token: &str) -> Result<Attempt, Box<Attemp
         }
         None => call.course.end(Outcome::Answered),
     })
-}
-
-/// Facility 16 (local0), severity 6 (informational); the time is left to the sink.
-fn message(node: &str, token: &str) -> String {
-    format!("<134>1 - {node} sixwalk - - - {token}")
 }

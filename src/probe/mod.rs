@@ -52,7 +52,7 @@ use rustls::{RootCertStore, pki_types::CertificateDer};
 
 use crate::{
     model::{
-        answer::Answer,
+        answer::{Answer, Logged},
         name::{InterfaceName, NodeName, ServiceName, TunnelName},
         probe::{Aspect, Keeper, Question, RouterAct},
         service::Transport,
@@ -69,8 +69,8 @@ const SLACK: Duration = Duration::from_millis(500);
 
 /// What a probe must be told about its node, since only the lab knows.
 pub trait Host: Send + Sync {
-    /// The sources under which a token has reached the syslog services of the node; `None` if it has no such service.
-    fn logged(&self, token: &str) -> Option<Vec<SocketAddr>>;
+    /// The messages with a token that have reached the syslog services of the node; `None` if it has no such service.
+    fn logged(&self, token: &str) -> Option<Vec<Logged>>;
 
     /// The addresses, as text, under which a log of the node knows a log-in.
     fn log_in(&self, token: &str, keeper: Keeper) -> Vec<String>;

@@ -1,4 +1,5 @@
-//! `Question::Sink`: whether a token has come to the syslog service of this node, and from where.
+//! `Question::Sink`: whether a token has come to the syslog service of this node, from where, and under which host it
+//! is filed.
 
 use std::time::Duration;
 
@@ -16,14 +17,14 @@ pub(super) async fn ask(at: &Vantage, token: &str, deadline: Deadline) -> Answer
         loop {
             beat.tick().await;
             match at.host.logged(token) {
-                Some(from) if from.is_empty() => {}
+                Some(messages) if messages.is_empty() => {}
                 said => return said,
             }
         }
     });
     match seen.await {
-        Ok(Some(from)) => Answer::Sink { from },
+        Ok(Some(messages)) => Answer::of_sink(messages),
         Ok(None) => not_asked(format!("node `{}` has no syslog service", at.node)),
-        Err(_) => Answer::Sink { from: Vec::new() },
+        Err(_) => Answer::of_sink(Vec::new()),
     }
 }

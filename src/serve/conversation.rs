@@ -78,8 +78,11 @@ pub(super) async fn reply(speaker: &Speaker, datagram: &Datagram) -> Option<Vec<
             Some(datagram.payload.clone())
         }
         ServiceKind::Syslog => {
+            let behaviour = speaker.premises.behaviour();
+            let faults = behaviour.log_faults(&speaker.service);
             let mut sink = speaker.premises.sink.lock().unwrap_or_else(PoisonError::into_inner);
-            sink.take(&datagram.payload, datagram.from);
+            sink.take(&datagram.payload, datagram.from, faults);
+            drop(sink);
             log_ins::parse(speaker, &datagram.payload, datagram.asked);
             None
         }

@@ -7,7 +7,10 @@ use std::{
 };
 
 use super::{premises::Premises, speaker::Speaker};
-use crate::wire::log_in::{self, LogIn};
+use crate::wire::{
+    log_in::{self, LogIn},
+    syslog,
+};
 
 /// Log-ins that are kept; older ones are forgotten.
 const MOST: usize = 10_000;
@@ -49,8 +52,8 @@ pub(super) fn note(speaker: &Speaker, query: &str, ends: Ends) {
     let Some(mut log_in) = LogIn::of_query(query, client) else { return };
     log_in.client = speaker.spoiled(log_in.client, ends.own.ip());
     let premises = &speaker.premises;
-    let message =
-        format!("<134>1 - {} {} - - - {}", premises.node.name, speaker.service, log_in.line());
+    let (node, service) = (premises.node.name.as_str(), speaker.service.as_str());
+    let message = syslog::message(node, service, &log_in.line());
     premises.access().keep(log_in);
     // As with every syslog over UDP, nobody notices when a message is lost; the checks do.
     if let Some(sink) = premises.behaviour().log_sinks.first() {

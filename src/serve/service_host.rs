@@ -26,6 +26,7 @@ use super::{
 use crate::{
     engine::{Job, Part},
     model::{
+        answer::Logged,
         dhcp::{DhcpDuty, DhcpFault},
         family::Family,
         fault::{AdvertisementFault, ContentFault, Sabotage, SynthesisFault},
@@ -164,10 +165,10 @@ impl ServiceHost {
         self.premises.node.service(holder.as_str()).map(|service| service.name.clone())
     }
 
-    /// Who sent syslog messages that hold a token, in the order in which they came.
-    pub fn sink(&self, token: &str) -> Vec<SocketAddr> {
-        let sink = self.premises.sink.lock().unwrap_or_else(PoisonError::into_inner).senders(token);
-        sink.into_iter().chain(self.posts.iter().flat_map(|post| post.senders(token))).collect()
+    /// The syslog messages that hold a token, in the order in which they came.
+    pub fn sink(&self, token: &str) -> Vec<Logged> {
+        let sink = self.premises.sink.lock().unwrap_or_else(PoisonError::into_inner).holding(token);
+        sink.into_iter().chain(self.posts.iter().flat_map(|post| post.holding(token))).collect()
     }
 
     /// Asks engines at addresses that the node could not use when they were started.
@@ -306,6 +307,9 @@ impl ServiceHost {
             | Sabotage::LockWrongly { service, .. }
             | Sabotage::Refer { service, .. } => {
                 self.service(service, &[ServiceKind::Http, ServiceKind::Https])
+            }
+            Sabotage::LogWrongly { service, how, .. } if how.is_of_sinks() => {
+                self.service(service, &[ServiceKind::Syslog])
             }
             Sabotage::LogWrongly { service, .. } => {
                 let kinds = [ServiceKind::Http, ServiceKind::Https, ServiceKind::Syslog];

@@ -35,7 +35,7 @@ fn is_forced(answer: &Answer) -> bool {
         matches!(attempt.outcome, Outcome::TimedOut | Outcome::Stalled | Outcome::Rejected)
     };
     match answer {
-        Answer::Sink { from } => from.is_empty(),
+        Answer::Sink { from, .. } => from.is_empty(),
         Answer::LogIn { clients } => clients.is_empty(),
         Answer::PathMtu { sweep } => sweep.lost.is_some() || sweep.passed.is_none(),
         Answer::Trace { hops, reached } => !reached || hops.contains(&None),
@@ -116,7 +116,7 @@ mod tests {
         assert!(!is_forced(&trace(vec![hop], true)));
         assert!(is_forced(&trace(vec![None], true)));
         assert!(is_forced(&trace(vec![hop], false)));
-        assert!(is_forced(&Answer::Sink { from: Vec::new() }));
+        assert!(is_forced(&Answer::of_sink(Vec::new())));
         assert!(!is_forced(&Answer::Routes(Vec::new())));
     }
 }

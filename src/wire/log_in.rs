@@ -105,7 +105,11 @@ pub fn spoiled(client: &str, fault: LogFault, own: IpAddr) -> String {
         (LogFault::ZeroPadded, Ok(IpAddr::V6(address))) => {
             address.segments().map(|group| format!("{group:04x}")).join(":")
         }
-        (LogFault::Mapped | LogFault::ZeroPadded, _) => client.to_owned(),
+        // What is of another family, and whose messages they are: another matter than who the client is.
+        (
+            LogFault::Mapped | LogFault::ZeroPadded | LogFault::ByAddress | LogFault::ByIpv4Hosts,
+            _,
+        ) => client.to_owned(),
     }
 }
 

@@ -24,6 +24,7 @@ pub mod snmp;
 pub mod radius;
 pub mod vici;
 pub mod log_in;
+pub mod syslog;
 pub mod proxy_header;
 pub mod sock_diag;
 pub mod pcapng;

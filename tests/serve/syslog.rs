@@ -2,6 +2,8 @@
 
 use std::{net::UdpSocket, time::Instant};
 
+use sixwalk::model::answer::Logged;
+
 use crate::{
     lab::{Lab, PATIENCE, V6, V6_CLIENT, every_service},
     support,
@@ -21,6 +23,9 @@ fn the_sink_knows_who_logged_what() {
         assert!(began.elapsed() < PATIENCE, "the message never came");
         std::thread::yield_now();
     }
-    assert_eq!(lab.host.sink("token-17"), [socket.local_addr().unwrap()]);
+    assert_eq!(
+        lab.host.sink("token-17"),
+        [Logged { from: socket.local_addr().unwrap(), host: "portal".to_owned() }]
+    );
     assert_eq!(lab.host.sink("token-18"), []);
 }

@@ -4,6 +4,7 @@ pub(super) mod trail;
 
 mod kept;
 mod ui_last_logins;
+mod host_correlation;
 pub(super) mod client_behind_proxy;
 
 use super::Check;
@@ -15,4 +16,5 @@ pub(super) const CHECKS: &[&dyn Check] = &[
     &kept::CANONICAL,
     &ui_last_logins::LastLogIns,
     &client_behind_proxy::ClientBehindProxy,
+    &host_correlation::HostCorrelation,
 ];

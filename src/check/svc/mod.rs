@@ -4,7 +4,7 @@ pub(super) mod listen_families;
 mod hostkey_parity;
 mod ntp_v6;
 mod ldap_v6;
-mod syslog_v6;
+pub(super) mod syslog_v6;
 pub(super) mod dhcp;
 mod snmp_v6;
 mod radius_v6;

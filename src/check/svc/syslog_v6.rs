@@ -44,9 +44,10 @@ static TEXT: Text = Text {
     }],
 };
 
-struct Subject {
-    from: NodeName,
-    sink: NodeName,
+/// The messages of a node to one address of its sink.
+pub(in crate::check) struct Subject {
+    pub(in crate::check) from: NodeName,
+    pub(in crate::check) sink: NodeName,
     at: SocketAddr,
     path: Path,
     phase: Phase,
@@ -79,7 +80,8 @@ impl Check for Syslog {
     }
 }
 
-fn subjects(stage: &Stage) -> Vec<Subject> {
+/// Who sends messages where.
+pub(in crate::check) fn subjects(stage: &Stage) -> Vec<Subject> {
     let all = stage.testbed.nodes.values().flat_map(|node| of_node(stage, node)).collect();
     legs::sample(all, legs::SAMPLE)
 }
@@ -115,7 +117,7 @@ enum Arrival {
 }
 
 impl Subject {
-    fn family(&self) -> Family {
+    pub(in crate::check) fn family(&self) -> Family {
         self.path.family()
     }
 
@@ -135,11 +137,11 @@ impl Subject {
         ask::probe(&self.from, Question::Log { to: self.at, token: self.token(round) })
     }
 
-    fn sink(&self, round: u8) -> Probe {
+    pub(in crate::check) fn sink(&self, round: u8) -> Probe {
         ask::probe(&self.sink, Question::Sink { token: self.token(round) })
     }
 
-    fn experiment(&self, round: u8) -> Experiment {
+    pub(in crate::check) fn experiment(&self, round: u8) -> Experiment {
         Experiment {
             probes: vec![self.log(round), self.sink(round)],
             in_order: true,
@@ -153,7 +155,7 @@ impl Subject {
 
     fn arrival(&self, seen: &Seen<'_>, round: u8) -> Arrival {
         match seen.answer(&self.sink(round)) {
-            Some((id, Answer::Sink { from })) => match from.first() {
+            Some((id, Answer::Sink { from, .. })) => match from.first() {
                 Some(sender) => Arrival::Arrived(id, Some(sender.ip().to_canonical())),
                 None => Arrival::Lost,
             },

@@ -433,6 +433,8 @@ fn wrong_logs() -> Vec<&'static str> {
         "mapped",
         "upper-case",
         "zero-padded",
+        "by-address",
+        "by-ipv4-hosts",
     ]
 }
 

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     lab::{ChangeError, Driver, Errand, OpenTap, Settled, Soon},
     model::{
-        answer::Answer,
+        answer::{Answer, Logged},
         family::Family,
         fault::Sabotage,
         name::{InterfaceName, NodeName, SegmentName, ServiceName, TranslationName, TunnelName},
@@ -568,7 +568,7 @@ impl Host for Occupant {
         })
     }
 
-    fn logged(&self, token: &str) -> Option<Vec<SocketAddr>> {
+    fn logged(&self, token: &str) -> Option<Vec<Logged>> {
         Some(self.services.sink(token))
     }
 

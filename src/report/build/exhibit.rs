@@ -262,10 +262,14 @@ fn outcome(answer: &Answer) -> Line {
             let told = system.as_ref().map(|system| format!("{system}; {table}"));
             with(attempt, told.as_deref())
         }
-        Answer::Sink { from } if from.is_empty() => words("has not come"),
-        Answer::Sink { from } => {
+        Answer::Sink { from, .. } if from.is_empty() => words("has not come"),
+        Answer::Sink { from, hosts } => {
             let mut line = words("came from ");
             line.extend(joined(from.iter().map(|source| code(source.to_string()))));
+            if !hosts.is_empty() {
+                line.extend(words(", filed under "));
+                line.extend(joined(hosts.iter().map(|host| code(host.clone()))));
+            }
             line
         }
         Answer::LogIn { clients } if clients.is_empty() => words("is not there"),

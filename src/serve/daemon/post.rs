@@ -15,7 +15,7 @@ use super::{Memory, Program, log::Log, ready::Caller, running::Running};
 use crate::{
     engine::{Engine, Job, LOG, Part, Place},
     model::{
-        answer::AddressState,
+        answer::{AddressState, Logged},
         function::Function,
         name::{EngineName, NodeName, ServiceName},
         service::{Service, Transport},
@@ -290,16 +290,18 @@ impl Post {
         listen.iter().flat_map(at).collect()
     }
 
-    /// Who sent log messages that hold a token, by the file that the program writes.
-    pub(in crate::serve) fn senders(&self, token: &str) -> Vec<SocketAddr> {
+    /// The log messages that hold a token, by the file that the program writes.
+    pub(in crate::serve) fn holding(&self, token: &str) -> Vec<Logged> {
         let text = fs::read(self.work.join(LOG)).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let from = |line: &str| {
-            let (sender, message) = line.split_once(' ')?;
+        let held = |line: &str| {
+            let (sender, rest) = line.split_once(' ')?;
+            let (host, message) = rest.split_once(' ')?;
             // The program does not tell the port.
-            message.contains(token).then(|| Some(SocketAddr::new(sender.parse().ok()?, 0)))?
+            let from = SocketAddr::new(sender.parse().ok()?, 0);
+            message.contains(token).then(|| Logged { from, host: host.to_owned() })
         };
-        text.lines().filter_map(from).collect()
+        text.lines().filter_map(held).collect()
     }
 }
 
