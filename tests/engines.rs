@@ -27,7 +27,7 @@ const BUILT_IN: Choice = Choice { first: "built-in", second: "built-in", others:
 const ONE: Choice = Choice {
     first: "knot",
     second: "nsd",
-    others: "resolver=unbound,http=nginx,https=nginx,ntp=chrony,syslog=rsyslog,snmp=snmpd,ssh=openssh",
+    others: "resolver=unbound,http=nginx,https=nginx,ntp=chrony,syslog=rsyslog,snmp=snmpd,ldap=slapd,ssh=openssh",
 };
 const OTHER: Choice =
     Choice { first: "bind", second: "knot", others: "resolver=bind,http=haproxy,https=haproxy" };
@@ -598,12 +598,12 @@ fn what_is_not_there_or_does_not_fit_is_said_at_once() {
     };
     let said = refused(Choice { first: "unbound", ..BUILT_IN });
     assert!(
-        said.contains("testbed.toml:28:24")
+        said.contains("testbed.toml:32:24")
             && said.contains("engines for `dns` are knot, nsd, bind"),
         "{said}"
     );
     let said = refused(Choice { first: "knit", ..BUILT_IN });
-    assert!(said.contains("testbed.toml:28:24") && said.contains("did you mean `knot`?"), "{said}");
+    assert!(said.contains("testbed.toml:32:24") && said.contains("did you mean `knot`?"), "{said}");
     let said = refused(Choice { others: "http=nginz", ..BUILT_IN });
     assert!(said.contains("did you mean `nginx`?"), "{said}");
 }

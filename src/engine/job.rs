@@ -79,6 +79,8 @@ pub struct Job {
     pub delegations: Vec<(DomainName, Vec<IpAddr>)>,
     /// How it synthesizes addresses, where it does.
     pub synthesis: Option<Synthesis>,
+    /// What it holds as a directory, by names (RFC 2247); what lies within another comes before that.
+    pub contexts: Vec<String>,
     /// What it passes on, where it is a front.
     pub front: Option<Fronted>,
     /// What it shows to users of TLS.
@@ -144,6 +146,7 @@ struct Context<'j> {
     zones: Vec<ServedZone<'j>>,
     delegations: Vec<Delegation<'j>>,
     synthesis: Option<Synthesized<'j>>,
+    contexts: &'j [String],
     /// The sites that it passes on to; none where it is no front.
     sites: Vec<SiteBehind<'j>>,
     is_front: bool,
@@ -287,6 +290,7 @@ impl Job {
                 reverse: synthesis.reverse.as_str(),
                 discovery: &synthesis.discovery,
             }),
+            contexts: &self.contexts,
             sites: self.sites(),
             is_front: self.front.is_some(),
             tells: self.front.as_ref().and_then(|f| f.tells).map_or("", ProxyProtocol::word),
@@ -353,6 +357,7 @@ pub(super) mod tests {
             }],
             delegations: vec![(origin, vec!["2001:db8::53".parse().unwrap()])],
             synthesis: None,
+            contexts: vec!["dc=dc,dc=test".to_owned()],
             front: None,
             identity: None,
             host_key: None,

@@ -17,6 +17,7 @@ mod openssh;
 mod chrony;
 mod rsyslog;
 mod snmpd;
+mod slapd;
 mod radvd;
 mod kea;
 mod dnsmasq;
@@ -41,6 +42,7 @@ pub const ENGINES: &[&Engine] = &[
     &chrony::ENGINE,
     &rsyslog::ENGINE,
     &snmpd::ENGINE,
+    &slapd::ENGINE,
     &radvd::ENGINE,
     &kea::ENGINE,
     &dnsmasq::ENGINE,

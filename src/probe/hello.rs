@@ -12,19 +12,10 @@ use tokio::{
 };
 
 use super::{call::fresh, tls};
-use crate::{
-    model::probe::Hello,
-    wire::{
-        ber, hexadecimal,
-        ldap::{self, Found},
-    },
-};
+use crate::{model::probe::Hello, serve::ldap, wire::hexadecimal};
 
 /// The most that is read before the first line of an answer must have ended.
 const LONGEST_GREETING: u64 = 8 << 10;
-
-/// The most octets that are read of a directory before its answer must have ended.
-const LONGEST_MESSAGE: usize = 64 << 10;
 
 /// What the service answered.
 #[derive(Clone, Debug, Default)]
@@ -109,37 +100,10 @@ async fn smtp_reply(reader: &mut (impl AsyncBufReadExt + Unpin), code: &str) -> 
     }
 }
 
-/// The answer is whole once the search is over; what is shown of it is what the directory holds.
-async fn greet_ldap(mut stream: TcpStream) -> io::Result<Greeting> {
-    const ID: u32 = 1;
-    stream.write_all(&ldap::root_dse_query(ID)).await?;
-    let (mut held, mut text) = (Vec::new(), None);
-    loop {
-        let message = ldap_message(&mut stream, &mut held).await?;
-        match ldap::read_found(&message, ID).map_err(io::Error::other)? {
-            Found::Entry(contexts) => text = Some(contexts.join(" ")),
-            Found::Done if text.is_some() => return Ok(Greeting { text, key: None }),
-            Found::Done => return Err(io::Error::other("the directory shows no root DSE")),
-        }
-    }
-}
-
-async fn ldap_message(stream: &mut TcpStream, held: &mut Vec<u8>) -> io::Result<Vec<u8>> {
-    loop {
-        let length = ber::extent(held).map_err(io::Error::other)?;
-        match length.filter(|length| held.len() >= *length) {
-            Some(length) => return Ok(held.drain(..length).collect()),
-            None if held.len() > LONGEST_MESSAGE => {
-                return Err(io::Error::other("the answer is longer than a root DSE can be"));
-            }
-            None if stream.read_buf(held).await? == 0 => {
-                return Err(io::Error::other(
-                    "the connection was closed before an answer was whole",
-                ));
-            }
-            None => {}
-        }
-    }
+/// What is shown of the answer is what the directory holds.
+async fn greet_ldap(stream: TcpStream) -> io::Result<Greeting> {
+    let contexts = ldap::ask(stream).await?;
+    Ok(Greeting { text: Some(contexts.join(" ")), key: None })
 }
 
 /// RFC 4253 section 4.2: lines may come before the identification. What has been read of it is given to the key

@@ -34,7 +34,7 @@ mod dns;
 mod ssh;
 mod manager;
 mod ntp;
-mod ldap;
+pub(crate) mod ldap;
 mod snmp;
 mod radius;
 mod smtp;

@@ -13,6 +13,7 @@ use super::{
     dhcp::Dhcp,
     doors::Doors,
     error::ServeError,
+    ldap,
     listener::Listening,
     orders::{Orders, Place},
     premises::Premises,
@@ -526,6 +527,7 @@ impl ServiceHost {
             zones: Vec::new(),
             delegations: Vec::new(),
             synthesis: None,
+            contexts: Vec::new(),
             front: None,
             identity: None,
             host_key: None,
@@ -553,6 +555,10 @@ impl ServiceHost {
             zones: orders.zones_of(&service.name),
             delegations: orders.delegations.get(&service.name).cloned().unwrap_or_default(),
             synthesis: orders.synthesis_of(&service.name).map(Synthesis::for_engine),
+            contexts: match service.kind {
+                ServiceKind::Ldap => ldap::contexts(&service.names),
+                _ => Vec::new(),
+            },
             front: orders.fronted(&service.name),
             identity,
             host_key: (service.kind == ServiceKind::Ssh)
