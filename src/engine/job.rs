@@ -408,6 +408,7 @@ pub(super) mod tests {
             dns: vec!["2001:db8::53".parse().unwrap()],
             search: vec!["dc.test".parse().unwrap()],
             relayed_to: interface.is_none().then_some(relayed_to),
+            spoilt: Vec::new(),
         }
     }
 

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    dhcp::HeardDhcp,
+    dhcp::{HeardDhcp, LeaseCourse},
     family::Family,
     mac::Mac,
     management::Reply,
@@ -185,6 +185,11 @@ pub enum Answer {
     Listeners {
         /// Each sender once, with all of its groups.
         heard: Vec<HeardListener>,
+    },
+    /// To `Lease`.
+    Lease {
+        /// What became of it.
+        course: LeaseCourse,
     },
     /// To `Dhcp`.
     Dhcp {

@@ -59,6 +59,38 @@ pub struct DhcpLink {
     /// Where the relay sends what hosts ask, and the interface of the server that has that address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relayed_to: Option<(InterfaceName, Ipv6Addr)>,
+    /// How hosts are treated that have their addresses: planted, and never part of a plan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spoilt: Vec<DhcpFault>,
+}
+
+/// What a host asks of the server that has given it an address.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum LeaseAct {
+    /// To keep it for longer (RFC 8415 section 18.2.4).
+    Renew,
+    /// To keep it for longer, of whichever server: who gave it may be gone (RFC 8415 section 18.2.5).
+    Rebind,
+    /// To take it back (RFC 8415 section 18.2.7).
+    Release,
+}
+
+impl LeaseAct {
+    /// All, in the order of a lease's life.
+    pub const ALL: [Self; 3] = [Self::Renew, Self::Rebind, Self::Release];
+}
+
+impl fmt::Display for LeaseAct {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Renew => "Renew",
+            Self::Rebind => "Rebind",
+            Self::Release => "Release",
+        })
+    }
 }
 
 impl fmt::Display for DhcpDuty {
@@ -88,6 +120,34 @@ pub enum DhcpFault {
     NoSearch,
     /// It gives addresses of another prefix than that of the link.
     OutsidePrefix,
+    /// It gives addresses and says nothing to who wants to keep one of it.
+    NeverRenews,
+    /// It gives addresses and knows nothing of them later: who wants to keep one is told so.
+    ForgetsLeases,
+    /// It gives addresses and says nothing to who wants to keep one of whichever server.
+    NeverRebinds,
+    /// It takes no address back.
+    NeverReleases,
+    /// It lets hosts keep their addresses for half as long as it gave them for, as any server may.
+    RenewsForLess,
+}
+
+/// What became of a lease that was asked for, kept and given back by hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseCourse {
+    /// What the first server gave that gave anything.
+    pub given: Option<HeardDhcp>,
+    /// What it said to each further question for which there was time; `None` if nothing.
+    pub then: Vec<(LeaseAct, Option<HeardDhcp>)>,
+}
+
+impl LeaseCourse {
+    /// Whether something was said to every question, from the first to the last.
+    pub fn is_answered(&self) -> bool {
+        self.given.is_some()
+            && self.then.len() == LeaseAct::ALL.len()
+            && self.then.iter().all(|(_, said)| said.is_some())
+    }
 }
 
 /// An answer of a server as it was heard.

@@ -346,6 +346,12 @@ pub enum Question {
         /// What to find again at the tap.
         token: String,
     },
+    /// Has an address given as the host itself would, keeps it, gives it back and asks for it once more, so that the server
+    /// holds what it held before (RFC 8415 sections 18.2.1 to 18.2.7).
+    Lease {
+        /// On this interface of the node.
+        interface: InterfaceName,
+    },
     /// Forgets a neighbour and asks for it anew (RFC 4861 section 7.2; ARP for IPv4): who has this address?
     Neighbour {
         /// On this interface of the node.
@@ -443,7 +449,8 @@ impl Question {
     pub fn patience_ms(&self) -> u64 {
         match self {
             Self::Connect { .. } | Self::Fetch { .. } | Self::Provoke { .. } => 4_000,
-            Self::Journey { .. } => 12_000,
+            // A lease takes six exchanges, each asked twice if need be.
+            Self::Journey { .. } | Self::Lease { .. } => 12_000,
             // An upload by a product that waits long before it gives a family up is part of it.
             Self::PathMtu { .. } | Self::Trace { .. } | Self::Dialogue { .. } => 20_000,
             Self::Lookup { .. }
@@ -511,6 +518,7 @@ impl Question {
             | Self::Solicit { .. }
             | Self::Listeners { .. }
             | Self::Dhcp { .. }
+            | Self::Lease { .. }
             | Self::Forge { .. }
             | Self::Router { .. }
             | Self::Inspect(_)

@@ -33,6 +33,7 @@ mod by_hand;
 mod solicit;
 mod listeners;
 mod dhcp;
+mod lease;
 mod neighbour;
 mod order;
 mod journey;
@@ -167,6 +168,7 @@ impl Asker {
             Question::Trace { to, most } => trace::ask(at, *to, *most, deadline).await,
             Question::Solicit { interface } => solicit::ask(at, interface, deadline).await,
             Question::Listeners { interface } => listeners::ask(at, interface, deadline).await,
+            Question::Lease { interface } => lease::ask(at, interface, deadline).await,
             Question::Dhcp { interface, stateful } => {
                 dhcp::ask(at, interface, *stateful, deadline).await
             }

@@ -228,6 +228,11 @@ fn bend_duty(duty: &mut DhcpDuty, how: DhcpFault) {
         DhcpFault::Silent => {}
         DhcpFault::NoDns => link.dns.clear(),
         DhcpFault::NoSearch => link.search.clear(),
+        DhcpFault::NeverRenews
+        | DhcpFault::ForgetsLeases
+        | DhcpFault::NeverRebinds
+        | DhcpFault::NeverReleases
+        | DhcpFault::RenewsForLess => link.spoilt.push(how),
         DhcpFault::OutsidePrefix => {
             // The last bit before the interface identifier: the prefix next door.
             for (_, address) in &mut link.leases {

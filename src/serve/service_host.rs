@@ -406,6 +406,19 @@ impl ServiceHost {
                 let what = "to give addresses that are not of the link";
                 post.map_or(Ok(()), |post| Err(refuse(post, what)))
             }
+            Sabotage::DhcpWrongly {
+                how:
+                    DhcpFault::NeverRenews
+                    | DhcpFault::ForgetsLeases
+                    | DhcpFault::NeverRebinds
+                    | DhcpFault::NeverReleases
+                    | DhcpFault::RenewsForLess,
+                ..
+            } => {
+                let post = self.functions.get(&Function::Dhcpv6);
+                let what = "to treat hosts otherwise once they have their addresses";
+                post.map_or(Ok(()), |post| Err(refuse(post, what)))
+            }
             Sabotage::SynthesizeWrongly { how: SynthesisFault::OverNative, .. } => {
                 let mut posts = self.posts.iter();
                 let post = posts.find(|post| orders.synthesis.contains_key(&post.service));

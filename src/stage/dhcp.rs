@@ -45,6 +45,7 @@ fn of_segment(stage: &Stage, segment: &Segment, plan: &DhcpPlan) -> Vec<(NodeNam
         dns: dns.collect(),
         search: plan.search.clone(),
         relayed_to: None,
+        spoilt: Vec::new(),
     };
     let served = |link| (plan.server.clone(), DhcpDuty::Serve(link));
     let Some(relay) = &plan.relay else { return vec![served(link)] };

@@ -35,6 +35,7 @@ fn is_forced(answer: &Answer) -> bool {
         matches!(attempt.outcome, Outcome::TimedOut | Outcome::Stalled | Outcome::Rejected)
     };
     match answer {
+        Answer::Lease { course } => !course.is_answered(),
         Answer::Sink { from, .. } => from.is_empty(),
         Answer::LogIn { clients } => clients.is_empty(),
         Answer::PathMtu { sweep } => sweep.lost.is_some() || sweep.passed.is_none(),
@@ -59,6 +60,9 @@ fn in_words(Probe { from, question, .. }: &Probe) -> String {
         }
         Question::Dhcp { interface, .. } => {
             return format!("further DHCPv6 servers on `{interface}` of `{from}`");
+        }
+        Question::Lease { interface } => {
+            return format!("what becomes of a lease of DHCPv6 on `{interface}` of `{from}`");
         }
         Question::Neighbour { target, .. } => {
             return format!("further owners of {target} on the link of `{from}`");

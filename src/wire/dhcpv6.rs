@@ -15,6 +15,8 @@ pub const ALL_SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
 pub const MOST_HOPS: u8 = 8;
 /// The server has no address for the host (RFC 8415 section 21.13).
 pub const NO_ADDRESSES: u16 = 2;
+/// The server knows of no lease of the host (RFC 8415 section 21.13).
+pub const NO_BINDING: u16 = 3;
 /// Options that hosts ask for: resolvers and domains to search (RFC 3646).
 pub const WANTED: [u16; 2] = [DNS, SEARCH];
 
@@ -238,7 +240,7 @@ impl Message {
     /// Whether the server says that it has nothing, for the whole or for the addresses.
     pub fn refusal(&self) -> Option<u16> {
         let inside = self.association.as_ref().and_then(|association| association.status);
-        self.status.or(inside).filter(|status| *status != 0)
+        [self.status, inside].into_iter().flatten().find(|status| *status != 0)
     }
 }
 

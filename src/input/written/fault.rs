@@ -186,14 +186,7 @@ pub(in crate::input) const FAULT_KEYS: &[Key] = &[
     ),
     change(
         "dhcpv6-wrongly",
-        &[
-            NODE_KEY,
-            required(
-                "how",
-                Shape::Word(|| vec!["silent", "no-dns", "no-search", "outside-prefix"]),
-                "What is wrong.",
-            ),
-        ],
+        &[NODE_KEY, required("how", Shape::Word(wrong_leases), "What is wrong.")],
         "A server or relay of DHCPv6 does its duty wrongly.",
     ),
     change(
@@ -387,6 +380,20 @@ fn wrong_advertisements() -> Vec<&'static str> {
         "no-dns",
         "no-pref64",
         "other-pref64",
+    ]
+}
+
+fn wrong_leases() -> Vec<&'static str> {
+    vec![
+        "silent",
+        "no-dns",
+        "no-search",
+        "outside-prefix",
+        "never-renews",
+        "forgets-leases",
+        "never-rebinds",
+        "never-releases",
+        "renews-for-less",
     ]
 }
 

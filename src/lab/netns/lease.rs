@@ -41,9 +41,18 @@ pub(super) struct Leases {
 
 /// A host on one interface. Dropping it leaves its address to the kernel.
 struct Tenant {
+    socket: Arc<UdpSocket>,
+    index: u32,
+    mac: Mac,
     again: Arc<Notify>,
-    address: Arc<Mutex<Option<IpNet>>>,
+    held: Arc<Mutex<Option<Held>>>,
     task: JoinHandle<()>,
+}
+
+/// An address, and what its server said when it gave it.
+struct Held {
+    net: IpNet,
+    given: Message,
 }
 
 impl Drop for Tenant {
@@ -62,11 +71,7 @@ impl Leases {
         let Change::Lease { interface, prefix_length, on } = change else { return Ok(()) };
         let before = self.held().remove(interface);
         if let Some(tenant) = before {
-            let address = tenant.address.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let (Some(net), Some(index)) = (address, self.node.index(interface.as_str())) {
-                // With its family, the address may have gone already.
-                let _ = self.node.netlink.ask(&links::remove_address(index, net));
-            }
+            tenant.move_out(&self.node);
         }
         if *on {
             let tenant = Tenant::move_in(&self.node, interface, *prefix_length)?;
@@ -88,19 +93,36 @@ impl Leases {
 impl Tenant {
     fn move_in(node: &Arc<Node>, interface: &InterfaceName, prefix_length: u8) -> io::Result<Self> {
         let (socket, index, mac) = node.namespace.run(|| open(interface.as_str()))?;
-        let again = Arc::new(Notify::new());
-        let address = Arc::new(Mutex::new(None));
+        let (socket, again) = (Arc::new(socket), Arc::new(Notify::new()));
+        let held = Arc::new(Mutex::new(None));
         let client = Client {
             node: Arc::clone(node),
-            socket,
+            socket: Arc::clone(&socket),
             index,
             mac,
             prefix_length,
             turn: 0,
-            address: Arc::clone(&address),
+            held: Arc::clone(&held),
         };
         let task = tokio::spawn(client.run(Arc::clone(&again)));
-        Ok(Self { again, address, task })
+        Ok(Self { socket, index, mac, again, held, task })
+    }
+
+    /// Uses the address no longer, and gives it back (RFC 8415 section 18.2.7). That is said once and not waited for: who
+    /// goes with its family may find that the server has gone with it.
+    fn move_out(&self, node: &Node) {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Held { net, given }) = held else { return };
+        // With its family, the address may have gone already.
+        let _ = node.netlink.ask(&links::remove_address(self.index, net));
+        let release = Message {
+            client: duid(self.mac),
+            server: given.server,
+            association: given.association,
+            ..Message::new(Kind::Release, given.transaction.wrapping_add(1))
+        };
+        let to = SocketAddrV6::new(ALL_SERVERS, SERVER_PORT, 0, self.index);
+        let _ = self.socket.try_send_to(&release.encode(), to.into());
     }
 }
 
@@ -118,42 +140,58 @@ fn open(name: &str) -> io::Result<(UdpSocket, u32, Mac)> {
 
 struct Client {
     node: Arc<Node>,
-    socket: UdpSocket,
+    socket: Arc<UdpSocket>,
     index: u32,
     mac: Mac,
     prefix_length: u8,
     turn: u32,
-    address: Arc<Mutex<Option<IpNet>>>,
+    held: Arc<Mutex<Option<Held>>>,
 }
 
 impl Client {
     async fn run(mut self, again: Arc<Notify>) {
         loop {
-            let (leased, renew_s) = self.lease().await;
-            self.take(&leased);
-            // Renewal is the same question once more: the plan gives the same address.
-            let renewal = sleep(Duration::from_secs(u64::from(renew_s.max(60))));
-            tokio::select! {
-                () = renewal => {}
-                () = again.notified() => {}
+            let mut given = self.lease().await;
+            while let Some((leased, renew_s)) = leased(&given) {
+                self.take(&leased, &given);
+                let renewal = sleep(Duration::from_secs(u64::from(renew_s.max(60))));
+                tokio::select! {
+                    () = renewal => {}
+                    () = again.notified() => break,
+                }
+                let Some(renewed) = self.renew(&given).await else { break };
+                given = renewed;
             }
         }
     }
 
+    /// Asks who gave the address, then everybody (RFC 8415 sections 18.2.4 and 18.2.5): if neither lets it be kept, the host
+    /// begins anew.
+    async fn renew(&mut self, given: &Message) -> Option<Message> {
+        for (kind, server) in [(Kind::Renew, given.server.clone()), (Kind::Rebind, Vec::new())] {
+            let held = given.association.clone();
+            let said = self.exchange(kind, server, Kind::Reply, held).await;
+            if let Some(said) = said.filter(|said| leased(said).is_some()) {
+                return Some(said);
+            }
+        }
+        None
+    }
+
     /// Asks until an address is given: four messages (RFC 8415 section 1.2).
-    async fn lease(&mut self) -> (Leased, u32) {
+    async fn lease(&mut self) -> Message {
         loop {
             let offer = self.exchange(Kind::Solicit, Vec::new(), Kind::Advertise, None).await;
             let Some(offer) = offer.filter(|offer| leased(offer).is_some()) else { continue };
             let wanted = offer.association.clone();
             let given = self.exchange(Kind::Request, offer.server, Kind::Reply, wanted).await;
-            if let Some((leased, renew_s)) = given.as_ref().and_then(leased) {
-                return (leased, renew_s);
+            if let Some(given) = given.filter(|given| leased(given).is_some()) {
+                return given;
             }
         }
     }
 
-    /// Sends a question until it is answered, or, of a request, a few times.
+    /// Sends a question until it is answered, or, where it is for one server, a few times.
     async fn exchange(
         &mut self,
         kind: Kind,
@@ -181,7 +219,7 @@ impl Client {
             if let Some(answer) = self.hear(&question, expected, Instant::now() + wait).await {
                 return Some(answer);
             }
-            if kind == Kind::Request && wait >= 4 * FIRST_WAIT {
+            if kind != Kind::Solicit && wait >= 4 * FIRST_WAIT {
                 return None;
             }
             wait = LONGEST_WAIT.min(2 * wait);
@@ -204,10 +242,11 @@ impl Client {
         }
     }
 
-    fn take(&self, leased: &Leased) {
+    fn take(&self, leased: &Leased, given: &Message) {
         let Ok(net) = IpNet::new(IpAddr::V6(leased.address), self.prefix_length) else { return };
-        let mut held = self.address.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(old) = held.replace(net).filter(|old| *old != net) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = held.replace(Held { net, given: given.clone() }).map(|old| old.net);
+        if let Some(old) = before.filter(|old| *old != net) {
             // It may have expired.
             let _ = self.node.netlink.ask(&links::remove_address(self.index, old));
         }

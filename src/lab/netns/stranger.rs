@@ -118,6 +118,7 @@ impl Stranger {
             dns: vec![dns],
             search: Vec::new(),
             relayed_to: None,
+            spoilt: Vec::new(),
         };
         let server = Dhcp::start(&namespace, mac, vec![DhcpDuty::Serve(link)])?;
         Ok(Self { mac, trade: Trade::Dhcp(server), netlink })

@@ -83,6 +83,9 @@ fn question(question: &Question) -> Line {
         Question::Dhcp { interface, .. } => {
             plain(format!("DHCPv6 Information-Request on {interface}"))
         }
+        Question::Lease { interface } => {
+            plain(format!("DHCPv6 Solicit, Request, Renew, Rebind and Release on {interface}"))
+        }
         Question::Neighbour { interface, .. } => plain(format!("who has it, on {interface}?")),
         Question::Inspect(aspect) => plain(format!("read on the node: {}", aspect_words(*aspect))),
         Question::Journey { name, pinned, .. } => {
@@ -309,6 +312,11 @@ fn outcome(answer: &Answer) -> Line {
                 line.extend(code(address.to_string()));
             }
             line
+        })),
+        Answer::Lease { course } if course.given.is_none() => words("no server gave an address"),
+        Answer::Lease { course } => joined(course.then.iter().map(|(act, said)| {
+            let how = if said.is_some() { "answered" } else { "not answered" };
+            words(format!("{act} {how}"))
         })),
         Answer::Neighbour { macs, .. } => joined(macs.iter().map(|mac| code(mac.to_string()))),
         Answer::Addresses(links) => {

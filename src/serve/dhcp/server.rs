@@ -1,14 +1,16 @@
 //! What a server answers. Pure: a link, a question, an answer.
 
 use crate::{
-    model::dhcp::{DhcpDuty, DhcpLink},
-    wire::dhcpv6::{Association, Kind, Leased, MOST_HOPS, Message, NO_ADDRESSES, Relayed, mac_of},
+    model::dhcp::{DhcpDuty, DhcpFault, DhcpLink},
+    wire::dhcpv6::{
+        Association, Kind, Leased, MOST_HOPS, Message, NO_ADDRESSES, NO_BINDING, Relayed, mac_of,
+    },
 };
 
 /// How long an address is used for what is new, and how long at all, in seconds.
-const LIFETIMES_S: (u32, u32) = (3_600, 7_200);
+const LIFETIMES_S: [u32; 2] = [3_600, 7_200];
 /// When a host asks its server anew, and when any: half and eight tenths of the former (RFC 8415 section 21.4).
-const RENEWAL_S: (u32, u32) = (1_800, 2_880);
+const RENEWAL_S: [u32; 2] = [1_800, 2_880];
 
 /// The answer to a host on a link; `None` where a server keeps silent (RFC 8415 sections 16 and 18.3).
 pub(super) fn answer(link: &DhcpLink, duid: &[u8], question: &Message) -> Option<Message> {
@@ -19,6 +21,9 @@ pub(super) fn answer(link: &DhcpLink, duid: &[u8], question: &Message) -> Option
         }
         Kind::Advertise | Kind::Reply => return None,
     };
+    if ignores(link, question.kind) {
+        return None;
+    }
     let is_for_us = question.server.is_empty() || question.server == duid;
     let must_name = matches!(question.kind, Kind::Request | Kind::Renew | Kind::Release);
     let must_not = matches!(question.kind, Kind::Solicit | Kind::Rebind);
@@ -51,12 +56,30 @@ pub(super) fn answer(link: &DhcpLink, duid: &[u8], question: &Message) -> Option
     Some(answer)
 }
 
+/// Whether a fault makes the server deaf to a question.
+fn ignores(link: &DhcpLink, kind: Kind) -> bool {
+    let deaf = match kind {
+        Kind::Renew => DhcpFault::NeverRenews,
+        Kind::Rebind => DhcpFault::NeverRebinds,
+        Kind::Release => DhcpFault::NeverReleases,
+        _ => return false,
+    };
+    link.spoilt.contains(&deaf)
+}
+
 /// Each host has its address by plan; others get none.
 fn lease(link: &DhcpLink, question: &Message, asked: &Association) -> Association {
     let mac = mac_of(&question.client);
     let planned = link.leases.iter().find(|(host, _)| Some(*host) == mac);
-    let (preferred_s, valid_s) = LIFETIMES_S;
-    let (renew_s, rebind_s) = RENEWAL_S;
+    let is_renewal = matches!(question.kind, Kind::Renew | Kind::Rebind);
+    let does = |fault| is_renewal && link.spoilt.contains(&fault);
+    if does(DhcpFault::ForgetsLeases) {
+        // RFC 8415 section 18.3.4.
+        return Association { id: asked.id, status: Some(NO_BINDING), ..Association::default() };
+    }
+    let part = if does(DhcpFault::RenewsForLess) { 2 } else { 1 };
+    let [preferred_s, valid_s] = LIFETIMES_S.map(|whole| whole / part);
+    let [renew_s, rebind_s] = RENEWAL_S.map(|whole| whole / part);
     match planned {
         Some((_, address)) => Association {
             id: asked.id,
@@ -113,6 +136,7 @@ mod tests {
             dns: vec!["2001:db8::53".parse().unwrap()],
             search: vec!["dc.test".parse().unwrap()],
             relayed_to: None,
+            spoilt: Vec::new(),
         }
     }
 
@@ -149,6 +173,26 @@ mod tests {
         assert_eq!(to(Kind::Request, b"us").unwrap().kind, Kind::Reply);
         let nobody = Message { client: Vec::new(), ..question(Kind::Solicit, HOST) };
         assert_eq!(answer(&link(), b"us", &nobody), None);
+    }
+
+    #[test]
+    fn a_lease_is_kept_and_given_back_unless_a_fault_is_deaf_to_it() {
+        let asks = |link: &DhcpLink, kind| {
+            let question = Message { server: b"us".to_vec(), ..question(kind, HOST) };
+            answer(link, b"us", &question)
+        };
+        let address = |said: Message| said.association.unwrap().addresses[0];
+        let renewed = address(asks(&link(), Kind::Renew).unwrap());
+        assert_eq!(asks(&link(), Kind::Release).unwrap().status, Some(0));
+        let spoilt = |fault| DhcpLink { spoilt: vec![fault], ..link() };
+        let deaf = spoilt(DhcpFault::NeverRenews);
+        assert_eq!(asks(&deaf, Kind::Renew), None);
+        assert!(asks(&deaf, Kind::Request).is_some() && asks(&deaf, Kind::Release).is_some());
+        let forgets = spoilt(DhcpFault::ForgetsLeases);
+        assert_eq!(asks(&forgets, Kind::Renew).unwrap().refusal(), Some(NO_BINDING));
+        assert_eq!(address(asks(&forgets, Kind::Request).unwrap()), renewed);
+        let shorter = address(asks(&spoilt(DhcpFault::RenewsForLess), Kind::Renew).unwrap());
+        assert_eq!((shorter.address, 2 * shorter.valid_s), (renewed.address, renewed.valid_s));
     }
 
     #[test]
