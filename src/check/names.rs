@@ -19,7 +19,7 @@ use crate::{
         record::{RecordData, RecordType, Zone},
         service::{Port, ServiceKind, Transport},
     },
-    stage::Stage,
+    stage::{Path, Stage},
 };
 
 /// How many names of a zone are asked for; above that, a sample spread evenly over the zone.
@@ -391,6 +391,33 @@ impl Asked {
             Heard::Reply(_, reply) => !names_servers(reply),
             _ => false,
         })
+    }
+
+    /// The traffic that an answer hangs on: the question's own, and whatever the resolver asks for it. A link that loses
+    /// packets there explains that no answer comes, and that a resolver says that it has none (RFC 2308 section 7).
+    pub fn carried(&self, stage: &Stage) -> Option<Box<Scope>> {
+        let own = stage.path(&self.server.asker, self.server.at.ip()).ok();
+        let ways: Vec<_> = own.into_iter().chain(self.upstream(stage)).collect();
+        let ways =
+            || ways.iter().flat_map(|way| [Some(way), way.carried.as_deref().map(|c| &c.way)]);
+        let ways: Vec<_> = ways().flatten().collect();
+        let family = ways.first()?.family();
+        let nodes: BTreeSet<_> = ways.iter().flat_map(|way| &way.nodes).cloned().collect();
+        let segments: BTreeSet<_> = ways.iter().flat_map(|way| &way.segments).cloned().collect();
+        Some(Box::new(Scope {
+            family: ways.iter().all(|way| way.family() == family).then_some(family),
+            nodes: nodes.into_iter().collect(),
+            segments: segments.into_iter().collect(),
+            ..Scope::default()
+        }))
+    }
+
+    /// The ways to the name servers that a resolver asks about the name.
+    fn upstream(&self, stage: &Stage) -> Vec<Path> {
+        let zones = stage.nodes[&self.server.node].delegations.iter().flat_map(|(_, all)| all);
+        let of_name = zones.filter(|delegation| delegation.zone == self.zone);
+        let servers = of_name.flat_map(|delegation| &delegation.servers);
+        servers.filter_map(|server| stage.path(&self.server.node, *server).ok()).collect()
     }
 
     /// Whether the server says for both families that the name does not exist: then a name is missing, and no answer is

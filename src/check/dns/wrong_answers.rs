@@ -225,6 +225,9 @@ fn of_one(
     let case = if reply.rcode == "NoError" { "no-soa" } else { "wrong" };
     let mut complaint = complaint(stage, asked, case);
     complaint.args.insert("rcode".to_owned(), reply.rcode.clone());
+    if reply.rcode == "ServFail" && asked.server.kind == ServiceKind::Resolver {
+        complaint.scope.carried = asked.carried(stage);
+    }
     judge.fail(subject, [id], complaint)
 }
 
@@ -301,7 +304,9 @@ fn of_silence(
         let reason = "it did not get an answer from the name server itself";
         return judge.blocked(subject, reason, [id, control]);
     }
-    judge.fail(subject, [id, control], complaint(stage, asked, "silent"))
+    let mut complaint = complaint(stage, asked, "silent");
+    complaint.scope.carried = asked.carried(stage);
+    judge.fail(subject, [id, control], complaint)
 }
 
 fn complaint(stage: &Stage, asked: &Asked, case: &str) -> Complaint {
@@ -335,6 +340,7 @@ mod tests {
             answer::{Answer, Outcome},
             probe::Question,
             record::RecordType,
+            segment::Plane,
         },
     };
 
@@ -405,6 +411,26 @@ mod tests {
         });
         let expected = vec![("wrong".to_owned(), "resolver (answers about AAAA)".to_owned())];
         assert_eq!(only(&AaaaRcode, &network), expected);
+    }
+
+    #[test]
+    fn the_servfail_of_a_resolver_hangs_on_every_link_to_the_name_servers() {
+        let network = Network::healthy(Phase::DualStack).bend(|probe, answer| {
+            if let Question::Lookup { rtype: RecordType::Aaaa, recurse: true, .. } = probe.question
+            {
+                rcode("ServFail")(answer);
+            }
+        });
+        let judged = network.ask(&[&AaaaRcode]);
+        let at_resolver = judged.iter().filter(|one| one.subject.contains(" at resolver "));
+        let mut blamed = at_resolver.filter_map(|one| one.complaint.as_ref());
+        let blamed = blamed.next().unwrap();
+        let loss_on =
+            |segment: &str| Scope { segments: vec![segment.parse().unwrap()], ..Scope::default() };
+        let server = network.plan.addresses(&fixture::node("ns"), Plane::Data, Family::V6)[0];
+        let way = network.plan.path(&fixture::node("resolver"), server).unwrap();
+        assert!(way.segments.iter().all(|link| loss_on(link.as_str()).covers(&blamed.scope)));
+        assert!(!loss_on("management").covers(&blamed.scope));
     }
 
     #[test]
