@@ -501,6 +501,9 @@ pub struct RouteState {
     pub origin: String,
     /// A path MTU that was learned for it, with the seconds until it is forgotten.
     pub learned_mtu: Option<(u32, u32)>,
+    /// The seconds until it is forgotten, of a route that a router has announced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_s: Option<u32>,
 }
 
 /// An entry of the neighbour cache.

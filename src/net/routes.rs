@@ -136,6 +136,7 @@ fn route_state(message: &RouteMessage, names: &BTreeMap<u32, String>) -> Option<
         to: IpNet::new(to, message.header.destination_prefix_length).ok()?,
         via,
         interface: interface.unwrap_or_default(),
+        expires_s: (!is_exception && expires > 0).then_some(expires),
         origin: origin(message.header.protocol),
         learned_mtu: mtu.filter(|_| is_exception).map(|mtu| (mtu, expires)),
     })

@@ -1,7 +1,7 @@
 //! `l2.ra-lifetime-switchover`: where two routers announce themselves, hosts leave the one that withdraws.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     net::{IpAddr, Ipv6Addr},
 };
 
@@ -43,7 +43,7 @@ static TEXT: Text = Text {
             name: "kept",
             finding: "{host} on {segment} still holds {router} as a default router after it has withdrawn.",
             expected: "The list of default routers of {host} without {router}, and with {other}.",
-            observed: "Before: {before}. After: {after}.",
+            observed: "Before: {before}. After: {after}. It would hold {router} for {left}.",
             remedy: "Let {router} say farewell: a last Router Advertisement with lifetime 0 when it stops to forward (RFC 4861 \
                      section 6.2.5). Without it hosts keep a dead default route for up to {lifetime} s.",
         },
@@ -64,6 +64,10 @@ static TEXT: Text = Text {
         },
     ],
 };
+
+/// So long it takes a host at most, by the defaults, to notice that a router is gone without a word: it was found reachable just
+/// now, waits before it doubts that, and asks three times (RFC 4861 sections 7.3 and 10).
+const NOTICED_S: u32 = 30 + 5 + 3;
 
 /// The rounds of what is asked before and after: others look at the same nodes at other moments.
 const BEFORE: u8 = 8;
@@ -179,7 +183,7 @@ impl<'s> Pair<'s> {
             return all.map(|(host, _)| judge.not_testable(subject(host), &reason, [])).collect();
         }
         let lists: Vec<_> = self.hosts.iter().map(|host| self.lists(seen, *host)).collect();
-        let keeps = |lists: &Lists| lists.after.contains(&self.first.1.mac.link_local());
+        let keeps = |lists: &Lists| lists.after.contains_key(&self.first.1.mac.link_local());
         let all_keep = lists.iter().flatten().all(keeps);
         let hosts = self.hosts.iter().zip(lists);
         let judged = hosts.map(|((host, _), lists)| {
@@ -209,10 +213,10 @@ impl<'s> Pair<'s> {
                         && route.to == Family::V6.everything()
                 });
                 let routers = learned.filter_map(|route| match route.via {
-                    Some(IpAddr::V6(via)) => Some(via),
+                    Some(IpAddr::V6(via)) => Some((via, route.expires_s)),
                     _ => None,
                 });
-                Ok(routers.collect::<BTreeSet<_>>())
+                Ok(routers.collect::<Routers>())
             }
             Some((_, other)) => {
                 Err(other.not_asked().unwrap_or("the answer holds no routes").to_owned())
@@ -243,14 +247,20 @@ impl<'s> Pair<'s> {
         let subject = format!("{}/{host}", self.segment);
         let evidence = lists.evidence.clone();
         let [first, other] = [self.first, self.other].map(|(_, at)| at.mac.link_local());
-        if !lists.before.contains(&first) {
+        if !lists.before.contains_key(&first) {
             let reason = format!("it did not hold {} before: `l2.ra-plan` tells why", self.first.0);
             return judge.blocked(subject, reason, evidence);
         }
         let fail = |case, culprit, evidence, target: &str| {
             judge.fail(&subject, evidence, self.blame(stage, case, host, culprit, (lists, target)))
         };
-        if lists.after.contains(&first) {
+        if let Some(left) = lists.after.get(&first) {
+            if let Some(left_s) = left.filter(|left_s| *left_s <= self.bearable_s()) {
+                let router = self.first.0;
+                let reason =
+                    format!("{router} went without a farewell, and is forgotten in {left_s} s");
+                return judge.absent(subject, reason, evidence);
+            }
             let culprit = if all_keep {
                 Culprit::node(self.first.0, "farewell as a router")
             } else {
@@ -258,8 +268,8 @@ impl<'s> Pair<'s> {
             };
             return fail("kept", culprit, evidence, "");
         }
-        if !lists.after.contains(&other) {
-            let culprit = if lists.before.contains(&other) {
+        if !lists.after.contains_key(&other) {
+            let culprit = if lists.before.contains_key(&other) {
                 Culprit::node(host, "list of default routers")
             } else {
                 Culprit::node(self.other.0, format!("advertisement on {}", self.other.1.name))
@@ -281,6 +291,12 @@ impl<'s> Pair<'s> {
         }
     }
 
+    /// How long a host may hold a router that is gone: as long as it is planned to, if that is no longer than it takes to notice.
+    fn bearable_s(&self) -> u32 {
+        let lifetime_s = u32::from(self.lifetime_s);
+        if lifetime_s <= NOTICED_S { lifetime_s } else { 0 }
+    }
+
     fn blame(
         &self,
         stage: &Stage,
@@ -289,6 +305,8 @@ impl<'s> Pair<'s> {
         culprit: Culprit,
         (lists, target): (&Lists, &str),
     ) -> Complaint {
+        let left = lists.after.get(&self.first.1.mac.link_local()).copied().flatten();
+        let left = left.map_or_else(|| "longer".to_owned(), |left_s| format!("{left_s} s more"));
         let args = [
             ("host", host.to_string()),
             ("segment", self.segment.to_string()),
@@ -297,6 +315,7 @@ impl<'s> Pair<'s> {
             ("before", self.words(&lists.before)),
             ("after", self.words(&lists.after)),
             ("lifetime", self.lifetime_s.to_string()),
+            ("left", left),
             ("target", target.to_owned()),
         ];
         let packets = (case != "dead-end").then_some(Packets::RouterDiscovery);
@@ -317,21 +336,24 @@ impl<'s> Pair<'s> {
     }
 
     /// Default routers by their names, where they are of the plan.
-    fn words(&self, routers: &BTreeSet<Ipv6Addr>) -> String {
+    fn words(&self, routers: &Routers) -> String {
         let name = |router: &Ipv6Addr| {
             let known = [self.first, self.other];
             let known = known.into_iter().find(|(_, at)| at.mac.link_local() == *router);
             known.map_or_else(|| router.to_string(), |(name, _)| format!("{name} ({router})"))
         };
-        let words: Vec<_> = routers.iter().map(name).collect();
+        let words: Vec<_> = routers.keys().map(name).collect();
         if words.is_empty() { "none".to_owned() } else { words.join(", ") }
     }
 }
 
+/// Default routers, with the seconds until each is forgotten.
+type Routers = BTreeMap<Ipv6Addr, Option<u32>>;
+
 /// The default routers of a host before and after.
 struct Lists {
-    before: BTreeSet<Ipv6Addr>,
-    after: BTreeSet<Ipv6Addr>,
+    before: Routers,
+    after: Routers,
     evidence: Vec<EvidenceId>,
 }
 
@@ -383,6 +405,25 @@ mod tests {
         );
         let culprit = "first (farewell as a router)".to_owned();
         assert_eq!(found, [("kept".to_owned(), culprit.clone()), ("kept".to_owned(), culprit)]);
+    }
+
+    #[test]
+    fn a_router_that_is_forgotten_soon_needs_no_farewell() {
+        let short = |held_s: u32| {
+            let mut network = Network::of_two_routers(Phase::DualStack).without_farewell();
+            let mut testbed = (*network.plan.testbed).clone();
+            let plan = testbed.segments.get_mut("lan").unwrap().advertise.as_mut().unwrap();
+            plan.lifetime_s = 30;
+            network.plan = Stage::new(&testbed.into(), Phase::DualStack);
+            let network = network.bend(move |_, answer| {
+                if let Answer::Routes(routes) = answer {
+                    let learned = routes.iter_mut().filter(|route| route.origin == "ra");
+                    learned.for_each(|route| route.expires_s = Some(held_s));
+                }
+            });
+            fixture::complaints(&Switchover, &network).len()
+        };
+        assert_eq!((short(29), short(1_799)), (0, 2));
     }
 
     #[test]
