@@ -21,6 +21,7 @@ pub mod legs;
 mod management;
 pub mod names;
 pub mod neighbour;
+mod dead_link;
 mod pages;
 mod fronted;
 pub mod sockets;

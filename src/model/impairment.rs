@@ -58,6 +58,8 @@ pub struct Share(pub u16);
 impl Share {
     /// All frames.
     pub const WHOLE: u16 = 10_000;
+    /// The most that a planned link may lose, repeat or reorder: what loses more is no link, and only a fault.
+    pub const MOST_PLANNED: Self = Self(9_000);
 
     /// From 0 to 1.
     pub fn part(self) -> f64 {
@@ -87,7 +89,7 @@ impl FromStr for Share {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let why = || format!("`{text}` is no share; write `2%` or `0.5%`, at most `90%`");
+        let why = || format!("`{text}` is no share; write `2%` or `0.5%`, at most `100%`");
         let (whole, part) = text
             .strip_suffix('%')
             .map(|number| number.split_once('.').unwrap_or((number, "")))
@@ -97,7 +99,7 @@ impl FromStr for Share {
             return Err(why());
         }
         let hundredths = format!("{whole}{part:0<2}").parse::<u16>().map_err(|_| why())?;
-        if hundredths > 9_000 { Err(why()) } else { Ok(Self(hundredths)) }
+        if hundredths > Self::WHOLE { Err(why()) } else { Ok(Self(hundredths)) }
     }
 }
 
@@ -191,7 +193,7 @@ mod tests {
 
     #[test]
     fn shares_rates_and_delays_are_read_as_they_are_written() {
-        for text in ["0%", "2%", "0.5%", "0.05%", "12.25%", "90%"] {
+        for text in ["0%", "2%", "0.5%", "0.05%", "12.25%", "100%"] {
             assert_eq!(text.parse::<Share>().unwrap().to_string(), text);
         }
         for text in ["512kbit", "10mbit"] {
@@ -199,7 +201,7 @@ mod tests {
         }
         assert_eq!("2%".parse::<Share>().unwrap().0, 200);
         assert_eq!("20ms".parse::<Delay>().unwrap().to_string(), "20ms");
-        for text in ["2", "%", ".5%", "-1%", "100%", "0.123%", "٣%", ""] {
+        for text in ["2", "%", ".5%", "-1%", "100.01%", "0.123%", "٣%", ""] {
             assert!(text.parse::<Share>().is_err(), "`{text}`");
         }
         for text in ["10", "1kbit", "5000000mbit", "mbit"] {

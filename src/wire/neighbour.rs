@@ -11,7 +11,7 @@ use super::{
 use crate::model::{family::Family, mac::Mac};
 
 /// The ICMPv6 type of a neighbour solicitation.
-const SOLICITATION: u8 = 135;
+pub const SOLICITATION: u8 = 135;
 /// The ICMPv6 type of a neighbour advertisement.
 pub const ADVERTISEMENT: u8 = 136;
 /// The hop limit that neighbour discovery demands (RFC 4861 section 7.1).

@@ -11,7 +11,7 @@ use crate::{
         experiment::Experiment,
         family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Packets, Scope, Severity},
-        name::NodeName,
+        name::{NodeName, SegmentName},
         verdict::Judgement,
     },
     stage::Stage,
@@ -35,6 +35,13 @@ const TEXT: Text = Text {
             expected: "A Neighbour Advertisement from {mac}.",
             observed: "{asker} asked {rounds} times and heard nothing.",
             remedy: "Look at the node's filter, and at the switch: one that snoops MLD without a querier forgets the solicited-node groups after some minutes.",
+        },
+        Case {
+            name: "nobody",
+            finding: "Nobody on {segment} hears a Neighbour Advertisement of anybody else.",
+            expected: "A Neighbour Advertisement from {mac} for {address} of {node}.",
+            observed: "{asker} asked {rounds} times and heard nothing, and whoever else asked on {segment} heard nothing either.",
+            remedy: "Mend {segment}: cable, switch port, VLAN, or a switch that snoops MLD and passes no solicited-node group on (RFC 4541 section 3).",
         },
         Case {
             name: "other",
@@ -62,7 +69,13 @@ impl Check for NeighbourPath {
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
         let all = neighbour::of_stage(stage);
         let deaf = deaf_askers(&all, seen);
-        let found = all.iter().map(|asked| judge(stage, seen, asked, &deaf)).collect();
+        let silent_links = silent_links(&all, seen);
+        let found = all.iter().map(|asked| {
+            let silent =
+                if silent_links.contains(&&asked.segment) { None } else { Some(&deaf[..]) };
+            judge(stage, seen, asked, silent)
+        });
+        let found = found.collect();
         Judge(&TEXT).or_not_applicable(found, "no two nodes share a link with IPv6 in this phase")
     }
 }
@@ -80,7 +93,24 @@ fn deaf_askers(all: &[Asked], seen: &Seen<'_>) -> Vec<NodeName> {
     askers.into_iter().filter(is_deaf).cloned().collect()
 }
 
-fn judge(stage: &Stage, seen: &Seen<'_>, asked: &Asked, deaf: &[NodeName]) -> Judgement {
+/// Links on which several asked and nobody heard anybody: no node does that to the questions of the others.
+fn silent_links<'a>(all: &'a [Asked], seen: &Seen<'_>) -> Vec<&'a SegmentName> {
+    let mut links: Vec<_> = all.iter().map(|asked| &asked.segment).collect();
+    links.dedup();
+    links.retain(|link| {
+        let on: Vec<_> = all.iter().filter(|asked| asked.segment == **link).collect();
+        let several = on.iter().any(|asked| asked.asker != on[0].asker);
+        let unheard = |asked: &&Asked| {
+            let heard = asked.read(seen);
+            heard.is_some_and(|heard| heard.reason.is_none() && heard.macs.is_empty())
+        };
+        several && on.iter().all(unheard)
+    });
+    links
+}
+
+/// `deaf` are the askers that heard nobody; `None` where nobody on the link did.
+fn judge(stage: &Stage, seen: &Seen<'_>, asked: &Asked, deaf: Option<&[NodeName]>) -> Judgement {
     let judge = Judge(&TEXT);
     let subject = format!("{}/{}", asked.owner, asked.address);
     let Some(heard) = asked.read(seen) else {
@@ -91,8 +121,14 @@ fn judge(stage: &Stage, seen: &Seen<'_>, asked: &Asked, deaf: &[NodeName]) -> Ju
     }
     match heard.macs.as_slice() {
         [] => {
-            let at = if deaf.contains(&asked.asker) { &asked.asker } else { &asked.owner };
-            let complaint = blame(stage, "silent", asked, &heard, at);
+            let complaint = match deaf {
+                None => nobody(stage, asked, &heard),
+                Some(deaf) => {
+                    let is_deaf = deaf.contains(&asked.asker);
+                    let at = if is_deaf { &asked.asker } else { &asked.owner };
+                    blame(stage, "silent", asked, &heard, at)
+                }
+            };
             judge.fail(subject, heard.evidence, complaint)
         }
         macs if macs.contains(&asked.mac) => judge.pass(subject, heard.evidence),
@@ -101,6 +137,22 @@ fn judge(stage: &Stage, seen: &Seen<'_>, asked: &Asked, deaf: &[NodeName]) -> Ju
             let complaint = blame(stage, "other", asked, &heard, node.unwrap_or(&asked.owner));
             judge.fail(subject, heard.evidence, complaint)
         }
+    }
+}
+
+fn nobody(stage: &Stage, asked: &Asked, heard: &Heard) -> Complaint {
+    let base = blame(stage, "nobody", asked, heard, &asked.owner);
+    Complaint {
+        culprit: Culprit::segment(&asked.segment, "neighbour discovery"),
+        // The link itself is not as planned: whatever crosses it fails, now or once its nodes forget each other.
+        depth: Depth::Foundation,
+        confidence: Confidence::High,
+        scope: Scope {
+            family: Some(Family::V6),
+            segments: vec![asked.segment.clone()],
+            ..Scope::default()
+        },
+        ..base
     }
 }
 

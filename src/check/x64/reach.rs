@@ -2,7 +2,7 @@
 
 use crate::{
     check::{
-        Case, Check, Text, UseCase, ask,
+        Case, Check, Text, UseCase, ask, dead_link,
         legs::is_silence_without_control,
         reach::{LegReading, Located},
         reading::{self, Judge, Reached},
@@ -12,7 +12,7 @@ use crate::{
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
         family::Family,
-        finding::{Complaint, Confidence, Culprit, Severity},
+        finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
         verdict::Judgement,
     },
     stage::Stage,
@@ -53,6 +53,14 @@ static TEXT: Text = Text {
             remedy: "Bring up the host, or the way from the translator to it.",
         },
         Case {
+            name: "dead-link",
+            finding: "{segment} carries nothing: {what} behind {gateway} does not answer {from}.",
+            expected: "{what} answers {gateway} at {host}, and {from} at {address}.",
+            observed: "Both ends asked for each other on {segment}, and neither heard the other. From {from}: {observed}. From \
+                       {gateway} over IPv4: {beyond}.",
+            remedy: "Mend the link {segment}: cable, switch port, VLAN.",
+        },
+        Case {
             name: "flaky",
             finding: "{from} reaches {what} through the translator only some of the time.",
             expected: "{what} answers at {address} every time.",
@@ -88,6 +96,8 @@ impl Check for Reach {
                     let rounds = (1..=reading::REPETITIONS).map(|at| ask::again(&one.beyond, at));
                     let all = std::iter::once(one.beyond.clone()).chain(rounds);
                     experiments.push(Experiment::of_probes(all));
+                    let hops = dead_link::hops(stage, &one.way.after);
+                    experiments.extend(hops.iter().map(dead_link::Hop::ask));
                 }
             }
         }
@@ -142,6 +152,20 @@ fn unreached(
         return complaint(stage, "way", one, reading, reading.culprit(&one.leg));
     };
     evidence.extend(&beyond.evidence);
+    let hops = dead_link::hops(stage, &one.way.after);
+    if let Some(dead) = hops.iter().find(|hop| hop.is_dead(seen, evidence)) {
+        let culprit = Culprit::segment(dead.segment, "delivery of frames");
+        let mut complaint = complaint(stage, "dead-link", one, reading, culprit);
+        complaint.args.insert("beyond".to_owned(), reading::describe(beyond.telling));
+        complaint.args.insert("segment".to_owned(), dead.segment.to_string());
+        complaint.scope = Scope {
+            family: Some(Family::V4),
+            segments: vec![dead.segment.clone()],
+            ..Scope::default()
+        };
+        // The link itself is not as planned, and whatever crosses it fails.
+        return Complaint { depth: Depth::Foundation, confidence: Confidence::High, ..complaint };
+    }
     if let Some(lost) = lost_behind(stage, seen, one, evidence) {
         let behind = one.behind();
         let reading = LegReading { located: Some(lost), ..reading.clone() };

@@ -3,7 +3,8 @@
 use ipnet::IpNet;
 
 use super::words::{
-    BY_PHASE, DELAY, DOMAIN, InPhase, NODE, NODES, RATE, SHARE, SITE, by_phase, segment_prefix,
+    BY_PHASE, DELAY, DOMAIN, InPhase, NODE, NODES, PLANNED_SHARE, RATE, SITE, by_phase,
+    segment_prefix,
 };
 use crate::{
     input::{
@@ -73,9 +74,9 @@ pub(in crate::input) const KEYS: &[Key] = &[
         Shape::Flag,
         "Whether its switch stops Router Advertisements at every port but those of its routers (RFC 6105).",
     ),
-    key("loss", SHARE, "The share of frames that it loses, in each direction."),
-    key("duplicate", SHARE, "The share of frames that arrive twice."),
-    key("reorder", SHARE, "The share of frames that others overtake."),
+    key("loss", PLANNED_SHARE, "The share of frames that it loses, in each direction."),
+    key("duplicate", PLANNED_SHARE, "The share of frames that arrive twice."),
+    key("reorder", PLANNED_SHARE, "The share of frames that others overtake."),
     key("rate", RATE, "How fast it is in each direction."),
     key("delay", DELAY, "How long it takes in each direction."),
 ];

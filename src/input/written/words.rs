@@ -19,6 +19,15 @@ use crate::{
     },
 };
 
+fn planned_share(text: &str) -> Result<(), String> {
+    let (share, most): (Share, _) = (text.parse()?, Share::MOST_PLANNED);
+    if share > most {
+        Err(format!("`{share}` is too much for a plan; at most `{most}`"))
+    } else {
+        Ok(())
+    }
+}
+
 /// Whether a text can be read as a type, and why not.
 pub(in crate::input) fn parses<T: DeserializeOwned>(text: &str) -> Result<(), String> {
     read::<T>(text).map(drop).map_err(|why| why.to_string())
@@ -58,6 +67,9 @@ pub(in crate::input) const NET: Shape = Shape::Parsed {
 };
 pub(in crate::input) const SHARE: Shape =
     Shape::Parsed { what: "a share of frames such as `2%`", check: parses::<Share> };
+/// That of a planned link.
+pub(in crate::input) const PLANNED_SHARE: Shape =
+    Shape::Parsed { what: "a share of frames such as `2%`", check: planned_share };
 pub(in crate::input) const RATE: Shape =
     Shape::Parsed { what: "a rate such as `10mbit`", check: parses::<Rate> };
 pub(in crate::input) const DELAY: Shape =
