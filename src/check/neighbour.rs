@@ -137,6 +137,22 @@ impl Asked {
     }
 }
 
+/// Links on which several asked and nobody heard anybody: no node does that to the questions of the others.
+pub fn silent_links<'a>(all: &'a [Asked], seen: &Seen<'_>) -> Vec<&'a SegmentName> {
+    let mut links: Vec<_> = all.iter().map(|asked| &asked.segment).collect();
+    links.dedup();
+    links.retain(|link| {
+        let on: Vec<_> = all.iter().filter(|asked| asked.segment == **link).collect();
+        let several = on.iter().any(|asked| asked.asker != on[0].asker);
+        let unheard = |asked: &&Asked| {
+            let heard = asked.read(seen);
+            heard.is_some_and(|heard| heard.reason.is_none() && heard.macs.is_empty())
+        };
+        several && on.iter().all(unheard)
+    });
+    links
+}
+
 /// The node that has a link-layer address on a segment, by the plan.
 pub fn owner_of_mac<'s>(stage: &'s Stage, segment: &SegmentName, mac: Mac) -> Option<&'s NodeName> {
     stage

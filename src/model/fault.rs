@@ -18,6 +18,7 @@ use super::{
     phase::Phase,
     policy::{Hook, Rule},
     record::RecordData,
+    snooping::Snooping,
 };
 
 /// A fault and when it is planted: after the phase is up, before the first question.
@@ -237,6 +238,13 @@ pub enum Sabotage {
         /// How.
         how: GuardFault,
     },
+    /// A switch snoops MLD that is not planned to.
+    Snoop {
+        /// The link.
+        segment: SegmentName,
+        /// How.
+        how: Snooping,
+    },
     /// A router of the plan announces something else than planned.
     AdvertiseWrongly {
         /// The router.
@@ -426,6 +434,7 @@ impl Sabotage {
             | Self::CarryWrongly { .. }
             | Self::Impair { .. }
             | Self::GuardWrongly { .. }
+            | Self::Snoop { .. }
             | Self::RogueDhcp { .. }
             | Self::Talk { .. } => None,
         }

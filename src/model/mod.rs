@@ -6,6 +6,7 @@ pub mod name;
 pub mod mac;
 pub mod impairment;
 pub mod guard;
+pub mod snooping;
 pub mod segment;
 pub mod access;
 pub mod front;

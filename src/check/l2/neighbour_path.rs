@@ -11,7 +11,7 @@ use crate::{
         experiment::Experiment,
         family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Packets, Scope, Severity},
-        name::{NodeName, SegmentName},
+        name::NodeName,
         verdict::Judgement,
     },
     stage::Stage,
@@ -69,7 +69,7 @@ impl Check for NeighbourPath {
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
         let all = neighbour::of_stage(stage);
         let deaf = deaf_askers(&all, seen);
-        let silent_links = silent_links(&all, seen);
+        let silent_links = neighbour::silent_links(&all, seen);
         let found = all.iter().map(|asked| {
             let silent =
                 if silent_links.contains(&&asked.segment) { None } else { Some(&deaf[..]) };
@@ -91,22 +91,6 @@ fn deaf_askers(all: &[Asked], seen: &Seen<'_>) -> Vec<NodeName> {
         heard.len() > 1 && heard.iter().all(|heard| heard.macs.is_empty())
     };
     askers.into_iter().filter(is_deaf).cloned().collect()
-}
-
-/// Links on which several asked and nobody heard anybody: no node does that to the questions of the others.
-fn silent_links<'a>(all: &'a [Asked], seen: &Seen<'_>) -> Vec<&'a SegmentName> {
-    let mut links: Vec<_> = all.iter().map(|asked| &asked.segment).collect();
-    links.dedup();
-    links.retain(|link| {
-        let on: Vec<_> = all.iter().filter(|asked| asked.segment == **link).collect();
-        let several = on.iter().any(|asked| asked.asker != on[0].asker);
-        let unheard = |asked: &&Asked| {
-            let heard = asked.read(seen);
-            heard.is_some_and(|heard| heard.reason.is_none() && heard.macs.is_empty())
-        };
-        several && on.iter().all(unheard)
-    });
-    links
 }
 
 /// `deaf` are the askers that heard nobody; `None` where nobody on the link did.
@@ -144,8 +128,8 @@ fn nobody(stage: &Stage, asked: &Asked, heard: &Heard) -> Complaint {
     let base = blame(stage, "nobody", asked, heard, &asked.owner);
     Complaint {
         culprit: Culprit::segment(&asked.segment, "neighbour discovery"),
-        // The link itself is not as planned: whatever crosses it fails, now or once its nodes forget each other.
-        depth: Depth::Foundation,
+        // Whatever crosses the link fails, now or once its nodes forget each other. Why, others may know.
+        depth: Depth::Read,
         confidence: Confidence::High,
         scope: Scope {
             family: Some(Family::V6),

@@ -8,6 +8,7 @@ use std::{
 use crate::{
     check::{
         Case, Check, Text, UseCase, ask,
+        neighbour::{self, Asked},
         reading::{Judge, REPETITIONS, complaint},
     },
     model::{
@@ -34,8 +35,8 @@ static TEXT: Text = Text {
     section: "S3",
     use_case: UseCase::NetworkServices,
     question: "When a querier asks, does every node report the groups that it listens to: the solicited-node group of each of \
-               its addresses, and those of its duties?",
-    good: "Every node reports the groups that it listens to.",
+               its addresses, and those of its duties? And does the link pass on what is sent to them?",
+    good: "Every node reports the groups that it listens to, and is found by them.",
     references: &["RFC 3810", "RFC 4291 section 2.7.1", "RFC 4541", "RFC 4861 section 7.2.1"],
     cases: &[
         Case {
@@ -53,6 +54,15 @@ static TEXT: Text = Text {
             observed: "{node} reports {heard}.",
             remedy: "Look at what should listen there: an address without its solicited-node group is not found by neighbours \
                      behind a switch that snoops, a router without ff02::2 hears no solicitations.",
+        },
+        Case {
+            name: "undelivered",
+            finding: "{segment} passes nothing on to the solicited-node groups that its nodes report.",
+            expected: "A Neighbour Advertisement for every address whose group is reported.",
+            observed: "Reports of {listeners} crossed {segment}; of {asked} addresses for which Neighbour Solicitations were sent, \
+                       none was answered for.",
+            remedy: "Look at MLD snooping of the switches of {segment}: they must pass frames on to a group's listeners, and stop \
+                     nothing while no querier lets them know who listens (RFC 4541 sections 2.1.1 and 3).",
         },
     ],
 };
@@ -81,9 +91,10 @@ impl Check for Multicast {
 
     fn ask(&self, stage: &Stage) -> Vec<Experiment> {
         let all = subjects(stage);
-        vec![Experiment::of_probes(
-            all.iter().flat_map(|subject| [subject.question(0), subject.look()]),
-        )]
+        let questions = all.iter().flat_map(|subject| [subject.question(0), subject.look()]);
+        let mut experiments = neighbour::ask(stage);
+        experiments.push(Experiment::of_probes(questions));
+        experiments
     }
 
     fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
@@ -94,11 +105,23 @@ impl Check for Multicast {
         });
         let again =
             short.flat_map(|subject| (1..=REPETITIONS).map(|round| subject.question(round)));
-        vec![Experiment::of_probes(again)]
+        let mut experiments = neighbour::ask_again(stage, seen);
+        experiments.push(Experiment::of_probes(again));
+        experiments
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
-        let found = subjects(stage).iter().map(|subject| subject.judge(stage, seen)).collect();
+        let all = subjects(stage);
+        let mut found: Vec<_> = all.iter().map(|subject| subject.judge(stage, seen)).collect();
+        let neighbours = neighbour::of_stage(stage);
+        let silent = neighbour::silent_links(&neighbours, seen);
+        let links: BTreeSet<_> = all.iter().map(|subject| subject.segment).collect();
+        found.extend(links.into_iter().filter_map(|link| {
+            let asked = neighbours.iter().filter(|asked| asked.segment == *link).collect();
+            let on_link: Vec<_> = all.iter().filter(|subject| subject.segment == link).collect();
+            let link = Link { segment: link, subjects: &on_link, asked };
+            link.judge(stage, seen, silent.contains(&link.segment))
+        }));
         Judge(&TEXT).or_not_applicable(found, "no two nodes share a link with IPv6 in this phase")
     }
 }
@@ -242,6 +265,61 @@ impl Subject<'_> {
     }
 }
 
+/// A link with a switch, as it is found by those who ask for each other.
+struct Link<'l> {
+    segment: &'l SegmentName,
+    subjects: &'l [&'l Subject<'l>],
+    asked: Vec<&'l Asked>,
+}
+
+impl Link<'_> {
+    /// Whether frames to groups get to those who report them; `None` where nobody was asked for.
+    fn judge(&self, stage: &Stage, seen: &Seen<'_>, is_silent: bool) -> Option<Judgement> {
+        let judge = Judge(&TEXT);
+        let subject = format!("{}/delivery", self.segment);
+        let heard: Vec<_> = self.asked.iter().filter_map(|asked| asked.read(seen)).collect();
+        let found = heard.iter().find(|heard| !heard.macs.is_empty());
+        if let Some(found) = found {
+            return Some(judge.pass(subject, found.evidence.clone()));
+        }
+        let reports = self.subjects.iter().filter_map(|subject| {
+            let (evidence, groups, _) = subject.read(seen).ok()?;
+            (!groups.is_empty()).then_some((subject.node, evidence))
+        });
+        let (listeners, reported): (BTreeSet<_>, Vec<_>) = reports.unzip();
+        let asked = heard.iter().flat_map(|heard| heard.evidence.iter().copied());
+        let evidence: Vec<_> = asked.chain(reported.into_iter().flatten()).collect();
+        if heard.is_empty() {
+            return None;
+        }
+        if !is_silent || listeners.len() < 2 {
+            let reason =
+                "no neighbour answers and no two report a group: `l2.neighbour-path` tells why";
+            return Some(judge.blocked(subject, reason, evidence));
+        }
+        let listeners: Vec<_> = listeners.into_iter().map(ToString::to_string).collect();
+        let args = [
+            ("segment", self.segment.to_string()),
+            ("listeners", listeners.join(", ")),
+            ("asked", self.asked.len().to_string()),
+        ];
+        let scope = Scope {
+            family: Some(Family::V6),
+            segments: vec![self.segment.clone()],
+            ..Scope::default()
+        };
+        let culprit = Culprit::segment(self.segment, "MLD snooping");
+        let complaint = Complaint {
+            severity: Severity::Critical,
+            confidence: Confidence::High,
+            // Nobody finds anybody across the link: whatever crosses it fails.
+            depth: Depth::Foundation,
+            ..complaint(stage, "undelivered", culprit, scope, args)
+        };
+        Some(judge.fail(subject, evidence, complaint))
+    }
+}
+
 fn words(groups: &BTreeSet<Ipv6Addr>) -> String {
     let words: Vec<_> = groups.iter().map(ToString::to_string).collect();
     words.join(", ")
@@ -283,6 +361,31 @@ mod tests {
         let other = portal_reports(|group| *group == "ff02::fb".parse::<Ipv6Addr>().unwrap());
         let found = fixture::complaints(&Multicast, &other);
         assert_eq!(found, [("missing".to_owned(), "portal (MLD)".to_owned())]);
+    }
+
+    #[test]
+    fn a_switch_that_passes_no_group_on_is_found_and_a_dead_link_is_not_mistaken_for_it() {
+        let unanswered = |hears_reports: bool| {
+            let network = Network::healthy(Phase::DualStack);
+            let dmz: Vec<_> = neighbour::of_stage(&network.plan)
+                .into_iter()
+                .filter(|asked| asked.segment.as_str() == "dmz")
+                .map(|asked| asked.address)
+                .collect();
+            let network = network.bend(move |probe, answer| match (answer, &probe.question) {
+                (Answer::Neighbour { macs, .. }, Question::Neighbour { target, .. })
+                    if dmz.contains(target) =>
+                {
+                    macs.clear();
+                }
+                (Answer::Listeners { heard }, _) if !hears_reports => heard.clear(),
+                _ => {}
+            });
+            fixture::complaints(&Multicast, &network)
+        };
+        let of_link = ("undelivered".to_owned(), "dmz (MLD snooping)".to_owned());
+        assert_eq!(unanswered(true), [of_link]);
+        assert!(unanswered(false).iter().all(|(case, _)| case == "silent"));
     }
 
     #[test]

@@ -238,6 +238,7 @@ fn sabotage(
                 impairment,
             }
         }
+        "snoop" => Sabotage::Snoop { segment: the!("segment"), how: the!("how") },
         "guard-wrongly" => {
             let segment: At<SegmentName> = table.one("segment")?;
             not_guarded(&segment, testbed, found);

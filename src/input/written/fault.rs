@@ -220,6 +220,18 @@ pub(in crate::input) const FAULT_KEYS: &[Key] = &[
         "A switch guards worse against forged Router Advertisements than it is said to.",
     ),
     change(
+        "snoop",
+        &[
+            required("segment", SEGMENT, "The link."),
+            required(
+                "how",
+                Shape::Word(|| vec!["drops-solicited-node", "by-reports"]),
+                "Where frames to groups go.",
+            ),
+        ],
+        "A switch snoops MLD that is not planned to (RFC 4541).",
+    ),
+    change(
         "advertise-wrongly",
         &[
             NODE_KEY,

@@ -117,6 +117,9 @@ impl Netns {
             Sabotage::GuardWrongly { segment, how } => {
                 self.add_burden(segment, |burden| burden.guard = Some(*how)).await
             }
+            Sabotage::Snoop { segment, how } => {
+                self.add_burden(segment, |burden| burden.snooping = Some(*how)).await
+            }
             Sabotage::Talk { node: name, interface, family, to } => {
                 let occupant = self.victim(name)?;
                 let planned = self.testbed.nodes[name].interfaces.iter();

@@ -3,6 +3,7 @@
 //! impairment and for one family alone, and taps see what enters the link as before.
 
 mod fate;
+mod listeners;
 mod treatment;
 
 use std::{
@@ -35,6 +36,7 @@ use crate::{
 use fate::{Dice, Line};
 
 pub(super) use fate::Layer;
+use listeners::Listeners;
 use treatment::Guard;
 pub(super) use treatment::{Planted, Treatment};
 
@@ -90,6 +92,7 @@ impl Carrier {
             places: HashMap::new(),
             line: Line::new(treatment.layers, Dice(RandomState::new().build_hasher().finish())),
             guard: treatment.guard,
+            listeners: treatment.snooping.map(Listeners::new),
             waiting: BinaryHeap::new(),
             frames: HashMap::new(),
             number: 0,
@@ -128,6 +131,7 @@ struct Carried {
     places: HashMap<Mac, u32>,
     line: Line,
     guard: Option<Guard>,
+    listeners: Option<Listeners>,
     /// When the next frames leave, in microseconds, and their numbers: frames of one moment leave in their order.
     waiting: BinaryHeap<Reverse<(u64, u64)>>,
     frames: HashMap<u64, (u32, Vec<u8>)>,
@@ -137,6 +141,9 @@ struct Carried {
 
 impl Carried {
     async fn run(mut self, ear: Ear) {
+        if let Some(question) = self.listeners.as_ref().and_then(|_| Listeners::question()) {
+            self.send(BRIDGE_INDEX, &question);
+        }
         let mut buffer = vec![0; LONGEST_FRAME];
         loop {
             let next = self.waiting.peek().map(|Reverse((at, _))| self.moment(*at));
@@ -170,6 +177,9 @@ impl Carried {
         if let Some(source) = mac(frame, 6) {
             self.places.insert(source, port);
         }
+        if let Some(listeners) = &mut self.listeners {
+            listeners.learn(frame, port);
+        }
         for leaves in self.line.pass(frame, port, self.now_us()) {
             self.number += 1;
             self.waiting.push(Reverse((leaves, self.number)));
@@ -192,14 +202,19 @@ impl Carried {
 
     /// To the port behind which the receiver was heard, or to all but the one that the frame came in by.
     fn send(&mut self, from: u32, frame: &[u8]) {
-        if !self.ports.contains_key(&from) {
+        if from != BRIDGE_INDEX && !self.ports.contains_key(&from) {
             // Somebody was plugged in. Who cannot be sent to hears nothing, as behind a broken cable.
             let opened = self.namespace.run(|| packet::sender(from));
             self.ports.extend(opened.map(|socket| (from, socket)));
         }
-        let known = mac(frame, 0).and_then(|to| self.places.get(&to)).copied();
+        let to = mac(frame, 0);
+        let known = to.and_then(|to| self.places.get(&to)).copied();
+        let may_leave = |index| match (&self.listeners, to) {
+            (Some(listeners), Some(to)) => listeners.may_leave(to, index),
+            _ => true,
+        };
         for (index, socket) in &self.ports {
-            if *index != from && known.is_none_or(|known| known == *index) {
+            if *index != from && known.is_none_or(|known| known == *index) && may_leave(*index) {
                 // What the kernel has no room for is lost, as on any link.
                 let _ = packet::send_now(socket, frame);
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Layer;
 use crate::{
     lab::netns::wire::Wire,
-    model::{guard::GuardFault, segment::Segment},
+    model::{guard::GuardFault, segment::Segment, snooping::Snooping},
     wire::ra_guard,
 };
 
@@ -16,6 +16,8 @@ pub(in crate::lab::netns) struct Treatment {
     pub(in crate::lab::netns) layers: Vec<Layer>,
     /// What stops some of them.
     pub(in crate::lab::netns) guard: Option<Guard>,
+    /// Where frames to groups go, where not to everybody.
+    pub(in crate::lab::netns) snooping: Option<Snooping>,
 }
 
 /// A guard against forged Router Advertisements at the ports of a switch (RFC 6105).
@@ -38,7 +40,9 @@ impl Treatment {
             (!declared.is_none()).then_some(Layer { family: None, impairment: declared });
         let layers: Vec<_> = declared.into_iter().chain(planted.layers.iter().copied()).collect();
         let guard = segment.ra_guard.then(|| Guard::at(segment, wire, planted.guard));
-        (guard.is_some() || !layers.is_empty()).then_some(Self { layers, guard })
+        let snooping = planted.snooping;
+        let is_any = guard.is_some() || snooping.is_some() || !layers.is_empty();
+        is_any.then_some(Self { layers, guard, snooping })
     }
 }
 
@@ -47,6 +51,7 @@ impl Treatment {
 pub(in crate::lab::netns) struct Planted {
     pub(in crate::lab::netns) layers: Vec<Layer>,
     pub(in crate::lab::netns) guard: Option<GuardFault>,
+    pub(in crate::lab::netns) snooping: Option<Snooping>,
 }
 
 impl Guard {

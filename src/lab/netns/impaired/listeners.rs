@@ -1,0 +1,64 @@
+//! Listeners behind the ports of a switch that snoops MLD (RFC 4541 section 3): frames to solicited-node groups go to them
+//! alone. Other groups are flooded: few of them carry much, and what a switch does not know it must not stop.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::{
+    model::{mac::Mac, snooping::Snooping},
+    wire::{frame, mld, neighbour::group_mac},
+};
+
+/// The switch itself, where it asks for listeners.
+const SWITCH: Mac = Mac([2, 0, 0x5e, 0xcc, 0xcc, 0xcc]);
+/// How soon listeners are to answer, in milliseconds.
+const WITHIN_MS: u16 = 100;
+/// What frames to solicited-node groups begin with (RFC 4291 section 2.7.1, RFC 2464 section 7).
+const SOLICITED_NODE: [u8; 3] = [0x33, 0x33, 0xff];
+
+/// Who listens to what.
+pub(super) struct Listeners {
+    how: Snooping,
+    ports: HashMap<Mac, HashSet<u32>>,
+}
+
+impl Listeners {
+    pub(super) fn new(how: Snooping) -> Self {
+        Self { how, ports: HashMap::new() }
+    }
+
+    /// What asks everybody for its groups, as a switch does that has just come up; it is the querier where there is none.
+    pub(super) fn question() -> Option<Vec<u8>> {
+        mld::general_query(SWITCH, SWITCH.link_local(), WITHIN_MS)
+    }
+
+    /// Notes the groups that a frame reports.
+    pub(super) fn learn(&mut self, frame: &[u8], port: u32) {
+        for group in frame::icmpv6_message(frame).and_then(mld::groups).unwrap_or_default() {
+            self.ports.entry(group_mac(group)).or_default().insert(port);
+        }
+    }
+
+    /// Whether a frame to an address may leave by a port.
+    pub(super) fn may_leave(&self, to: Mac, port: u32) -> bool {
+        let is_asked_for = || self.ports.get(&to).is_some_and(|ports| ports.contains(&port));
+        !to.0.starts_with(&SOLICITED_NODE) || self.how == Snooping::ByReports && is_asked_for()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_go_where_their_group_was_reported_and_other_groups_everywhere() {
+        let group = "ff02::1:ff00:10".parse().unwrap();
+        let mut by_reports = Listeners::new(Snooping::ByReports);
+        by_reports.ports.entry(group_mac(group)).or_default().insert(3);
+        let may = |listeners: &Listeners, port| listeners.may_leave(group_mac(group), port);
+        assert!(may(&by_reports, 3) && !may(&by_reports, 4));
+        let drops = Listeners { how: Snooping::DropsSolicitedNode, ..by_reports };
+        assert!(!may(&drops, 3));
+        let all_nodes = group_mac("ff02::1".parse().unwrap());
+        assert!(drops.may_leave(all_nodes, 4) && drops.may_leave(SWITCH, 4));
+    }
+}
