@@ -18,11 +18,12 @@ mod guest;
 mod ready;
 mod running;
 mod post;
+mod career;
 
 pub use program::{Engines, Program, Wanting, find, tunnel_version, version};
 
+pub(super) use career::Career;
 pub(super) use launch::{Call, lay_out};
-pub(super) use log::Log;
 pub(super) use members::Memory;
 pub(super) use post::{FOLDERS, Post};
 pub(super) use running::Process;

@@ -108,7 +108,7 @@ pub struct TunnelHost {
     mouths: BTreeMap<TunnelName, Mouth>,
     ends: Mutex<BTreeMap<TunnelName, Opened>>,
     /// The programs that carry tunnels, over all phases.
-    carriers: Mutex<BTreeMap<TunnelName, (TunnelEnd, Arc<Carrier>)>>,
+    carriers: Mutex<BTreeMap<TunnelName, Arc<Carrier>>>,
 }
 
 /// An end that was opened, at work or stopped.
@@ -280,8 +280,8 @@ impl TunnelHost {
         let Some((counters, faults)) = self.ends().get(&end.tunnel).map(of) else { return Ok(()) };
         let before = counters.read().handshakes;
         let work = self.start(&end, &counters, &faults).await;
-        let work =
-            work.inspect_err(|_| self.carrier(&end).iter().for_each(|it| it.tell_trouble()))?;
+        let work = work
+            .inspect_err(|_| self.carrier(&end).iter().for_each(|it| it.career.tell_trouble()))?;
         if let Some(opened) = self.ends().get_mut(&end.tunnel) {
             opened.work = Some(work);
         }
@@ -335,21 +335,21 @@ impl TunnelHost {
 
     /// What the record holds of the programs that have carried tunnels.
     pub fn engines(&self) -> Vec<EngineRun> {
-        self.carriers().values().filter_map(|(end, carrier)| carrier.record(end)).collect()
+        self.carriers().values().map(|carrier| carrier.record()).collect()
     }
 
     /// Tunnels that are open and that the program that should carry them does not carry, as sentences.
     pub fn troubles(&self) -> Vec<String> {
         let open: Vec<_> = self.ends().values().map(|opened| opened.end.clone()).collect();
-        open.iter().filter_map(|end| self.carrier(end)?.trouble()).collect()
+        open.iter().filter_map(|end| self.carrier(end)?.career.trouble()).collect()
     }
 
     /// What programs have done without being asked to and nobody has been told of yet, as sentences.
     pub fn losses(&self) -> Vec<String> {
-        self.carriers().values().flat_map(|(_, carrier)| carrier.losses()).collect()
+        self.carriers().values().flat_map(|carrier| carrier.career.losses()).collect()
     }
 
-    fn carriers(&self) -> MutexGuard<'_, BTreeMap<TunnelName, (TunnelEnd, Arc<Carrier>)>> {
+    fn carriers(&self) -> MutexGuard<'_, BTreeMap<TunnelName, Arc<Carrier>>> {
         self.carriers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -357,10 +357,9 @@ impl TunnelHost {
     fn carrier(&self, end: &TunnelEnd) -> Option<Arc<Carrier>> {
         let engine = TunnelEngine::of(end.engine.as_ref()?)?;
         let mut carriers = self.carriers();
-        let (_, carrier) = carriers.entry(end.tunnel.clone()).or_insert_with(|| {
-            let carrier = Carrier::new(engine, &self.shared, &self.node, end);
-            (end.clone(), Arc::new(carrier))
-        });
+        let carrier = carriers
+            .entry(end.tunnel.clone())
+            .or_insert_with(|| Arc::new(Carrier::new(engine, &self.shared, &self.node, end)));
         Some(Arc::clone(carrier))
     }
 

@@ -109,7 +109,7 @@ impl End {
             Ok(how) => format!("has ended by itself ({how})"),
             Err(_) => format!("cannot be told anything any more: {why}"),
         };
-        self.carrier.lose(&self.told, &what);
+        self.carrier.career.lose(&what);
         process.stop().await;
     }
 

@@ -1,0 +1,157 @@
+//! What becomes of a program beside a gateway over all its starts of a run: how it was heard, what it took, and what went wrong.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{Engines, Memory, Process, Program, log::Log};
+use crate::{
+    model::name::{NodeName, ServiceName},
+    net::patience::{Deadline, within},
+    report::run::EngineRun,
+};
+
+/// How long a program may take until it is ready: far more than it needs.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Who works for a gateway, and at what.
+pub(in crate::serve) struct Career {
+    engine: &'static str,
+    /// Its work in the words of the testbed: `tunnel` or `translation`.
+    kind: &'static str,
+    work: ServiceName,
+    node: NodeName,
+    program: Option<Program>,
+    log: Arc<Log>,
+    past: Mutex<Past>,
+}
+
+#[derive(Default)]
+struct Past {
+    starts: u32,
+    ready_us: Option<u64>,
+    memory: Memory,
+    /// Why nobody does the work, as a sentence.
+    trouble: Option<String>,
+    /// What has gone wrong without being asked for, as sentences that nobody has been told yet.
+    losses: Vec<String>,
+}
+
+impl Career {
+    /// A career that has not begun.
+    pub(in crate::serve) fn new(
+        engine: &'static str,
+        (kind, work): (&'static str, ServiceName),
+        node: &NodeName,
+        engines: &Engines,
+    ) -> Self {
+        let log = Log::new(engines.logs.as_deref(), &format!("{node}.{work}"));
+        let program = engines.programs.get(engine).cloned();
+        Self { engine, kind, work, node: node.clone(), program, log, past: Mutex::default() }
+    }
+
+    fn past(&self) -> MutexGuard<'_, Past> {
+        self.past.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The node that it works for.
+    pub(in crate::serve) fn node(&self) -> &NodeName {
+        &self.node
+    }
+
+    /// What it says.
+    pub(in crate::serve) fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    /// The program, where it is on this machine.
+    pub(in crate::serve) fn program(&self) -> Option<&Program> {
+        self.program.as_ref()
+    }
+
+    /// Notes that the program was started.
+    pub(in crate::serve) fn note_start(&self) {
+        self.past().starts += 1;
+    }
+
+    /// Waits until the program that was started is ready. An error is what it did instead.
+    pub(in crate::serve) async fn see_ready<T>(
+        &self,
+        process: &Process,
+        began: Instant,
+        ready: impl Future<Output = io::Result<T>>,
+    ) -> Result<T, String> {
+        let ready = tokio::select! {
+            biased;
+            how = process.ending() => return Err(format!("has ended before it was ready ({how})")),
+            ready = within(Deadline::after(PATIENCE), ready) => match ready {
+                Ok(ready) => ready.map_err(|error| format!("is of no use: {error}"))?,
+                Err(_) => return Err(format!("was not ready within {PATIENCE:?}")),
+            },
+        };
+        let us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let memory = process.memory();
+        let mut past = self.past();
+        past.ready_us = past.ready_us.max(Some(us));
+        past.memory = past.memory.most(memory);
+        Ok(ready)
+    }
+
+    /// Notes what came of a start. An error becomes a sentence, with the last words of the program.
+    pub(in crate::serve) fn conclude<T>(&self, started: Result<T, String>) -> Result<T, String> {
+        let started = started.map_err(|what| self.sentence(&what));
+        self.past().trouble = started.as_ref().err().cloned();
+        started
+    }
+
+    fn sentence(&self, what: &str) -> String {
+        let Self { engine, kind, work, node, .. } = self;
+        let words = self.log.last_words();
+        format!("the engine `{engine}` of {kind} `{work}` at node `{node}` {what}; {words}")
+    }
+
+    /// Notes that the program does not do its work any more, and why.
+    pub(in crate::serve) fn lose(&self, what: &str) {
+        let said = self.sentence(what);
+        let mut past = self.past();
+        past.losses.push(said.clone());
+        past.trouble = Some(said);
+    }
+
+    /// Why nobody does the work, though somebody should; a sentence.
+    pub(in crate::serve) fn trouble(&self) -> Option<String> {
+        self.past().trouble.clone()
+    }
+
+    /// Notes a trouble that shows while questions are asked.
+    pub(in crate::serve) fn tell_trouble(&self) {
+        let mut past = self.past();
+        let said = past.trouble.clone();
+        past.losses.extend(said);
+    }
+
+    /// What has gone wrong and nobody has been told yet.
+    pub(in crate::serve) fn losses(&self) -> Vec<String> {
+        std::mem::take(&mut self.past().losses)
+    }
+
+    /// What the record holds of it, under this version.
+    pub(in crate::serve) fn record(&self, version: String) -> EngineRun {
+        let past = self.past();
+        EngineRun {
+            node: self.node.clone(),
+            service: self.work.clone(),
+            engine: self.engine.to_owned(),
+            program: self.program().map(|p| p.path.display().to_string()).unwrap_or_default(),
+            version,
+            starts: past.starts,
+            ready_us: past.ready_us,
+            pss_kib: past.memory.pss_kib,
+            rss_kib: past.memory.rss_kib,
+        }
+    }
+}
