@@ -161,8 +161,7 @@ fn engine(engine: &Engine) -> Ability {
     let found = daemon::find(engine.program).map(|path| {
         let version = daemon::version(&path, engine.version);
         let version = version.unwrap_or_else(|| "it does not say its version".to_owned());
-        let limit = if engine.only_for_root.is_some() { "; for root alone" } else { "" };
-        format!("{}: {version}{limit}", path.display())
+        format!("{}: {version}", path.display())
     });
     let missing = || format!("no program {}; {}", engine.program, engine.remedy());
     let what = format!("engine {} ({})", engine.name, parts.join(", "));

@@ -43,5 +43,5 @@ pub(super) static ENGINE: Engine = Engine {
     passes_on: false,
     relays: true,
     pref64_after: None,
-    only_for_root: None,
+    gives_up_groups: false,
 };

@@ -83,5 +83,5 @@ pub(super) static ENGINE: Engine = Engine {
     passes_on: true,
     relays: false,
     pref64_after: None,
-    only_for_root: None,
+    gives_up_groups: false,
 };

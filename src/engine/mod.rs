@@ -111,8 +111,9 @@ pub struct Engine {
     pub relays: bool,
     /// The last version that cannot announce translation prefixes (RFC 8781), where any can.
     pub pref64_after: Option<(u32, u32)>,
-    /// Why an ordinary user cannot have it; nothing where it works in a user namespace.
-    pub only_for_root: Option<&'static str>,
+    /// Whether it gives up its groups where it is root, which a user namespace with one user forbids: there it runs as somebody
+    /// else.
+    pub gives_up_groups: bool,
 }
 
 impl Engine {

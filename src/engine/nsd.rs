@@ -40,5 +40,5 @@ pub(super) static ENGINE: Engine = Engine {
     passes_on: false,
     relays: false,
     pref64_after: None,
-    only_for_root: None,
+    gives_up_groups: false,
 };

@@ -35,7 +35,5 @@ pub(super) static ENGINE: Engine = Engine {
     passes_on: false,
     relays: false,
     pref64_after: None,
-    only_for_root: Some(
-        "before it shows its host key it gives up all groups, which a user namespace with one user forbids",
-    ),
+    gives_up_groups: true,
 };

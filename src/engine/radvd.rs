@@ -50,5 +50,5 @@ pub(super) static ENGINE: Engine = Engine {
     passes_on: false,
     relays: false,
     pref64_after: Some((2, 19)),
-    only_for_root: None,
+    gives_up_groups: false,
 };

@@ -25,7 +25,7 @@ pub(super) static ENGINE: Engine = Engine {
     command: &["-f", "-LE", "4", "-I", "-smux", "-C", "-c", "{{ work }}/snmpd.conf"],
     files: &[("snmpd.conf", CONF)],
     folders: &["state"],
-    only_for_root: None,
+    gives_up_groups: false,
     passes_on: false,
     relays: false,
     pref64_after: None,

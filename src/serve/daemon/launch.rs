@@ -11,9 +11,11 @@ use std::{
 
 use nix::{
     errno::Errno,
+    fcntl::{OFlag, open},
     mount::{MsFlags, mount},
     sched::{CloneFlags, setns, unshare},
-    unistd::{chdir, sethostname},
+    sys::stat::Mode,
+    unistd::{chdir, sethostname, write},
 };
 use tokio::{
     net::unix::pipe,
@@ -49,6 +51,8 @@ pub(in crate::serve) struct Call<'c> {
     pub(in crate::serve) variables: &'c [(&'c str, &'c str)],
     /// The node, for the name of the host.
     pub(in crate::serve) node: &'c NodeName,
+    /// Whether it is to be somebody else than root, in a user namespace of its own.
+    pub(in crate::serve) is_somebody: bool,
 }
 
 /// Makes the folder of a program, in which nothing is left of the program before.
@@ -90,15 +94,35 @@ pub(super) fn launch(call: Call, namespace: &Namespace, work: &Path) -> io::Resu
         .stderr(writer)
         .process_group(0);
     let room = Room::new(namespace, work, call.node)?;
+    let is_somebody = call.is_somebody;
+    if is_somebody {
+        namespace.run(|| std::fs::write(FIRST_PORT, "0"))?;
+    }
     // SAFETY: between fork and exec the closure makes system calls only, on values that were made before; it neither
     // allocates nor takes a lock.
     unsafe {
-        command.pre_exec(move || Ok(room.enter()?));
+        command.pre_exec(move || {
+            room.enter()?;
+            if is_somebody { Ok(become_somebody()?) } else { Ok(()) }
+        });
     }
     let (child, own) = orphans::spawn(&mut command)?;
     // With it go our copies of the end that is written to: when the program has ended, so does what it says.
     drop(command);
     Ok(Launched { child, own, said: pipe::Receiver::from_owned_fd(reader.into())? })
+}
+
+/// The first port that everybody may bind to.
+const FIRST_PORT: &str = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+
+/// Enters a user namespace in which root is somebody else, with one group. Runs between fork and exec.
+fn become_somebody() -> nix::Result<()> {
+    unshare(CloneFlags::CLONE_NEWUSER)?;
+    for (file, map) in [(c"/proc/self/uid_map", "1000 0 1"), (c"/proc/self/gid_map", "1000 0 1")] {
+        let file = open(file, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        write(&file, map.as_bytes())?;
+    }
+    Ok(())
 }
 
 /// What is mounted for a program.

@@ -156,16 +156,6 @@ pub enum Wanting {
         /// The tunnel.
         tunnel: TunnelName,
     },
-    /// It needs root.
-    #[error(
-        "{post} needs root: {why}; run sixwalk with sudo, or take the service that is built in"
-    )]
-    Root {
-        /// Which engine, where.
-        post: Posting,
-        /// What stands in the way.
-        why: &'static str,
-    },
     /// It cannot do all that the plan asks.
     #[error(
         "{post} {what}; let that node do it itself, and name the engine for the others in the file of the testbed: \
@@ -192,9 +182,6 @@ impl Engines {
         let mut programs = BTreeMap::new();
         for post in posts(testbed) {
             let engine = post.engine;
-            if let Some(why) = engine.only_for_root.filter(|_| rootless) {
-                return Err(Wanting::Root { post, why });
-            }
             if !programs.contains_key(engine.name) {
                 let Some(path) = find(engine.program) else { return Err(Wanting::Program(post)) };
                 let version = version(&path, engine.version).unwrap_or_default();

@@ -63,6 +63,7 @@ impl Running {
             arguments: job.command(engine),
             variables: &[],
             node: &job.node,
+            is_somebody: job.rootless && engine.gives_up_groups,
         };
         let process = Process::start(call, namespace, work, log)?;
         Ok(Self { job, since, unasked: Vec::new(), process })

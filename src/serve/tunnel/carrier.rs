@@ -66,6 +66,7 @@ impl Carrier {
             arguments: Vec::new(),
             variables: &[self.engine.variable],
             node,
+            is_somebody: false,
         };
         let process =
             Process::start(call, &place.namespace, &work, career.log()).map_err(failed)?;
