@@ -160,6 +160,13 @@ fn differences(built_in: &Run, real: &Run) -> Vec<String> {
     verdicts.chain(troubles).collect()
 }
 
+/// That a check has passed for some subject with these words.
+fn demand_pass(run: &Run, check: &str, subject: &str) {
+    let judged = run.phases.iter().flat_map(|p| &p.judgements);
+    let mut of = judged.filter(|j| j.check == check && j.subject.contains(subject));
+    assert!(of.any(|j| j.verdict == Verdict::Pass), "{check} has passed for no `{subject}`");
+}
+
 /// That every engine has run, has been heard and weighed, and has said its version.
 fn demand_records(run: &Run) {
     for engine in &run.engines {
@@ -182,6 +189,9 @@ fn every_engine_gives_the_verdicts_of_the_built_in_service() {
         let differences = differences(&built_in, real);
         assert!(differences.is_empty(), "{}", differences.join("\n"));
         demand_records(real);
+        demand_pass(real, "dns.svcb-hints", "secure.flat.test HTTPS at resolver");
+        demand_pass(real, "dns.resolver-reaches-v6-only-zone", "below.flat.test");
+        demand_pass(real, "svc.ldap-v6", "server");
     }
     let used =
         |name: &str| [&one, &other].iter().any(|r| r.engines.iter().any(|e| e.engine == name));
@@ -191,7 +201,7 @@ fn every_engine_gives_the_verdicts_of_the_built_in_service() {
     assert!(unused.is_empty(), "nobody walks with {}", unused.join(", "));
 }
 
-/// The front of the shipped testbed, as it is built in and as HAProxy, before the same sites.
+/// The front of the shipped testbed, as it is built in and as HAProxy, before the same sites; and whoever tells of them.
 #[test]
 fn a_front_passes_on_as_the_built_in_one_does() {
     let run = |engines: &'static [&str]| {
@@ -202,11 +212,14 @@ fn a_front_passes_on_as_the_built_in_one_does() {
             place.run_of(&testbed, &[&phases[..], engines].concat())
         })
     };
-    let [built_in, real] = [run(&[]), run(&["--engine", "http=haproxy,https=haproxy"])]
-        .map(|walk| walk.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+    let [built_in, real] =
+        [run(&[]), run(&["--engine", "http=haproxy,https=haproxy,dns=nsd,resolver=bind"])]
+            .map(|walk| walk.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
     let differences = differences(&built_in, &real);
     assert!(differences.is_empty(), "{}", differences.join("\n"));
     demand_records(&real);
+    demand_pass(&real, "dns.svcb-hints", "shop.hosting.test");
+    demand_pass(&real, "dns.resolver-reaches-v6-only-zone", "sites.hosting.test");
     let fronts =
         real.engines.iter().filter(|e| e.engine == "haproxy" && e.node.as_str() == "front");
     assert_eq!(fronts.count(), 2, "{:?}", real.engines);
@@ -293,6 +306,13 @@ fn resolvers_synthesize_as_the_built_in_one_does() {
     );
 }
 
+const OFFICE: &str = r#"
+[[zone]]
+origin  = "office.test"
+servers = "web"
+records = [{ name = "office.test", text = "What is searched first" }]
+"#;
+
 const MISLED: &str = r#"
 [fault.unresolved]
 phase          = "dual-stack"
@@ -303,13 +323,18 @@ phase             = "dual-stack"
 advertise-wrongly = { node = "fw", interface = "office", how = "managed-inverted" }
 "#;
 
-/// What nodes do for their links: Router Advertisements, and DHCPv6 on the link and over a relay.
+/// What nodes do for their links: Router Advertisements, and DHCPv6 on the link and over a relay. Hosts are told two domains to
+/// search, and what is not in the first is sought there at programs, too.
 #[test]
 fn links_are_served_as_the_built_in_nodes_do() {
-    const ONE: &str = "advertisements=radvd,dhcpv6=kea";
-    const OTHER: &str = "dhcpv6=dnsmasq";
+    const ONE: &str = "advertisements=radvd,dhcpv6=kea,dns=nsd,resolver=unbound";
+    const OTHER: &str = "dhcpv6=dnsmasq,dns=bind,resolver=bind";
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let testbed = root.join("tests/faults/testbeds/leased.toml");
+    let text = fs::read_to_string(root.join("tests/faults/testbeds/leased.toml")).expect("there");
+    let searching =
+        text.replace(r#"search = "example.test""#, r#"search = ["office.test", "example.test"]"#);
+    let ground = Place::new();
+    let testbed = ground.write("searching.toml", &(searching + OFFICE), 0o644);
     let only = ["--phases", "dual-stack"];
     let run = |engines: &'static [&str]| {
         let testbed = testbed.clone();
@@ -325,18 +350,18 @@ fn links_are_served_as_the_built_in_nodes_do() {
         let differences = differences(&built_in, real);
         assert!(differences.is_empty(), "{}", differences.join("\n"));
         demand_records(real);
+        demand_pass(real, "dns.search-and-order", "desk `www` in office.test");
     }
     let posts = |run: &Run| {
         let post = |e: &EngineRun| format!("{} {} {}", e.node, e.service, e.engine);
         run.engines.iter().map(post).collect::<Vec<_>>()
     };
-    let servers = ["names dhcpv6 kea", "web dhcpv6 kea"];
     let routers = ["edge advertisements radvd", "fw advertisements radvd"];
-    assert_eq!(posts(&one), [routers, servers].concat());
-    assert_eq!(
-        posts(&other),
-        ["edge", "names", "web"].map(|node| format!("{node} dhcpv6 dnsmasq"))
-    );
+    let servers = ["names resolver unbound", "names dhcpv6 kea", "web dns nsd", "web dhcpv6 kea"];
+    assert_eq!(posts(&one), [&routers[..], &servers].concat());
+    let servers =
+        ["names resolver bind", "names dhcpv6 dnsmasq", "web dns bind", "web dhcpv6 dnsmasq"];
+    assert_eq!(posts(&other), [&["edge dhcpv6 dnsmasq"][..], &servers].concat());
 
     let expected = [
         "l2.ra-plan/flags fw (advertisement on office)",
