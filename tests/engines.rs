@@ -251,6 +251,95 @@ fn a_tunnel_of_strongswan_gives_the_verdicts_of_the_built_in_one() {
     assert!(real.engines.iter().all(is_told), "{:?}", real.engines);
 }
 
+/// A translator as it is built in and as TAYGA, which gives each user an address and keeps no sessions.
+#[test]
+fn a_translator_of_tayga_gives_the_verdicts_of_the_built_in_one() {
+    let testbed = Path::new(env!("CARGO_MANIFEST_DIR")).join("testbed/translation.toml");
+    let only =
+        ["--phases", "ipv6-only", "--only", "x64.*", "--only", "dns64.*", "--only", "meta.*"];
+    let walk = |chosen: &'static [&str]| {
+        let testbed = testbed.clone();
+        thread::spawn(move || Place::new().run_of(&testbed, &[&only[..], chosen].concat()))
+    };
+    let [built_in, real] = [walk(&[]), walk(&["--engine", "nat64=tayga"])]
+        .map(|walk| walk.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+    assert!(real.findings.is_empty(), "{:?}", real.findings);
+    let mut differences = differences(&built_in, &real);
+    // It keeps no sessions that could be timed, and no fragments that echoes could be put together of.
+    let stateless = |said: &String| said.contains("x64.timers") || said.contains(" fragments");
+    differences.retain(|difference| !stateless(difference));
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    let verdicts = verdicts(&real);
+    for (check, expected) in [
+        ("x64.reach", Verdict::Pass),
+        ("x64.policy-bypass", Verdict::Pass),
+        ("x64.log-mapping", Verdict::Pass),
+        ("x64.timers", Verdict::NotTestable),
+    ] {
+        let mut of = verdicts.iter().filter(|((_, id, _), _)| id == check).peekable();
+        assert!(of.peek().is_some() && of.all(|(_, it)| *it == expected), "{check}: {verdicts:?}");
+    }
+    demand_pass(&real, "x64.pmtu-and-fragments", "desk->register size");
+    demand_pass(&real, "x64.pmtu-and-fragments", "desk->register page");
+    let unasked =
+        verdicts.iter().find(|((_, _, subject), _)| subject == "desk->register fragments");
+    assert_eq!(unasked.map(|(_, verdict)| *verdict), Some(Verdict::NotTestable));
+    demand_records(&real);
+    let [one] = &real.engines[..] else { panic!("{:?}", real.engines) };
+    let is_told = one.node.as_str() == "border" && one.service.as_str() == "nat64";
+    assert!(is_told && one.version.ends_with(", stateless"), "{one:?}");
+}
+
+/// What it cannot do is said before the walk; that it does nothing is told, and found.
+#[test]
+fn a_translator_that_is_not_up_to_it_is_told() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("testbed/translation.toml")).expect("there");
+    let place = Place::new();
+    let more = ["desk-2", "desk-3", "desk-4"];
+    let nodes = more.map(|name| {
+        format!("[node.{name}]\nrole = \"workplace\"\non = {{ eth0 = \"office\" }}\n\n")
+    });
+    let names = more.map(|name| format!(", \"{name}\""));
+    let crowded = text
+        .replace("[node.names]", &format!("{}[node.names]", nodes.concat()))
+        .replace("[\"desk\", \"kiosk\"]", &format!("[\"desk\", \"kiosk\"{}]", names.concat()));
+    let output =
+        place.walk_of(&place.write("crowded.toml", &crowded, 0o644), &["--engine", "nat64=tayga"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let why = "the pool 192.0.2.64/29 has 4 of them, and 5 users are to be translated for in the IPv6-only phase";
+    assert!(said.contains(why), "{said}");
+
+    let small = text
+        .replace("192.0.2.64/29", "192.0.2.64/30")
+        .replace("[translation.nat64]", "[translation.nat64]\nengine = \"tayga\"");
+    let output = place.walk_of(&place.write("small.toml", &small, 0o644), &[]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("has no address left for users where `tayga` translates"), "{said}");
+
+    let only = [
+        "--phases",
+        "ipv6-only",
+        "--only",
+        "x64.reach",
+        "--only",
+        "meta.settled",
+        "--engine",
+        "nat64=tayga",
+    ];
+    let place = Place::new().fake("tayga", "echo no way >&2; exit 3");
+    let run = place.run_of(&root.join("testbed/translation.toml"), &only);
+    let said = run.phases[0].deviations.join("\n");
+    let engine = "the engine `tayga` of translation `nat64` at node `border`";
+    assert!(
+        said.contains(&format!("{engine} has made no device nat64 (exit status: 3)")),
+        "{said}"
+    );
+    assert!(said.contains("no way"), "{said}");
+    let found: Vec<_> = run.findings.iter().map(|f| f.culprit.to_string()).collect();
+    assert!(found.iter().any(|culprit| culprit.contains("border")), "{found:?}");
+}
+
 const BENT: &str = r#"
 [fault.bent]
 phase              = "ipv6-only"

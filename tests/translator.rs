@@ -110,7 +110,8 @@ impl Tayga {
         let index = nix::net::if_::if_nametoindex(DEVICE).expect("the device");
         let sender = packet::sender(index).expect("a packet socket");
         for packet in packets {
-            give(&sender, index, packet);
+            let family = Datagram::read_quoted(packet).expect("a packet").family();
+            packet::send_as(&sender, packet, family.ethertype(), index).expect("room");
         }
         let wanted = Family::of(Datagram::read(&packets[0]).expect("a packet").destination).other();
         let (began, mut made) = (Instant::now(), Vec::new());
@@ -128,35 +129,6 @@ impl Tayga {
         made.retain(|datagram| datagram.family() == wanted);
         whole(made)
     }
-}
-
-/// Sends a packet by a device as the kernel would. Without a link-layer header, only the address says of which family it is.
-fn give(sender: &PacketSocket, index: u32, packet: &[u8]) {
-    let family = if packet[0] >> 4 == 4 { Family::V4 } else { Family::V6 };
-    // SAFETY: `sockaddr_ll` is a plain structure, and all zeros is a value of it.
-    let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-    address.sll_family = u16::try_from(libc::AF_PACKET).expect("a small number");
-    address.sll_protocol = family.ethertype().to_be();
-    address.sll_ifindex = i32::try_from(index).expect("a small number");
-    let length = libc::socklen_t::try_from(std::mem::size_of_val(&address)).expect("short");
-    let fd = std::os::fd::AsRawFd::as_raw_fd(sender);
-    // SAFETY: packet and address outlive the call, and their lengths are their own.
-    let sent = unsafe {
-        libc::sendto(
-            fd,
-            packet.as_ptr().cast(),
-            packet.len(),
-            0,
-            (&raw const address).cast(),
-            length,
-        )
-    };
-    assert_eq!(
-        usize::try_from(sent).ok(),
-        Some(packet.len()),
-        "{}",
-        std::io::Error::last_os_error()
-    );
 }
 
 /// Fragments put together.
@@ -207,6 +179,7 @@ fn built_in() -> Translator {
         prefix: prefix(),
         pool: vec![POOL.parse().expect("an address")],
         refuses: Vec::new(),
+        engine: None,
     };
     Translator::new(&told, Timers::default())
 }

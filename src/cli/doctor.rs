@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Failure, Verdict, lab, print};
 use crate::{
-    engine::{ENGINES, Engine, TUNNEL_ENGINES, TunnelEngine},
+    engine::{ENGINES, Engine, TRANSLATOR_ENGINES, TUNNEL_ENGINES, TranslatorEngine, TunnelEngine},
     net::{namespace::Namespace, trial},
     serve::daemon,
 };
@@ -53,6 +53,7 @@ impl Args {
         let mut abilities = vec![kernel(), open_files(), neighbours(), tun()];
         abilities.extend(ENGINES.iter().map(|it| engine(it)));
         abilities.extend(TUNNEL_ENGINES.iter().map(|it| tunnel_engine(it)));
+        abilities.extend(TRANSLATOR_ENGINES.iter().map(|it| translator_engine(it)));
         // The sandbox is entered last: it is a way of no return for this process.
         let inside =
             lab::inside(|inside, _, _| async move { Ok((inside.rootless, tried_inside())) });
@@ -149,9 +150,9 @@ fn neighbours() -> Ability {
 fn tun() -> Ability {
     let path = Path::new("/dev/net/tun");
     let tried = fs::OpenOptions::new().read(true).write(true).open(path);
-    let tried = tried
-        .map(|_| path.display().to_string())
-        .map_err(|error| format!("{}: {error}; nothing of sixwalk needs it", path.display()));
+    let tried = tried.map(|_| path.display().to_string()).map_err(|error| {
+        format!("{}: {error}; nothing of the default walk needs it", path.display())
+    });
     Ability::new("TUN device", false, tried)
 }
 
@@ -177,6 +178,13 @@ fn tunnel_engine(engine: &TunnelEngine) -> Ability {
     });
     let missing = || format!("no program {}; {}", engine.program, engine.remedy());
     Ability::new(&format!("engine {} (vpn)", engine.name), false, found.ok_or_else(missing))
+}
+
+/// A program that can translate. It says its version only when it is started.
+fn translator_engine(engine: &TranslatorEngine) -> Ability {
+    let found = daemon::find(engine.program).map(|path| path.display().to_string());
+    let missing = || format!("no program {}; {}", engine.program, engine.remedy());
+    Ability::new(&format!("engine {} (nat64)", engine.name), false, found.ok_or_else(missing))
 }
 
 /// Everything that the default walk asks of the kernel, and some that later tunnels would like.

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{Failure, unknown::did_you_mean};
 use crate::{
-    engine::{BUILT_IN, ENGINES, Engine, Part, TUNNEL_ENGINES, TunnelEngine},
+    engine::{BUILT_IN, ENGINES, Engine, Part, TRANSLATOR_ENGINES, TUNNEL_ENGINES, TunnelEngine},
     model::{
         function::Function,
         name::{EngineName, NodeName},
@@ -17,13 +17,15 @@ use crate::{
 
 /// What stands before the engine of encrypted tunnels.
 const TUNNELS: &str = "vpn=";
+/// What stands before the engine of translations.
+const TRANSLATIONS: &str = "nat64=";
 
 /// Which engines.
 #[derive(Debug, clap::Args)]
 pub(super) struct EngineArgs {
     /// Let a real program stand in for every service of a kind, as in `dns=knot,http=nginx`, do what nodes do for their
-    /// links, as in `advertisements=radvd,dhcpv6=kea`, or carry every encrypted tunnel, as in `vpn=strongswan`; may be given
-    /// more than once.
+    /// links, as in `advertisements=radvd,dhcpv6=kea`, carry every encrypted tunnel, as in `vpn=strongswan`, or translate,
+    /// as in `nat64=tayga`; may be given more than once.
     ///
     /// It stands above what the testbed says; `dns=built-in` takes back what the testbed says. `sixwalk doctor` lists the
     /// engines, and which of them are on this machine.
@@ -38,6 +40,13 @@ impl EngineArgs {
             if let Some(name) = choice.strip_prefix(TUNNELS) {
                 let engine = read_tunnels(name).map_err(Failure::Sentence)?;
                 carry(Arc::make_mut(testbed), engine);
+                continue;
+            }
+            if let Some(name) = choice.strip_prefix(TRANSLATIONS) {
+                let engine = read_translators(name).map_err(Failure::Sentence)?;
+                for translation in Arc::make_mut(testbed).translations.values_mut() {
+                    translation.engine.clone_from(&engine);
+                }
                 continue;
             }
             match read(choice).map_err(Failure::Sentence)? {
@@ -123,14 +132,31 @@ fn read_tunnels(name: &str) -> Result<Option<&'static TunnelEngine>, String> {
     }
     let found = TUNNEL_ENGINES.iter().find(|engine| engine.name == name);
     found.map(|engine| Some(*engine)).ok_or_else(|| {
-        let names = || TUNNEL_ENGINES.iter().map(|engine| engine.name);
-        let hint = did_you_mean(name, names());
-        let known: Vec<_> = names().collect();
-        format!(
-            "no engine `{name}` carries tunnels{hint}; the engines for `vpn` are {}",
-            known.join(", ")
-        )
+        unknown(name, ("carries tunnels", "vpn"), TUNNEL_ENGINES.iter().map(|it| it.name))
     })
+}
+
+/// An engine of translations, likewise.
+fn read_translators(name: &str) -> Result<Option<EngineName>, String> {
+    if name == BUILT_IN {
+        return Ok(None);
+    }
+    let found = TRANSLATOR_ENGINES.iter().find(|engine| engine.name == name);
+    let found = found.and_then(|engine| engine.name.parse().ok());
+    found.map(Some).ok_or_else(|| {
+        unknown(name, ("translates", "nat64"), TRANSLATOR_ENGINES.iter().map(|it| it.name))
+    })
+}
+
+/// That no engine of this name does something, and which do.
+fn unknown(
+    name: &str,
+    (does, kind): (&str, &str),
+    names: impl Iterator<Item = &'static str> + Clone,
+) -> String {
+    let hint = did_you_mean(name, names.clone());
+    let known: Vec<_> = names.collect();
+    format!("no engine `{name}` {does}{hint}; the engines for `{kind}` are {}", known.join(", "))
 }
 
 /// A choice; nothing in the place of an engine is the service that is built in. An error is a sentence.
@@ -177,6 +203,8 @@ mod tests {
         assert_eq!(read_tunnels("strongswan").unwrap().unwrap().name, "strongswan");
         assert!(read_tunnels("built-in").unwrap().is_none());
         assert!(read_tunnels("strongswam").unwrap_err().contains("did you mean `strongswan`?"));
+        assert_eq!(read_translators("tayga").unwrap().unwrap().as_str(), "tayga");
+        assert!(read_translators("taiga").unwrap_err().contains("did you mean `tayga`?"));
         assert!(why("dsn=knot").contains("did you mean `dns`?"));
         assert!(why("dns=knit").contains("did you mean `knot`?"));
         assert!(why("dns=Knot DNS").contains("the engines are knot"));

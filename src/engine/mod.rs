@@ -23,10 +23,16 @@ mod kea;
 mod dnsmasq;
 
 mod strongswan;
+mod tayga;
 
-use std::fmt;
+use std::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
-use crate::model::{function::Function, name::EngineName, service::ServiceKind};
+use crate::model::{
+    function::Function, name::EngineName, service::ServiceKind, translation::Translator,
+};
 
 pub use job::{File, Identity, Job, LOG, Place, Synthesis, WORK};
 
@@ -50,6 +56,9 @@ pub const ENGINES: &[&Engine] = &[
 
 /// Every engine of tunnels.
 pub const TUNNEL_ENGINES: &[&TunnelEngine] = &[&strongswan::ENGINE];
+
+/// Every engine of translations.
+pub const TRANSLATOR_ENGINES: &[&TranslatorEngine] = &[&tayga::ENGINE];
 
 /// What an engine can stand in for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,6 +213,44 @@ impl TunnelEngine {
     /// The MTU inside, where the tunnel that is built in would have this one.
     pub fn mtu(&self, built_in: u32) -> u32 {
         built_in.saturating_sub(self.more).min(self.inner_mtu)
+    }
+
+    /// How it is got on a machine that lacks it.
+    pub fn remedy(&self) -> String {
+        format!("on Debian: apt install {}", self.package)
+    }
+}
+
+/// A program that translates in the place of the NAT64 that is built in. It runs beside its gateway, in a namespace of its own,
+/// keeps no sessions, and gives each user an address of the pool.
+#[derive(Debug)]
+pub struct TranslatorEngine {
+    /// Its name in the testbed file and on the command line.
+    pub name: &'static str,
+    /// The Debian package that holds it.
+    pub package: &'static str,
+    /// The program.
+    pub program: &'static str,
+    /// What it says before its version when it starts.
+    pub says: &'static str,
+    /// The file that it reads, by its path below its folder, and what is in it.
+    pub file: (&'static str, fn(&Translator) -> String),
+    /// How it is called to make its device.
+    pub make: &'static [&'static str],
+    /// How it is called so that it stays in the foreground.
+    pub command: &'static [&'static str],
+    /// Its device.
+    pub device: &'static str,
+    /// How many addresses of the pool it takes itself.
+    pub own: usize,
+    /// What a line that it says tells of an address of the pool and its user.
+    pub assigned: fn(&str) -> Option<(Ipv4Addr, Ipv6Addr)>,
+}
+
+impl TranslatorEngine {
+    /// The engine of a name.
+    pub fn of(name: &EngineName) -> Option<&'static Self> {
+        TRANSLATOR_ENGINES.iter().find(|engine| engine.name == name.as_str()).copied()
     }
 
     /// How it is got on a machine that lacks it.

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    name::{InterfaceName, NodeName, SegmentName, TranslationName},
+    name::{EngineName, InterfaceName, NodeName, SegmentName, TranslationName},
     service::Transport,
 };
 
@@ -116,6 +116,9 @@ pub struct Translation {
     pub pool: Ipv4Net,
     /// The nodes whose resolvers synthesize addresses (DNS64).
     pub resolvers: Vec<NodeName>,
+    /// The program that translates, in the place of what is built in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<EngineName>,
 }
 
 /// What a gateway is told of its translator in a phase.
@@ -133,6 +136,9 @@ pub struct Translator {
     pub pool: Vec<Ipv4Addr>,
     /// What is never translated to: prefixes of the management plane (RFC 6052 section 5.1).
     pub refuses: Vec<Ipv4Net>,
+    /// The program that translates, in the place of what is built in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<EngineName>,
 }
 
 impl Translation {
@@ -180,8 +186,9 @@ impl From<Transport> for Translated {
 /// RFC 6302).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mapping {
-    /// What is translated.
-    pub what: Translated,
+    /// What is translated; nothing stands for whatever the user sends, with its ports and identifiers as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub what: Option<Translated>,
     /// The user, with port or identifier.
     #[serde(rename = "user")]
     pub user: (Ipv6Addr, u16),
@@ -247,8 +254,9 @@ pub struct TranslatorState {
     pub told: Translator,
     /// What carries it out.
     pub engine: String,
-    /// How long it keeps what it has learned.
-    pub timers: Timers,
+    /// How long it keeps what it has learned; nothing where it keeps no sessions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timers: Option<Timers>,
     /// Who has which address of the pool now.
     pub mappings: Vec<Mapping>,
     /// Packets translated.

@@ -170,6 +170,13 @@ pub fn send_now(socket: &Socket, frame: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Sends a packet by an interface without a link-layer header, without waiting: only the address says of which protocol it is.
+pub fn send_as(socket: &Socket, packet: &[u8], ethertype: u16, interface: u32) -> io::Result<()> {
+    let to = link_address(ethertype.to_be(), interface)?;
+    socket.send_to_with_flags(packet, &to, libc::MSG_DONTWAIT)?;
+    Ok(())
+}
+
 /// The next frame, without waiting.
 pub fn hear_now(socket: &Socket, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(nix::sys::socket::recv(

@@ -61,6 +61,7 @@ fn told(stage: &Stage, translation: &Translation) -> Option<Translator> {
         prefix: translation.prefix,
         pool: translation.shared(),
         refuses: refuses.collect(),
+        engine: translation.engine.clone(),
     })
 }
 

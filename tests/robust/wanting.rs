@@ -166,7 +166,7 @@ fn a_machine_without_tun_or_user_namespaces_is_told_what_to_do() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
         said.contains(
-            "/dev/net/tun: No such file or directory (os error 2); nothing of sixwalk needs it"
+            "/dev/net/tun: No such file or directory (os error 2); nothing of the default walk needs it"
         ),
         "{said}"
     );

@@ -123,7 +123,7 @@ fn of_one(judge: Judge, stage: &Stage, seen: &Seen<'_>, one: &Use<'_>) -> Judgem
 }
 
 fn is_echo_of(mapping: &Mapping, user: Ipv6Addr) -> bool {
-    mapping.what == Translated::Echo && mapping.user.0 == user
+    mapping.user.0 == user && mapping.what.is_none_or(|what| what == Translated::Echo)
 }
 
 fn complaint(

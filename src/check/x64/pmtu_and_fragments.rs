@@ -89,8 +89,8 @@ impl Check for PmtuAndFragments {
     fn ask(&self, stage: &Stage) -> Vec<Experiment> {
         let pairs = pairs(stage);
         let probes = pairs.iter().flat_map(|pair| {
-            [pair.sweep(), pair.large()]
-                .into_iter()
+            std::iter::once(pair.sweep())
+                .chain(pair.large())
                 .chain(pair.page.iter().flat_map(|(page, hello)| [page.clone(), hello.clone()]))
         });
         vec![Experiment::of_probes(probes.collect::<Vec<_>>())]
@@ -99,7 +99,7 @@ impl Check for PmtuAndFragments {
     fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
         let mut experiments = Vec::new();
         for pair in pairs(stage) {
-            let again = [Some(pair.large()), pair.page.as_ref().map(|(page, _)| page.clone())]
+            let again = [pair.large(), pair.page.as_ref().map(|(page, _)| page.clone())]
                 .into_iter()
                 .flatten();
             let again: Vec<_> = again.collect();
@@ -170,8 +170,10 @@ impl Pair<'_> {
         sweep(self.one.from(), self.one.way.address, self.one.way.before.mtu)
     }
 
-    fn large(&self) -> Probe {
-        large(self.one.from(), self.one.way.address)
+    /// An echo in fragments. A program that translates keeps no state, and the checksum of ICMPv6 covers the length of the whole.
+    fn large(&self) -> Option<Probe> {
+        let has_state = self.one.translation.engine.is_none();
+        has_state.then(|| large(self.one.from(), self.one.way.address))
     }
 
     /// The largest packet that the links carry: those of IPv4 carry what is 20 octets longer in IPv6.
@@ -302,12 +304,17 @@ impl Pair<'_> {
 
     fn judge_large(&self, judge: Judge, stage: &Stage, seen: &Seen<'_>) -> Judgement {
         let subject = format!("{}->{} fragments", self.one.from(), self.one.to);
+        let Some(large) = self.large() else {
+            let reason = "a translator that keeps no state cannot translate an echo in fragments, whose checksum covers the \
+                          length of the whole (RFC 7915)";
+            return judge.not_testable(subject, reason, []);
+        };
         let wanted = format!("An echo of {LARGE} octets is answered");
         self.judge_answer(
             judge,
             stage,
             seen,
-            (subject, self.large(), &self.one.leg.probe, "fragments", wanted),
+            (subject, large, &self.one.leg.probe, "fragments", wanted),
         )
     }
 

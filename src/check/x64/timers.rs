@@ -69,7 +69,14 @@ fn of_one(judge: Judge, stage: &Stage, seen: &Seen<'_>, translation: &Translatio
     let Some(state) = state else {
         return judge.not_testable(subject, "no translator is open, so none has timers", [id]);
     };
-    let short = shorter(&state.timers);
+    let Some(timers) = &state.timers else {
+        let reason = format!(
+            "{} keeps an address for each user and no sessions, so that it has no timers of them",
+            state.engine
+        );
+        return judge.not_testable(subject, reason, [id]);
+    };
+    let short = shorter(timers);
     if short.is_empty() {
         return judge.pass(subject, [id]);
     }

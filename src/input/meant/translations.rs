@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::{names, uses};
 use crate::{
+    engine::BUILT_IN,
     input::{
         diagnostic::Diagnostic,
         table::At,
@@ -15,7 +16,7 @@ use crate::{
     model::{
         family::{Families, Family},
         impairment::Impairment,
-        name::TranslationName,
+        name::{EngineName, TranslationName},
         node::Role,
         phase::Phase,
         segment::{Plane, SegmentKind},
@@ -26,6 +27,9 @@ use crate::{
 /// What an IPv4 packet grows by on its way to IPv6 (RFC 7915 section 1.4): the link to the translator carries it whole, so
 /// that the gateway's kernel finds what is too big for the next link and says so.
 const GROWTH: u32 = 20;
+
+/// The network, the gateway, one for users, the last.
+const SMALLEST_POOL: u8 = 30;
 
 /// Lays the link between each gateway and its translator.
 pub(super) fn lay(laid: &mut Testbed) {
@@ -150,7 +154,28 @@ fn one(
         gateway: translation.by.is.clone(),
         prefix: translation.prefix.is,
         pool: translation.pool.is,
+        engine: engine(translation, found),
     })
+}
+
+/// The program that is to translate. It takes an address of the pool itself.
+fn engine(
+    translation: &written::translation::Translation,
+    found: &mut Vec<Diagnostic>,
+) -> Option<EngineName> {
+    let named = translation.engine.as_ref().filter(|named| named.is.as_str() != BUILT_IN)?;
+    if translation.pool.is.prefix_len() == SMALLEST_POOL {
+        let message = format!(
+            "{} has no address left for users where `{}` translates, which takes one itself",
+            translation.pool.is, named.is
+        );
+        found.push(
+            Diagnostic::error(&translation.pool.at, message).note(&named.at, "translated by").hint(
+                "take a pool with an address for each user, or the translator that is built in",
+            ),
+        );
+    }
+    Some(named.is.clone())
 }
 
 /// What is translated to: there must be something, and the Well-Known Prefix is for global addresses alone.

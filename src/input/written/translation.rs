@@ -6,13 +6,14 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::words::{NODE, NODES, PHASE, segment_prefix};
 use crate::{
+    engine::{BUILT_IN, TRANSLATOR_ENGINES},
     input::{
         shape::{Key, Shape, key, required},
         table::{At, Entry},
     },
     model::{
         family::Family,
-        name::{NodeName, TranslationName},
+        name::{EngineName, NodeName, TranslationName},
         phase::Phase,
         translation::Pref64,
     },
@@ -42,6 +43,13 @@ pub(in crate::input) const KEYS: &[Key] = &[
             check: |text| pool(text).map(drop),
         },
         "The IPv4 addresses that users with IPv6 get; the gateway takes the first.",
+    ),
+    key(
+        "engine",
+        Shape::Word(|| {
+            [BUILT_IN].into_iter().chain(TRANSLATOR_ENGINES.iter().map(|e| e.name)).collect()
+        }),
+        "The program that translates, in the place of the NAT64 that is built in.",
     ),
     key("resolvers", NODES, "The nodes whose resolvers synthesize AAAA records (DNS64, RFC 6147)."),
     key(
@@ -79,6 +87,7 @@ pub(in crate::input) struct Translation {
     pub pool: At<Ipv4Net>,
     pub resolvers: Vec<At<NodeName>>,
     pub phases: Vec<At<Phase>>,
+    pub engine: Option<At<EngineName>>,
 }
 
 impl Translation {
@@ -97,6 +106,7 @@ impl Translation {
         }
         Some(Self {
             by: table.reference("by")?,
+            engine: table.one("engine"),
             resolvers: table.references("resolvers"),
             name,
             prefix,

@@ -150,6 +150,7 @@ impl Netns {
             let services = services.setting(Arc::clone(&tunnels));
             let translators = TranslatorHost::new(
                 node.name.clone(),
+                Arc::clone(&shared),
                 translator_mouths(&lab, &stage.testbed, planned),
             );
             let resolvers = Mutex::default();
@@ -477,20 +478,28 @@ impl Driver for Netns {
     fn verify<'a>(&'a self, stage: &'a Stage) -> Soon<'a, Vec<String>> {
         Box::pin(async {
             let deviations = self.lab.verify(stage);
-            let of =
-                |node: &Arc<Occupant>| [node.services.troubles(), node.tunnels.troubles()].concat();
+            let of = |node: &Arc<Occupant>| {
+                let beside = [node.tunnels.troubles(), node.translators.troubles()].concat();
+                [node.services.troubles(), beside].concat()
+            };
             let troubles = self.occupants.values().flat_map(of);
             deviations.iter().map(ToString::to_string).chain(troubles).collect()
         })
     }
 
     fn engines(&self) -> Vec<EngineRun> {
-        let of = |node: &Arc<Occupant>| [node.services.engines(), node.tunnels.engines()].concat();
+        let of = |node: &Arc<Occupant>| {
+            let beside = [node.tunnels.engines(), node.translators.engines()].concat();
+            [node.services.engines(), beside].concat()
+        };
         self.occupants.values().flat_map(of).collect()
     }
 
     fn losses(&self) -> Vec<String> {
-        let of = |node: &Arc<Occupant>| [node.services.losses(), node.tunnels.losses()].concat();
+        let of = |node: &Arc<Occupant>| {
+            let beside = [node.tunnels.losses(), node.translators.losses()].concat();
+            [node.services.losses(), beside].concat()
+        };
         self.occupants.values().flat_map(of).collect()
     }
 

@@ -210,9 +210,9 @@ fn socket(address: &SocketAddr) -> String {
 }
 
 fn translator_words(translator: &TranslatorState) -> String {
-    let TranslatorState { told, mappings, translated, dropped, .. } = translator;
+    let TranslatorState { told, engine, mappings, translated, dropped, .. } = translator;
     format!(
-        "{} with {}: {translated} packets translated, {dropped} dropped, {} mappings",
+        "{} with {} ({engine}): {translated} packets translated, {dropped} dropped, {} mappings",
         told.translation,
         told.prefix,
         mappings.len()

@@ -220,16 +220,21 @@ impl<'r> Told<'r> {
         let owner = self.stage.owner(mapping.user.0.into()).map(|(name, _)| name.to_string());
         let verdict = self.verdict("x64.log-mapping", |subject| Some(subject) == owner.as_deref());
         let protocol = match mapping.what {
-            Translated::Tcp => "TCP",
-            Translated::Udp => "UDP",
-            Translated::Echo => "echo",
+            Some(Translated::Tcp) => "TCP",
+            Some(Translated::Udp) => "UDP",
+            Some(Translated::Echo) => "echo",
+            None => "all",
+        };
+        let (user, shown) = match (mapping.what, mapping.user, mapping.shown) {
+            (None, (user, _), (shown, _)) => (user.to_string(), shown.to_string()),
+            (_, (user, port), (shown, of)) => (format!("[{user}]:{port}"), format!("{shown}:{of}")),
         };
         [
             self.phase(),
             owner.as_deref().map_or_else(|| words("not of the plan"), code),
             words(protocol),
-            code(format!("[{}]:{}", mapping.user.0, mapping.user.1)),
-            code(format!("{}:{}", mapping.shown.0, mapping.shown.1)),
+            code(user),
+            code(shown),
             verdict,
         ]
     }
@@ -238,7 +243,11 @@ impl<'r> Told<'r> {
     fn timers(&self) -> Vec<[Line; 4]> {
         let of_state = |state: &TranslatorState| {
             let of = format!("{}, {}", self.stage.phase, state.told.translation);
-            let kept = state.timers.named().into_iter().zip(Timers::LEAST.named());
+            let Some(timers) = &state.timers else {
+                let kept = format!("no sessions: {}", state.engine);
+                return vec![[words(&of), words(kept), words("none"), words("none")]];
+            };
+            let kept = timers.named().into_iter().zip(Timers::LEAST.named());
             kept.map(|((what, is), (_, least))| {
                 [words(&of), words(what), words(is.to_string()), words(least.to_string())]
             })
@@ -293,7 +302,7 @@ mod tests {
             panic!("a user with IPv6")
         };
         let mapping = |what, port| Mapping {
-            what,
+            what: Some(what),
             user: (address, port),
             shown: (told.pool[0], port),
             since_ms: 7,
@@ -306,7 +315,7 @@ mod tests {
             ],
             told,
             engine: "NAT64".to_owned(),
-            timers: Timers { udp_s: 30, ..Timers::default() },
+            timers: Some(Timers { udp_s: 30, ..Timers::default() }),
             translated: 4,
             dropped: 0,
         };

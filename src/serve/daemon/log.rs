@@ -12,7 +12,7 @@ use tokio::{io::AsyncReadExt, net::unix::pipe};
 /// Octets that are kept of what one engine says in a run.
 const MOST: usize = 256 << 10;
 /// Octets of its last words.
-const TAIL: usize = 4 << 10;
+const TAIL: usize = 8 << 10;
 /// Lines of its last words that are told, and letters of each.
 const LINES: usize = 3;
 const LONGEST: usize = 200;
@@ -87,9 +87,14 @@ impl Log {
         }
     }
 
+    /// What it has said last, since it was started.
+    pub(in crate::serve) fn said(&self) -> String {
+        String::from_utf8_lossy(&self.kept().tail).into_owned()
+    }
+
     /// The last lines, as the end of a sentence.
     pub(in crate::serve) fn last_words(&self) -> String {
-        let tail = String::from_utf8_lossy(&self.kept().tail).into_owned();
+        let tail = self.said();
         let lines: Vec<_> = tail.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let last = &lines[lines.len().saturating_sub(LINES)..];
         let shown = last

@@ -1,8 +1,8 @@
 //! The programs of engines on this machine.
 
 use std::{
-    collections::BTreeMap,
-    env, fmt,
+    collections::{BTreeMap, BTreeSet},
+    env, fmt, fs,
     io::{self, Read},
     os::fd::AsFd,
     path::{Path, PathBuf},
@@ -17,13 +17,15 @@ use nix::{
 };
 
 use crate::{
-    engine::{Engine, Part, TunnelEngine},
+    check::translated,
+    engine::{Engine, Part, TranslatorEngine, TunnelEngine},
     model::{
         dhcp::DhcpDuty,
         function::Function,
-        name::{NodeName, ServiceName, TunnelName},
+        name::{NodeName, ServiceName, TranslationName, TunnelName},
         phase::Phase,
         testbed::Testbed,
+        translation::Translation,
     },
     stage::Stage,
 };
@@ -156,6 +158,16 @@ pub enum Wanting {
         /// The tunnel.
         tunnel: TunnelName,
     },
+    /// The program of a translation cannot be had as it is meant.
+    #[error("the engine `{}` of translation `{translation}` {why}", engine.name)]
+    Translators {
+        /// The engine.
+        engine: &'static TranslatorEngine,
+        /// The translation.
+        translation: TranslationName,
+        /// What stands in the way, and what to do.
+        why: String,
+    },
     /// It cannot do all that the plan asks.
     #[error(
         "{post} {what}; let that node do it itself, and name the engine for the others in the file of the testbed: \
@@ -199,6 +211,14 @@ impl Engines {
             let version = tunnel_version(engine).unwrap_or_default();
             programs.insert(engine.name, Program { path, version });
         }
+        for translation in testbed.translations.values() {
+            let engine = translation.engine.as_ref().and_then(TranslatorEngine::of);
+            let Some(engine) = engine else { continue };
+            let path = fit(testbed, phases, engine, translation).map_err(|why| {
+                Wanting::Translators { engine, translation: translation.name.clone(), why }
+            })?;
+            programs.insert(engine.name, Program { path, version: String::new() });
+        }
         Ok(Self { programs, logs: Some(logs), rootless })
     }
 
@@ -207,6 +227,47 @@ impl Engines {
         let known = self.programs.get(engine.name).cloned();
         known.or_else(|| Some(Program { path: find(engine.program)?, version: String::new() }))
     }
+}
+
+/// Where the device of a program that translates comes from.
+const TUN: &str = "/dev/net/tun";
+
+/// The program of a translation, or why it cannot be had: an address for each user is something to be counted before.
+fn fit(
+    testbed: &Arc<Testbed>,
+    phases: &[Phase],
+    engine: &TranslatorEngine,
+    translation: &Translation,
+) -> Result<PathBuf, String> {
+    let path = find(engine.program).ok_or_else(|| {
+        let (program, remedy) = (engine.program, engine.remedy());
+        format!("needs the program `{program}`, which is not on this machine; {remedy}")
+    })?;
+    fs::File::options().read(true).write(true).open(TUN).map_err(|error| {
+        format!(
+            "makes its device of {TUN}, which cannot be opened ({error}); run sixwalk with sudo, or take the translator that is \
+             built in"
+        )
+    })?;
+    let has = translation.shared().len().saturating_sub(engine.own);
+    for phase in phases {
+        let stage = Stage::new(testbed, *phase);
+        let uses = translated::uses(&stage);
+        let users: BTreeSet<_> = uses
+            .iter()
+            .filter(|one| one.translation.name == translation.name)
+            .map(translated::Use::from)
+            .collect();
+        if users.len() > has {
+            return Err(format!(
+                "gives each user an address of its own: the pool {} has {has} of them, and {} users are to be translated for in the \
+                 {phase} phase; take a larger pool, or the translator that is built in",
+                translation.pool,
+                users.len()
+            ));
+        }
+    }
+    Ok(path)
 }
 
 /// What an engine of tunnels says of its version.

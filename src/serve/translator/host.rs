@@ -8,15 +8,23 @@ use std::{
 
 use tokio::task::JoinHandle;
 
-use super::engine::{Knowledge, run};
+use super::{
+    carrier::Carrier,
+    engine::{By, Knowledge, pass_on, run},
+};
 use crate::{
+    engine::TranslatorEngine,
     model::{
         fault::TranslationFault,
         name::{NodeName, TranslationName},
         step::Change,
         translation::{Translator, TranslatorState},
     },
-    serve::tube::{Mouth, Tube},
+    report::run::EngineRun,
+    serve::{
+        Shared,
+        tube::{Mouth, Tube},
+    },
 };
 
 /// Why a translator cannot be as it is told.
@@ -43,31 +51,50 @@ pub enum TranslatorError {
     /// There is none that a fault could be planted in.
     #[error("node `{0}` translates nothing in this phase")]
     None(NodeName),
+    /// A program cannot be made to do something.
+    #[error(
+        "the engine `{engine}` of translation `{translation}` cannot be made to do this: {what}; take the translator that is built in"
+    )]
+    Engine {
+        /// Its name.
+        engine: &'static str,
+        /// The translation.
+        translation: TranslationName,
+        /// What it is to do.
+        what: &'static str,
+    },
 }
 
 /// The translators of one gateway. Dropping it closes all of them.
 pub struct TranslatorHost {
     node: NodeName,
+    shared: Arc<Shared>,
     mouths: BTreeMap<TranslationName, Mouth>,
     open: Mutex<BTreeMap<TranslationName, Opened>>,
+    /// The programs that translate, over all phases.
+    carriers: Mutex<BTreeMap<TranslationName, Arc<Carrier>>>,
 }
 
-/// A translator at work.
+/// A translator that was opened, and its work; nothing where a program has not come up.
 struct Opened {
     knowledge: Arc<Knowledge>,
-    task: JoinHandle<()>,
+    task: Option<JoinHandle<()>>,
 }
 
 impl Drop for Opened {
     fn drop(&mut self) {
-        self.task.abort();
+        self.task.iter().for_each(JoinHandle::abort);
     }
 }
 
 impl TranslatorHost {
     /// A node with no translator open.
-    pub fn new(node: NodeName, mouths: BTreeMap<TranslationName, Mouth>) -> Self {
-        Self { node, mouths, open: Mutex::default() }
+    pub fn new(
+        node: NodeName,
+        shared: Arc<Shared>,
+        mouths: BTreeMap<TranslationName, Mouth>,
+    ) -> Self {
+        Self { node, shared, mouths, open: Mutex::default(), carriers: Mutex::default() }
     }
 
     /// Makes a change that concerns translators. When it returns, one that was closed translates nothing any more.
@@ -75,7 +102,7 @@ impl TranslatorHost {
         match change {
             Change::OpenTranslator { told } => {
                 self.close(&told.translation).await;
-                let opened = self.start(told)?;
+                let opened = self.start(told).await?;
                 self.opened().insert(told.translation.clone(), opened);
             }
             Change::CloseTranslator { translation } => self.close(translation).await,
@@ -95,8 +122,46 @@ impl TranslatorHost {
         if opened.is_empty() {
             return Err(TranslatorError::None(self.node.clone()));
         }
+        let of_program = |opened: &Opened| self.carrier(&opened.knowledge.told);
+        if let (TranslationFault::ShortTimers, Some(carrier)) =
+            (what, opened.values().find_map(of_program))
+        {
+            let translation = opened.keys().next().expect("there is one").clone();
+            let (engine, what) = (carrier.engine().name, "to forget sooner: it keeps no sessions");
+            return Err(TranslatorError::Engine { engine, translation, what });
+        }
         opened.values().for_each(|opened| opened.knowledge.faults().push(what));
         Ok(())
+    }
+
+    /// What the record holds of the programs that have translated.
+    pub fn engines(&self) -> Vec<EngineRun> {
+        self.carriers().values().map(|carrier| carrier.record()).collect()
+    }
+
+    /// Translations that are open and that no program does though one should, as sentences.
+    pub fn troubles(&self) -> Vec<String> {
+        let open: Vec<_> = self.opened().values().map(|o| o.knowledge.told.clone()).collect();
+        open.iter().filter_map(|told| self.carrier(told)?.career.trouble()).collect()
+    }
+
+    /// What programs have done without being asked to and nobody has been told of yet, as sentences.
+    pub fn losses(&self) -> Vec<String> {
+        self.carriers().values().flat_map(|carrier| carrier.career.losses()).collect()
+    }
+
+    fn carriers(&self) -> MutexGuard<'_, BTreeMap<TranslationName, Arc<Carrier>>> {
+        self.carriers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who translates, where that is a program.
+    fn carrier(&self, told: &Translator) -> Option<Arc<Carrier>> {
+        let engine = TranslatorEngine::of(told.engine.as_ref()?)?;
+        let mut carriers = self.carriers();
+        let carrier = carriers
+            .entry(told.translation.clone())
+            .or_insert_with(|| Arc::new(Carrier::new(engine, &self.shared, &self.node, told)));
+        Some(Arc::clone(carrier))
     }
 
     /// Takes all faults back.
@@ -110,14 +175,14 @@ impl TranslatorHost {
 
     async fn close(&self, translation: &TranslationName) {
         let opened = self.opened().remove(translation);
-        if let Some(mut opened) = opened {
-            opened.task.abort();
+        if let Some(task) = opened.and_then(|mut opened| opened.task.take()) {
+            task.abort();
             // It can only have been cancelled.
-            let _ = (&mut opened.task).await;
+            let _ = task.await;
         }
     }
 
-    fn start(&self, told: &Translator) -> Result<Opened, TranslatorError> {
+    async fn start(&self, told: &Translator) -> Result<Opened, TranslatorError> {
         let (node, translation) = (|| self.node.clone(), || told.translation.clone());
         let mouth = self.mouths.get(&told.translation);
         let mouth = mouth
@@ -127,8 +192,18 @@ impl TranslatorHost {
             translation: translation(),
             source,
         })?;
-        let knowledge = Knowledge::new(told.clone());
-        let task = tokio::spawn(run(Arc::clone(&knowledge), tube));
+        let carrier = self.carrier(told);
+        let knowledge = Knowledge::new(told.clone(), By::of(told, carrier.clone()));
+        let shared = Arc::clone(&knowledge);
+        let task = match carrier {
+            None => Some(tokio::spawn(run(shared, tube))),
+            // That a program does not come up is told by `troubles`, and is no reason to stop.
+            Some(carrier) => carrier
+                .start(told)
+                .await
+                .ok()
+                .map(|machine| tokio::spawn(pass_on(shared, tube, machine, carrier))),
+        };
         Ok(Opened { knowledge, task })
     }
 }

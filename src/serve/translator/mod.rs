@@ -1,4 +1,4 @@
-//! The built-in translator (NAT64), in user space:
+//! The built-in translator (NAT64), in user space, or a program on the same seam:
 //!
 //! ```text
 //! gateway's interface ── wire ── Tube ── wire::translate
@@ -8,6 +8,7 @@
 //! What comes of it is put back there in the other family, and the kernel forwards it: routes, filters, hop limits and
 //! Packet Too Big are the kernel's.
 
+mod carrier;
 mod engine;
 mod host;
 

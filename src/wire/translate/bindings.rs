@@ -171,7 +171,7 @@ impl Bindings {
         let lives = |binding: &&Binding| binding.sessions.values().any(|s| s.until > now);
         let all = self.by_user.iter().filter(|(_, binding)| lives(binding));
         all.map(|((what, user), binding)| Mapping {
-            what: *what,
+            what: Some(*what),
             user: *user,
             shown: binding.shown,
             since_ms: u64::try_from(binding.since.as_millis()).unwrap_or(u64::MAX),

@@ -293,6 +293,7 @@ mod tests {
             prefix: prefix(),
             pool: vec![POOL.parse().unwrap()],
             refuses: Vec::new(),
+            engine: None,
         };
         Translator::new(&told, Timers::default())
     }
