@@ -84,6 +84,7 @@ impl Purpose {
             | Change::Delegate { .. }
             | Change::Synthesize { .. }
             | Change::LogTo { .. }
+            | Change::Watch { .. }
             | Change::Front { .. }
             | Change::UseResolvers { .. } => Self::Names,
             Change::Advertise { .. } | Change::Lease { on: true, .. } => Self::Announcements,
@@ -150,6 +151,7 @@ impl StagedNode {
             delegations: None,
             resolvers: Vec::new(),
             log_sinks: Vec::new(),
+            watches: Vec::new(),
             tunnels: Vec::new(),
             translators: Vec::new(),
             synthesizes: None,
@@ -354,6 +356,10 @@ impl NodeChange<'_> {
         if self.old.log_sinks != self.new.log_sinks {
             let log_to = |node: &StagedNode| Change::LogTo { sinks: node.log_sinks.clone() };
             changes.push((log_to(self.new), log_to(self.old)));
+        }
+        if self.old.watches != self.new.watches {
+            let watch = |node: &StagedNode| Change::Watch { watches: node.watches.clone() };
+            changes.push((watch(self.new), watch(self.old)));
         }
         if self.old.resolvers != self.new.resolvers {
             let use_these =

@@ -375,6 +375,11 @@ fn faults_of_dhcpv6_are_found() {
 }
 
 #[test]
+fn faults_of_what_keeps_a_network_running_are_found() {
+    every_case_of("infrastructure");
+}
+
+#[test]
 fn faults_of_logs_are_found() {
     every_case_of("logs");
 }

@@ -10,6 +10,7 @@ pub mod snooping;
 pub mod segment;
 pub mod access;
 pub mod front;
+pub mod monitor;
 pub mod service;
 pub mod function;
 pub mod node;

@@ -10,7 +10,7 @@ use super::{
     access::Lockout,
     family::Families,
     front::Front,
-    name::{DomainName, EngineName, InterfaceName, ServiceName},
+    name::{DomainName, EngineName, InterfaceName, NodeName, ServiceName},
     phase::PerPhase,
 };
 
@@ -207,6 +207,9 @@ pub struct Service {
     /// What its page loads from elsewhere: absolute URLs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub loads: Vec<String>,
+    /// The nodes whose management agents its status page asks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub polls: Vec<NodeName>,
     /// The sites that it passes connections on to, where it is a front.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub front: Option<Front>,

@@ -12,6 +12,7 @@ use super::{
     dhcp::DhcpDuty,
     family::Family,
     front::Fronts,
+    monitor::Watch,
     name::{DomainName, InterfaceName, NodeName, ServiceName, TranslationName, TunnelName},
     policy::Filter,
     record::Zone,
@@ -164,6 +165,11 @@ pub enum Change {
         /// In the order tried.
         sinks: Vec<SocketAddr>,
     },
+    /// Asks these agents whenever a status page of the node is looked at.
+    Watch {
+        /// By the service that shows the page.
+        watches: Vec<Watch>,
+    },
     /// Passes connections on from now on, and believes fronts, as is said here.
     Front {
         /// Both.
@@ -282,6 +288,14 @@ impl fmt::Display for Change {
                 Some(sink) => write!(f, "send log-ins to {sink}"),
                 None => f.write_str("send log-ins nowhere"),
             },
+            Self::Watch { watches } => {
+                let of = |watch: &Watch| {
+                    format!("{} watches {} addresses of agents", watch.service, watch.agents.len())
+                };
+                let all: Vec<_> = watches.iter().map(of).collect();
+                f.write_str(if all.is_empty() { "watch nobody" } else { "" })?;
+                f.write_str(&all.join("; "))
+            }
             Self::Front { fronts } if fronts.is_empty() => {
                 f.write_str("pass nothing on, and believe no front")
             }

@@ -19,6 +19,7 @@ use crate::model::{
     fault::{ContentFault, LogFault, Reference, Sabotage, WrongAnswer},
     front::Fronted,
     management::Quirk,
+    monitor::Watch,
     name::ServiceName,
 };
 
@@ -33,6 +34,8 @@ pub(super) struct Behaviour {
     pub(super) synthesis: BTreeMap<ServiceName, Synthesis>,
     /// Where log-ins are sent on to: the first of them.
     pub(super) log_sinks: Vec<SocketAddr>,
+    /// Whom status pages ask.
+    pub(super) watches: Vec<Watch>,
     /// What fronts pass on.
     pub(super) fronts: BTreeMap<ServiceName, Fronted>,
     /// Who tells a service who the client is.

@@ -18,6 +18,7 @@ use super::{
     host_header::{Host, host},
     lockout,
     log_ins::{self, Ends},
+    monitor,
     shared::Shared,
     speaker::Speaker,
 };
@@ -31,6 +32,7 @@ use crate::{
         log_in,
         page::{SERVED_BY, STAMP, mark},
         reference,
+        status::STATUS,
     },
 };
 
@@ -46,14 +48,24 @@ pub(super) async fn converse(
     let family = Family::of(ends.own.ip());
     let service = service_fn(|request: Request<Incoming>| async move {
         speaker.hold_back(family).await;
-        Ok::<_, Infallible>(answer(speaker, &request, ends))
+        let table = match request.uri().path() {
+            STATUS => monitor::table(speaker).await,
+            _ => None,
+        };
+        Ok::<_, Infallible>(answer(speaker, &request, ends, table))
     });
     // A user who has said everything and closes its side still gets its answer.
     let mut protocol = http1::Builder::new();
     protocol.half_close(true).serve_connection(TokioIo::new(stream), service).await
 }
 
-fn answer<B>(speaker: &Speaker, request: &Request<B>, ends: Ends) -> Response<Full<Bytes>> {
+/// `status` is the table of the status page, where that is asked for.
+fn answer<B>(
+    speaker: &Speaker,
+    request: &Request<B>,
+    ends: Ends,
+    status: Option<String>,
+) -> Response<Full<Bytes>> {
     let family = Family::of(ends.own.ip());
     let behaviour = speaker.premises.behaviour();
     let differs = |how| behaviour.differs(&speaker.service, family, how);
@@ -86,6 +98,7 @@ fn answer<B>(speaker: &Speaker, request: &Request<B>, ends: Ends) -> Response<Fu
     }
     match request.uri().path() {
         log_in::LOGIN if page.is_ok() => log_ins::note(speaker, query, ends),
+        STATUS if page.is_ok() => body.extend(status),
         log_in::LAST if page.is_ok() => body += &log_ins::shown(speaker, query, ends.own.ip()),
         _ => {}
     }
@@ -141,6 +154,7 @@ fn size<B>(speaker: &Speaker, request: &Request<B>) -> Option<usize> {
     let fixed = match request.uri().path() {
         "/" | log_in::LOGIN => 0,
         log_in::LAST if has_sink(speaker) => 0,
+        STATUS if own.is_some_and(|service| !service.polls.is_empty()) => 0,
         "/10k" => 10_000,
         "/20k" => 20_000,
         path if own.is_some_and(|service| service.path == path) => 0,

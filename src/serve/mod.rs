@@ -24,6 +24,7 @@ mod access;
 mod lockout;
 mod speaker;
 mod host_header;
+mod monitor;
 mod http;
 mod https;
 mod front;

@@ -18,6 +18,7 @@ use crate::{
         family::Family,
         fault::{AdvertisementFault, FrontFault, Sabotage},
         front::{Fronted, Fronts},
+        monitor::Watch,
         name::{DomainName, InterfaceName, NodeName, ServiceName},
         node::Node,
         record::{Record, RecordData, Zone},
@@ -35,6 +36,7 @@ pub(super) struct Orders {
     pub(super) delegations: BTreeMap<ServiceName, Vec<(DomainName, Vec<IpAddr>)>>,
     pub(super) synthesis: BTreeMap<ServiceName, Pref64>,
     pub(super) log_sinks: Vec<SocketAddr>,
+    pub(super) watches: Vec<Watch>,
     pub(super) fronts: Fronts,
     pub(super) announcements: BTreeMap<InterfaceName, Announcement>,
     /// The interfaces on which the node does not announce itself for now.
@@ -153,6 +155,7 @@ impl Orders {
             delegations: self.delegations.iter().map(delegations).collect(),
             synthesis: self.synthesis.keys().filter_map(synthesis).collect(),
             log_sinks: self.log_sinks.clone(),
+            watches: self.watches.clone(),
             fronts: self.fronted_services(),
             believes: self.fronts.believes.iter().cloned().collect(),
             faults: self.faults.clone(),

@@ -258,6 +258,7 @@ impl ServiceHost {
             }
             Change::Front { fronts } => orders.fronts.clone_from(fronts),
             Change::LogTo { sinks } => orders.log_sinks.clone_from(sinks),
+            Change::Watch { watches } => orders.watches.clone_from(watches),
             Change::Advertise { interface, plan, prefix, mtu, dns, pref64 } => {
                 let link = self.interface(interface)?;
                 let planned = announcement::planned(link.mac, plan, *prefix, *mtu, dns, pref64);
@@ -291,8 +292,18 @@ impl ServiceHost {
                 self.service(service, &[ServiceKind::Ssh])
             }
             Sabotage::Quirk { service, quirk, .. } => {
-                let kind = if quirk.is_of_box() { ServiceKind::Box } else { ServiceKind::Manager };
-                self.service(service, &[kind])
+                let watches = |service: &ServiceName| {
+                    orders.watches.iter().any(|watch| watch.service == *service)
+                };
+                let kind = match quirk {
+                    quirk if quirk.is_of_monitor() && !watches(service) => {
+                        return Err(self.no_service(&format!("`{service}` that polls"), &[]));
+                    }
+                    quirk if quirk.is_of_monitor() => &[ServiceKind::Http, ServiceKind::Https][..],
+                    quirk if quirk.is_of_box() => &[ServiceKind::Box],
+                    _ => &[ServiceKind::Manager],
+                };
+                self.service(service, kind)
             }
             Sabotage::ServeDifferently { service, how: ContentFault::TurnsAway, .. } => {
                 self.service(service, &ServiceKind::ALL)

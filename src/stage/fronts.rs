@@ -73,7 +73,13 @@ impl Stage {
         })
     }
 
-    fn service_sockets(&self, node: &Node, service: &Service, family: Family) -> Vec<SocketAddr> {
+    /// The sockets of a service in a family, where it listens there.
+    pub(super) fn service_sockets(
+        &self,
+        node: &Node,
+        service: &Service,
+        family: Family,
+    ) -> Vec<SocketAddr> {
         if !self.listens(node, service, family) {
             return Vec::new();
         }

@@ -11,6 +11,7 @@ mod logs;
 mod exchange;
 mod dhcp;
 mod fronts;
+mod watches;
 
 use std::{
     collections::BTreeMap,
@@ -27,6 +28,7 @@ use crate::{
         family::{Families, Family},
         front::Fronts,
         mac::Mac,
+        monitor::Watch,
         name::{DomainName, InterfaceName, NodeName, SegmentName, ServiceName},
         node::{Address, Interface, Node, Origin, Route},
         phase::Phase,
@@ -79,6 +81,9 @@ pub struct StagedNode {
     pub resolvers: Vec<IpAddr>,
     /// The syslog sinks that log-ins at its web services are sent on to: the first of them, IPv6 before IPv4.
     pub log_sinks: Vec<SocketAddr>,
+    /// Whom the status pages of its web services ask.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub watches: Vec<Watch>,
     /// The tunnels that it ends.
     pub tunnels: Vec<TunnelEnd>,
     /// What its translators are told.
@@ -186,6 +191,7 @@ impl Stage {
         fronts::derive(&mut stage);
         zones::derive(&mut stage);
         logs::derive(&mut stage);
+        watches::derive(&mut stage);
         rules::derive(&mut stage);
         stage
     }
@@ -321,6 +327,7 @@ impl StagedNode {
             delegations: None,
             resolvers: Vec::new(),
             log_sinks: Vec::new(),
+            watches: Vec::new(),
             tunnels: Vec::new(),
             translators: Vec::new(),
             synthesizes: None,

@@ -25,6 +25,7 @@ pub mod radius;
 pub mod vici;
 pub mod log_in;
 pub mod syslog;
+pub mod status;
 pub mod proxy_header;
 pub mod sock_diag;
 pub mod pcapng;

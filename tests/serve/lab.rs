@@ -161,6 +161,7 @@ pub(crate) fn service(kind: ServiceKind) -> Service {
         admits: Vec::new(),
         lockout: None,
         loads: Vec::new(),
+        polls: Vec::new(),
         front: None,
     }
 }

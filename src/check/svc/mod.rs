@@ -7,6 +7,7 @@ mod ldap_v6;
 pub(super) mod syslog_v6;
 pub(super) mod dhcp;
 mod snmp_v6;
+mod monitoring_agent;
 mod radius_v6;
 mod smtp_v6;
 mod backend_flows;
@@ -23,6 +24,7 @@ pub(super) const CHECKS: &[&dyn Check] = &[
     &syslog_v6::Syslog,
     &dhcp::Dhcp,
     &snmp_v6::Snmp,
+    &monitoring_agent::MonitoringAgent,
     &radius_v6::RADIUS,
     &smtp_v6::SMTP,
     &backend_flows::BACKEND_FLOWS,

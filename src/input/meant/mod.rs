@@ -9,6 +9,7 @@ mod addresses;
 mod macs;
 mod services;
 mod fronts;
+mod polls;
 mod paths;
 mod nodes;
 mod zones;

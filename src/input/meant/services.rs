@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{families, fronts, paths};
+use super::{families, fronts, paths, polls};
 use crate::{
     engine::{BUILT_IN, Engine, Part},
     input::{
@@ -78,6 +78,7 @@ fn one(
         path: path(service, kind, &place, found),
         engine: engine(service, kind, found),
         loads: loads(service, kind, &place, found),
+        polls: polls::of(written, service, kind, &place, found),
         admits: Vec::new(),
         lockout: service.lockout.as_ref().map(|lockout| lockout.is),
         front: fronts::of(written, service, kind, &place, found),

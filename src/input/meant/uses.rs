@@ -91,7 +91,9 @@ pub(super) fn check(written: &Testbed, testbed: &testbed::Testbed, found: &mut V
         let time = meant.time_from.iter().map(|to| (to, ServiceKind::Ntp, "takes the time from"));
         let users = meant.users_from.iter().map(|to| (to, ServiceKind::Ldap, "looks users up in"));
         let names = meant.resolvers.iter().map(|to| (to, ServiceKind::Resolver, "asks for names"));
-        for (to, kind, verb) in logs.chain(time).chain(users).chain(names) {
+        let polled = meant.services.iter().flat_map(|service| &service.polls);
+        let polls = polled.map(|to| (to, ServiceKind::Snmp, "polls the agent of"));
+        for (to, kind, verb) in polls.chain(logs).chain(time).chain(users).chain(names) {
             if is_near(testbed, &meant.name, to) || is_allowed(testbed, &meant.name, to, kind) {
                 continue;
             }

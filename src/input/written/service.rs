@@ -37,6 +37,11 @@ pub(in crate::input) const KEYS: &[Key] = &[
         "What its page loads from elsewhere: absolute URLs.",
     ),
     key(
+        "polls",
+        NODES,
+        "The nodes whose management agents (`snmp`) its page `/status` asks: it is the page of a monitoring server.",
+    ).filled(),
+    key(
         "engine",
         Shape::Word(|| {
             [BUILT_IN].into_iter().chain(ENGINES.iter().map(|engine| engine.name)).collect()
@@ -93,6 +98,7 @@ pub(in crate::input) struct Service {
     pub names: Vec<At<DomainName>>,
     pub path: Option<At<String>>,
     pub loads: Vec<At<String>>,
+    pub polls: Vec<At<NodeName>>,
     pub engine: Option<At<EngineName>>,
     pub admits: Option<At<Vec<At<String>>>>,
     pub lockout: Option<At<Lockout>>,
@@ -130,6 +136,7 @@ impl Service {
             path: table.one("path"),
             engine: table.one("engine"),
             loads: table.list("loads"),
+            polls: table.references("polls"),
             admits: admits(&table),
             lockout: lockout(&table),
             fronts: table.references("fronts"),

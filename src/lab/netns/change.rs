@@ -105,6 +105,7 @@ pub(super) fn is_kernels(change: &Change) -> bool {
         | Change::PublishZones { .. }
         | Change::Delegate { .. }
         | Change::LogTo { .. }
+        | Change::Watch { .. }
         | Change::Front { .. }
         | Change::Listen { .. }
         | Change::StopListening { .. }

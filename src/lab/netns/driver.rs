@@ -441,6 +441,7 @@ fn is_services(change: &Change) -> bool {
             | Change::PublishZones { .. }
             | Change::Delegate { .. }
             | Change::LogTo { .. }
+            | Change::Watch { .. }
             | Change::Front { .. }
             | Change::Advertise { .. }
             | Change::StopAdvertising { .. }

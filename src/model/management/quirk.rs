@@ -35,11 +35,15 @@ pub enum Quirk {
     NeedsSecondUpload,
     /// A box takes no IPv6 time server from an integration file, and says nothing of it.
     IgnoresIpv6Time,
+    /// A monitoring server asks agents over IPv4 alone.
+    WatchesIpv4Alone,
+    /// A monitoring server shows an agent as up at each of its addresses if it answers at one of them.
+    UpByEither,
 }
 
 impl Quirk {
     /// Every quirk.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::OneAddress,
         Self::SilentFallback,
         Self::MixedCouples,
@@ -52,6 +56,8 @@ impl Quirk {
         Self::IntegratesIpv4Alone,
         Self::NeedsSecondUpload,
         Self::IgnoresIpv6Time,
+        Self::WatchesIpv4Alone,
+        Self::UpByEither,
     ];
 
     /// The word of the input files.
@@ -69,6 +75,8 @@ impl Quirk {
             Self::IntegratesIpv4Alone => "integrates-ipv4-alone",
             Self::NeedsSecondUpload => "needs-second-upload",
             Self::IgnoresIpv6Time => "ignores-ipv6-time",
+            Self::WatchesIpv4Alone => "watches-ipv4-alone",
+            Self::UpByEither => "up-by-either",
         }
     }
 
@@ -76,6 +84,11 @@ impl Quirk {
     pub fn is_of_box(self) -> bool {
         let of_files = [Self::IntegratesIpv4Alone, Self::NeedsSecondUpload, Self::IgnoresIpv6Time];
         self.loses().is_some() || of_files.contains(&self)
+    }
+
+    /// Whether it is one of a monitoring server.
+    pub fn is_of_monitor(self) -> bool {
+        matches!(self, Self::WatchesIpv4Alone | Self::UpByEither)
     }
 
     /// What a box loses of IPv6 when it starts again.
