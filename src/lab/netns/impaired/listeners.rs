@@ -1,7 +1,10 @@
 //! Listeners behind the ports of a switch that snoops MLD (RFC 4541 section 3): frames to solicited-node groups go to them
 //! alone. Other groups are flooded: few of them carry much, and what a switch does not know it must not stop.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
 
 use crate::{
     model::{mac::Mac, snooping::Snooping},
@@ -12,18 +15,21 @@ use crate::{
 const SWITCH: Mac = Mac([2, 0, 0x5e, 0xcc, 0xcc, 0xcc]);
 /// How soon listeners are to answer, in milliseconds.
 const WITHIN_MS: u16 = 100;
+/// How long a switch that has just come up floods what it may stop later: until the slowest has answered.
+const LEARNING: Duration = Duration::from_secs(2);
 /// What frames to solicited-node groups begin with (RFC 4291 section 2.7.1, RFC 2464 section 7).
 const SOLICITED_NODE: [u8; 3] = [0x33, 0x33, 0xff];
 
 /// Who listens to what.
 pub(super) struct Listeners {
     how: Snooping,
+    since: Instant,
     ports: HashMap<Mac, HashSet<u32>>,
 }
 
 impl Listeners {
     pub(super) fn new(how: Snooping) -> Self {
-        Self { how, ports: HashMap::new() }
+        Self { how, since: Instant::now(), ports: HashMap::new() }
     }
 
     /// What asks everybody for its groups, as a switch does that has just come up; it is the querier where there is none.
@@ -41,7 +47,9 @@ impl Listeners {
     /// Whether a frame to an address may leave by a port.
     pub(super) fn may_leave(&self, to: Mac, port: u32) -> bool {
         let is_asked_for = || self.ports.get(&to).is_some_and(|ports| ports.contains(&port));
-        !to.0.starts_with(&SOLICITED_NODE) || self.how == Snooping::ByReports && is_asked_for()
+        let is_learning = || self.since.elapsed() < LEARNING;
+        !to.0.starts_with(&SOLICITED_NODE)
+            || self.how == Snooping::ByReports && (is_asked_for() || is_learning())
     }
 }
 
@@ -53,6 +61,8 @@ mod tests {
     fn frames_go_where_their_group_was_reported_and_other_groups_everywhere() {
         let group = "ff02::1:ff00:10".parse().unwrap();
         let mut by_reports = Listeners::new(Snooping::ByReports);
+        assert!(by_reports.may_leave(group_mac(group), 4), "who listens is not known yet");
+        by_reports.since -= LEARNING;
         by_reports.ports.entry(group_mac(group)).or_default().insert(3);
         let may = |listeners: &Listeners, port| listeners.may_leave(group_mac(group), port);
         assert!(may(&by_reports, 3) && !may(&by_reports, 4));
