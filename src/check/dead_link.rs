@@ -39,22 +39,29 @@ struct End {
 
 /// The links of a way on which both ends have an address of its family.
 pub(super) fn hops<'p>(stage: &Stage, way: &'p Path) -> Vec<Hop<'p>> {
-    let family = way.family();
-    let end = |node: &NodeName, segment: &SegmentName| {
+    let links = way.segments.iter().zip(way.nodes.windows(2));
+    let links = links.filter(|(segment, _)| !stage.testbed.segments[*segment].kind.is_inside());
+    links
+        .filter_map(|(segment, pair)| hop(stage, segment, [&pair[0], &pair[1]], way.family()))
+        .collect()
+}
+
+/// A link between two nodes, if both have an address of a family on it.
+pub(super) fn hop<'p>(
+    stage: &Stage,
+    segment: &'p SegmentName,
+    nodes: [&NodeName; 2],
+    family: Family,
+) -> Option<Hop<'p>> {
+    let end = |node: &NodeName| {
         let mut interfaces = stage.nodes[node].interfaces.iter();
         let interface = interfaces.find(|i| i.segment == *segment)?;
         let address = interface.addresses.iter().find(|a| a.family() == family)?.ip();
         let (name, mac) = (interface.name.clone(), interface.mac);
         Some(End { node: node.clone(), interface: name, mac, address })
     };
-    let links = way.segments.iter().zip(way.nodes.windows(2));
-    let links = links.filter(|(segment, _)| !stage.testbed.segments[*segment].kind.is_inside());
-    links
-        .filter_map(|(segment, pair)| {
-            let ends = [end(&pair[0], segment)?, end(&pair[1], segment)?];
-            Some(Hop { segment, family, ends })
-        })
-        .collect()
+    let ends = [end(nodes[0])?, end(nodes[1])?];
+    Some(Hop { segment, family, ends })
 }
 
 impl Hop<'_> {

@@ -3,6 +3,7 @@
 use crate::{
     check::{
         Case, Check, Text, UseCase,
+        dead_link::{self, Hop},
         neighbour::{self, Asked, Heard},
         reading::{Judge, complaint},
     },
@@ -11,7 +12,7 @@ use crate::{
         experiment::Experiment,
         family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Packets, Scope, Severity},
-        name::NodeName,
+        name::{NodeName, SegmentName},
         verdict::Judgement,
     },
     stage::Stage,
@@ -40,7 +41,7 @@ const TEXT: Text = Text {
             name: "nobody",
             finding: "Nobody on {segment} hears a Neighbour Advertisement of anybody else.",
             expected: "A Neighbour Advertisement from {mac} for {address} of {node}.",
-            observed: "{asker} asked {rounds} times and heard nothing, and whoever else asked on {segment} heard nothing either.",
+            observed: "{asker} asked {rounds} times and heard nothing, and whoever else asked on {segment} heard nothing either. {ipv4}",
             remedy: "Mend {segment}: cable, switch port, VLAN, or a switch that snoops MLD and passes no solicited-node group on (RFC 4541 section 3).",
         },
         Case {
@@ -63,7 +64,10 @@ impl Check for NeighbourPath {
     }
 
     fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
-        neighbour::ask_again(stage, seen)
+        let all = neighbour::of_stage(stage);
+        let silent = neighbour::silent_links(&all, seen);
+        let of_ipv4 = silent.into_iter().filter_map(|link| ipv4(stage, &all, link));
+        neighbour::ask_again(stage, seen).into_iter().chain(of_ipv4.map(|hop| hop.ask())).collect()
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
@@ -71,9 +75,10 @@ impl Check for NeighbourPath {
         let deaf = deaf_askers(&all, seen);
         let silent_links = neighbour::silent_links(&all, seen);
         let found = all.iter().map(|asked| {
-            let silent =
-                if silent_links.contains(&&asked.segment) { None } else { Some(&deaf[..]) };
-            judge(stage, seen, asked, silent)
+            if silent_links.contains(&&asked.segment) {
+                return nobody(stage, seen, asked, ipv4(stage, &all, &asked.segment));
+            }
+            judge(stage, seen, asked, &deaf)
         });
         let found = found.collect();
         Judge(&TEXT).or_not_applicable(found, "no two nodes share a link with IPv6 in this phase")
@@ -93,8 +98,15 @@ fn deaf_askers(all: &[Asked], seen: &Seen<'_>) -> Vec<NodeName> {
     askers.into_iter().filter(is_deaf).cloned().collect()
 }
 
-/// `deaf` are the askers that heard nobody; `None` where nobody on the link did.
-fn judge(stage: &Stage, seen: &Seen<'_>, asked: &Asked, deaf: Option<&[NodeName]>) -> Judgement {
+/// The same link for IPv4, between two of those who ask on it.
+fn ipv4<'a>(stage: &Stage, all: &'a [Asked], link: &SegmentName) -> Option<Hop<'a>> {
+    let mut of_link = all.iter().filter(|asked| asked.segment == *link);
+    of_link.find_map(|asked| {
+        dead_link::hop(stage, &asked.segment, [&asked.asker, &asked.owner], Family::V4)
+    })
+}
+
+fn judge(stage: &Stage, seen: &Seen<'_>, asked: &Asked, deaf: &[NodeName]) -> Judgement {
     let judge = Judge(&TEXT);
     let subject = format!("{}/{}", asked.owner, asked.address);
     let Some(heard) = asked.read(seen) else {
@@ -105,14 +117,8 @@ fn judge(stage: &Stage, seen: &Seen<'_>, asked: &Asked, deaf: Option<&[NodeName]
     }
     match heard.macs.as_slice() {
         [] => {
-            let complaint = match deaf {
-                None => nobody(stage, asked, &heard),
-                Some(deaf) => {
-                    let is_deaf = deaf.contains(&asked.asker);
-                    let at = if is_deaf { &asked.asker } else { &asked.owner };
-                    blame(stage, "silent", asked, &heard, at)
-                }
-            };
+            let at = if deaf.contains(&asked.asker) { &asked.asker } else { &asked.owner };
+            let complaint = blame(stage, "silent", asked, &heard, at);
             judge.fail(subject, heard.evidence, complaint)
         }
         macs if macs.contains(&asked.mac) => judge.pass(subject, heard.evidence),
@@ -124,20 +130,34 @@ fn judge(stage: &Stage, seen: &Seen<'_>, asked: &Asked, deaf: Option<&[NodeName]
     }
 }
 
-fn nobody(stage: &Stage, asked: &Asked, heard: &Heard) -> Complaint {
-    let base = blame(stage, "nobody", asked, heard, &asked.owner);
-    Complaint {
-        culprit: Culprit::segment(&asked.segment, "neighbour discovery"),
+/// On the link of an address nobody hears anybody. Where ARP gets no answer either, the link carries nothing at all.
+fn nobody(stage: &Stage, seen: &Seen<'_>, asked: &Asked, ipv4: Option<Hop<'_>>) -> Judgement {
+    let subject = format!("{}/{}", asked.owner, asked.address);
+    let Some(mut heard) = asked.read(seen) else {
+        return Judge(&TEXT).not_testable(subject, "it was not asked for", []);
+    };
+    let mut base = blame(stage, "nobody", asked, &heard, &asked.owner);
+    let is_dead = ipv4.as_ref().is_some_and(|hop| hop.is_dead(seen, &mut heard.evidence));
+    let (part, words) = match (ipv4, is_dead) {
+        (None, _) => ("neighbour discovery", "There is no IPv4 on it to compare with."),
+        (Some(_), false) => ("neighbour discovery", "ARP is answered."),
+        (Some(_), true) => ("delivery of frames", "ARP gets no answer either."),
+    };
+    base.args.insert("ipv4".to_owned(), words.to_owned());
+    let scope = Scope {
+        family: (!is_dead).then_some(Family::V6),
+        segments: vec![asked.segment.clone()],
+        ..Scope::default()
+    };
+    let complaint = Complaint {
+        culprit: Culprit::segment(&asked.segment, part),
         // Whatever crosses the link fails, now or once its nodes forget each other. Why, others may know.
         depth: Depth::Read,
         confidence: Confidence::High,
-        scope: Scope {
-            family: Some(Family::V6),
-            segments: vec![asked.segment.clone()],
-            ..Scope::default()
-        },
+        scope,
         ..base
-    }
+    };
+    Judge(&TEXT).fail(subject, heard.evidence, complaint)
 }
 
 fn blame(stage: &Stage, case: &str, asked: &Asked, heard: &Heard, at: &NodeName) -> Complaint {
@@ -165,5 +185,41 @@ fn blame(stage: &Stage, case: &str, asked: &Asked, heard: &Heard, at: &NodeName)
         confidence: Confidence::Medium,
         depth: Depth::Located,
         ..complaint(stage, case, Culprit::node(at, "neighbour discovery"), scope, args)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        check::fixture::{self, Network},
+        model::{answer::Answer, phase::Phase, probe::Question},
+    };
+
+    #[test]
+    fn a_link_on_which_nobody_hears_anybody_is_blamed_and_one_silent_node_by_itself() {
+        let silent = |is_silent: fn(&Asked) -> bool| {
+            let network = Network::healthy(Phase::DualStack);
+            let all = neighbour::of_stage(&network.plan).into_iter().filter(is_silent);
+            let addresses: Vec<_> = all.map(|asked| asked.address).collect();
+            let network = network.bend(move |probe, answer| {
+                if let (Answer::Neighbour { macs, .. }, Question::Neighbour { target, .. }) =
+                    (answer, &probe.question)
+                    && addresses.contains(target)
+                {
+                    macs.clear();
+                }
+            });
+            let mut found = fixture::complaints(&NeighbourPath, &network);
+            found.dedup();
+            found
+        };
+        let of_link = ("nobody".to_owned(), "dmz (neighbour discovery)".to_owned());
+        assert_eq!(silent(|asked| asked.segment.as_str() == "dmz"), [of_link]);
+        let of_node = ("silent".to_owned(), "portal (neighbour discovery)".to_owned());
+        let portal = |asked: &Asked| {
+            asked.segment.as_str() == "dmz" && asked.owner == fixture::node("portal")
+        };
+        assert_eq!(silent(portal), [of_node]);
     }
 }
