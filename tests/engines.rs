@@ -3,22 +3,18 @@
 //!
 //! A program that is not on this machine fails the test, with the name of its package: `tests/run` installs them all.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    env, fs,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
-    thread,
-};
+#[path = "support/place.rs"]
+mod place;
+
+use std::{collections::BTreeSet, fs, path::Path, process::Output, thread};
 
 use sixwalk::{
     engine::{ENGINES, Engine, Part},
-    model::{finding::Finding, function::Function, phase::Phase, verdict::Verdict},
-    record::StoredRun,
+    model::{finding::Finding, function::Function, verdict::Verdict},
     report::run::{EngineRun, Run},
 };
-use tempfile::TempDir;
+
+use place::{Place, differences, verdicts};
 
 const TESTBED: &str = include_str!("engines/testbed.toml");
 const TUNNEL: &str = include_str!("engines/tunnel.toml");
@@ -31,8 +27,6 @@ const ONE: Choice = Choice {
 };
 const OTHER: Choice =
     Choice { first: "bind", second: "knot", others: "resolver=bind,http=haproxy,https=haproxy" };
-/// Someone who is nobody in particular.
-const USER: &str = "12345";
 
 #[derive(Clone, Copy)]
 struct Choice {
@@ -41,46 +35,7 @@ struct Choice {
     others: &'static str,
 }
 
-/// A place for a walk that everybody may use.
-struct Place {
-    folder: TempDir,
-    ordinary: bool,
-    path: String,
-}
-
 impl Place {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("ours");
-        Self { folder, ordinary: false, path: env::var("PATH").unwrap_or_default() }
-    }
-
-    /// One in which an ordinary user walks.
-    fn of_ordinary_user() -> Self {
-        let place = Self { ordinary: true, ..Self::new() };
-        fs::copy(env!("CARGO_BIN_EXE_sixwalk"), place.program()).expect("a copy for everybody");
-        fs::set_permissions(place.program(), fs::Permissions::from_mode(0o755)).expect("ours");
-        place
-    }
-
-    fn program(&self) -> PathBuf {
-        self.folder.path().join("sixwalk")
-    }
-
-    fn write(&self, name: &str, text: &str, mode: u32) -> PathBuf {
-        let path = self.folder.path().join(name);
-        fs::write(&path, text).expect("room");
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("ours");
-        path
-    }
-
-    /// Puts a script in the place of a program.
-    fn fake(mut self, program: &str, script: &str) -> Self {
-        self.write(program, &format!("#!/bin/sh\n{script}\n"), 0o755);
-        self.path = format!("{}:{}", self.folder.path().display(), self.path);
-        self
-    }
-
     fn walk(&self, choice: Choice, arguments: &[&str]) -> Output {
         let text = TESTBED.replace("FIRST", choice.first).replace("SECOND", choice.second);
         let testbed = self.write("testbed.toml", &text, 0o644);
@@ -89,30 +44,9 @@ impl Place {
         self.walk_of(&testbed, &[chosen, arguments].concat())
     }
 
-    fn walk_of(&self, testbed: &Path, arguments: &[&str]) -> Output {
-        let mut command = if self.ordinary && nix::unistd::geteuid().is_root() {
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid", USER, "--regid", USER, "--clear-groups"]);
-            command.arg(self.program());
-            command
-        } else {
-            Command::new(env!("CARGO_BIN_EXE_sixwalk"))
-        };
-        command.arg("walk").arg(testbed).arg("--runs").arg(self.folder.path().join("runs"));
-        command.args(arguments).env("PATH", &self.path).stdin(Stdio::null());
-        fs::create_dir_all(self.folder.path().join("runs")).expect("room");
-        let open = fs::Permissions::from_mode(0o777);
-        fs::set_permissions(self.folder.path().join("runs"), open).expect("ours");
-        command.output().expect("the program is built")
-    }
-
     /// The run of a walk that went through all of its phases.
     fn run(&self, choice: Choice, arguments: &[&str]) -> Run {
         Self::read(&self.walk(choice, arguments))
-    }
-
-    fn run_of(&self, testbed: &Path, arguments: &[&str]) -> Run {
-        Self::read(&self.walk_of(testbed, arguments))
     }
 
     /// A walk of the testbed whose tunnel a program carries.
@@ -120,44 +54,6 @@ impl Place {
         let testbed = self.write("tunnel.toml", TUNNEL, 0o644);
         self.run_of(&testbed, &[checks, chosen].concat())
     }
-
-    fn read(output: &Output) -> Run {
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let path = said.lines().last().unwrap_or_default();
-        assert!(Path::new(path).is_dir(), "{}", String::from_utf8_lossy(&output.stderr));
-        let run = StoredRun::load(Path::new(path)).expect("a run").run;
-        assert!(run.outcome.is_complete(), "{:?}", run.outcome);
-        run
-    }
-
-    /// What one engine has said, as it is kept.
-    fn log(&self, name: &str) -> String {
-        let runs = fs::read_dir(self.folder.path().join("runs")).expect("runs").flatten();
-        let mut logs = runs.map(|run| run.path().join("engines").join(name));
-        let log = logs.find(|log| log.is_file()).expect("a log");
-        String::from_utf8_lossy(&fs::read(log).expect("a log")).into_owned()
-    }
-}
-
-type Verdicts = BTreeMap<(Phase, String, String), Verdict>;
-
-fn verdicts(run: &Run) -> Verdicts {
-    let of = |phase: Phase| {
-        move |j: &sixwalk::model::verdict::Judgement| {
-            ((phase, j.check.clone(), j.subject.clone()), j.verdict)
-        }
-    };
-    run.phases.iter().flat_map(|p| p.judgements.iter().map(of(p.phase))).collect()
-}
-
-/// What two walks do not agree about, and what else was not as planned.
-fn differences(built_in: &Run, real: &Run) -> Vec<String> {
-    let (mine, theirs) = (verdicts(built_in), verdicts(real));
-    let keys: BTreeSet<_> = mine.keys().chain(theirs.keys()).collect();
-    let differ = keys.into_iter().filter(|key| mine.get(*key) != theirs.get(*key));
-    let verdicts = differ.map(|key| format!("{key:?}: {:?}, {:?}", mine.get(key), theirs.get(key)));
-    let troubles = real.phases.iter().flat_map(|p| p.deviations.iter().chain(&p.without).cloned());
-    verdicts.chain(troubles).collect()
 }
 
 /// That a check has passed for some subject with these words.
