@@ -236,6 +236,35 @@ fn a_translator_that_is_not_up_to_it_is_told() {
     assert!(found.iter().any(|culprit| culprit.contains("border")), "{found:?}");
 }
 
+/// A tunnel carried by WireGuard of the kernel, where there is one; where there is none, that is said before the walk, with
+/// what helps.
+#[test]
+fn a_tunnel_of_the_kernel_gives_the_verdicts_of_the_built_in_one_or_is_refused() {
+    let place = Place::new();
+    let testbed = place.write("tunnel.toml", TUNNEL, 0o644);
+    let walk = |engine: &str| {
+        let only = ["--only", "vpn.*", "--phases", "ipv6-only", "--engine"];
+        place.walk_of(&testbed, &[&only[..], &[engine]].concat())
+    };
+    let output = walk("vpn=wireguard-kernel");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if said.contains("needs WireGuard of the kernel") {
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        let what = "the engine `wireguard-kernel` of tunnel `offices` needs WireGuard of the kernel, which makes no device of it \
+                    here: ";
+        for words in [what, "EOPNOTSUPP", "`modprobe wireguard`", "`--engine vpn=built-in`"] {
+            assert!(said.contains(words), "{words}? {said}");
+        }
+        return;
+    }
+    let (built_in, real) = (Place::read(&walk("vpn=built-in")), Place::read(&output));
+    assert!(real.findings.is_empty(), "{:?}", real.findings);
+    let differences = differences(&built_in, &real);
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    let is_told = |e: &EngineRun| e.version.ends_with(", WireGuard of the kernel") && e.starts > 0;
+    assert!(real.engines.len() == 2 && real.engines.iter().all(is_told), "{:?}", real.engines);
+}
+
 const BENT: &str = r#"
 [fault.bent]
 phase              = "ipv6-only"

@@ -128,6 +128,16 @@ fn strongswan_with_esp_of_the_kernel_gives_the_verdicts_of_the_built_in_tunnel()
     }
 }
 
+#[test]
+fn wireguard_of_the_kernel_gives_the_verdicts_of_the_built_in_tunnel() {
+    let run = carried_by("wireguard-kernel");
+    demand_same(built_in(), &run);
+    assert_eq!(run.engines.len(), 2);
+    for engine in &run.engines {
+        assert!(engine.version.ends_with(", WireGuard of the kernel"), "{engine:?}");
+    }
+}
+
 /// Every namespace is born with a device of each of these, and their protocols have an owner in the kernel from then on.
 #[test]
 fn tunnels_of_the_kernel_take_nothing_from_the_plain_ones_and_pass_no_filter() {

@@ -1,8 +1,8 @@
 //! The built-in VXLAN beside that of the kernel: a gateway of ours and a device of kind `vxlan` carry each other's packets, of
-//! both families, over both families. So the one is checked by the other, and not by itself.
+//! both families, over both families. So the one is checked by the other, and not by itself. And what the kernel refuses one
+//! tunnel takes nothing from another.
 
 use std::{
-    collections::BTreeMap,
     io,
     net::{IpAddr, SocketAddr, UdpSocket},
     process::Command,
@@ -15,7 +15,7 @@ use sixwalk::{
         mac::Mac,
         name::TunnelName,
         step::Change,
-        tunnel::{Relation, TunnelEnd, TunnelKind},
+        tunnel::{Relation, TunnelAct, TunnelEnd, TunnelKind},
     },
     net::{links, namespace::Namespace},
     serve::{
@@ -136,6 +136,19 @@ fn there_and_back(gateway: &Namespace, peer: &Namespace, inner: [&str; 2], size:
     assert_eq!((length, from), (size, there.local_addr().expect("bound")));
 }
 
+/// A host of a gateway with one interface, which all of its tunnels have.
+fn host(gateway: &Namespace, wire: Namespace, tunnels: [&TunnelName; 2]) -> TunnelHost {
+    let mouth = Mouth { wire, port: PORT, mac: OURS };
+    TunnelHost::new(
+        "gateway".parse().expect("a name"),
+        gateway.clone(),
+        Arc::new(Keys::default()),
+        sixwalk::serve::Shared::new(),
+        tunnels.map(|tunnel| (tunnel.clone(), mouth.clone())).into(),
+    )
+}
+
+/// The VXLAN between us and the kernel, beside a tunnel that the kernel is to carry by WireGuard, which it may not have.
 fn carries(outer: [&'static str; 2]) -> io::Result<()> {
     let peer = Namespace::create()?;
     let (gateway, wire) = gateway(&peer)?;
@@ -154,26 +167,43 @@ fn carries(outer: [&'static str; 2]) -> io::Result<()> {
         links::set_offloads(&peer, interface, false)?;
     }
     let tunnel: TunnelName = "frames".parse().expect("a name");
-    let mouth = Mouth { wire, port: PORT, mac: OURS };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let _within = runtime.enter();
-    let host = TunnelHost::new(
-        "gateway".parse().expect("a name"),
-        gateway.clone(),
-        Arc::new(Keys::default()),
-        sixwalk::serve::Shared::new(),
-        BTreeMap::from([(tunnel.clone(), mouth)]),
-    );
-    let open = Change::OpenTunnel { end: end(&tunnel, outer) };
-    runtime.block_on(host.apply(&open)).map_err(io::Error::other)?;
+    let secret: TunnelName = "secret".parse().expect("a name");
+    let host = host(&gateway, wire, [&tunnel, &secret]);
+    let open = |end| runtime.block_on(host.apply(&Change::OpenTunnel { end }));
+    let (kind, engine) = (TunnelKind::Vpn, Some("wireguard-kernel".parse().expect("a name")));
+    let of_kernel = TunnelEnd { kind, engine, ..end(&secret, outer) };
+    open(of_kernel).map_err(io::Error::other)?;
+    demand_wireguard_or_why(&host);
+    // The interface is for one of them at a time.
+    runtime.block_on(host.act(&secret, TunnelAct::Stop)).map_err(io::Error::other)?;
+    open(end(&tunnel, outer)).map_err(io::Error::other)?;
     for inner in [["10.1.0.1", "10.2.0.1"], ["2001:db8:1::1", "2001:db8:2::1"]] {
         for size in [1, 1300] {
             there_and_back(&gateway, &peer, inner, size);
         }
     }
-    let counters = host.states()[0].counters;
+    let states = host.states();
+    let frames = states.iter().find(|state| state.end.tunnel == tunnel).expect("it is open");
+    let counters = frames.counters;
     assert!(counters.sent.packets >= 4 && counters.received.packets >= 4, "{counters:?}");
     Ok(())
+}
+
+/// That a tunnel is carried by the kernel, or said not to be, with what helps.
+fn demand_wireguard_or_why(host: &TunnelHost) {
+    let (running, troubles) = (host.states()[0].running, host.troubles());
+    match sixwalk::net::wireguard::offered() {
+        Ok(()) => assert!(running && troubles.is_empty(), "{troubles:?}"),
+        Err(said) => {
+            let [trouble] = &troubles[..] else { panic!("{troubles:?}") };
+            let what = "the engine `wireguard-kernel` of tunnel `secret` at node `gateway` has no device: the kernel makes none \
+                        of WireGuard";
+            assert!(!running && trouble.contains(&format!("{what}: {said}; ")), "{trouble}");
+            assert!(trouble.contains("`modprobe wireguard`"), "{trouble}");
+        }
+    }
 }
 
 #[test]

@@ -4,8 +4,11 @@ use serde::Serialize;
 
 use super::{Failure, Verdict, lab, print};
 use crate::{
-    engine::{ENGINES, Engine, TRANSLATOR_ENGINES, TUNNEL_ENGINES, TranslatorEngine, TunnelEngine},
-    net::{namespace::Namespace, trial},
+    engine::{
+        ENGINES, Engine, TRANSLATOR_ENGINES, TUNNEL_ENGINES, TranslatorEngine, TunnelEngine,
+        TunnelWorker,
+    },
+    net::{namespace::Namespace, trial, wireguard},
     serve::daemon,
 };
 
@@ -52,7 +55,7 @@ impl Args {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
         let mut abilities = vec![kernel(), open_files(), neighbours(), tun()];
         abilities.extend(ENGINES.iter().map(|it| engine(it)));
-        abilities.extend(TUNNEL_ENGINES.iter().map(|it| tunnel_engine(it)));
+        abilities.extend(TUNNEL_ENGINES.iter().filter_map(|it| tunnel_engine(it)));
         abilities.extend(TRANSLATOR_ENGINES.iter().map(|it| translator_engine(it)));
         // The sandbox is entered last: it is a way of no return for this process.
         let inside =
@@ -169,15 +172,25 @@ fn engine(engine: &Engine) -> Ability {
     Ability::new(&what, false, found.ok_or_else(missing))
 }
 
-/// A program that can carry tunnels, with its version.
-fn tunnel_engine(engine: &TunnelEngine) -> Ability {
-    let found = daemon::find(engine.program).map(|path| {
-        let version = daemon::tunnel_version(engine);
+/// A program that can carry tunnels, with its version. What the kernel can is tried inside.
+fn tunnel_engine(engine: &TunnelEngine) -> Option<Ability> {
+    let TunnelWorker::Program(program) = &engine.by else { return None };
+    let found = daemon::find(program.program).map(|path| {
+        let version = daemon::tunnel_version(program);
         let version = version.unwrap_or_else(|| "it does not say its version".to_owned());
         format!("{}: {version}", path.display())
     });
-    let missing = || format!("no program {}; {}", engine.program, engine.remedy());
-    Ability::new(&format!("engine {} (vpn)", engine.name), false, found.ok_or_else(missing))
+    let missing = || format!("no program {}; {}", program.program, program.remedy());
+    Some(Ability::new(&format!("engine {} (vpn)", engine.name), false, found.ok_or_else(missing)))
+}
+
+/// A part of the kernel that can carry tunnels.
+fn tunnel_of_kernel(engine: &TunnelEngine) -> Option<Ability> {
+    let TunnelWorker::Kernel = engine.by else { return None };
+    let tried = wireguard::offered().map(|()| "tried".to_owned());
+    let tried =
+        tried.map_err(|said| format!("the kernel makes no device: {said}; {}", engine.by.remedy()));
+    Some(Ability::new(&format!("engine {} (vpn)", engine.name), false, tried))
 }
 
 /// A program that can translate. It says its version only when it is started.
@@ -194,6 +207,7 @@ fn tried_inside() -> Vec<Ability> {
         true,
         Namespace::create().map(|_| "made and gone".to_owned()),
     )];
+    abilities.extend(TUNNEL_ENGINES.iter().filter_map(|it| tunnel_of_kernel(it)));
     abilities
         .extend(trial::ALL.iter().map(|trial| Ability::new(trial.what, trial.needed, trial.run())));
     abilities

@@ -24,6 +24,7 @@ mod dnsmasq;
 
 mod strongswan;
 mod tayga;
+mod wireguard_kernel;
 
 use std::{
     fmt,
@@ -55,7 +56,7 @@ pub const ENGINES: &[&Engine] = &[
 ];
 
 /// Every engine of tunnels.
-pub const TUNNEL_ENGINES: &[&TunnelEngine] = &[&strongswan::ENGINE];
+pub const TUNNEL_ENGINES: &[&TunnelEngine] = &[&strongswan::ENGINE, &wireguard_kernel::ENGINE];
 
 /// Every engine of translations.
 pub const TRANSLATOR_ENGINES: &[&TranslatorEngine] = &[&tayga::ENGINE];
@@ -176,12 +177,34 @@ impl Esp {
     }
 }
 
-/// A program that carries tunnels in the place of the WireGuard that is built in. It runs beside its gateway, in a namespace
-/// of its own.
+/// What carries tunnels in the place of the WireGuard that is built in. It stands beside its gateway, in a namespace of its
+/// own.
 #[derive(Debug)]
 pub struct TunnelEngine {
     /// Its name in the testbed file and on the command line.
     pub name: &'static str,
+    /// Who does the work.
+    pub by: TunnelWorker,
+    /// The device for the inside.
+    pub device: &'static str,
+    /// The longest packet, in octets, that it takes whatever is outside.
+    pub inner_mtu: u32,
+    /// The octets that it adds to a packet at most beyond those of the tunnel that is built in.
+    pub more: u32,
+}
+
+/// Who does the work of an engine of tunnels.
+#[derive(Debug)]
+pub enum TunnelWorker {
+    /// A program.
+    Program(TunnelProgram),
+    /// The kernel, by WireGuard.
+    Kernel,
+}
+
+/// A program that carries tunnels.
+#[derive(Debug)]
+pub struct TunnelProgram {
     /// The Debian packages that hold it.
     pub package: &'static str,
     /// The program.
@@ -196,12 +219,6 @@ pub struct TunnelEngine {
     pub file: (&'static str, fn(Esp) -> String),
     /// The socket by which it is told what to do, likewise.
     pub control: &'static str,
-    /// The device for the inside; the program makes it where ESP is in user space.
-    pub device: &'static str,
-    /// The longest packet, in octets, that it takes whatever is outside.
-    pub inner_mtu: u32,
-    /// The octets that it adds to a packet at most beyond those of the tunnel that is built in.
-    pub more: u32,
 }
 
 impl TunnelEngine {
@@ -214,7 +231,21 @@ impl TunnelEngine {
     pub fn mtu(&self, built_in: u32) -> u32 {
         built_in.saturating_sub(self.more).min(self.inner_mtu)
     }
+}
 
+impl TunnelWorker {
+    /// How it is got on a machine that lacks it.
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Program(program) => program.remedy(),
+            Self::Kernel => "WireGuard came with Linux 5.6, mostly as a module that `modprobe wireguard` loads for root; on \
+                             Debian every package linux-image-* holds it"
+                .to_owned(),
+        }
+    }
+}
+
+impl TunnelProgram {
     /// How it is got on a machine that lacks it.
     pub fn remedy(&self) -> String {
         format!("on Debian: apt install {}", self.package)
@@ -271,6 +302,10 @@ mod tests {
             assert!(std::ptr::eq(Engine::of(&name).unwrap(), *engine), "{name} is there twice");
             let parts: Vec<_> = engine.parts.iter().map(|part| format!("`{part}`")).collect();
             let row = format!("| `{name}` | {} | `{}` |", parts.join(", "), engine.package);
+            assert!(docs.contains(&row), "docs/engines.md has no row that begins with {row}");
+        }
+        for engine in TUNNEL_ENGINES {
+            let row = format!("| `{}` |", engine.name);
             assert!(docs.contains(&row), "docs/engines.md has no row that begins with {row}");
         }
     }

@@ -1,7 +1,7 @@
 //! strongSwan, as both ends of a tunnel: IKEv2, and ESP in UDP, of the kernel where it has it, else in user space (plugin
 //! kernel-libipsec).
 
-use super::{Esp, TunnelEngine};
+use super::{Esp, TunnelEngine, TunnelProgram, TunnelWorker};
 
 /// `load` is a list of its own: with kernel-libipsec before kernel-netlink it is the first that gets the security
 /// associations, and the second is left with addresses and routes. An end that has gone is noticed after three seconds.
@@ -40,13 +40,16 @@ fn conf(esp: Esp) -> String {
 
 pub(super) static ENGINE: TunnelEngine = TunnelEngine {
     name: "strongswan",
-    package: "charon-systemd libcharon-extra-plugins",
-    program: "charon-systemd",
-    speaker: "swanctl",
-    version: &["--version"],
-    variable: ("STRONGSWAN_CONF", "/run/strongswan.conf"),
-    file: ("strongswan.conf", conf),
-    control: "charon.vici",
+    by: TunnelWorker::Program(TunnelProgram {
+        package: "charon-systemd libcharon-extra-plugins",
+        program: "charon-systemd",
+        speaker: "swanctl",
+        version: &["--version"],
+        variable: ("STRONGSWAN_CONF", "/run/strongswan.conf"),
+        file: ("strongswan.conf", conf),
+        control: "charon.vici",
+    }),
+    // The program makes it where ESP is in user space.
     device: "ipsec0",
     // The device has this MTU, and what is longer is cut off.
     inner_mtu: 1400,

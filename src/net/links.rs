@@ -224,17 +224,28 @@ pub fn set_offloads(namespace: &Namespace, interface: &str, on: bool) -> io::Res
     namespace.run(|| offloads(&Socket::new(Domain::IPV4, Type::DGRAM, None)?, interface, on))
 }
 
+/// Lets packets come out of a device as they went in at its other end, and not merged into longer ones.
+pub fn keep_apart(namespace: &Namespace, interface: &str) -> io::Result<()> {
+    /// `ETHTOOL_SGRO`.
+    const MERGING: u32 = 0x2c;
+    namespace.run(|| {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+        offload(&socket, interface, MERGING, false)
+    })
+}
+
 fn offloads(socket: &Socket, interface: &str, on: bool) -> io::Result<()> {
     /// `ETHTOOL_STXCSUM`, `ETHTOOL_STSO` and `ETHTOOL_SGSO` (linux/ethtool.h).
     const OFFLOADS: [u32; 3] = [0x17, 0x1f, 0x24];
-    for command in OFFLOADS {
-        // `struct ethtool_value`: the command, and whether it is on.
-        let mut value = [command, u32::from(on)];
-        ioctl(socket, interface, libc::SIOCETHTOOL, |request| {
-            request.ifr_ifru.ifru_data = value.as_mut_ptr().cast();
-        })?;
-    }
-    Ok(())
+    OFFLOADS.into_iter().try_for_each(|command| offload(socket, interface, command, on))
+}
+
+fn offload(socket: &Socket, interface: &str, command: u32, on: bool) -> io::Result<()> {
+    // `struct ethtool_value`: the command, and whether it is on.
+    let mut value = [command, u32::from(on)];
+    ioctl(socket, interface, libc::SIOCETHTOOL, |request| {
+        request.ifr_ifru.ifru_data = value.as_mut_ptr().cast();
+    })
 }
 
 /// Makes a link that packets leave as they would leave a tunnel device: nobody there is asked for a link-layer address,

@@ -17,6 +17,7 @@ pub mod packet;
 pub mod interface;
 pub mod dump;
 pub mod esp;
+pub mod wireguard;
 pub mod trial;
 pub mod patience;
 pub mod request;

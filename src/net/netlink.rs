@@ -94,6 +94,11 @@ impl Request {
     }
 }
 
+/// What a part of the kernel is asked, and answers.
+pub trait Message: NetlinkSerializable + NetlinkDeserializable<Error: fmt::Display> {}
+
+impl<M: NetlinkSerializable + NetlinkDeserializable<Error: fmt::Display>> Message for M {}
+
 /// A netlink socket. It belongs to its namespace for ever and may be used from any thread; a conversation holds it
 /// until it is over.
 #[derive(Debug)]
@@ -173,10 +178,7 @@ impl Netlink {
     }
 
     /// Asks for everything of a kind.
-    pub fn dump(
-        &self,
-        request: &RouteNetlinkMessage,
-    ) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
+    pub fn dump<M: Message>(&self, request: &M) -> Result<Vec<M>, NetlinkError> {
         let mut conversation = self.lock();
         // Another change while the kernel was writing makes a dump inconsistent (`NLM_F_DUMP_INTR`); it is asked again.
         for _ in 0..16 {
@@ -246,10 +248,7 @@ impl Conversation {
     }
 
     /// `None` where the kernel says that the dump is inconsistent.
-    fn dump_once(
-        &mut self,
-        request: &RouteNetlinkMessage,
-    ) -> Result<Option<Vec<RouteNetlinkMessage>>, NetlinkError> {
+    fn dump_once<M: Message>(&mut self, request: &M) -> Result<Option<Vec<M>>, NetlinkError> {
         const INCONSISTENT: u16 = 0x10;
         let sequence = self.sequence;
         self.sequence = sequence.wrapping_add(1);
@@ -273,7 +272,7 @@ impl Conversation {
                         return Ok(consistent.then_some(found));
                     }
                     _ => found.push(
-                        RouteNetlinkMessage::deserialize(&header, body)
+                        M::deserialize(&header, body)
                             .map_err(|error| NetlinkError::Garbled(error.to_string()))?,
                     ),
                 }

@@ -10,7 +10,7 @@ use netlink_packet_route::{
     link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage},
 };
 
-use rtnetlink::{LinkVxlan, LinkWireguard};
+use rtnetlink::LinkVxlan;
 
 use super::{
     esp,
@@ -50,11 +50,6 @@ pub static ALL: &[Trial] = &[
         what: "VXLAN",
         needed: false,
         attempt: |ns| link(ns, LinkVxlan::new("trial", 1).port(4789).build()),
-    },
-    Trial {
-        what: "WireGuard in the kernel",
-        needed: false,
-        attempt: |ns| link(ns, LinkWireguard::new("trial").build()),
     },
     Trial { what: "ESP in the kernel (IPsec)", needed: false, attempt: |_| esp::offered() },
     Trial {

@@ -6,7 +6,9 @@ use std::io;
 use crate::{
     model::{family::Family, mac::Mac},
     net::{
+        links,
         namespace::Namespace,
+        netlink::Netlink,
         packet::{self, Ear, Layer},
     },
     wire::{
@@ -27,6 +29,16 @@ pub struct Mouth {
     pub port: u32,
     /// The link-layer address of the gateway's interface.
     pub mac: Mac,
+}
+
+impl Mouth {
+    /// The MTU of the gateway's interface.
+    pub(super) fn mtu(&self) -> io::Result<u32> {
+        let links =
+            Netlink::open(&self.wire).and_then(|it| links::read(&it).map_err(io::Error::other))?;
+        let link = links.get(&self.port);
+        link.map(|link| link.mtu).ok_or_else(|| io::Error::other("the interface has gone"))
+    }
 }
 
 /// The far end of an interface.

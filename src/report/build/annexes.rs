@@ -182,7 +182,11 @@ fn engines(page: &mut Page, run: &Run) {
             foreign(version),
             words(it.starts.to_string()),
             words(it.ready_us.map_or_else(|| "not asked at its start".to_owned(), seconds)),
-            words(format!("{:.1} MiB", tenths_of_mib(it.pss_kib))),
+            words(match it.pss_kib {
+                // Nothing of it is a process.
+                0 => "none of its own".to_owned(),
+                kib => format!("{:.1} MiB", tenths_of_mib(kib)),
+            }),
         ]
     });
     page.table(

@@ -93,12 +93,16 @@ impl Career {
                 Err(_) => return Err(format!("was not ready within {PATIENCE:?}")),
             },
         };
+        self.note_ready(began, process.memory());
+        Ok(ready)
+    }
+
+    /// Notes that the work can be done, and what that has taken.
+    pub(in crate::serve) fn note_ready(&self, began: Instant, memory: Memory) {
         let us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let memory = process.memory();
         let mut past = self.past();
         past.ready_us = past.ready_us.max(Some(us));
         past.memory = past.memory.most(memory);
-        Ok(ready)
     }
 
     /// Notes what came of a start. An error becomes a sentence, with the last words of the program.
@@ -110,8 +114,12 @@ impl Career {
 
     fn sentence(&self, what: &str) -> String {
         let Self { engine, kind, work, node, .. } = self;
-        let words = self.log.last_words();
-        format!("the engine `{engine}` of {kind} `{work}` at node `{node}` {what}; {words}")
+        let said = format!("the engine `{engine}` of {kind} `{work}` at node `{node}` {what}");
+        // The kernel, and what is not on this machine, say nothing.
+        if self.program.as_ref().is_none_or(|program| program.path.as_os_str().is_empty()) {
+            return said;
+        }
+        format!("{said}; {}", self.log.last_words())
     }
 
     /// Notes that the program does not do its work any more, and why.

@@ -18,7 +18,7 @@ use nix::{
 
 use crate::{
     check::translated,
-    engine::{Engine, Part, TranslatorEngine, TunnelEngine},
+    engine::{BUILT_IN, Engine, Part, TranslatorEngine, TunnelEngine, TunnelProgram, TunnelWorker},
     model::{
         dhcp::DhcpDuty,
         function::Function,
@@ -27,6 +27,7 @@ use crate::{
         testbed::Testbed,
         translation::Translation,
     },
+    net::wireguard,
     stage::Stage,
 };
 
@@ -150,11 +151,13 @@ pub enum Wanting {
     /// The program of an engine of tunnels is not on this machine.
     #[error(
         "the engine `{}` of tunnel `{tunnel}` needs the program `{}`, which is not on this machine; {}",
-        engine.name, engine.program, engine.remedy()
+        engine.name, program.program, program.remedy()
     )]
     Tunnels {
         /// The engine.
         engine: &'static TunnelEngine,
+        /// Its program.
+        program: &'static TunnelProgram,
         /// The tunnel.
         tunnel: TunnelName,
     },
@@ -167,6 +170,20 @@ pub enum Wanting {
         translation: TranslationName,
         /// What stands in the way, and what to do.
         why: String,
+    },
+    /// The kernel cannot do what an engine of tunnels is to have it do.
+    #[error(
+        "the engine `{}` of tunnel `{tunnel}` needs WireGuard of the kernel, which makes no device of it here: {said}; {}; the \
+         one that is built in needs nothing: `--engine vpn={BUILT_IN}`",
+        engine.name, engine.by.remedy()
+    )]
+    Kernel {
+        /// The engine.
+        engine: &'static TunnelEngine,
+        /// The tunnel.
+        tunnel: TunnelName,
+        /// What the kernel says.
+        said: String,
     },
     /// It cannot do all that the plan asks.
     #[error(
@@ -205,11 +222,23 @@ impl Engines {
         }
         for tunnel in testbed.tunnels.values() {
             let Some(engine) = tunnel.engine.as_ref().and_then(TunnelEngine::of) else { continue };
-            let path = find(engine.program);
-            let path =
-                path.ok_or_else(|| Wanting::Tunnels { engine, tunnel: tunnel.name.clone() })?;
-            let version = tunnel_version(engine).unwrap_or_default();
-            programs.insert(engine.name, Program { path, version });
+            if programs.contains_key(engine.name) {
+                continue;
+            }
+            let tunnel = || tunnel.name.clone();
+            let program = match &engine.by {
+                TunnelWorker::Program(program) => {
+                    let missing = || Wanting::Tunnels { engine, program, tunnel: tunnel() };
+                    let path = find(program.program).ok_or_else(missing)?;
+                    Program { path, version: tunnel_version(program).unwrap_or_default() }
+                }
+                TunnelWorker::Kernel => {
+                    let lacks = |said| Wanting::Kernel { engine, tunnel: tunnel(), said };
+                    wireguard::offered().map_err(lacks)?;
+                    Program { path: PathBuf::new(), version: kernel_version() }
+                }
+            };
+            programs.insert(engine.name, program);
         }
         for translation in testbed.translations.values() {
             let engine = translation.engine.as_ref().and_then(TranslatorEngine::of);
@@ -270,10 +299,16 @@ fn fit(
     Ok(path)
 }
 
-/// What an engine of tunnels says of its version.
-pub fn tunnel_version(engine: &TunnelEngine) -> Option<String> {
-    let said = version(&find(engine.speaker)?, engine.version)?;
-    Some(said.trim_end_matches(engine.speaker).trim().to_owned())
+/// What a program that carries tunnels says of its version.
+pub fn tunnel_version(program: &TunnelProgram) -> Option<String> {
+    let said = version(&find(program.speaker)?, program.version)?;
+    Some(said.trim_end_matches(program.speaker).trim().to_owned())
+}
+
+/// What the kernel says of its version.
+fn kernel_version() -> String {
+    let name = nix::sys::utsname::uname();
+    name.map(|name| format!("Linux {}", name.release().display())).unwrap_or_default()
 }
 
 /// The path of a program: by `PATH`, then where servers are.

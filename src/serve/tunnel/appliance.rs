@@ -1,10 +1,10 @@
-//! A program that carries a tunnel, and the place where it runs: a namespace beside its gateway, as an appliance would stand
-//! there. Its routes, its device and its addresses are none of the gateway's, whose interfaces are as with the tunnel that is
+//! Who carries a tunnel in the place of what is built in, a program or the kernel, and where: in a namespace beside the gateway,
+//! as an appliance would stand there. Its routes, its device and its addresses are none of the gateway's, whose interfaces are as with the tunnel that is
 //! built in.
 //!
 //! ```text
-//! Inside ── packet socket on the program's device │ program │ UDP socket, as the other end ── Ways ── the gateway's outside
-//!                                                 loopback of the namespace
+//! Inside ── packet socket on the agent's device │ agent │ UDP socket, as the other end ── Ways ── the gateway's outside
+//!                                               loopback of the namespace
 //! ```
 
 use std::{
@@ -16,9 +16,9 @@ use std::{
 use ipnet::IpNet;
 use tokio::net::UdpSocket;
 
-use super::charon::Charon;
+use super::{agent::Agent, charon::Charon};
 use crate::{
-    engine::{Esp, TunnelEngine},
+    engine::{Esp, TunnelEngine, TunnelProgram, TunnelWorker},
     model::{
         name::NodeName,
         policy::{Action, Chain, Filter, Hook, Match, Rule},
@@ -31,12 +31,14 @@ use crate::{
         netlink::{Netlink, Request},
         nftables,
         packet::{self, Ear, Layer},
+        wireguard::{self, Device, Told},
     },
-    serve::{daemon::Process, socket},
+    serve::socket,
     wire::filter,
 };
 
-/// The port of IKE and of ESP in UDP (RFC 3948 section 4), and the one that stands for the other end.
+/// The port of IKE and of ESP in UDP (RFC 3948 section 4), where WireGuard is heard too, and the one that stands for the other
+/// end.
 pub(super) const PORT: u16 = 4500;
 pub(super) const THEIR_PORT: u16 = 4501;
 /// Room for packets that wait to be read, in octets; the kernel grants what its limit allows.
@@ -45,60 +47,89 @@ const WAITING_ROOM: usize = 4 << 20;
 /// The index of the device, where it is made here.
 const DEVICE: u32 = links::FIRST;
 
-/// A program at work.
+/// An agent at work.
 pub(super) struct Appliance {
-    pub(super) process: Process,
+    pub(super) agent: Agent,
     pub(super) device: Ear,
     pub(super) relay: UdpSocket,
-    pub(super) charon: Charon,
 }
 
-/// The place where a program is to run.
+/// The place where an agent is to work.
 pub(super) struct Place {
     pub(super) namespace: Namespace,
-    pub(super) relay: UdpSocket,
+    engine: &'static TunnelEngine,
     netlink: Netlink,
-    esp: Esp,
 }
 
 impl Place {
     /// Makes a namespace of its own for one.
-    pub(super) fn prepare(engine: &TunnelEngine, esp: Esp, end: &TunnelEnd) -> io::Result<Self> {
+    pub(super) fn prepare(engine: &'static TunnelEngine, end: &TunnelEnd) -> io::Result<Self> {
         let namespace = Namespace::create()?;
         let netlink = Netlink::open(&namespace)?;
         settle_in(&namespace, &netlink, engine, end)?;
-        if esp == Esp::Kernel {
-            make(&netlink, &esp::interface(engine.device, DEVICE))?;
-        }
-        let relay = namespace.run(|| relay(end))?;
-        Ok(Self { namespace, relay, netlink, esp })
+        Ok(Self { namespace, engine, netlink })
+    }
+
+    /// Has ESP of the kernel stand for the device that a program would make.
+    pub(super) fn add_esp(&self) -> io::Result<()> {
+        make(&self.netlink, &esp::interface(self.engine.device, DEVICE))
+    }
+
+    /// Makes a device of WireGuard, with the MTU of the inside: it fills up packets to multiples of 16 octets, but no further
+    /// than its MTU. The error is a sentence.
+    pub(super) fn add_wireguard(&self, mtu: u32, told: &Told) -> Result<Device, String> {
+        let said = |error: &dyn std::fmt::Display| error.to_string();
+        let name = self.engine.device;
+        let made = self.netlink.ask(&wireguard::link(name, DEVICE, mtu));
+        made.map_err(|error| {
+            let remedy = self.engine.by.remedy();
+            format!("has no device: the kernel makes none of WireGuard: {error}; {remedy}")
+        })?;
+        links::keep_apart(&self.namespace, name).map_err(|error| said(&error))?;
+        let device = Device::tell(&self.namespace, DEVICE, told).map_err(|error| said(&error))?;
+        make(&self.netlink, &[links::bring_up(DEVICE)]).map_err(|error| said(&error))?;
+        Ok(device)
     }
 
     /// Waits for the program that was started here, and tells it of the tunnel.
     pub(super) async fn ready(
         &self,
-        engine: &TunnelEngine,
+        program: &TunnelProgram,
         work: &Path,
-        node: &NodeName,
-        end: &TunnelEnd,
+        (node, end): (&NodeName, &TunnelEnd),
+        esp: Esp,
         secret: &str,
-    ) -> io::Result<(Ear, Charon)> {
-        let mut charon = Charon::connect(&work.join(engine.control)).await;
-        charon.tell(node, end, self.esp, secret).await?;
+    ) -> io::Result<Charon> {
+        let mut charon = Charon::connect(&work.join(program.control)).await;
+        charon.tell(node, end, esp, secret).await?;
+        Ok(charon)
+    }
+
+    /// The device as it is read and written here.
+    pub(super) fn device(&self) -> io::Result<Ear> {
         let links = links::read(&self.netlink).map_err(io::Error::other)?;
-        let device = links.iter().find(|(_, link)| link.name == engine.device);
+        let device = links.iter().find(|(_, link)| link.name == self.engine.device);
         let (index, _) = device.ok_or_else(|| {
-            io::Error::other(format!(
-                "it has made no device {}: that takes the packages {} and a /dev/net/tun that may be opened",
-                engine.device, engine.package
-            ))
+            let what = match &self.engine.by {
+                TunnelWorker::Program(program) => format!(
+                    "that takes the packages {} and a /dev/net/tun that may be opened",
+                    program.package
+                ),
+                TunnelWorker::Kernel => "somebody has removed it".to_owned(),
+            };
+            io::Error::other(format!("it has made no device {}: {what}", self.engine.device))
         })?;
         let device = self.namespace.run(|| {
             let socket = packet::open(Layer::Link, &filter::everything(), *index)?;
             socket.set_recv_buffer_size(WAITING_ROOM)?;
             Ok(socket)
         })?;
-        Ok((Ear::new(device)?, charon))
+        Ear::new(device)
+    }
+
+    /// The socket that is the other end to an agent that is heard at an address.
+    pub(super) fn relay(&self, end: &TunnelEnd, agent: IpAddr) -> io::Result<UdpSocket> {
+        self.namespace.run(|| relay(end, agent))
     }
 }
 
@@ -150,17 +181,21 @@ pub(super) fn there(end: &TunnelEnd) -> impl Iterator<Item = IpNet> + '_ {
     end.relations.iter().map(|r| r.there).chain(end.beyond.iter().copied())
 }
 
+/// Where the other end is heard by the agent.
+pub(super) fn theirs(end: &TunnelEnd) -> SocketAddr {
+    SocketAddr::new(end.remote.ip(), THEIR_PORT)
+}
+
 /// An address of a prefix.
 fn first_of(net: IpNet) -> IpAddr {
     net.hosts().next().unwrap_or(net.addr())
 }
 
-/// The socket that is the other end to the program.
-fn relay(end: &TunnelEnd) -> io::Result<UdpSocket> {
-    let their = SocketAddr::new(end.remote.ip(), THEIR_PORT);
+fn relay(end: &TunnelEnd, agent: IpAddr) -> io::Result<UdpSocket> {
+    let their = theirs(end);
     let socket = socket::datagram_socket(their)?;
     socket.set_recv_buffer_size(WAITING_ROOM)?;
     socket.bind(&their.into())?;
-    socket.connect(&SocketAddr::new(end.local.ip(), PORT).into())?;
+    socket.connect(&SocketAddr::new(agent, PORT).into())?;
     UdpSocket::from_std(socket.into())
 }

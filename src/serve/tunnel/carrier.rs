@@ -1,17 +1,22 @@
-//! Who carries the tunnel of a gateway where that is a program, over all the starts of a run.
+//! Who carries the tunnel of a gateway where that is a program or the kernel, over all the starts of a run.
 
 use std::{io, path::Path};
 
 use tokio::time::Instant;
 
-use super::appliance::{Appliance, Place};
+use super::{
+    agent::{Agent, Watched},
+    appliance::{Appliance, PORT, Place, theirs, there},
+    keys::Keys,
+};
 use crate::{
-    engine::{Esp, TunnelEngine},
+    engine::{Esp, TunnelEngine, TunnelProgram, TunnelWorker},
     model::{name::NodeName, tunnel::TunnelEnd},
+    net::wireguard::Told,
     report::run::EngineRun,
     serve::{
         Shared,
-        daemon::{Call, Career, FOLDERS, Process, lay_out},
+        daemon::{Call, Career, FOLDERS, Memory, Process, lay_out},
     },
 };
 
@@ -38,25 +43,67 @@ impl Carrier {
     /// What the record calls it: its version, and where it encrypts.
     pub(super) fn title(&self) -> String {
         let version = self.career.program().map(|program| program.version.as_str());
-        let version = version.filter(|version| !version.is_empty());
-        format!("{}, {}", version.unwrap_or(self.engine.name), self.esp.words())
+        let version = version.filter(|version| !version.is_empty()).unwrap_or(self.engine.name);
+        match self.engine.by {
+            TunnelWorker::Program(_) => format!("{version}, {}", self.esp.words()),
+            TunnelWorker::Kernel => format!("{version}, WireGuard of the kernel"),
+        }
     }
 
-    /// Starts the program, and tells it of the tunnel. An error is a sentence, with its last words.
-    pub(super) async fn start(&self, end: &TunnelEnd, secret: &str) -> Result<Appliance, String> {
-        self.career.conclude(self.launch(end, secret).await)
+    /// Has it begin, with a device of this MTU where it is made here. An error is a sentence, with the last words of a program.
+    pub(super) async fn start(
+        &self,
+        end: &TunnelEnd,
+        keys: &Keys,
+        mtu: u32,
+    ) -> Result<Appliance, String> {
+        self.career.conclude(match &self.engine.by {
+            TunnelWorker::Program(program) => self.launch(program, end, keys).await,
+            TunnelWorker::Kernel => self.employ(end, keys, mtu),
+        })
     }
 
-    async fn launch(&self, end: &TunnelEnd, secret: &str) -> Result<Appliance, String> {
+    /// Has the kernel carry the tunnel.
+    fn employ(&self, end: &TunnelEnd, keys: &Keys, mtu: u32) -> Result<Appliance, String> {
         let (career, node) = (&self.career, self.career.node());
-        let TunnelEngine { program: name, .. } = self.engine;
-        let missing = || format!("is not on this machine as `{name}`; {}", self.engine.remedy());
+        let failed = |error: io::Error| format!("cannot begin: {error}");
+        let began = Instant::now();
+        let place = Place::prepare(self.engine, end).map_err(failed)?;
+        let told = Told {
+            secret: keys.secret(node, &end.tunnel).to_bytes(),
+            port: PORT,
+            peer: keys.public(&end.peer, &end.tunnel).to_bytes(),
+            remote: theirs(end),
+            beyond: there(end).collect(),
+        };
+        career.note_start();
+        let device = place.add_wireguard(mtu, &told)?;
+        // The kernel sends from the address that it sends to.
+        let relay = place.relay(end, end.remote.ip()).map_err(failed)?;
+        let ear = place.device().map_err(failed)?;
+        career.note_ready(began, Memory::default());
+        Ok(Appliance { agent: Agent::Kernel(Watched::new(device)), device: ear, relay })
+    }
+
+    /// Starts a program, and tells it of the tunnel.
+    async fn launch(
+        &self,
+        of: &TunnelProgram,
+        end: &TunnelEnd,
+        keys: &Keys,
+    ) -> Result<Appliance, String> {
+        let (career, node) = (&self.career, self.career.node());
+        let missing = || format!("is not on this machine as `{}`; {}", of.program, of.remedy());
         let program = career.program().ok_or_else(missing)?;
         let failed = |error: io::Error| format!("cannot be started: {error}");
-        let place = Place::prepare(self.engine, self.esp, end).map_err(failed)?;
+        let place = Place::prepare(self.engine, end).map_err(failed)?;
+        if self.esp == Esp::Kernel {
+            place.add_esp().map_err(failed)?;
+        }
+        let relay = place.relay(end, end.local.ip()).map_err(failed)?;
         let work = Path::new(FOLDERS).join(node.as_str()).join(end.tunnel.as_str());
         lay_out(&work, node).map_err(failed)?;
-        let (file, text) = self.engine.file;
+        let (file, text) = of.file;
         std::fs::write(work.join(file), text(self.esp)).map_err(failed)?;
         let title = format!("{} for {} to {}", program.path.display(), end.local, end.remote);
         career.log().begin(&title);
@@ -64,16 +111,22 @@ impl Carrier {
         let call = Call {
             program: &program.path,
             arguments: Vec::new(),
-            variables: &[self.engine.variable],
+            variables: &[of.variable],
             node,
             is_somebody: false,
         };
         let process =
             Process::start(call, &place.namespace, &work, career.log()).map_err(failed)?;
         career.note_start();
-        let ready = Box::pin(place.ready(self.engine, &work, node, end, secret));
+        let secret = keys.shared(node, &end.peer, &end.tunnel);
+        let ready = Box::pin(async {
+            let charon = place.ready(of, &work, (node, end), self.esp, &secret).await?;
+            Ok((place.device()?, charon))
+        });
         match career.see_ready(&process, began, ready).await {
-            Ok((device, charon)) => Ok(Appliance { process, device, relay: place.relay, charon }),
+            Ok((device, charon)) => {
+                Ok(Appliance { agent: Agent::Program { process, charon }, device, relay })
+            }
             Err(what) => {
                 process.stop().await;
                 Err(what)

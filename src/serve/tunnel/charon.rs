@@ -9,7 +9,10 @@ use tokio::{
     time::interval,
 };
 
-use super::appliance::{PORT, THEIR_PORT, here, there};
+use super::{
+    agent::News,
+    appliance::{PORT, THEIR_PORT, here, there},
+};
 use crate::{
     engine::Esp,
     model::{name::NodeName, tunnel::TunnelEnd},
@@ -43,11 +46,16 @@ impl Charon {
         }
     }
 
-    /// What it says next. Nothing is lost when it is not waited for to the end.
-    pub(super) async fn next(&mut self) -> io::Result<Said> {
-        match self.early.pop_front() {
-            Some(said) => Ok(said),
-            None => self.hear().await,
+    /// What it says next of keys. Nothing is lost when it is not waited for to the end.
+    pub(super) async fn next(&mut self) -> io::Result<News> {
+        loop {
+            let said = match self.early.pop_front() {
+                Some(said) => said,
+                None => self.hear().await?,
+            };
+            if let Said::Event { name, values } = said {
+                return Ok(news(&name, &values));
+            }
         }
     }
 
@@ -128,6 +136,22 @@ impl Charon {
         let message = [Element::Value("child", CHILD.to_owned())];
         self.stream.write_all(&vici::request("rekey", &message)).await
     }
+}
+
+/// What an event says of associations, by their numbers.
+fn news(event: &str, values: &[(String, String)]) -> News {
+    let numbers = |of: &str| {
+        let ours = |path: &str| path.contains("/child-sas/") && path.ends_with(of);
+        let of = values.iter().filter(|(path, _)| !of.is_empty() && ours(path));
+        of.map(|(_, number)| number.clone()).collect()
+    };
+    let comes = values.iter().any(|(path, value)| path == "up" && value == "yes");
+    let (new, old) = match (event, comes) {
+        ("child-rekey", _) => ("/new/uniqueid", "/old/uniqueid"),
+        (_, true) => ("/uniqueid", ""),
+        (_, false) => ("", "/uniqueid"),
+    };
+    News { new: numbers(new), old: numbers(old) }
 }
 
 /// One child couples both families: pairs of one family each come of its selectors.

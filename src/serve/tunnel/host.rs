@@ -11,11 +11,11 @@ use boringtun::noise::Tunn;
 use tokio::{sync::mpsc, task::JoinHandle, time::interval};
 
 use super::{
+    beside,
     carrier::Carrier,
     counters::Counters,
     faults::Faults,
     inside::Inside,
-    ipsec,
     keys::Keys,
     plain,
     selectors::Selectors,
@@ -424,10 +424,10 @@ impl TunnelHost {
         let ways = Ways::open(&self.namespace, end).map_err(failed("outside"))?;
         let inside = Inside { tube, selectors, counters, faults, renewed: false };
         if let Some(carrier) = self.carrier(end) {
-            let secret = self.keys.shared(&self.node, &end.peer, &end.tunnel);
-            let appliance = carrier.start(end, &secret).await;
+            let mtu = mouth.mtu().map_err(failed("inside"))?;
+            let appliance = carrier.start(end, &self.keys, mtu).await;
             let appliance = appliance.map_err(|said| TunnelError::Program { said })?;
-            let at_work = ipsec::End {
+            let at_work = beside::End {
                 carrier,
                 appliance,
                 inside,

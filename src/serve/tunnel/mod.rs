@@ -1,5 +1,5 @@
-//! The built-in tunnels: WireGuard in user space, several gateways in one process; and plain ones and programs on the same
-//! seam.
+//! The built-in tunnels: WireGuard in user space, several gateways in one process; and plain ones, programs and the kernel on
+//! the same seam.
 //!
 //! ```text
 //! gateway's interface ── wire (the inside) ── Tube ── Selectors ── WireGuard ── UDP socket of the gateway (the outside)
@@ -13,9 +13,10 @@ mod inside;
 mod wireguard;
 mod plain;
 mod charon;
+mod agent;
 mod appliance;
 mod carrier;
-mod ipsec;
+mod beside;
 mod host;
 mod keys;
 mod faults;

@@ -1,11 +1,13 @@
-//! One end of a tunnel of IPsec, carried by a program beside the gateway: IKEv2 (RFC 7296) and ESP in UDP (RFC 3948). Here
-//! its packets and datagrams are passed on, and it is had begin again when nothing is agreed on.
+//! One end of a tunnel that an agent beside the gateway carries: a program by IPsec, IKEv2 (RFC 7296) and ESP in UDP (RFC
+//! 3948), or the kernel by WireGuard. Here packets and datagrams are passed on, and the agent is had begin again when nothing
+//! is agreed on.
 
-use std::{collections::BTreeSet, io, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, io, net::IpAddr, sync::Arc};
 
 use tokio::sync::mpsc;
 
 use super::{
+    agent::News,
     appliance::Appliance,
     carrier::Carrier,
     inside::Inside,
@@ -14,11 +16,8 @@ use super::{
 };
 use crate::{
     model::{family::Family, fault::TunnelFault, tunnel::TunnelEnd},
-    net::{
-        packet,
-        patience::{Deadline, within},
-    },
-    wire::{packet as ip, vici::Said},
+    net::packet,
+    wire::packet as ip,
 };
 
 /// How many ticks an attempt has before another is begun.
@@ -29,8 +28,6 @@ const WAITS: u32 = 40;
 const PROOF: u8 = 253;
 const ASKED: &[u8] = b"sixwalk?";
 const ANSWERED: &[u8] = b"sixwalk!";
-/// How long a program that cannot be talked to any more may take to end.
-const MOURNING: Duration = Duration::from_secs(1);
 
 /// One end at work.
 pub(super) struct End {
@@ -39,7 +36,7 @@ pub(super) struct End {
     pub(super) inside: Inside,
     pub(super) ways: Ways,
     pub(super) told: TunnelEnd,
-    /// The associations that the program has said to be there, by its numbers of them.
+    /// The keys that the agent has said to be there, by its names of them.
     pub(super) agreed: BTreeSet<String>,
     /// The families that the keys have not been seen to carry yet.
     pub(super) unproven: Vec<Family>,
@@ -48,7 +45,7 @@ pub(super) struct End {
 }
 
 impl End {
-    /// Works until its orders end, or the program does, which it tells then.
+    /// Works until its orders end, or the agent does, which it tells then.
     pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
         let mut frame = vec![0; LONGEST];
         let (mut packet, mut sent, mut came) = (frame.clone(), frame.clone(), frame.clone());
@@ -77,9 +74,8 @@ impl End {
                 Ok((length, at)) = self.ways.hear(&mut came) => {
                     self.pass_in(&came[..length], at).await;
                 }
-                said = self.appliance.charon.next() => match said {
-                    Ok(Said::Event { name, values }) => self.note(&name, &values),
-                    Ok(_) => {}
+                news = self.appliance.agent.next() => match news {
+                    Ok(news) => self.note(news),
                     Err(why) => return self.mourn(&why).await,
                 },
                 _ = ticks.tick() => {
@@ -88,7 +84,7 @@ impl End {
                     self.look_for_peer();
                     let begins = self.told.begins || silent > WAITS;
                     if silent % PATIENCE == 1 && begins
-                        && let Err(why) = self.appliance.charon.initiate().await
+                        && let Err(why) = self.appliance.agent.initiate().await
                     {
                         return self.mourn(&why).await;
                     }
@@ -101,16 +97,12 @@ impl End {
         }
     }
 
-    /// The program cannot be talked to any more, mostly because it has ended.
+    /// The agent cannot be talked to any more, mostly because it has ended.
     async fn mourn(self, why: &io::Error) {
-        let process = self.appliance.process;
-        let ended = within(Deadline::after(MOURNING), process.ending()).await;
-        let what = match ended {
-            Ok(how) => format!("has ended by itself ({how})"),
-            Err(_) => format!("cannot be told anything any more: {why}"),
-        };
+        let agent = self.appliance.agent;
+        let what = agent.fate(why).await;
         self.carrier.career.lose(&what);
-        process.stop().await;
+        agent.stop().await;
     }
 
     async fn follow(&mut self, order: Order) {
@@ -118,8 +110,8 @@ impl End {
             Order::Renew if self.inside.has(TunnelFault::NoNewKeys) => {}
             Order::Renew => {
                 self.inside.renewed = true;
-                // A program that cannot be told is seen to have ended at once.
-                let _ = self.appliance.charon.rekey().await;
+                // One that cannot be told is seen to have ended at once.
+                let _ = self.appliance.agent.renew().await;
             }
             Order::Lose(family) => self.ways.lose(family),
             Order::Regain => {
@@ -133,7 +125,7 @@ impl End {
     async fn leave(&mut self, packet: &[u8]) {
         if self.inside.lets_out(packet).await {
             self.ways.show_class(self.inside.class_of(packet));
-            // What the program does not take is lost, as on any link.
+            // What the agent does not take is lost, as on any link.
             let _ = packet::send_now(self.appliance.device.socket(), packet);
         }
     }
@@ -153,7 +145,7 @@ impl End {
         }
     }
 
-    /// A datagram of the program goes to the other end. What tries the first choice goes the other way too: the end that
+    /// A datagram of the agent goes to the other end. What tries the first choice goes the other way too: the end that
     /// gets both takes one.
     async fn pass_on(&mut self, datagram: &[u8]) {
         if std::mem::take(&mut self.tries_home) {
@@ -163,7 +155,7 @@ impl End {
         self.ways.note_sent();
     }
 
-    /// A datagram of the other end goes to the program. Nobody is followed to another way before keys are agreed on.
+    /// A datagram of the other end goes to the agent. Nobody is followed to another way before keys are agreed on.
     async fn pass_in(&mut self, datagram: &[u8], at: usize) {
         if self.inside.has(TunnelFault::BoundToFirst) && !Ways::is_home(at) {
             return;
@@ -190,28 +182,12 @@ impl End {
         !self.agreed.is_empty()
     }
 
-    /// Keys are agreed on, anew, or no more. An association may be told to have ended after the one that replaces it.
-    fn note(&mut self, event: &str, values: &[(String, String)]) {
-        let numbers = |of: &'static str| {
-            let ours = move |path: &String| path.contains("/child-sas/") && path.ends_with(of);
-            values.iter().filter(move |(path, _)| ours(path)).map(|(_, number)| number.clone())
-        };
-        let comes = values.iter().any(|(path, value)| path == "up" && value == "yes");
-        let (new, old) = match (event, comes) {
-            ("child-rekey", _) => ("/new/uniqueid", "/old/uniqueid"),
-            (_, true) => ("/uniqueid", ""),
-            (_, false) => ("", "/uniqueid"),
-        };
-        let is_new = !new.is_empty();
-        if is_new {
-            self.agreed.extend(numbers(new));
-        }
-        if !old.is_empty() {
-            for number in numbers(old) {
-                self.agreed.remove(&number);
-            }
-        }
-        if is_new {
+    /// Keys are agreed on, anew, or no more. Old ones may be told to have ended after those that replace them.
+    fn note(&mut self, News { new, old }: News) {
+        let anew = !new.is_empty();
+        self.agreed.extend(new);
+        self.agreed.retain(|key| !old.contains(key));
+        if anew {
             self.unproven = self.families();
             self.prove();
         }
