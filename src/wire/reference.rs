@@ -26,27 +26,67 @@ pub enum Host {
 )]
 pub struct NotAbsolute;
 
-/// The host of an absolute URL of HTTP (RFC 3986 section 3.2.2), also of one that leaves the scheme to the page.
-pub fn host(url: &str) -> Result<Host, NotAbsolute> {
+/// Where an absolute URL leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// Whether by TLS; `None` where the scheme is left to the page.
+    pub tls: Option<bool>,
+    /// Who is asked.
+    pub host: Host,
+    /// The port, where the URL says one.
+    pub port: Option<u16>,
+    /// The path with its query, as written.
+    pub path: String,
+}
+
+impl Reference {
+    /// The name that it leads to, if it is one.
+    pub fn name(&self) -> Option<&DomainName> {
+        match &self.host {
+            Host::Name(name) => Some(name),
+            Host::Address(_) => None,
+        }
+    }
+}
+
+/// An absolute URL of HTTP (RFC 3986 section 3), also one that leaves the scheme to the page.
+pub fn read(url: &str) -> Result<Reference, NotAbsolute> {
     let is_plain = |c: char| c.is_ascii_graphic() && !"\"'<>\\".contains(c);
     if url.len() > LONGEST || !url.chars().all(is_plain) {
         return Err(NotAbsolute);
     }
-    let lower = url.to_ascii_lowercase();
-    let schemes = ["https://", "http://", "//"];
-    let rest = schemes.iter().find_map(|scheme| lower.strip_prefix(scheme)).ok_or(NotAbsolute)?;
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    if let Some(literal) = host.strip_prefix('[') {
-        let literal = literal.split(']').next().unwrap_or_default();
+    let begins = |scheme: &str| {
+        url.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
+    };
+    let schemes = [("https://", Some(true)), ("http://", Some(false)), ("//", None)];
+    let (scheme, tls) = schemes.into_iter().find(|(s, _)| begins(s)).ok_or(NotAbsolute)?;
+    let rest = url[scheme.len()..].split('#').next().unwrap_or_default();
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let (host, port) = host(authority.rsplit('@').next().unwrap_or_default())?;
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    Ok(Reference { tls, host, port, path: format!("{slash}{path}") })
+}
+
+/// The host of an authority, and its port (RFC 3986 section 3.2).
+fn host(authority: &str) -> Result<(Host, Option<u16>), NotAbsolute> {
+    let (host, after) = if let Some(literal) = authority.strip_prefix('[') {
+        let (literal, after) = literal.split_once(']').ok_or(NotAbsolute)?;
         let address: Ipv6Addr = literal.parse().map_err(|_| NotAbsolute)?;
-        return Ok(Host::Address(address.into()));
-    }
-    let host = host.split(':').next().unwrap_or_default();
-    let host = host.strip_suffix('.').unwrap_or(host);
-    match host.parse::<Ipv4Addr>() {
-        Ok(address) => Ok(Host::Address(address.into())),
-        Err(_) => host.parse().map(Host::Name).map_err(|_| NotAbsolute),
+        (Host::Address(address.into()), after)
+    } else {
+        let (name, after) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
+        let name = name.strip_suffix('.').unwrap_or(name);
+        let host = match name.parse::<Ipv4Addr>() {
+            Ok(address) => Host::Address(address.into()),
+            Err(_) => Host::Name(name.to_ascii_lowercase().parse().map_err(|_| NotAbsolute)?),
+        };
+        (host, after)
+    };
+    match after.strip_prefix(':') {
+        None if after.is_empty() => Ok((host, None)),
+        Some("") => Ok((host, None)),
+        Some(port) => Ok((host, Some(port.parse().map_err(|_| NotAbsolute)?))),
+        None => Err(NotAbsolute),
     }
 }
 
@@ -67,7 +107,7 @@ pub fn loaded(body: &str) -> Vec<String> {
             "object" => "data",
             _ => return None,
         };
-        attribute(tag, key).filter(|url| host(url).is_ok())
+        attribute(tag, key).filter(|url| read(url).is_ok())
     });
     let mut urls: Vec<_> = urls.take(MOST).collect();
     urls.sort();
@@ -118,9 +158,22 @@ mod tests {
             ("data:image/png;base64,AA", Err(NotAbsolute)),
             ("https://[2001:db8::x]/", Err(NotAbsolute)),
             ("https://a\"><b/", Err(NotAbsolute)),
+            ("https://[2001:db8::1]8443/", Err(NotAbsolute)),
+            ("https://www.example.test:99999/", Err(NotAbsolute)),
         ] {
-            assert_eq!(host(url), expected, "{url}");
+            assert_eq!(read(url).map(|reference| reference.host), expected, "{url}");
         }
+    }
+
+    #[test]
+    fn scheme_port_and_path_are_kept_as_written() {
+        let read = |url| read(url).map(|found| (found.tls, found.port, found.path)).unwrap();
+        assert_eq!(
+            read("HTTPS://a.test:8443/Lib.js?V=1#top"),
+            (Some(true), Some(8443), "/Lib.js?V=1".to_owned())
+        );
+        assert_eq!(read("http://a.test?q"), (Some(false), None, "/?q".to_owned()));
+        assert_eq!(read("//[2001:db8::1]"), (None, None, "/".to_owned()));
     }
 
     #[test]
@@ -136,7 +189,7 @@ mod tests {
     proptest! {
         #[test]
         fn hostile_pages_never_panic(body: String, url: String) {
-            let _ = (loaded(&body), host(&url));
+            let _ = (loaded(&body), read(&url));
         }
 
         #[test]

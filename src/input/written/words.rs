@@ -50,7 +50,7 @@ pub(in crate::input) const DOMAIN: Shape =
 /// What a page may refer to.
 pub(in crate::input) const URL: Shape = Shape::Parsed {
     what: "a URL such as `https://www.example.test/logo.png`",
-    check: |url| crate::wire::reference::host(url).map(drop).map_err(|why| why.to_string()),
+    check: |url| crate::wire::reference::read(url).map(drop).map_err(|why| why.to_string()),
 };
 pub(in crate::input) const FAMILY: Shape =
     Shape::Word(|| Family::ALL.into_iter().map(Family::word).collect());
