@@ -12,10 +12,11 @@ use crate::{
         evidence::{EvidenceId, Seen},
         family::Family,
         finding::{Culprit, Scope},
+        flow::Traffic,
         name::{NodeName, SegmentName},
         probe::{Probe, Question},
         segment::Plane,
-        tunnel::{TunnelAct, TunnelCounters, TunnelEnd},
+        tunnel::{Relation, TunnelAct, TunnelCounters, TunnelEnd},
     },
     stage::{Path, Stage},
 };
@@ -27,8 +28,12 @@ pub struct Couple {
     pub gateway: NodeName,
     /// Its end of the tunnel.
     pub end: TunnelEnd,
+    /// What is coupled, this side first.
+    pub relation: Relation,
     /// The way from a host on this side to one on the other.
     pub path: Path,
+    /// Whether the same hosts stand for another couple of the tunnel too, so that names alone do not tell them apart.
+    ambiguous: bool,
 }
 
 impl Couple {
@@ -57,9 +62,12 @@ impl Couple {
         self.path.nodes.last().expect("a path has ends")
     }
 
-    /// `head-to-branch: IPv6 in IPv4, desk->files`.
+    /// `head-to-branch: IPv6 in IPv4, desk->files`, with what is coupled where hosts stand for several couples.
     pub fn subject(&self) -> String {
-        format!("{}: {}, {}->{}", self.end.tunnel, self.families(), self.from(), self.to())
+        let names =
+            format!("{}: {}, {}->{}", self.end.tunnel, self.families(), self.from(), self.to());
+        let Relation { here, there } = self.relation;
+        if self.ambiguous { format!("{names} ({here} with {there})") } else { names }
     }
 
     /// What a trouble with it touches.
@@ -138,22 +146,65 @@ impl Couple {
     }
 }
 
+/// Hosts of a subnet of which one is sought that may stand for it.
+const HOSTS: usize = 8;
+
 /// Every couple of the stage, each direction by itself.
 pub fn of_stage(stage: &Stage) -> Vec<Couple> {
-    let mut found = Vec::new();
-    for (gateway, end) in stage.ends() {
-        for relation in &end.relations {
-            let path = host_in(stage, relation.here).zip(host_in(stage, relation.there));
-            let path = path.and_then(|((from, _), (_, to))| stage.path(&from, to).ok());
-            let through = |path: &Path| path.segments.contains(inside(stage, end));
-            found.extend(path.filter(through).map(|path| Couple {
-                gateway: gateway.clone(),
-                end: end.clone(),
-                path,
-            }));
-        }
+    let mut found = Vec::<Couple>::new();
+    for (gateway, end, relation) in live(stage) {
+        let ways = ways(stage, end, relation);
+        let same = |couple: &Couple, path: &Path| {
+            couple.inner() == path.family() && couple.path.nodes == path.nodes
+        };
+        let known =
+            |path: &Path| found.iter().any(|couple| couple.end == *end && same(couple, path));
+        let path = ways.iter().find(|path| !known(path)).or(ways.first()).cloned();
+        found.extend(path.map(|path| Couple {
+            ambiguous: known(&path),
+            gateway: gateway.clone(),
+            end: end.clone(),
+            relation,
+            path,
+        }));
     }
     found
+}
+
+/// What is coupled and has nobody to stand for it, as a subject, and why.
+pub fn without_hosts(stage: &Stage) -> Vec<(String, String)> {
+    let silent = live(stage).filter(|(_, end, relation)| ways(stage, end, *relation).is_empty());
+    let told = silent.map(|(gateway, end, Relation { here, there })| {
+        let subject = format!("{}: {here} with {there} at {gateway}", end.tunnel);
+        let reason = match [here, there].map(|net| hosts_in(stage, net).next().is_none()) {
+            [true, _] => format!("no host has an address in {here}"),
+            [_, true] => format!("no host has an address in {there}"),
+            _ => "no flow lets a host of the one begin with one of the other through the tunnel"
+                .to_owned(),
+        };
+        (subject, reason)
+    });
+    told.collect()
+}
+
+/// What the ends of tunnels couple in this stage.
+fn live(stage: &Stage) -> impl Iterator<Item = (&NodeName, &TunnelEnd, Relation)> {
+    stage.ends().flat_map(|(gateway, end)| {
+        end.relations.iter().map(move |relation| (gateway, end, *relation))
+    })
+}
+
+/// The ways by which hosts of one side may begin with hosts of the other, as themselves and through the tunnel.
+fn ways(stage: &Stage, end: &TunnelEnd, Relation { here, there }: Relation) -> Vec<Path> {
+    let far: Vec<_> = hosts_in(stage, there).take(HOSTS).collect();
+    let pairs = hosts_in(stage, here)
+        .take(HOSTS)
+        .flat_map(|(from, _)| far.iter().map(move |(to, address)| (from.clone(), to, *address)));
+    let ways = pairs.filter(|(from, to, _)| stage.is_allowed(from, to, &Traffic::Ping));
+    let ways = ways.filter_map(|(from, _, address)| stage.path(&from, address).ok());
+    let carried =
+        |path: &Path| here.contains(&path.source) && path.segments.contains(inside(stage, end));
+    ways.filter(carried).collect()
 }
 
 /// What each tunnel joins, of the couples that are wanted, the directions of the gateway that begins first.
@@ -175,12 +226,12 @@ fn inside<'s>(stage: &'s Stage, end: &TunnelEnd) -> &'s SegmentName {
     &stage.testbed.tunnels[&end.tunnel].inside
 }
 
-/// The first host with a live address in a subnet.
-fn host_in(stage: &Stage, subnet: IpNet) -> Option<(NodeName, IpAddr)> {
+/// The hosts with a live address in a subnet.
+fn hosts_in(stage: &Stage, subnet: IpNet) -> impl Iterator<Item = (NodeName, IpAddr)> {
     let hosts = stage.nodes.iter().filter(|(name, _)| !stage.testbed.nodes[*name].role.forwards());
-    let mut addresses = hosts.flat_map(|(name, node)| {
+    let addresses = hosts.flat_map(|(name, node)| {
         let addresses = node.interfaces.iter().flat_map(|interface| &interface.addresses);
         addresses.map(move |address| (name.clone(), address.ip()))
     });
-    addresses.find(|(_, address)| subnet.contains(address))
+    addresses.filter(move |(_, address)| subnet.contains(address))
 }

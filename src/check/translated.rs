@@ -53,14 +53,15 @@ pub fn uses(stage: &Stage) -> Vec<Use<'_>> {
     legs::sample(found, legs::SAMPLE)
 }
 
-/// User, host and service; an echo for everybody who may use anything.
+/// User, host and service; an echo for everybody who may use anything, unless a flow denies it.
 fn asked(stage: &Stage) -> Vec<(NodeName, NodeName, Option<&Service>)> {
     let mut found = Vec::new();
     for exchange in stage.exchanges().iter().filter(|e| e.intent == Intent::Allow) {
         let to = &stage.testbed.nodes[&exchange.to];
         let service = exchange.service.as_ref().and_then(|name| to.service(name.as_str()));
         let service = service.filter(|_| exchange.traffic != Traffic::Ping);
-        for service in [service, None] {
+        let echo = stage.is_allowed(&exchange.from, &exchange.to, &Traffic::Ping);
+        for service in [Some(service), echo.then_some(None)].into_iter().flatten() {
             let one = (exchange.from.clone(), exchange.to.clone(), service);
             if !found.contains(&one) {
                 found.push(one);

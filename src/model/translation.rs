@@ -32,17 +32,32 @@ pub struct Pref64(#[schemars(with = "String")] Ipv6Net);
 
 /// Why a prefix is no translation prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a translation prefix has one of the lengths 32, 40, 48, 56, 64 and 96 (RFC 6052 section 2.2), not {0}"
-)]
-pub struct BadPref64(pub u8);
+pub enum BadPref64 {
+    /// Its length.
+    #[error(
+        "a translation prefix has one of the lengths 32, 40, 48, 56, 64 and 96 (RFC 6052 section 2.2), not {0}"
+    )]
+    Length(u8),
+    /// The octet that interface identifiers keep for themselves.
+    #[error(
+        "bits 64 to 71 of a translation prefix must be zero (RFC 6052 section 2.2), and in {0} they are not"
+    )]
+    Octet(Ipv6Net),
+}
 
 impl TryFrom<Ipv6Net> for Pref64 {
     type Error = BadPref64;
 
     fn try_from(net: Ipv6Net) -> Result<Self, BadPref64> {
         let length = net.prefix_len();
-        if Self::LENGTHS.contains(&length) { Ok(Self(net.trunc())) } else { Err(BadPref64(length)) }
+        if !Self::LENGTHS.contains(&length) {
+            return Err(BadPref64::Length(length));
+        }
+        let net = net.trunc();
+        if net.addr().octets()[U_OCTET] != 0 {
+            return Err(BadPref64::Octet(net));
+        }
+        Ok(Self(net))
     }
 }
 
@@ -316,8 +331,10 @@ mod tests {
         }
         assert_eq!(
             Pref64::try_from("2001:db8::/60".parse::<Ipv6Net>().unwrap()),
-            Err(BadPref64(60))
+            Err(BadPref64::Length(60))
         );
+        let odd: Ipv6Net = "2001:db8:64:0:ff00::/96".parse().unwrap();
+        assert_eq!(Pref64::try_from(odd), Err(BadPref64::Octet(odd)));
     }
 
     #[test]

@@ -58,8 +58,7 @@ pub fn fill(sentence: &str, values: &BTreeMap<String, String>) -> Vec<Inline> {
 fn fill_part(part: &str, values: &BTreeMap<String, String>) -> Vec<Inline> {
     let mut filled = Vec::new();
     let mut rest = part;
-    while let Some((before, after)) = rest.split_once('{') {
-        let Some((name, after)) = after.split_once('}') else { break };
+    while let Some((before, name, after)) = next_placeholder(rest) {
         filled.push(Inline::text(before));
         filled.push(match values.get(name) {
             Some(value) => Inline::foreign(value),
@@ -69,6 +68,18 @@ fn fill_part(part: &str, values: &BTreeMap<String, String>) -> Vec<Inline> {
     }
     filled.push(Inline::text(rest));
     filled
+}
+
+/// What stands before the first placeholder, its name, and what stands behind it. Other braces are text: settings have them.
+fn next_placeholder(text: &str) -> Option<(&str, &str, &str)> {
+    text.match_indices('{').find_map(|(at, _)| {
+        let (name, after) = text[at + 1..].split_once('}')?;
+        let is_name = |name: &str| {
+            !name.is_empty()
+                && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        };
+        is_name(name).then_some((&text[..at], name, after))
+    })
 }
 
 /// The verdict of a finding as one sentence of plain text, for a terminal. Control characters in values are made visible.
@@ -95,6 +106,15 @@ mod tests {
             ]
         );
         assert_eq!(fill("an open { brace", &values), [Inline::text("an open { brace")]);
+        assert_eq!(
+            fill("set `listen { any; }` on {node}", &values),
+            [
+                Inline::text("set "),
+                Inline::code("listen { any; }"),
+                Inline::text(" on "),
+                Inline::foreign("portal"),
+            ]
+        );
         assert_eq!(
             fill("run `ping {node}` there", &values),
             [Inline::text("run "), Inline::code("ping portal"), Inline::text(" there")]

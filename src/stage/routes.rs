@@ -30,6 +30,20 @@ pub(super) fn derive(stage: &mut Stage) {
     advertise(stage);
 }
 
+/// Routers behind a gateway learn what its tunnels lead to, where nothing else leads there: IPv6 of an island goes inside a
+/// tunnel over IPv4, and no segment outside joins the islands.
+pub(super) fn lead_to_tunnels(stage: &mut Stage) {
+    for family in Family::ALL {
+        let map = RouterMap::new(stage, family);
+        let routers = stage.nodes.iter().filter(|(_, node)| node.forwarding.has(family));
+        let routes: Vec<_> =
+            routers.map(|(name, _)| (name.clone(), map.to_tunnels(stage, name))).collect();
+        for (name, routes) in routes {
+            stage.nodes.get_mut(&name).expect("a key of the map").routes.extend(routes);
+        }
+    }
+}
+
 /// The forwarding nodes of a family and the segments that they join, in the data plane.
 struct RouterMap {
     family: Family,
@@ -117,6 +131,34 @@ impl RouterMap {
                 Some(Route { to: to.trunc(), via: self.next_hop(&own, name, target)? })
             })
             .collect()
+    }
+
+    /// Routes to what tunnels of others couple and this node does not reach otherwise.
+    fn to_tunnels(&self, stage: &Stage, name: &NodeName) -> Vec<Route> {
+        let node = &stage.nodes[name];
+        let own: BTreeSet<_> = self.segments_of(name).cloned().collect();
+        let on_link = node.interfaces.iter().flat_map(|i| &i.addresses).map(|a| a.net);
+        let mut known: Vec<_> = on_link.chain(node.routes.iter().map(|route| route.to)).collect();
+        let mut found = Vec::new();
+        for (gateway, end) in stage.ends().filter(|(gateway, _)| *gateway != name) {
+            let coupled = end.relations.iter().map(|relation| relation.there);
+            for to in coupled.filter(|to| Family::of_net(*to) == self.family) {
+                if known.iter().any(|net| net.contains(&to)) {
+                    continue;
+                }
+                if let Some(via) = self.towards(&own, name, gateway) {
+                    known.push(to);
+                    found.push(Route { to, via });
+                }
+            }
+        }
+        found
+    }
+
+    /// The next hop of a node towards another router.
+    fn towards(&self, own: &BTreeSet<SegmentName>, me: &NodeName, to: &NodeName) -> Option<IpAddr> {
+        let direct = own.iter().find_map(|segment| self.on_segment[segment].get(to)).copied();
+        direct.or_else(|| self.segments_of(to).find_map(|s| self.next_hop(own, me, s)))
     }
 
     fn next_hop(

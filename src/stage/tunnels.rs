@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Stage, StagedInterface};
+use super::{Stage, StagedInterface, routes};
 use crate::model::{
     family::Family,
     name::NodeName,
@@ -21,6 +21,7 @@ pub(super) fn derive(stage: &mut Stage) {
             couple(stage, tunnel, gateway, &outer);
         }
     }
+    routes::lead_to_tunnels(stage);
 }
 
 /// The outside addresses of both ends, in every family of the tunnel in which they can reach one another, in its order.

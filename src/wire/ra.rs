@@ -400,7 +400,9 @@ mod tests {
 
     fn pref64() -> impl Strategy<Value = Pref64> {
         (any::<[u8; 16]>(), prop::sample::select(&Pref64::LENGTHS[..])).prop_map(
-            |(octets, length)| {
+            |(mut octets, length)| {
+                // RFC 6052 section 2.2.
+                octets[8] = 0;
                 Pref64::try_from(Ipv6Net::new(octets.into(), length).unwrap()).unwrap()
             },
         )

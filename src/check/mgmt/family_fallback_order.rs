@@ -49,7 +49,7 @@ static TEXT: Text = Text {
         },
         Case {
             name: "slow",
-            finding: "An upload from {station} to {device} waits {took} for a dead IPv6 address before it goes over IPv4{silently}.",
+            finding: "An upload from {station} to {device} waits {took} for a dead IPv6 address before it goes over IPv4, {silently}.",
             expected: "The upload goes to {wanted} within {limit}, and the log names the address that was given up.",
             observed: "With {what}: it went to {used} after {took}; the log says “{said}”.",
             remedy: "Ask the manufacturer for a shorter limit and a line in the log. Until then watch the management addresses of \
@@ -151,7 +151,10 @@ fn complaint(stage: &Stage, product: &Product<'_>, heard: &Heard<'_>) -> Option<
             ("used", used.map_or_else(|| "nowhere".to_owned(), |ip| ip.to_string())),
             ("took", seconds(took)),
             ("limit", seconds(LONGEST_US)),
-            ("silently", if logs { "" } else { " and says nothing of it" }.to_owned()),
+            (
+                "silently",
+                if logs { "and says so in its log" } else { "and says nothing of it" }.to_owned(),
+            ),
             ("what", what),
             ("said", said),
         ];

@@ -14,6 +14,7 @@ use crate::{
         name::SegmentName,
         probe::{Probe, Question},
         tap::{Tap, Watch},
+        tunnel::Relation,
     },
     stage::Stage,
 };
@@ -31,7 +32,9 @@ impl<'c> Canary<'c> {
         let (tunnel, inner, phase) =
             (&couple.end.tunnel, couple.inner().word(), stage.phase.word());
         let (from, to) = (couple.from(), couple.to());
-        let token = format!("sixwalk {tunnel} {inner} {phase} {from}->{to} {moment}");
+        let Relation { here, there } = couple.relation;
+        let token =
+            format!("sixwalk {tunnel} {inner} {phase} {from}->{to} {here} {there} {moment}");
         Self { couple, token }
     }
 

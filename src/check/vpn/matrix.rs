@@ -2,19 +2,50 @@
 
 use crate::{
     check::{
-        Case, Text, UseCase, ask,
+        Case, Check, Text, UseCase, ask,
         couples::{self, Couple},
         legs::{self, Named},
         reach::Leg,
         reaching::Reaching,
+        reading::Judge,
     },
-    model::{family::Family, finding::Severity, node::Node, probe::Question},
+    model::{
+        evidence::Seen, experiment::Experiment, family::Family, finding::Severity, node::Node,
+        probe::Question, verdict::Judgement,
+    },
     stage::Stage,
 };
 
 /// The check.
-pub(super) static MATRIX: Reaching =
+pub(super) struct Matrix;
+
+static REACHING: Reaching =
     Reaching { text: &TEXT, subjects, without: "no tunnel couples anything in this phase" };
+
+impl Check for Matrix {
+    fn text(&self) -> &'static Text {
+        &TEXT
+    }
+
+    fn ask(&self, stage: &Stage) -> Vec<Experiment> {
+        REACHING.ask(stage)
+    }
+
+    fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
+        REACHING.follow_up(stage, seen)
+    }
+
+    /// What has nobody to stand for it is said: nobody shall take it for tried.
+    fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
+        let silent = couples::without_hosts(stage).into_iter();
+        let silent = silent.map(|(couple, why)| Judge(&TEXT).not_applicable(couple, why));
+        let mut found: Vec<_> = silent.collect();
+        if found.is_empty() || !subjects(stage).is_empty() {
+            found.extend(REACHING.judge(stage, seen));
+        }
+        found
+    }
+}
 
 /// Octets of a small echo request after the ICMP header.
 const SMALL: u16 = 56;
@@ -86,6 +117,7 @@ mod tests {
     use crate::{
         check::fixture::{Network, complaints, node},
         model::{
+            flow::{End, Flow, Intent, Traffic},
             phase::Phase,
             policy::{Action, Hook, Match, Rule},
             service::Transport,
@@ -96,7 +128,7 @@ mod tests {
     #[test]
     fn a_tunnel_that_carries_everything_is_silent() {
         for phase in Phase::ALL {
-            let judgements = Network::tunnelled(phase).ask(&[&MATRIX]);
+            let judgements = Network::tunnelled(phase).ask(&[&Matrix]);
             assert!(judgements.iter().all(|j| j.verdict == Verdict::Pass), "{judgements:#?}");
             let families =
                 phase.permits().iter().count().min(if phase == Phase::Partial { 1 } else { 2 });
@@ -117,7 +149,7 @@ mod tests {
 
     #[track_caller]
     fn blames(network: &Network, culprit: &str) {
-        let found = complaints(&MATRIX, network);
+        let found = complaints(&Matrix, network);
         let all = |(case, at): &(String, String)| case == "unreachable" && at == culprit;
         assert!(!found.is_empty() && found.iter().all(all), "{found:?}");
     }
@@ -140,7 +172,7 @@ mod tests {
                 attempt.outcome = crate::model::answer::Outcome::TimedOut;
             }
         });
-        let judgements = network.ask(&[&MATRIX]);
+        let judgements = network.ask(&[&Matrix]);
         let bad: Vec<_> = judgements.iter().filter(|j| j.verdict.is_bad()).collect();
         assert!(
             bad.len() == 2
@@ -151,8 +183,25 @@ mod tests {
     }
 
     #[test]
+    fn who_may_not_begin_is_not_asked_and_that_is_said() {
+        let mut testbed = (*Network::tunnelled(Phase::Ipv4Only).plan.testbed).clone();
+        testbed.flows.push(Flow {
+            name: "no-way-back".to_owned(),
+            from: End::Site("centre".parse().unwrap()),
+            to: End::Site("office".parse().unwrap()),
+            traffic: vec![Traffic::Any],
+            intent: Intent::Deny,
+        });
+        let network = Network::of(Stage::new(&testbed.into(), Phase::Ipv4Only));
+        let judgements = network.ask(&[&Matrix]);
+        let asked = |from| judgements.iter().any(|j| j.subject.contains(from));
+        assert!(asked("desk->app") && !asked("app->desk"), "{judgements:#?}");
+        assert!(judgements.iter().any(|j| j.reason.contains("no flow lets")), "{judgements:#?}");
+    }
+
+    #[test]
     fn a_rule_about_what_is_not_coupled_is_silent() {
         let other = Match::Port { transport: Transport::Udp, number: 9 };
-        assert_eq!(complaints(&MATRIX, &dropping("gateway-a", vec![other])), []);
+        assert_eq!(complaints(&Matrix, &dropping("gateway-a", vec![other])), []);
     }
 }

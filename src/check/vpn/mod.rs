@@ -21,7 +21,7 @@ use super::Check;
 
 /// In the order of the report.
 pub(super) const CHECKS: &[&dyn Check] = &[
-    &matrix::MATRIX,
+    &matrix::Matrix,
     &no_clear::NoClear,
     &fail_open::FailOpen,
     &policy_enforced::PolicyEnforced,

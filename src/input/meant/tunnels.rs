@@ -146,6 +146,19 @@ fn one<'w>(
             );
         }
     }
+    let inside: Option<SegmentName> = tunnel.name.is.as_str().parse().ok();
+    let taken = inside.as_ref().and_then(|name| written.segment(name));
+    if let Some(taken) = taken.filter(|segment| segment.kind != SegmentKind::Tunnel) {
+        let message = format!(
+            "`{}` is the name of a segment and of a tunnel, whose inside bears it too",
+            tunnel.name.is
+        );
+        found.push(
+            Diagnostic::error(&tunnel.name.at, message)
+                .note(&taken.name.at, "the segment")
+                .hint("rename the tunnel"),
+        );
+    }
     let [here, there] = tunnel.between.as_slice() else {
         let message = format!(
             "tunnel `{}` has {} ends; it needs exactly two",
@@ -169,7 +182,7 @@ fn one<'w>(
     let outer = outer(tunnel, found);
     let between = [here.is.clone(), there.is.clone()];
     let name = tunnel.name.is.clone();
-    let inside = name.as_str().parse().ok()?;
+    let inside = inside?;
     let index = u16::try_from(index).unwrap_or(u16::MAX);
     let (port, number) = (FIRST_PORT.saturating_add(index), index.saturating_add(1));
     let (kind, port) = (tunnel.kind, tunnel.kind.port(port));
