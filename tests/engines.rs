@@ -121,6 +121,23 @@ fn a_front_passes_on_as_the_built_in_one_does() {
     assert_eq!(fronts.count(), 2, "{:?}", real.engines);
 }
 
+/// Real programs and kernels put in what they couple and nothing else: what the other end would do with more is measured
+/// with the built-in tunnel alone, and nowhere taken for good.
+#[track_caller]
+fn differs_in_what_a_peer_would_take_alone(built_in: &Run, real: &Run) {
+    let all = verdicts(real);
+    let mut peers = all.iter().filter(|((_, check, subject), _)| {
+        check == "vpn.policy-enforced" && subject.contains(", selectors of ")
+    });
+    assert!(peers.any(|(_, verdict)| *verdict == Verdict::NotTestable), "{all:?}");
+    let is_that = |line: &String| {
+        line.contains(", selectors of ") && line.ends_with("Some(Pass), Some(NotTestable)")
+    };
+    let mut rest = differences(built_in, real);
+    rest.retain(|line| !is_that(line));
+    assert!(rest.is_empty(), "{}", rest.join("\n"));
+}
+
 /// A tunnel as it is built in and carried by strongSwan, with one plan for both.
 #[test]
 fn a_tunnel_of_strongswan_gives_the_verdicts_of_the_built_in_one() {
@@ -138,8 +155,7 @@ fn a_tunnel_of_strongswan_gives_the_verdicts_of_the_built_in_one() {
         let mut of = verdicts.iter().filter(|((_, id, _), _)| id == check);
         assert!(of.any(|(_, verdict)| *verdict == Verdict::Pass), "{check}: {verdicts:?}");
     }
-    let differences = differences(&built_in, &real);
-    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    differs_in_what_a_peer_would_take_alone(&built_in, &real);
     demand_records(&real);
     let gateways: Vec<_> = real.engines.iter().map(|e| e.node.as_str()).collect();
     assert_eq!(gateways, ["gw-a", "gw-b"]);
@@ -259,8 +275,7 @@ fn a_tunnel_of_the_kernel_gives_the_verdicts_of_the_built_in_one_or_is_refused()
     }
     let (built_in, real) = (Place::read(&walk("vpn=built-in")), Place::read(&output));
     assert!(real.findings.is_empty(), "{:?}", real.findings);
-    let differences = differences(&built_in, &real);
-    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    differs_in_what_a_peer_would_take_alone(&built_in, &real);
     let is_told = |e: &EngineRun| e.version.ends_with(", WireGuard of the kernel") && e.starts > 0;
     assert!(real.engines.len() == 2 && real.engines.iter().all(is_told), "{:?}", real.engines);
 }

@@ -139,6 +139,9 @@ impl RouterMap {
         let own: BTreeSet<_> = self.segments_of(name).cloned().collect();
         let on_link = node.interfaces.iter().flat_map(|i| &i.addresses).map(|a| a.net);
         let mut known: Vec<_> = on_link.chain(node.routes.iter().map(|route| route.to)).collect();
+        // What its own tunnels couple never goes another way, also while they are not there.
+        let couples = stage.testbed.tunnels.values().flat_map(|tunnel| tunnel.seen_from(name));
+        known.extend(couples.map(|relation| relation.there));
         let mut found = Vec::new();
         for (gateway, end) in stage.ends().filter(|(gateway, _)| *gateway != name) {
             let coupled = end.relations.iter().map(|relation| relation.there);

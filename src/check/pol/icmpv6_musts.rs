@@ -167,9 +167,11 @@ impl What {
             Self::Unreachable | Self::UnknownHeader | Self::UnknownOption => {
                 "no flow of the plan lets a packet pass that would provoke it"
             }
-            Self::TooBig => "no link behind the filtering node is smaller than those before it",
-            Self::TimeExceeded => "no router stands behind the filtering node",
-            Self::Echo => "the flows forbid echo",
+            Self::TooBig => {
+                "no link behind the filtering node is smaller than those before it and has a way back"
+            }
+            Self::TimeExceeded => "no router with a way back stands behind the filtering node",
+            Self::Echo => "the flows forbid echo, or the plan has no way back",
         }
     }
 
@@ -240,7 +242,8 @@ fn musts(stage: &Stage) -> Vec<Must> {
                         (Some(how), at)
                     }
                 };
-                Some(Sent { what, way: way.clone(), how, at })
+                let sent = Sent { what, way: way.clone(), how, at };
+                sent.comes_back(stage).then_some(sent)
             });
             found.push(Must { side: side.clone(), what, sent });
         }
@@ -249,6 +252,16 @@ fn musts(stage: &Stage) -> Vec<Must> {
 }
 
 impl Sent {
+    /// Whether the plan has a way back, for the control as well: a gateway puts what it says to a coupled host into the
+    /// tunnel, which takes nothing from an address that it does not couple.
+    fn comes_back(&self, stage: &Stage) -> bool {
+        let path = &self.way.path;
+        let back = |node, source| stage.path_from(node, source, path.source).is_ok();
+        let last = path.nodes.last().expect("a path has ends");
+        back(last, Some(path.destination))
+            && (self.how.is_none() || back(&path.nodes[self.at], None))
+    }
+
     fn probe(&self, round: u8) -> Probe {
         let to = self.way.path.destination;
         let first = match self.how {

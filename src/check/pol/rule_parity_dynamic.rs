@@ -225,11 +225,12 @@ impl Sample {
                 destination: Some(path.destination),
                 port: Some(port),
             },
-            None => Watch::Protocol {
+            // Requests alone: what the other end may ask is answered.
+            None => Watch::Icmp {
                 family,
-                source: path.source,
-                destination: path.destination,
-                number: icmp::protocol(family),
+                types: vec![icmp::echo_request_type(family)],
+                source: Some(path.source),
+                destination: Some(path.destination),
             },
         };
         Passage::new(&self.crossing, watch, format!("{} {}", self.crossing.by, self.subject()))

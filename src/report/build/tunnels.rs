@@ -11,6 +11,7 @@ use crate::{
     check::couples::{self, Couple},
     model::{
         phase::Phase,
+        testbed::Testbed,
         verdict::{Judgement, Verdict},
     },
     report::document::Line,
@@ -67,6 +68,18 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
         return;
     }
     page.heading(4, "2.3.5 Tunnels");
+    for (judgements, stage) in &walked {
+        page.words(&conclusion(judgements, stage));
+    }
+    page.words(
+        "What is coupled, by the plan: the subnets behind both gateways, and over what the tunnel is carried in each phase.",
+    );
+    page.table(
+        "coupled",
+        "What tunnels couple",
+        ["Tunnel", "Between", "First subnet", "Second subnet", "Carried in"],
+        coupled(&testbed, &stages),
+    );
     page.words(
         "One row for each direction of what a tunnel couples, by a host on either side. An echo that came back proves that \
          the tunnel carries. Plain tunnels are named by their kind; what they carry can be read on the way.",
@@ -104,6 +117,67 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
     );
 }
 
+/// What a phase showed of the tunnels themselves, apart from what manages them and from what is reached through them.
+fn conclusion(judgements: &[Judgement], stage: &Stage) -> String {
+    let phase = stage.phase;
+    let couples = couples::of_stage(stage);
+    if couples.is_empty() {
+        return format!("{phase}: no tunnel couples anything.");
+    }
+    let said = |couple: &Couple, column: &Column| {
+        let subject = couple.subject();
+        let part = match column.of {
+            Of::Part(part) => format!("{subject}, {part}"),
+            Of::Couple | Of::Parts => subject,
+        };
+        let mut all = judgements.iter().filter(|j| j.check == column.check && j.subject == part);
+        all.next().map(|judgement| judgement.verdict)
+    };
+    let [small, large] = [&CARRIED[0], &CARRIED[1]];
+    let passes = |couple: &&Couple, columns: &[&Column]| {
+        columns.iter().all(|column| said(couple, column) == Some(Verdict::Pass))
+    };
+    let carried = couples.iter().filter(|couple| passes(couple, &[small, large])).count();
+    let hidden = couples.iter().filter(|couple| passes(couple, &[&BESIDE[0]])).count();
+    let mut families: Vec<_> = couples.iter().map(families).collect();
+    families.sort();
+    families.dedup();
+    let all = couples.len();
+    let whole = if carried == all { "the tunnels carry" } else { "not every tunnel carries" };
+    format!(
+        "{phase}: {whole} what they couple ({}). Small and large packets came through in {carried} of {all} directions; in {hidden} it is \
+         proven that they went in no other way and not in clear.",
+        families.join(", "),
+    )
+}
+
+/// One row for each pair of subnets: tunnel, gateways, both subnets, and the phases in which it is live.
+fn coupled(testbed: &Testbed, stages: &[Stage]) -> Vec<[Line; 5]> {
+    let mut rows = Vec::new();
+    for tunnel in testbed.tunnels.values() {
+        let [here, there] = &tunnel.between;
+        for relation in &tunnel.relations {
+            let live = |stage: &Stage| {
+                let (_, end) = stage.ends().find(|(gateway, end)| {
+                    *gateway == here
+                        && end.tunnel == tunnel.name
+                        && end.relations.contains(relation)
+                })?;
+                Some(format!("{} over {}", stage.phase, end.outer()))
+            };
+            let live: Vec<_> = stages.iter().filter_map(live).collect();
+            rows.push([
+                words(tunnel.name.to_string()),
+                words(format!("{here} and {there}")),
+                words(relation.here.to_string()),
+                words(relation.there.to_string()),
+                words(if live.is_empty() { "no phase".to_owned() } else { live.join(", ") }),
+            ]);
+        }
+    }
+    rows
+}
+
 /// What was said of the speed of tunnels, where there was something to compare.
 fn speeds(phase: Phase, judgements: &[Judgement]) -> Vec<[Line; 4]> {
     let of_check = judgements.iter().filter(|judgement| {
@@ -135,10 +209,12 @@ fn headings<const N: usize>(columns: &[Column]) -> [&'static str; N] {
 /// A row for each couple of each phase: phase, families, direction, and the verdicts.
 fn rows<const N: usize>(columns: &[Column], walked: &[(&[Judgement], &Stage)]) -> Vec<[Line; N]> {
     let of_phase = |(judgements, stage): &(&[Judgement], &Stage)| {
+        let several = stage.testbed.tunnels.len() > 1;
         let row = |couple: &Couple| {
+            let name = if several { format!("{}: ", couple.end.tunnel) } else { String::new() };
             let mut row = vec![
                 words(stage.phase.to_string()),
-                words(families(couple)),
+                words(format!("{name}{}", families(couple))),
                 words(format!("{} to {}", couple.from(), couple.to())),
             ];
             row.extend(columns.iter().map(|column| column.said(judgements, &couple.subject())));

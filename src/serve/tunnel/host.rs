@@ -27,7 +27,7 @@ use crate::{
     model::{
         fault::TunnelFault,
         management::Integration,
-        name::{NodeName, TunnelName},
+        name::{EngineName, NodeName, TunnelName},
         step::Change,
         tunnel::{TunnelAct, TunnelEnd, TunnelKind, TunnelState},
     },
@@ -78,6 +78,17 @@ pub enum TunnelError {
         tunnel: TunnelName,
         /// Its kind.
         kind: TunnelKind,
+    },
+    /// What carries it has selectors of its own.
+    #[error(
+        "`{engine}` puts into the tunnel `{tunnel}` what it couples and nothing else, whatever it is told: what the other end \
+         would do with more is not known"
+    )]
+    Selective {
+        /// The tunnel.
+        tunnel: TunnelName,
+        /// What carries it.
+        engine: EngineName,
     },
     /// The program that is to carry it does not do so.
     #[error("{said}")]
@@ -220,7 +231,12 @@ impl TunnelHost {
         let mut ends = self.ends();
         let opened = ends.get_mut(tunnel).ok_or_else(not_ours)?;
         match act {
-            TunnelAct::Widen => opened.faults.widen(true),
+            TunnelAct::Widen => {
+                if let Some(engine) = opened.end.engine.clone() {
+                    return Err(TunnelError::Selective { tunnel: tunnel.clone(), engine });
+                }
+                opened.faults.widen(true);
+            }
             TunnelAct::Narrow => opened.faults.widen(false),
             TunnelAct::Stop | TunnelAct::Start | TunnelAct::Read => {}
             TunnelAct::Renew if !opened.end.kind.is_encrypted() => {
