@@ -5,6 +5,7 @@ use super::{
     phrase::{and, of, words},
     shortfall::Shortfall,
     tally::Tally,
+    tunnels,
 };
 use crate::{
     check::UseCase,
@@ -50,6 +51,9 @@ fn capability(page: &mut Page, source: Source<'_>) {
         0 => "In no phase did every judgement that applied pass.".to_owned(),
         _ => format!("Every judgement that applied passed in: {}.", and(&capable)),
     });
+    if let Some(tunnels) = tunnels::capability(source) {
+        page.words(&tunnels);
+    }
 }
 
 fn evaluation_table(page: &mut Page, source: Source<'_>) {

@@ -1,11 +1,11 @@
 //! Section 2.3.5: what tunnels carried in each phase, in which family inside and outside, and what was seen beside them
 //! (S2 sections 2.2.3 and 2.3.2).
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     Page, Source,
-    phrase::{self, words},
+    phrase::{self, and, words},
 };
 use crate::{
     check::couples::{self, Couple},
@@ -68,8 +68,8 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
         return;
     }
     page.heading(4, "2.3.5 Tunnels");
-    for (judgements, stage) in &walked {
-        page.words(&conclusion(judgements, stage));
+    for showing in showings(source) {
+        page.words(&showing.words());
     }
     page.words(
         "What is coupled, by the plan: the subnets behind both gateways, and over what the tunnel is carried in each phase.",
@@ -118,37 +118,97 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
 }
 
 /// What a phase showed of the tunnels themselves, apart from what manages them and from what is reached through them.
-fn conclusion(judgements: &[Judgement], stage: &Stage) -> String {
-    let phase = stage.phase;
-    let couples = couples::of_stage(stage);
-    if couples.is_empty() {
-        return format!("{phase}: no tunnel couples anything.");
-    }
-    let said = |couple: &Couple, column: &Column| {
-        let subject = couple.subject();
-        let part = match column.of {
-            Of::Part(part) => format!("{subject}, {part}"),
-            Of::Couple | Of::Parts => subject,
+struct Showing {
+    phase: Phase,
+    /// `IPv6 in IPv4`, each once.
+    families: Vec<String>,
+    /// Directions that are coupled.
+    all: usize,
+    /// Those in which small and large packets came through.
+    carried: usize,
+    /// Those of which it is proven that they went through the tunnel alone and not in clear.
+    hidden: usize,
+    /// Those for which there is something to hide: others are in clear by design.
+    encrypted: usize,
+}
+
+impl Showing {
+    fn of(judgements: &[Judgement], stage: &Stage) -> Self {
+        let couples = couples::of_stage(stage);
+        let passes = |couple: &Couple, columns: &[Column]| {
+            columns.iter().all(|column| column.passes(judgements, &couple.subject()))
         };
-        let mut all = judgements.iter().filter(|j| j.check == column.check && j.subject == part);
-        all.next().map(|judgement| judgement.verdict)
+        let count = |columns: &[Column]| couples.iter().filter(|c| passes(c, columns)).count();
+        let families: BTreeSet<_> = couples.iter().map(families).collect();
+        Self {
+            phase: stage.phase,
+            families: families.into_iter().collect(),
+            all: couples.len(),
+            carried: count(&CARRIED[..2]),
+            hidden: count(&BESIDE[..1]),
+            encrypted: couples.iter().filter(|couple| couple.end.kind.is_encrypted()).count(),
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.all > 0 && self.carried == self.all && self.hidden == self.encrypted
+    }
+
+    fn words(&self) -> String {
+        let Self { phase, all, carried, hidden, encrypted, .. } = self;
+        if *all == 0 {
+            return format!("{phase}: no tunnel couples anything that hosts could try.");
+        }
+        let whole = if carried == all { "the tunnels carry" } else { "not every tunnel carries" };
+        let secrecy = match encrypted {
+            0 => "what they carry is in clear by design".to_owned(),
+            all => format!(
+                "that it went no other way and not in clear is proven in {}",
+                directions(*hidden, *all)
+            ),
+        };
+        format!(
+            "{phase}: {whole} what they couple ({}). Small and large packets came through in {}; {secrecy}.",
+            and(&self.families),
+            directions(*carried, *all),
+        )
+    }
+}
+
+/// `3 of 4 directions`.
+fn directions(some: usize, all: usize) -> String {
+    let word = if all == 1 { "direction" } else { "directions" };
+    format!("{} {word}", phrase::of(some, all))
+}
+
+fn showings(source: Source<'_>) -> Vec<Showing> {
+    let testbed = Arc::new(source.run.testbed.clone());
+    let walked = source.run.phases.iter();
+    walked
+        .map(|walked| Showing::of(&walked.judgements, &Stage::new(&testbed, walked.phase)))
+        .collect()
+}
+
+/// In which phases the tunnels themselves did what they are for, for the evaluation (S2 section 2.4); `None` without any.
+pub(super) fn capability(source: Source<'_>) -> Option<String> {
+    let showings: Vec<_> = showings(source).into_iter().filter(|one| one.all > 0).collect();
+    if showings.is_empty() {
+        return None;
+    }
+    let named = |whole: bool| -> Vec<String> {
+        let some = showings.iter().filter(|one| one.is_whole() == whole);
+        some.map(|one| one.phase.to_string()).collect()
     };
-    let [small, large] = [&CARRIED[0], &CARRIED[1]];
-    let passes = |couple: &&Couple, columns: &[&Column]| {
-        columns.iter().all(|column| said(couple, column) == Some(Verdict::Pass))
-    };
-    let carried = couples.iter().filter(|couple| passes(couple, &[small, large])).count();
-    let hidden = couples.iter().filter(|couple| passes(couple, &[&BESIDE[0]])).count();
-    let mut families: Vec<_> = couples.iter().map(families).collect();
-    families.sort();
-    families.dedup();
-    let all = couples.len();
-    let whole = if carried == all { "the tunnels carry" } else { "not every tunnel carries" };
-    format!(
-        "{phase}: {whole} what they couple ({}). Small and large packets came through in {carried} of {all} directions; in {hidden} it is \
-         proven that they went in no other way and not in clear.",
-        families.join(", "),
-    )
+    let told = [
+        (named(true), "carried all that they couple, and what encrypts let none of it be seen, in"),
+        (named(false), "did not, or not provably, in"),
+    ];
+    let told: Vec<_> = told
+        .into_iter()
+        .filter(|(phases, _)| !phases.is_empty())
+        .map(|(phases, what)| format!("The tunnels themselves {what}: {}.", and(&phases)))
+        .collect();
+    Some(told.join(" "))
 }
 
 /// One row for each pair of subnets: tunnel, gateways, both subnets, and the phases in which it is live.
@@ -226,11 +286,23 @@ fn rows<const N: usize>(columns: &[Column], walked: &[(&[Judgement], &Stage)]) -
 }
 
 impl Column {
-    fn said(&self, judgements: &[Judgement], couple: &str) -> Line {
-        let part = match self.of {
+    /// Whether what it says of a couple is a pass.
+    fn passes(&self, judgements: &[Judgement], couple: &str) -> bool {
+        let part = self.part(couple);
+        let mut said = judgements.iter().filter(|j| j.check == self.check && j.subject == part);
+        said.next().is_some_and(|judgement| judgement.verdict == Verdict::Pass)
+    }
+
+    /// The subject that it speaks of.
+    fn part(&self, couple: &str) -> String {
+        match self.of {
             Of::Part(part) => format!("{couple}, {part}"),
             Of::Couple | Of::Parts => couple.to_owned(),
-        };
+        }
+    }
+
+    fn said(&self, judgements: &[Judgement], couple: &str) -> Line {
+        let part = self.part(couple);
         let all = matches!(self.of, Of::Parts);
         of(judgements, self.check, |subject| subject == part || all && subject.starts_with(&part))
     }
@@ -272,6 +344,14 @@ mod tests {
             let judgements = Network::of(stage.clone()).ask(CHECKS);
             let rows: Vec<[Line; 9]> = rows(&CARRIED, &[(&judgements, &stage)]);
             assert_eq!(rows.len(), families.len() * 2, "{rows:?}");
+            assert!(Showing::of(&judgements, &stage).is_whole(), "{phase}");
+            let mut seen = judgements.clone();
+            let canary = seen.iter_mut().find(|j| j.check == "vpn.no-clear").unwrap();
+            canary.verdict = Verdict::Fail;
+            let showing = Showing::of(&seen, &stage);
+            assert!(!showing.is_whole() && showing.carried == showing.all, "{phase}");
+            let all = families.len() * 2;
+            assert!(showing.words().contains(&format!("proven in {} of {all}", all - 1)));
             for family in families {
                 let of = rows.iter().filter(|row| row[1] == words(*family));
                 assert!(of.clone().count() == 2);
