@@ -199,7 +199,7 @@ mod tests {
         let clear = [("clear".to_owned(), "gateway-a (IPv6 beside office-to-centre)".to_owned())];
         assert_eq!(complaints(&NoClear, &leaking("carrying")), clear);
         assert_eq!(complaints(&FailOpen, &leaking("carrying")), []);
-        for moment in ["renewing", "down"] {
+        for moment in ["renewing", "down", "again"] {
             let open = [("open".to_owned(), clear[0].1.clone())];
             assert_eq!(complaints(&FailOpen, &leaking(moment)), open);
             assert_eq!(complaints(&NoClear, &leaking(moment)), []);

@@ -27,14 +27,14 @@ static TEXT: Text = Text {
     title: "A tunnel that is down is closed",
     section: "S2 2.2.3",
     use_case: UseCase::Policies,
-    question: "Does nothing of what a tunnel couples leave in clear while its keys are renewed and while it is stopped, \
-               and does it carry again afterwards?",
+    question: "Does nothing of what a tunnel couples leave in clear while its keys are renewed, while it is stopped and while \
+               it starts, and does it carry again afterwards?",
     good: "What is coupled stays at home while its tunnel is down.",
     references: &["RFC 7359", "RFC 9099 section 3.2"],
     cases: &[
         Case {
             name: "open",
-            finding: "While {tunnel} is down, {family} from {from} to {to} leaves in clear on {segment}.",
+            finding: "While {tunnel} {does}, {family} from {from} to {to} leaves in clear on {segment}.",
             expected: "No canary outside the sender's own link.",
             observed: "{observed}.",
             remedy: "Drop what is coupled on every way out of {gateway} but the tunnel.",
@@ -66,10 +66,12 @@ impl Check for FailOpen {
     }
 }
 
-/// The moments at which a canary is sent.
+/// The moments at which a canary is sent, and what the tunnel does then.
 const RENEWING: &str = "renewing";
 const DOWN: &str = "down";
 const AGAIN: &str = "again";
+const MOMENTS: [(&str, &str); 3] =
+    [(RENEWING, "agrees on new keys"), (DOWN, "is down"), (AGAIN, "starts")];
 
 /// The moments at which gateways are read.
 const OLD_KEYS: &str = "under old keys";
@@ -93,7 +95,8 @@ fn interrupted(stage: &Stage, couple: &Couple) -> Experiment {
         couple.act(TunnelAct::Start, "for vpn.fail-open"),
         again.probe(),
     ]);
-    let taps = [&renewing, &down].into_iter().flat_map(|canary| canary.taps(stage)).collect();
+    let canaries = [&renewing, &down, &again].into_iter();
+    let taps = canaries.flat_map(|canary| canary.taps(stage)).collect();
     Experiment { taps, probes, in_order: true, alone: true, ..Experiment::default() }
 }
 
@@ -103,12 +106,13 @@ fn of_couple(judge: Judge, stage: &Stage, seen: &Seen<'_>, couple: &Couple) -> J
         return judge.not_applicable(subject, why);
     }
     let mut evidence = Vec::new();
-    for moment in [RENEWING, DOWN] {
+    for (moment, does) in MOMENTS {
         let at = Canary::new(stage, couple, moment).sightings(stage, seen);
         evidence.extend(&at.evidence);
         if let Some((segment, frames)) = at.in_clear() {
             let observed = format!("{frames} frames with the canary on {segment}");
-            let complaint = canary::leak(stage, couple, "open", segment, observed);
+            let mut complaint = canary::leak(stage, couple, "open", segment, observed);
+            complaint.args.insert("does".to_owned(), does.to_owned());
             return judge.fail(subject, evidence, complaint);
         }
         if let Some(reason) = at.unproven() {
