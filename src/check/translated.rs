@@ -53,6 +53,21 @@ pub fn uses(stage: &Stage) -> Vec<Use<'_>> {
     legs::sample(found, legs::SAMPLE)
 }
 
+/// The same for each user by itself, its echoes first: the simplest question of every user.
+pub fn by_user(stage: &Stage) -> Vec<Vec<Use<'_>>> {
+    let mut users = Vec::<Vec<Use<'_>>>::new();
+    for one in uses(stage) {
+        match users.iter_mut().find(|known| known[0].from() == one.from()) {
+            Some(known) => known.push(one),
+            None => users.push(vec![one]),
+        }
+    }
+    for of_user in &mut users {
+        of_user.sort_by_key(|one| one.leg.port.is_some());
+    }
+    users
+}
+
 /// User, host and service; an echo for everybody who may use anything, unless a flow denies it.
 fn asked(stage: &Stage) -> Vec<(NodeName, NodeName, Option<&Service>)> {
     let mut found = Vec::new();

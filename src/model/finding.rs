@@ -173,6 +173,8 @@ pub enum Packets {
     Pace,
     /// What a service says, not whether it is reached.
     Content,
+    /// What passes and should not, not what is reached.
+    Excess,
 }
 
 impl Packets {

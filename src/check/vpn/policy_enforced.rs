@@ -14,7 +14,7 @@ use crate::{
         answer::Answer,
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
-        finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
+        finding::{Complaint, Confidence, Culprit, Depth, Packets, Scope, Severity},
         flow::Traffic,
         name::NodeName,
         probe::{Probe, Question},
@@ -315,6 +315,7 @@ impl Forgery<'_> {
             nodes: vec![gateway.clone()],
             // An end that puts in what it does not couple is the wider trouble.
             segments: if taken { vec![couple.inside(stage).clone()] } else { Vec::new() },
+            packets: Some(Packets::Excess),
             ..Scope::default()
         };
         let culprit = Culprit::node(gateway, format!("selectors of {}", couple.end.tunnel));

@@ -13,7 +13,7 @@ use crate::{
         evidence::Seen,
         experiment::Experiment,
         family::Family,
-        finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
+        finding::{Complaint, Confidence, Culprit, Depth, Packets, Scope, Severity},
         probe::{Aspect, Probe},
         translation::{Mapping, Translated},
         verdict::Judgement,
@@ -60,42 +60,37 @@ impl Check for LogMapping {
     }
 
     fn ask(&self, stage: &Stage) -> Vec<Experiment> {
-        vec![Experiment::of_probes(users(stage).into_iter().map(|one| one.leg.probe))]
+        let users = translated::by_user(stage).into_iter().flatten();
+        vec![Experiment::of_probes(users.map(|one| one.leg.probe))]
     }
 
     fn follow_up(&self, stage: &Stage, _: &Seen<'_>) -> Vec<Experiment> {
-        vec![Experiment::of_probes(users(stage).iter().map(look))]
+        vec![Experiment::of_probes(translated::uses(stage).iter().map(look))]
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
         let judge = Judge(&TEXT);
-        let found = users(stage).iter().map(|one| of_one(judge, stage, seen, one)).collect();
+        let users = translated::by_user(stage);
+        let found = users.iter().map(|of_user| of_one(judge, stage, seen, of_user)).collect();
         judge.or_not_applicable(found, "nothing is translated in this phase")
     }
-}
-
-/// Each user once, by its echo.
-fn users(stage: &Stage) -> Vec<Use<'_>> {
-    let mut users = Vec::<Use<'_>>::new();
-    for one in translated::uses(stage).into_iter().filter(|one| one.carried == "echo") {
-        if !users.iter().any(|other| other.from() == one.from()) {
-            users.push(one);
-        }
-    }
-    users
 }
 
 fn look(one: &Use<'_>) -> Probe {
     Probe { round: AFTERWARDS, ..ask::inspect(&one.translation.gateway, Aspect::Translators) }
 }
 
-fn of_one(judge: Judge, stage: &Stage, seen: &Seen<'_>, one: &Use<'_>) -> Judgement {
-    let subject = one.from().to_string();
-    let IpAddr::V6(user) = one.way.before.source else {
+/// What a user was answered first tells: of all that it sends, one must be enough.
+fn of_one(judge: Judge, stage: &Stage, seen: &Seen<'_>, of_user: &[Use<'_>]) -> Judgement {
+    let subject = of_user[0].from().to_string();
+    let IpAddr::V6(user) = of_user[0].way.before.source else {
         return judge.not_testable(subject, "the user has no IPv6 address by plan", []);
     };
-    let answered = seen.answer(&one.leg.probe).filter(|(_, answer)| answer.is_answered());
-    let Some((asked, _)) = answered else {
+    let answered = of_user.iter().find_map(|one| {
+        let (id, answer) = seen.answer(&one.leg.probe)?;
+        answer.is_answered().then_some((one, id))
+    });
+    let Some((one, asked)) = answered else {
         return judge.blocked(subject, "the user was not answered through the translator", []);
     };
     let Some((id, Answer::Translators(states))) = seen.answer(&look(one)) else {
@@ -107,7 +102,7 @@ fn of_one(judge: Judge, stage: &Stage, seen: &Seen<'_>, one: &Use<'_>) -> Judgem
         .flat_map(|state| &state.mappings)
         .collect();
     let evidence = [asked, id];
-    let mut own = mappings.iter().filter(|mapping| is_echo_of(mapping, user)).peekable();
+    let mut own = mappings.iter().filter(|mapping| is_of(mapping, user, kind(one))).peekable();
     if own.peek().is_none() {
         let complaint = complaint(stage, "unlogged", one, user, &mappings, "");
         return judge.fail(subject, evidence, complaint);
@@ -122,8 +117,12 @@ fn of_one(judge: Judge, stage: &Stage, seen: &Seen<'_>, one: &Use<'_>) -> Judgem
     }
 }
 
-fn is_echo_of(mapping: &Mapping, user: Ipv6Addr) -> bool {
-    mapping.user.0 == user && mapping.what.is_none_or(|what| what == Translated::Echo)
+fn kind(one: &Use<'_>) -> Translated {
+    one.leg.port.map_or(Translated::Echo, |port| port.transport.into())
+}
+
+fn is_of(mapping: &Mapping, user: Ipv6Addr, kind: Translated) -> bool {
+    mapping.user.0 == user && mapping.what.is_none_or(|what| what == kind)
 }
 
 fn complaint(
@@ -142,8 +141,13 @@ fn complaint(
         ("count", mappings.len().to_string()),
         ("shown", shown.to_owned()),
     ];
-    let scope =
-        Scope { family: Some(Family::V6), from: Some(one.from().clone()), ..Scope::default() };
+    let scope = Scope {
+        family: Some(Family::V6),
+        from: Some(one.from().clone()),
+        nodes: vec![gateway.clone()],
+        packets: Some(Packets::Content),
+        ..Scope::default()
+    };
     Complaint {
         severity: Severity::Major,
         confidence: Confidence::High,

@@ -10,7 +10,7 @@ use crate::{
         evidence::Seen,
         experiment::Experiment,
         family::Family,
-        finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
+        finding::{Complaint, Confidence, Culprit, Depth, Packets, Scope, Severity},
         probe::{Aspect, Probe},
         translation::{Timers, Translation},
         verdict::Judgement,
@@ -88,7 +88,13 @@ fn of_one(judge: Judge, stage: &Stage, seen: &Seen<'_>, translation: &Translatio
         ("expected", words(|(what, _, least)| format!("{what} for {least} s at least"))),
     ];
     let culprit = Culprit::node(&translation.gateway, "timers of the translator");
-    let scope = Scope { family: Some(Family::V6), ..Scope::default() };
+    // Who is cut off later than anybody here waits: nothing that fails now fails for that.
+    let scope = Scope {
+        family: Some(Family::V6),
+        nodes: vec![translation.gateway.clone()],
+        packets: Some(Packets::Content),
+        ..Scope::default()
+    };
     let complaint = Complaint {
         severity: Severity::Minor,
         confidence: Confidence::High,
