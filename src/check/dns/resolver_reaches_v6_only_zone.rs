@@ -254,10 +254,23 @@ impl Subject {
             let complaint = self.no_way(stage, server, leg, reading);
             return judge.fail(name, evidence, complaint);
         };
-        let complaint = self
-            .without_glue(stage, seen, reply, &mut evidence)
-            .unwrap_or_else(|| self.transport(stage, seen, server, reply, &mut evidence));
-        judge.fail(name, evidence, complaint)
+        if let Some(complaint) = self.without_glue(stage, seen, reply, &mut evidence) {
+            return judge.fail(name, evidence, complaint);
+        }
+        match self.sent(seen, &mut evidence) {
+            // It uses the family; what becomes of its questions is the matter of the links that they take.
+            Some(frames) if frames > 0 => {
+                let reason = format!(
+                    "{} sent {frames} questions over {} and answers {} all the same: see path.loss-reorder-dup",
+                    self.resolver.node, self.family, reply.rcode
+                );
+                judge.blocked(name, reason, evidence)
+            }
+            sent => {
+                let complaint = self.transport(stage, server, reply, sent.is_some());
+                judge.fail(name, evidence, complaint)
+            }
+        }
     }
 
     fn no_way(
@@ -344,24 +357,27 @@ impl Subject {
         })
     }
 
-    /// The servers answer whoever asks them from there: the resolver itself does not.
-    fn transport(
-        &self,
-        stage: &Stage,
-        seen: &Seen<'_>,
-        server: &Server,
-        reply: &DnsReply,
-        evidence: &mut Vec<EvidenceId>,
-    ) -> Complaint {
+    /// How many questions the resolver sent to the name servers when its users asked; `None` where nobody could watch.
+    fn sent(&self, seen: &Seen<'_>, evidence: &mut Vec<EvidenceId>) -> Option<u64> {
         let taps = self.direct.iter().filter_map(|one| self.tap(one));
         let readings: Vec<_> = taps.filter_map(|tap| seen.reading(&tap)).collect();
         evidence.extend(readings.iter().map(|(id, _)| *id));
         let trusted = !readings.is_empty() && readings.iter().all(|(_, r)| r.is_trustworthy());
-        let frames: u64 = readings.iter().map(|(_, reading)| reading.frames).sum();
-        let sent = match (trusted, frames) {
-            (false, _) => "Its own questions could not be watched".to_owned(),
-            (true, 0) => "Asked by its users, it sends no question there".to_owned(),
-            (true, some) => format!("Asked by its users, it sent {some} questions there"),
+        trusted.then(|| readings.iter().map(|(_, reading)| reading.frames).sum())
+    }
+
+    /// The servers answer whoever asks them from there: the resolver itself does not ask.
+    fn transport(
+        &self,
+        stage: &Stage,
+        server: &Server,
+        reply: &DnsReply,
+        watched: bool,
+    ) -> Complaint {
+        let sent = if watched {
+            "Asked by its users, it sends no question there"
+        } else {
+            "Its own questions could not be watched"
         };
         let args = [
             ("resolver", self.resolver.node.to_string()),
@@ -371,7 +387,7 @@ impl Subject {
             ("server", server.node.to_string()),
             ("address", server.at.ip().to_string()),
             ("observed", reply.rcode.clone()),
-            ("sent", sent),
+            ("sent", sent.to_owned()),
         ];
         let part = format!("questions over {}", self.family);
         let culprit = Culprit::node(&self.resolver.node, part);
@@ -383,7 +399,7 @@ impl Subject {
         };
         Complaint {
             severity: severity(stage),
-            confidence: if trusted && frames == 0 { Confidence::High } else { Confidence::Medium },
+            confidence: if watched { Confidence::High } else { Confidence::Medium },
             depth: Depth::Read,
             ..reading::complaint(stage, "transport", culprit, scope, args)
         }

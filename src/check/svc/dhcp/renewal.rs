@@ -82,6 +82,15 @@ impl Subject<'_> {
                     let reason = format!("time ran out before {act}");
                     judge.not_testable(name(act), reason, evidence.clone())
                 }
+                // Who does not know of a lease refuses every question about it: one trouble.
+                Outcome::Broken(observed)
+                    if act == LeaseAct::Rebind
+                        && came_of(courses, LeaseAct::Renew)
+                            == Outcome::Broken(observed.clone()) =>
+                {
+                    let reason = format!("as with Renew: {observed}");
+                    judge.blocked(name(act), reason, evidence.clone())
+                }
                 Outcome::Broken(observed) => {
                     let complaint = self.broken(stage, courses, act, observed);
                     judge.fail(name(act), evidence.clone(), complaint)
@@ -121,6 +130,7 @@ impl Subject<'_> {
 type Courses<'e> = (Vec<EvidenceId>, Vec<&'e LeaseCourse>);
 
 /// What an act came to, in all rounds.
+#[derive(PartialEq, Eq)]
 enum Outcome {
     /// The server did as it must, in some round at least.
     Kept,
