@@ -15,7 +15,7 @@ use crate::{
         flow::Traffic,
         name::{NodeName, SegmentName},
         probe::{Probe, Question},
-        segment::Plane,
+        segment::{Plane, Segment},
         tunnel::{Relation, TunnelAct, TunnelCounters, TunnelEnd},
     },
     stage::{Path, Stage},
@@ -135,13 +135,19 @@ impl Couple {
         Some(([h, t], [here, there]))
     }
 
-    /// The links on which nothing of it may be seen: those of the data plane that are neither of a side nor an inside.
+    /// The links on which nothing of it may be seen: those of the data plane that are neither of a side nor an inside. A host
+    /// on two networks of a side may answer over either.
     pub fn outside<'s>(&self, stage: &'s Stage) -> Vec<&'s SegmentName> {
         let own = |segment: &SegmentName| self.path.segments.contains(segment);
+        let is_coupled = |segment: &&Segment| {
+            let mut sides = self.end.relations.iter().flat_map(|one| [one.here, one.there]);
+            sides.any(|side| segment.prefixes.iter().any(|net| net.contains(&side)))
+        };
         let open = stage
             .testbed
             .links()
-            .filter(|segment| segment.plane == Plane::Data && !segment.kind.is_inside());
+            .filter(|segment| segment.plane == Plane::Data && !segment.kind.is_inside())
+            .filter(|segment| !is_coupled(segment));
         open.map(|segment| &segment.name).filter(|name| !own(name)).collect()
     }
 }
