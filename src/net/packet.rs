@@ -13,11 +13,14 @@ use tokio::{
     runtime::Handle,
 };
 
-use super::socket;
+use super::{namespace::Namespace, socket};
 use crate::wire::filter::Instruction;
 
 /// `ETH_P_ALL` in network order.
 const EVERY_PROTOCOL: u16 = 3u16.to_be();
+
+/// Room for packets that wait to be read, in octets; the kernel grants what its limit allows.
+const WAITING_ROOM: usize = 4 << 20;
 
 /// From which header on packets are handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +140,17 @@ impl Ear {
         // SAFETY: a `PacketSocket` owns its descriptor, always returns the same one, and closes it only when it is dropped.
         let io = unsafe { AsyncFd::register(socket) }?;
         Ok(Self { io })
+    }
+
+    /// What enters a node of a namespace by an interface, whole and with room for packets that wait to be read: for programs
+    /// that carry packets on.
+    pub fn at(namespace: &Namespace, interface: u32, program: &[Instruction]) -> io::Result<Self> {
+        let socket = namespace.run(|| {
+            let socket = open(Layer::Link, program, interface)?;
+            socket.set_recv_buffer_size(WAITING_ROOM)?;
+            Ok(socket)
+        })?;
+        Self::new(socket)
     }
 
     /// The socket itself.

@@ -9,16 +9,13 @@ use crate::{
         links,
         namespace::Namespace,
         netlink::Netlink,
-        packet::{self, Ear, Layer},
+        packet::{self, Ear},
     },
     wire::{
         filter,
         frame::{ETHERNET_HEADER, ethernet},
     },
 };
-
-/// Room for frames that wait to be read, in octets; the kernel grants what its limit allows.
-const WAITING_ROOM: usize = 4 << 20;
 
 /// The place of a gateway's interface whose far end a program reads.
 #[derive(Clone, Debug)]
@@ -50,12 +47,8 @@ pub(super) struct Tube {
 impl Tube {
     /// Opens the far end of an interface.
     pub(super) fn open(mouth: &Mouth) -> io::Result<Self> {
-        let socket = mouth.wire.run(|| {
-            let socket = packet::open(Layer::Link, &filter::packets_of_any_family(), mouth.port)?;
-            socket.set_recv_buffer_size(WAITING_ROOM)?;
-            Ok(socket)
-        })?;
-        Ok(Self { ear: Ear::new(socket)?, gateway: mouth.mac })
+        let ear = Ear::at(&mouth.wire, mouth.port, &filter::packets_of_any_family())?;
+        Ok(Self { ear, gateway: mouth.mac })
     }
 
     /// The next packet that the gateway sends, in a buffer of a frame.

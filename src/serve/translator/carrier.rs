@@ -20,7 +20,7 @@ use crate::{
         links,
         namespace::Namespace,
         netlink::Netlink,
-        packet::{self, Ear, Layer},
+        packet::{self, Ear},
         patience::{Deadline, within},
         switch::Switches,
     },
@@ -41,8 +41,6 @@ use crate::{
 const UNBUFFERED: &str = "stdbuf";
 /// What links carry is measured by the gateway's: the device takes whatever comes.
 const MTU: u32 = 65_535;
-/// Room for packets that wait to be read, in octets; the kernel grants what its limit allows.
-const WAITING_ROOM: usize = 4 << 20;
 /// How long a program may take to make its device: far more than it needs.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often a program that starts is asked.
@@ -70,12 +68,7 @@ pub(super) struct Device {
 
 impl Device {
     fn open(namespace: &Namespace, index: u32) -> io::Result<Self> {
-        let socket = namespace.run(|| {
-            let socket = packet::open(Layer::Link, &filter::everything(), index)?;
-            socket.set_recv_buffer_size(WAITING_ROOM)?;
-            Ok(socket)
-        })?;
-        Ok(Self { ear: Ear::new(socket)?, index })
+        Ok(Self { ear: Ear::at(namespace, index, &filter::everything())?, index })
     }
 
     /// The next packet that the program makes.

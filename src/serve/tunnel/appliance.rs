@@ -30,7 +30,7 @@ use crate::{
         namespace::Namespace,
         netlink::{Netlink, Request},
         nftables,
-        packet::{self, Ear, Layer},
+        packet::Ear,
         wireguard::{self, Device, Told},
     },
     serve::socket,
@@ -119,12 +119,7 @@ impl Place {
             };
             io::Error::other(format!("it has made no device {}: {what}", self.engine.device))
         })?;
-        let device = self.namespace.run(|| {
-            let socket = packet::open(Layer::Link, &filter::everything(), *index)?;
-            socket.set_recv_buffer_size(WAITING_ROOM)?;
-            Ok(socket)
-        })?;
-        Ear::new(device)
+        Ear::at(&self.namespace, *index, &filter::everything())
     }
 
     /// The socket that is the other end to an agent that is heard at an address.
