@@ -159,27 +159,26 @@ const HOSTS: usize = 8;
 pub fn of_stage(stage: &Stage) -> Vec<Couple> {
     let mut found = Vec::<Couple>::new();
     for (gateway, end, relation) in live(stage) {
-        let ways = ways(stage, end, relation);
+        let mut ways = ways(stage, end, relation);
+        let Some(first) = ways.next() else { continue };
         let same = |couple: &Couple, path: &Path| {
             couple.inner() == path.family() && couple.path.nodes == path.nodes
         };
         let known =
             |path: &Path| found.iter().any(|couple| couple.end == *end && same(couple, path));
-        let path = ways.iter().find(|path| !known(path)).or(ways.first()).cloned();
-        found.extend(path.map(|path| Couple {
-            ambiguous: known(&path),
-            gateway: gateway.clone(),
-            end: end.clone(),
-            relation,
-            path,
-        }));
+        let path =
+            if known(&first) { ways.find(|path| !known(path)).unwrap_or(first) } else { first };
+        let ambiguous = known(&path);
+        let (gateway, end) = (gateway.clone(), end.clone());
+        found.push(Couple { gateway, end, relation, path, ambiguous });
     }
     found
 }
 
 /// What is coupled and has nobody to stand for it, as a subject, and why.
 pub fn without_hosts(stage: &Stage) -> Vec<(String, String)> {
-    let silent = live(stage).filter(|(_, end, relation)| ways(stage, end, *relation).is_empty());
+    let silent =
+        live(stage).filter(|(_, end, relation)| ways(stage, end, *relation).next().is_none());
     let told = silent.map(|(gateway, end, Relation { here, there })| {
         let subject = format!("{}: {here} with {there} at {gateway}", end.tunnel);
         let reason = match [here, there].map(|net| hosts_in(stage, net).next().is_none()) {
@@ -201,16 +200,21 @@ fn live(stage: &Stage) -> impl Iterator<Item = (&NodeName, &TunnelEnd, Relation)
 }
 
 /// The ways by which hosts of one side may begin with hosts of the other, as themselves and through the tunnel.
-fn ways(stage: &Stage, end: &TunnelEnd, Relation { here, there }: Relation) -> Vec<Path> {
-    let far: Vec<_> = hosts_in(stage, there).take(HOSTS).collect();
-    let pairs = hosts_in(stage, here)
-        .take(HOSTS)
-        .flat_map(|(from, _)| far.iter().map(move |(to, address)| (from.clone(), to, *address)));
-    let ways = pairs.filter(|(from, to, _)| stage.is_allowed(from, to, &Traffic::Ping));
-    let ways = ways.filter_map(|(from, _, address)| stage.path(&from, address).ok());
-    let carried =
-        |path: &Path| here.contains(&path.source) && path.segments.contains(inside(stage, end));
-    ways.filter(carried).collect()
+fn ways<'s>(
+    stage: &'s Stage,
+    end: &'s TunnelEnd,
+    Relation { here, there }: Relation,
+) -> impl Iterator<Item = Path> + 's {
+    let pairs = hosts_in(stage, here).take(HOSTS).flat_map(move |(from, _)| {
+        let far = hosts_in(stage, there).take(HOSTS);
+        far.map(move |(to, address)| (from.clone(), to, address))
+    });
+    let ways = pairs
+        .filter(|(from, to, _)| stage.is_allowed(from, to, &Traffic::Ping))
+        .filter_map(|(from, _, address)| stage.path(&from, address).ok());
+    ways.filter(move |path| {
+        here.contains(&path.source) && path.segments.contains(inside(stage, end))
+    })
 }
 
 /// What each tunnel joins, of the couples that are wanted, the directions of the gateway that begins first.

@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 
-use super::{ask, legs};
+use super::{ask, legs, reading::REPETITIONS};
 use crate::{
     model::{
-        evidence::Seen,
+        answer::{Answer, Page},
+        evidence::{EvidenceId, Seen},
         family::Family,
         finding::{Culprit, Packets, Scope},
         name::NodeName,
@@ -77,6 +78,19 @@ pub(super) fn is_user(node: &Node) -> bool {
 /// Whether a service shows pages.
 pub(super) fn is_web(service: &Service) -> bool {
     matches!(service.kind, ServiceKind::Http | ServiceKind::Https)
+}
+
+/// The pages that came of a question, in the first round and in those that repeat it.
+pub(super) fn shown<'e>(
+    seen: &Seen<'e>,
+    first: &Probe,
+) -> impl Iterator<Item = (EvidenceId, &'e Page)> {
+    (0..=REPETITIONS).filter_map(move |round| {
+        match seen.answer(&Probe { round, ..first.clone() })? {
+            (id, Answer::Page { page: Some(page), .. }) => Some((id, page)),
+            _ => None,
+        }
+    })
 }
 
 impl Site<'_> {

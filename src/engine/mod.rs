@@ -139,7 +139,7 @@ impl Engine {
 
     /// How it is got on a machine that lacks it.
     pub fn remedy(&self) -> String {
-        format!("on Debian: apt install {}", self.package)
+        from_debian(self.package)
     }
 
     /// Why it cannot stand in for a part; `None` if it can.
@@ -248,7 +248,7 @@ impl TunnelWorker {
 impl TunnelProgram {
     /// How it is got on a machine that lacks it.
     pub fn remedy(&self) -> String {
-        format!("on Debian: apt install {}", self.package)
+        from_debian(self.package)
     }
 }
 
@@ -286,8 +286,13 @@ impl TranslatorEngine {
 
     /// How it is got on a machine that lacks it.
     pub fn remedy(&self) -> String {
-        format!("on Debian: apt install {}", self.package)
+        from_debian(self.package)
     }
+}
+
+/// How packages are got.
+fn from_debian(packages: &str) -> String {
+    format!("on Debian: apt install {packages}")
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::model::{
     name::{NodeName, SegmentName},
     node::Route,
     segment::{Plane, SegmentKind},
+    tunnel::Relation,
 };
 
 /// Fills in routes and advertisements of every node.
@@ -33,7 +34,9 @@ pub(super) fn derive(stage: &mut Stage) {
 /// Routers behind a gateway learn what its tunnels lead to, where nothing else leads there: IPv6 of an island goes inside a
 /// tunnel over IPv4, and no segment outside joins the islands.
 pub(super) fn lead_to_tunnels(stage: &mut Stage) {
-    for family in Family::ALL {
+    let relations = stage.ends().flat_map(|(_, end)| &end.relations);
+    let coupled: BTreeSet<_> = relations.map(Relation::family).collect();
+    for family in coupled {
         let map = RouterMap::new(stage, family);
         let routers = stage.nodes.iter().filter(|(_, node)| node.forwarding.has(family));
         let routes: Vec<_> =

@@ -11,7 +11,7 @@ use crate::{
         reading::{self, Judge},
     },
     model::{
-        answer::{Answer, DnsReply, Page},
+        answer::{DnsReply, Page},
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
         family::{Families, Family},
@@ -114,13 +114,7 @@ fn question(site: &Site<'_>) -> Option<Probe> {
 
 /// The page, over all rounds.
 fn page<'e>(seen: &Seen<'e>, site: &Site<'_>) -> Option<(EvidenceId, &'e Page)> {
-    let first = question(site)?;
-    (0..=reading::REPETITIONS).find_map(|round| {
-        match seen.answer(&Probe { round, ..first.clone() })? {
-            (id, Answer::Page { page: Some(page), .. }) => Some((id, page)),
-            _ => None,
-        }
-    })
+    pages::shown(seen, &question(site)?).next()
 }
 
 /// What a page refers to: the redirect first.
@@ -315,7 +309,7 @@ mod tests {
     use super::*;
     use crate::{
         check::fixture::{self, Network},
-        model::{probe::Question, verdict::Verdict},
+        model::{answer::Answer, probe::Question, verdict::Verdict},
     };
 
     /// The pages of the portal load something, or send readers on.

@@ -4,11 +4,11 @@ use crate::{
     check::{
         Case, Check, Text, UseCase, ask,
         legs::{self, Named},
-        management,
+        management, pages,
         reading::{self, Judge, Reached},
     },
     model::{
-        answer::{Answer, Page},
+        answer::Page,
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
         family::Family,
@@ -149,14 +149,7 @@ type Shown<'e> = Option<(EvidenceId, &'e Page)>;
 
 impl Monitor<'_> {
     fn shown<'e>(&self, seen: &Seen<'e>) -> Shown<'e> {
-        (0..=reading::REPETITIONS).find_map(|round| {
-            match seen.answer(&Probe { round, ..self.page.clone() })? {
-                (id, Answer::Page { page: Some(page), .. }) if page.status == 200 => {
-                    Some((id, page))
-                }
-                _ => None,
-            }
-        })
+        pages::shown(seen, &self.page).find(|(_, page)| page.status == 200)
     }
 
     fn judge(
@@ -246,7 +239,7 @@ mod tests {
             fixture::{self, Network},
             management::tests,
         },
-        model::{phase::Phase, probe::Question},
+        model::{answer::Answer, phase::Phase, probe::Question},
     };
 
     #[test]

@@ -6,7 +6,6 @@ use crate::{
         couples::{self, Couple},
         legs::{self, Named},
         reach::Leg,
-        reaching::Reaching,
         reading::Judge,
     },
     model::{
@@ -19,31 +18,27 @@ use crate::{
 /// The check.
 pub(super) struct Matrix;
 
-static REACHING: Reaching =
-    Reaching { text: &TEXT, subjects, without: "no tunnel couples anything in this phase" };
-
 impl Check for Matrix {
     fn text(&self) -> &'static Text {
         &TEXT
     }
 
     fn ask(&self, stage: &Stage) -> Vec<Experiment> {
-        REACHING.ask(stage)
+        legs::ask(&subjects(stage))
     }
 
     fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
-        REACHING.follow_up(stage, seen)
+        legs::follow_up(stage, seen, &subjects(stage))
     }
 
     /// What has nobody to stand for it is said: nobody shall take it for tried.
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
+        let judge = Judge(&TEXT);
         let silent = couples::without_hosts(stage).into_iter();
-        let silent = silent.map(|(couple, why)| Judge(&TEXT).not_applicable(couple, why));
-        let mut found: Vec<_> = silent.collect();
-        if found.is_empty() || !subjects(stage).is_empty() {
-            found.extend(REACHING.judge(stage, seen));
-        }
-        found
+        let mut found: Vec<_> =
+            silent.map(|(couple, why)| judge.not_applicable(couple, why)).collect();
+        found.extend(legs::judge(judge, stage, seen, &subjects(stage)));
+        judge.or_not_applicable(found, "no tunnel couples anything in this phase")
     }
 }
 

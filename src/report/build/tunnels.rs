@@ -68,8 +68,8 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
         return;
     }
     page.heading(4, "2.3.5 Tunnels");
-    for showing in showings(source) {
-        page.words(&showing.words());
+    for (judgements, stage) in &walked {
+        page.words(&Showing::of(judgements, stage).words());
     }
     page.words(
         "What is coupled, by the plan: the subnets behind both gateways, and over what the tunnel is carried in each phase.",
@@ -181,17 +181,13 @@ fn directions(some: usize, all: usize) -> String {
     format!("{} {word}", phrase::of(some, all))
 }
 
-fn showings(source: Source<'_>) -> Vec<Showing> {
-    let testbed = Arc::new(source.run.testbed.clone());
-    let walked = source.run.phases.iter();
-    walked
-        .map(|walked| Showing::of(&walked.judgements, &Stage::new(&testbed, walked.phase)))
-        .collect()
-}
-
 /// In which phases the tunnels themselves did what they are for, for the evaluation (S2 section 2.4); `None` without any.
 pub(super) fn capability(source: Source<'_>) -> Option<String> {
-    let showings: Vec<_> = showings(source).into_iter().filter(|one| one.all > 0).collect();
+    let testbed = Arc::new(source.run.testbed.clone());
+    let walked = source.run.phases.iter();
+    let showings =
+        walked.map(|walked| Showing::of(&walked.judgements, &Stage::new(&testbed, walked.phase)));
+    let showings: Vec<_> = showings.filter(|one| one.all > 0).collect();
     if showings.is_empty() {
         return None;
     }
