@@ -659,6 +659,45 @@ fn a_false_source_is_seen_by_the_tap() {
 }
 
 #[test]
+fn what_waits_for_its_next_hop_has_not_left_yet() {
+    if !support::inside_sandbox("what_waits_for_its_next_hop_has_not_left_yet") {
+        return;
+    }
+    let lane = Lane::new();
+    run(async {
+        let asker = Asker::new(None).unwrap();
+        let at = lane.client();
+        let canary = Arc::new(Canary::open(&lane.client, "eth0").unwrap());
+        for (family, source) in [(Family::V4, "203.0.113.7"), (Family::V6, "2001:db8:bad::7")] {
+            let watched = tap_of(Watch::Payload { family, token: "token-4712".into() });
+            let (now, canary) = (Instant::now(), Arc::clone(&canary));
+            let open = tap::open_tap(&lane.link, &watched, now, canary, None).await.unwrap();
+            sh(&lane.link, "ip link set p1 down");
+            sh(&lane.client, "ip neigh flush all");
+            let question = Question::Spoof {
+                source: source.parse().unwrap(),
+                to: SocketAddr::new(of(SERVER, family), 514),
+                token: "token-4712".into(),
+            };
+            let gate_comes_back = async {
+                let gate = of(GATE, family);
+                let seek = format!(
+                    "for i in $(seq 200); do ip neigh show {gate} dev eth0 | grep -q INCOMPLETE && exit 0
+                     sleep 0.01; done; exit 1"
+                );
+                sh(&lane.client, &seek);
+                sh(&lane.link, "ip link set p1 up");
+            };
+            let (answer, ()) = tokio::join!(asker.ask(&at, &question), gate_comes_back);
+            assert!(answer.is_answered(), "{answer:?}");
+            let reading = open.close().await;
+            assert!(reading.is_trustworthy());
+            assert_eq!(reading.frames, 1, "{family}: {reading:?}");
+        }
+    });
+}
+
+#[test]
 fn a_capture_that_finds_no_more_room_says_so_and_the_count_goes_on() {
     let name = "a_capture_that_finds_no_more_room_says_so_and_the_count_goes_on";
     if !support::inside_sandbox(name) {

@@ -63,11 +63,22 @@ pub fn ask_all(stage: &Stage) -> Experiment {
 }
 
 /// A way asked again, and each of its links alone: from the node before it to the node behind it. One after another, so
-/// that streams do not crowd each other out on a slow link; and alone where it is about time, which others take too.
-pub fn ask_again(stage: &Stage, way: &Path, alone: bool) -> Experiment {
-    let rounds = (1..=REPETITIONS).map(|round| probe(way, round));
+/// that streams do not crowd each other out on a slow link.
+pub fn ask_again(stage: &Stage, way: &Path) -> Experiment {
     let links = links(stage, way).into_iter().map(|(_, probe)| probe);
-    Experiment { in_order: true, alone, ..Experiment::of_probes(rounds.chain(links)) }
+    Experiment { in_order: true, ..Experiment::of_probes(repeated(way).chain(links)) }
+}
+
+/// A way asked again in both families, and each of its links alone, where it is about time: turn by turn, so that a busy
+/// moment meets both families, and while nothing else is asked.
+pub fn ask_in_turns(stage: &Stage, way: &Path, twin: &Path) -> Experiment {
+    let rounds = repeated(way).zip(repeated(twin)).flat_map(<[Probe; 2]>::from);
+    let links = links_of_both(stage, way, twin).into_iter().flat_map(|(_, both)| both);
+    Experiment { in_order: true, alone: true, ..Experiment::of_probes(rounds.chain(links)) }
+}
+
+fn repeated(way: &Path) -> impl Iterator<Item = Probe> {
+    (1..=REPETITIONS).map(|round| probe(way, round))
 }
 
 /// The links of a way with the stream that crosses each alone.
@@ -81,6 +92,17 @@ pub fn links(stage: &Stage, way: &Path) -> Vec<(SegmentName, Probe)> {
         Some((segment.clone(), ask::probe(&way.nodes[at], question)))
     };
     way.segments.iter().enumerate().filter_map(across).collect()
+}
+
+/// The links that a way shares with its twin, with the streams that cross each alone in both families.
+pub fn links_of_both(stage: &Stage, way: &Path, twin: &Path) -> Vec<(SegmentName, [Probe; 2])> {
+    let others: BTreeMap<_, _> = links(stage, twin).into_iter().collect();
+    let own = links(stage, way).into_iter();
+    own.filter_map(|(segment, own)| {
+        let other = others.get(&segment)?.clone();
+        Some((segment, [own, other]))
+    })
+    .collect()
 }
 
 /// What became of streams.
@@ -128,6 +150,13 @@ impl Tally {
 pub fn of_way(seen: &Seen<'_>, way: &Path) -> Result<Tally, String> {
     let rounds = (0..=REPETITIONS).map(|round| probe(way, round));
     sum(seen, rounds).ok_or_else(|| "no stream was sent".to_owned())?
+}
+
+/// What became of the streams along two ways, round by round, of those that were sent along both.
+pub fn rounds(seen: &Seen<'_>, ways: [&Path; 2]) -> Vec<[Tally; 2]> {
+    let of = |way, round| sum(seen, [probe(way, round)])?.ok();
+    let [own, other] = ways;
+    (0..=REPETITIONS).filter_map(|round| Some([of(own, round)?, of(other, round)?])).collect()
 }
 
 /// What became of the stream across one link alone; `None` if there was none.

@@ -458,7 +458,10 @@ impl Question {
             | Self::Snmp { .. }
             | Self::Radius { .. }
             | Self::Datagram { .. } => 2_000,
+            // The kernel gives the search for a next hop up after three seconds.
             Self::Ping { .. }
+            | Self::Spoof { .. }
+            | Self::Encapsulated { .. }
             | Self::Solicit { .. }
             | Self::Listeners { .. }
             | Self::Dhcp { .. }
@@ -467,12 +470,9 @@ impl Question {
             Self::Stream { .. } => 8_000,
             // A canary is seen by taps at once; the reply only tells that the way is open.
             Self::Sink { .. } | Self::LogIn { .. } | Self::Canary { .. } => 1_500,
-            Self::Log { .. }
-            | Self::Inspect(_)
-            | Self::Spoof { .. }
-            | Self::Encapsulated { .. }
-            | Self::Forge { .. }
-            | Self::SourceFor { .. } => 1_000,
+            Self::Log { .. } | Self::Inspect(_) | Self::Forge { .. } | Self::SourceFor { .. } => {
+                1_000
+            }
         }
     }
 

@@ -77,6 +77,20 @@ impl Endpoint {
         self.socket().send(message)
     }
 
+    /// Octets of what was sent that have not left the node yet: of packets that wait for the link-layer address of the next
+    /// hop, for one (`SIOCOUTQ`, udp(7)).
+    pub fn unsent(&self) -> io::Result<usize> {
+        let mut waiting: libc::c_int = 0;
+        // SAFETY: the request writes one `int`, which outlives the call.
+        let said =
+            unsafe { libc::ioctl(self.socket().as_raw_fd(), libc::TIOCOUTQ, &raw mut waiting) };
+        if said == 0 {
+            Ok(waiting.try_into().unwrap_or(0))
+        } else {
+            Err(io::Error::last_os_error())
+        }
+    }
+
     /// Waits for the next thing heard. Errors come first: they are about what was sent before.
     pub async fn hear(&self, buffer: &mut [u8]) -> io::Result<Heard> {
         loop {

@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    time::Duration,
 };
 
 use socket2::Socket;
@@ -18,6 +19,9 @@ use crate::{
         socket::{self, Speech},
     },
 };
+
+/// Time between looks whether something has left.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// A socket that is connected to the peer, and what is noted of it.
 pub(super) struct Call {
@@ -65,6 +69,16 @@ impl Call {
     pub(super) fn send(&self, message: &[u8]) -> Result<(), Box<Attempt>> {
         let sent = self.endpoint.send(message).or_else(|_| self.endpoint.send(message));
         sent.map(drop).map_err(|error| Box::new(self.course.unsent(&error)))
+    }
+
+    /// The end of what nobody answers, once it has left the node: a packet that still waits for the link-layer address of the
+    /// next hop is on no wire yet, and taps would be closed before it comes. What never finds its next hop is given up by the
+    /// kernel after three seconds (RFC 4861 section 7.3.3).
+    pub(super) async fn leave(self) -> Attempt {
+        while self.endpoint.unsent().is_ok_and(|octets| octets > 0) {
+            tokio::time::sleep(LOOK).await;
+        }
+        self.course.end(Outcome::Answered)
     }
 
     /// Waits for something that `is_answer` accepts, until the deadline. `is_about` says of an ICMP error's quote

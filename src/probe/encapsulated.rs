@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use super::{Vantage, call::Call, not_asked};
 use crate::{
     model::{
-        answer::{Answer, Attempt, Outcome},
+        answer::{Answer, Attempt},
         family::Family,
         probe::Capsule,
     },
@@ -26,14 +26,14 @@ const DISCARD: u16 = 9;
 /// The header of GRE without options, before a packet of IPv6 (RFC 2784 section 2, RFC 7676).
 const GRE_OF_IPV6: [u8; 4] = [0, 0, 0x86, 0xdd];
 
-pub(super) fn ask(at: &Vantage, to: IpAddr, how: Capsule, token: &str) -> Answer {
+pub(super) async fn ask(at: &Vantage, to: IpAddr, how: Capsule, token: &str) -> Answer {
     if !Capsule::within(Family::of(to)).contains(&how) {
         return not_asked(format!("{how} is not carried by {}", Family::of(to)));
     }
     let Some(payload) = payload(how, token) else {
         return not_asked("the token is too long for one packet");
     };
-    Answer::Echo { attempt: send(at, to, how, &payload).unwrap_or_else(|attempt| *attempt) }
+    Answer::Echo { attempt: send(at, to, how, &payload).await.unwrap_or_else(|attempt| *attempt) }
 }
 
 /// What the packet outside carries.
@@ -49,14 +49,19 @@ fn payload(how: Capsule, token: &str) -> Option<Vec<u8>> {
     Some([before, &inner].concat())
 }
 
-fn send(at: &Vantage, to: IpAddr, how: Capsule, payload: &[u8]) -> Result<Attempt, Box<Attempt>> {
+async fn send(
+    at: &Vantage,
+    to: IpAddr,
+    how: Capsule,
+    payload: &[u8],
+) -> Result<Attempt, Box<Attempt>> {
     let (speech, port) = match how.port() {
         Some(port) => (Speech::Datagram, port.number),
         None => (Speech::Protocol(how.protocol()), 0),
     };
     let call = Call::open(at, speech, SocketAddr::new(to, port), None, |_| Ok(()))?;
     call.send(payload)?;
-    Ok(call.course.end(Outcome::Answered))
+    Ok(call.leave().await)
 }
 
 #[cfg(test)]

@@ -180,13 +180,15 @@ impl Asker {
                     journey::Errand { name, port: *port, tls: *tls, path, pinned: *pinned };
                 journey::ask(self, at, errand, deadline).await
             }
-            Question::Spoof { source, to, token } => spoof::ask(at, *source, *to, token),
+            Question::Spoof { source, to, token } => spoof::ask(at, *source, *to, token).await,
             Question::Router { interface, act } => match at.host.router(interface, *act).await {
                 Ok(()) => Answer::Done,
                 Err(reason) => not_asked(reason),
             },
             Question::Forge { interface, how, token } => forge::ask(at, interface, *how, token),
-            Question::Encapsulated { to, how, token } => encapsulated::ask(at, *to, *how, token),
+            Question::Encapsulated { to, how, token } => {
+                encapsulated::ask(at, *to, *how, token).await
+            }
             Question::Provoke { to, how } => provoke::ask(at, *to, *how, deadline).await,
             Question::Dialogue { calls } => dialogue::ask(at, calls, deadline).await,
             Question::SourceFor { to } => source_for::ask(at, *to),

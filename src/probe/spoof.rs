@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{Vantage, call::Call, not_asked};
 use crate::{
-    model::answer::{Answer, Attempt, Outcome},
+    model::answer::{Answer, Attempt},
     net::socket::Speech,
     wire::packet,
 };
@@ -15,15 +15,15 @@ const SOURCE_PORT: u16 = 61_000;
 /// `IPPROTO_RAW`: what is sent holds the IP header already (raw(7)).
 const WHOLE_PACKETS: u8 = 255;
 
-pub(super) fn ask(at: &Vantage, source: IpAddr, to: SocketAddr, token: &str) -> Answer {
+pub(super) async fn ask(at: &Vantage, source: IpAddr, to: SocketAddr, token: &str) -> Answer {
     let source = SocketAddr::new(source, SOURCE_PORT);
     let Some(packet) = packet::udp(source, to, token.as_bytes()) else {
         return not_asked(format!("{} and {} are not of one family", source.ip(), to.ip()));
     };
-    Answer::Echo { attempt: send(at, source, to, &packet).unwrap_or_else(|attempt| *attempt) }
+    Answer::Echo { attempt: send(at, source, to, &packet).await.unwrap_or_else(|attempt| *attempt) }
 }
 
-fn send(
+async fn send(
     at: &Vantage,
     source: SocketAddr,
     to: SocketAddr,
@@ -34,5 +34,5 @@ fn send(
     let mut call = Call::open(at, Speech::Protocol(WHOLE_PACKETS), host, None, |_| Ok(()))?;
     call.course.source = Some(source);
     call.send(packet)?;
-    Ok(Attempt { destination: to, ..call.course.end(Outcome::Answered) })
+    Ok(Attempt { destination: to, ..call.leave().await })
 }

@@ -49,7 +49,7 @@ impl Check for TrafficClass {
         let changed = stream::ways(stage)
             .into_iter()
             .filter(|way| stream::of_way(seen, way).is_ok_and(|tally| is_remarked(&tally)));
-        changed.map(|way| stream::ask_again(stage, &way, false)).collect()
+        changed.map(|way| stream::ask_again(stage, &way)).collect()
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {

@@ -98,12 +98,10 @@ impl Check for Delivery {
             let planned = Planned::on(stage, &way.segments);
             let tally = stream::of_way(seen, &way).ok()?;
             if trouble(&tally, planned, 0.0).is_some() {
-                return Some(stream::ask_again(stage, &way, false));
+                return Some(stream::ask_again(stage, &way));
             }
-            // What is faster is asked again too: only both families together tell of a delay.
-            let late = |way: &Path| delay(stage, seen, way).is_some();
-            let one_is = late(&way) || stream::twin(stage, &way).is_some_and(|twin| late(&twin));
-            one_is.then(|| stream::ask_again(stage, &way, true))
+            let twin = stream::twin(stage, &way)?;
+            delay(seen, &way, &twin).map(|_| stream::ask_in_turns(stage, &way, &twin))
         };
         stream::ways(stage).into_iter().filter_map(ask).collect()
     }
@@ -138,32 +136,38 @@ fn trouble(tally: &Tally, planned: Planned, leniency: f64) -> Option<&'static st
 /// The fastest packet there and back of a family and of the other, in microseconds.
 type Pair = [u64; 2];
 
-/// Whether the first takes clearly longer.
-fn is_later([own, other]: &Pair) -> bool {
-    *own > other + DELAY_US
+/// The fastest of both tallies, if the first takes clearly longer.
+fn later([own, other]: &[Tally; 2]) -> Option<Pair> {
+    let pair = [own.fastest_us?, other.fastest_us?];
+    (pair[0] > pair[1] + DELAY_US).then_some(pair)
 }
 
-/// How much longer a way takes than that of the same links in the other family; `None` if it does not.
-fn delay(stage: &Stage, seen: &Seen<'_>, way: &Path) -> Option<Pair> {
-    let fastest = |way: &Path| stream::of_way(seen, way).ok()?.fastest_us;
-    Some([fastest(way)?, fastest(&stream::twin(stage, way)?)?]).filter(is_later)
+/// How much longer a way takes than that of the same links in the other family, in the round that tells them apart least;
+/// `None` if there is a round in which it does not.
+fn delay(seen: &Seen<'_>, way: &Path, twin: &Path) -> Option<Pair> {
+    let rounds = stream::rounds(seen, [way, twin]);
+    let pairs: Option<Vec<Pair>> = rounds.iter().map(later).collect();
+    pairs?.into_iter().min_by_key(|[own, other]| own - other)
+}
+
+/// The same, if it was asked in turns: only that tells a delay from a busy moment.
+fn lasting_delay(stage: &Stage, seen: &Seen<'_>, way: &Path) -> Option<Pair> {
+    let twin = stream::twin(stage, way)?;
+    let asked_again = stream::rounds(seen, [way, &twin]).len() > 1;
+    delay(seen, way, &twin).filter(|_| asked_again)
 }
 
 /// The first link of a way that takes longer than in the other family also by itself, and what that rests on.
-fn delaying_link<'w>(
+fn delaying_link(
     stage: &Stage,
     seen: &Seen<'_>,
-    way: &'w Path,
-) -> Option<(&'w SegmentName, Vec<EvidenceId>)> {
+    way: &Path,
+) -> Option<(SegmentName, Vec<EvidenceId>)> {
     let twin = stream::twin(stage, way)?;
-    let links = |way| stream::links(stage, way).into_iter();
-    let tally = |probe: &Probe| stream::of_link(seen, probe);
-    way.segments.iter().find_map(|segment| {
-        let of = |way| links(way).find(|(name, _)| name == segment);
-        let ((_, own), (_, other)) = (of(way)?, of(&twin)?);
-        let (own, other) = (tally(&own)?, tally(&other)?);
-        let later = is_later(&[own.fastest_us?, other.fastest_us?]);
-        later.then(|| (segment, own.evidence.into_iter().chain(other.evidence).collect()))
+    stream::links_of_both(stage, way, &twin).into_iter().find_map(|(segment, [own, other])| {
+        let tallies = [stream::of_link(seen, &own)?, stream::of_link(seen, &other)?];
+        later(&tallies)?;
+        Some((segment, tallies.into_iter().flat_map(|tally| tally.evidence).collect()))
     })
 }
 
@@ -178,10 +182,7 @@ fn judge(stage: &Stage, seen: &Seen<'_>, way: &Path) -> Judgement {
         return judge.blocked(subject, "not one packet was answered", tally.evidence);
     }
     let planned = Planned::on(stage, &way.segments);
-    let late = delay(stage, seen, way);
-    // Only what was asked again, alone, tells a delay from a busy moment.
-    let was_asked_again = tally.evidence.len() > 1;
-    let late = late.filter(|_| was_asked_again);
+    let late = lasting_delay(stage, seen, way);
     let case = trouble(&tally, planned, LENIENCY).or(late.map(|_| "delayed"));
     let Some(case) = case else {
         return judge.pass(subject, tally.evidence);
@@ -205,7 +206,7 @@ fn judge(stage: &Stage, seen: &Seen<'_>, way: &Path) -> Judgement {
             return judge.info(subject, reason, evidence);
         };
         evidence.extend(links);
-        let complaint = complaining.of(Some((segment, false)));
+        let complaint = complaining.of(Some((&segment, false)));
         return judge.fail(subject, evidence, complaint);
     }
     let alone = stream::troubled_links(stage, seen, |segment, tally| {
@@ -488,6 +489,7 @@ mod tests {
         let wanted = ("delayed".to_owned(), "internet (delay of IPv6 packets)".to_owned());
         assert_eq!(found(&slow_uplink(80, &[0, 1, 2])), [wanted]);
         assert_eq!(found(&slow_uplink(80, &[0])), [], "once");
+        assert_eq!(found(&slow_uplink(80, &[0, 1])), [], "a busy moment in one of the turns");
         assert_eq!(found(&slow_uplink(4, &[0, 1, 2])), [], "nobody feels that");
     }
 
