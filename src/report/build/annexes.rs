@@ -15,8 +15,8 @@ use crate::{
     },
 };
 
-/// The most pieces of evidence of open questions that are shown; the rest is in the file. What a finding rests on is
-/// always shown.
+/// The most pieces of evidence of open questions that are shown; the rest is in the file. What a finding rests on, and what
+/// a table of results names, is always shown.
 const MOST_OF_OPEN: usize = 400;
 
 pub(super) fn write(page: &mut Page, source: Source<'_>) {
@@ -29,41 +29,73 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
 /// Evidence that something in this report rests on.
 struct Cited<'r> {
     /// What findings rest on.
-    of_findings: Vec<&'r Evidence>,
+    findings: Vec<&'r Evidence>,
+    /// What else the report names, in its tables of results.
+    tables: Vec<&'r Evidence>,
     /// What else questions that stayed open rest on: what was asked first, then what was only watched.
-    of_open: Vec<&'r Evidence>,
+    open: Vec<&'r Evidence>,
 }
 
 impl<'r> Cited<'r> {
-    fn of(source: Source<'r>) -> Self {
+    fn of(source: Source<'r>, page: &Page) -> Self {
         let run = source.run;
         let findings: BTreeSet<EvidenceId> =
             run.findings.iter().flat_map(|finding| finding.evidence.iter().copied()).collect();
         let judgements = run.phases.iter().flat_map(|walked| &walked.judgements);
         let open = judgements.filter(|j| j.verdict.is_open()).flat_map(|j| &j.evidence).copied();
-        let open: BTreeSet<EvidenceId> = open.filter(|id| !findings.contains(id)).collect();
-        let held = |ids: &BTreeSet<EvidenceId>| {
-            source.evidence.iter().filter(|piece| ids.contains(&piece.id)).collect::<Vec<_>>()
-        };
-        let (of_findings, mut of_open) = (held(&findings), held(&open));
-        of_open.sort_by_key(|piece| piece.is_tap());
-        Self { of_findings, of_open }
+        let open: BTreeSet<EvidenceId> = open.collect();
+        let named = page.referred();
+        let is_named = |id: EvidenceId| named.contains(id.to_string().as_str());
+        let (findings, rest): (Vec<_>, Vec<_>) =
+            source.evidence.iter().partition(|piece| findings.contains(&piece.id));
+        let (tables, rest): (Vec<_>, Vec<_>) =
+            rest.into_iter().partition(|piece| is_named(piece.id));
+        let mut open: Vec<_> = rest.into_iter().filter(|piece| open.contains(&piece.id)).collect();
+        open.sort_by_key(|piece| piece.is_tap());
+        Self { findings, tables, open }
+    }
+
+    fn len(&self) -> usize {
+        self.findings.len() + self.tables.len() + self.open.len()
+    }
+
+    /// What the table of evidence shows, and what it leaves out.
+    fn shown(&self) -> String {
+        let addresses = "with the literal addresses that were really used";
+        let [findings, tables, open] = [&self.findings, &self.tables, &self.open].map(Vec::len);
+        let kept = open.min(MOST_OF_OPEN);
+        let shown = of(findings + tables + kept, self.len());
+        if kept == open {
+            return format!(" shows {shown} that are cited, {addresses}.");
+        }
+        format!(
+            " shows {shown} that are cited, {addresses}: first everything that a finding rests on ({}) and what tables of \
+             results name ({}), then what only questions that stayed open cite ({}). Left out are {} of the latter: they \
+             show what could not be judged, and no finding rests on them.",
+            of(findings, findings),
+            of(tables, tables),
+            of(kept, open),
+            open - kept,
+        )
     }
 }
 
 fn evidence(page: &mut Page, source: Source<'_>) {
     page.heading(2, "Annex A Evidence");
-    let Cited { of_findings, of_open } = Cited::of(source);
-    let (all, held) = (source.evidence.len(), of_findings.len() + of_open.len());
+    let cited = Cited::of(source, page);
+    let (all, held) = (source.evidence.len(), cited.len());
     page.line([
         Inline::text(format!(
             "The run recorded {} of evidence. ",
             if all == 1 { "1 piece".to_owned() } else { format!("{all} pieces") }
         )),
         Inline::text(match held {
-            0 => "No finding and no open question cites any of it, so none is repeated here. "
+            0 => "No finding, no table of results and no open question cites any of it, so none is repeated here. "
                 .to_owned(),
-            n => format!("{} are cited by findings or by questions that stayed open. ", of(n, all)),
+            n => format!(
+                "{} are cited by findings, by tables of results or by questions that stayed open. ",
+                of(n, all)
+            ),
         }),
         Inline::text("The file "),
         Inline::code("evidence.jsonl"),
@@ -72,33 +104,16 @@ fn evidence(page: &mut Page, source: Source<'_>) {
     if held == 0 {
         return;
     }
-    page.line([Inline::see("evidence"), Inline::text(shown(of_findings.len(), of_open.len()))]);
+    page.line([Inline::see("evidence"), Inline::text(cited.shown())]);
+    let Cited { findings, tables, open } = cited;
+    let open = open.into_iter().take(MOST_OF_OPEN);
     page.table(
         "evidence",
         "Evidence that is cited",
         ["Evidence", "Phase, after", "Asked or watched at", "What", "On the wire", "What came"],
-        of_findings.into_iter().chain(of_open.into_iter().take(MOST_OF_OPEN)).map(row).collect(),
+        findings.into_iter().chain(tables).chain(open).map(row).collect(),
     );
     page.register();
-}
-
-/// What the table of evidence shows, and what it leaves out.
-fn shown(of_findings: usize, of_open: usize) -> String {
-    let addresses = "with the literal addresses that were really used";
-    let kept = of_open.min(MOST_OF_OPEN);
-    let all = of_findings + of_open;
-    let shown = of(of_findings + kept, all);
-    if kept == of_open {
-        return format!(" shows {shown} that are cited, {addresses}.");
-    }
-    format!(
-        " shows {shown} that are cited, {addresses}: first everything that a finding rests on ({}), then what only \
-         questions that stayed open cite ({}). Left out are {} of the latter: they show what could not be judged, and \
-         no finding rests on them.",
-        of(of_findings, of_findings),
-        of(kept, of_open),
-        of_open - kept,
-    )
 }
 
 fn row(piece: &Evidence) -> [crate::report::document::Line; 6] {

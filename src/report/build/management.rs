@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::{
     Page, Source,
-    phrase::{code, count, foreign, joined, words},
+    phrase::{self, code, count, foreign, joined, words},
 };
 use crate::{
     model::{
@@ -67,7 +67,7 @@ fn rows(evidence: &[Evidence], phase: Phase) -> Vec<Row> {
         for [asked, did, at] in told(&said) {
             let known = |row: &Row| row[0] == asked && row[1] == did && row[2] == at;
             if !rows.iter().any(known) {
-                rows.push([asked, did, at, code(piece.id.to_string())]);
+                rows.push([asked, did, at, phrase::evidence(&[piece.id], 1)]);
             }
         }
     }

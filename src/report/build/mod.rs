@@ -4,6 +4,7 @@
 mod phrase;
 mod shortfall;
 mod tally;
+mod cell;
 mod front;
 mod testbed;
 mod tunnels;
@@ -15,6 +16,8 @@ mod findings;
 mod closing;
 mod exhibit;
 mod annexes;
+
+use std::collections::BTreeSet;
 
 use super::{
     document::{Block, Document, Figure, Inline, Line, Table},
@@ -106,6 +109,23 @@ impl Page {
         if let Some(Block::Table(table)) = self.0.last_mut() {
             table.register = true;
         }
+    }
+
+    /// The labels that its lines refer to with words of their own, as references to evidence do.
+    fn referred(&self) -> BTreeSet<&str> {
+        let lines = self.0.iter().flat_map(|block| match block {
+            Block::Heading { line, .. } | Block::Paragraph { line } | Block::Note { line } => {
+                vec![line]
+            }
+            Block::List { items, .. } => items.iter().collect(),
+            Block::Table(table) => table.rows.iter().flatten().collect(),
+            Block::Literal { .. } | Block::Figure(_) => Vec::new(),
+        });
+        let label = |inline| match inline {
+            &Inline::See { ref label, text: Some(_) } => Some(label.as_str()),
+            _ => None,
+        };
+        lines.flatten().filter_map(label).collect()
     }
 
     fn figure(&mut self, label: impl Into<String>, caption: &str, alternative: &str, svg: String) {

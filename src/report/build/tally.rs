@@ -80,11 +80,14 @@ impl Tally {
         phrase::and(&parts)
     }
 
+    /// The worst verdict that occurs; `None` without any.
+    pub(super) fn worst(&self) -> Option<Verdict> {
+        WORST_FIRST.into_iter().find(|verdict| self.of(*verdict) > 0)
+    }
+
     /// The worst verdict and how many of all have it; verdicts that are not the worst and not a pass are told too.
     pub(super) fn cell(&self) -> Line {
-        let Some(worst) = WORST_FIRST.into_iter().find(|verdict| self.of(*verdict) > 0) else {
-            return phrase::words("not asked");
-        };
+        let Some(worst) = self.worst() else { return phrase::words("not asked") };
         let mut line = vec![phrase::verdict(worst)];
         if worst == Verdict::NotApplicable {
             return line;

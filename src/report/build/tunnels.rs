@@ -4,17 +4,20 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    Page, Source,
+    Page, Source, cell,
     phrase::{self, and, words},
 };
 use crate::{
     check::couples::{self, Couple},
     model::{
+        answer::Answer,
+        evidence::{About, Evidence},
         phase::Phase,
         testbed::Testbed,
+        tunnel::{Relation, TunnelEnd, TunnelState},
         verdict::{Judgement, Verdict},
     },
-    report::document::Line,
+    report::document::{Inline, Line},
     stage::Stage,
 };
 
@@ -72,13 +75,15 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
         page.words(&Showing::of(judgements, stage).words());
     }
     page.words(
-        "What is coupled, by the plan: the subnets behind both gateways, and over what the tunnel is carried in each phase.",
+        "What is coupled, by the plan: the subnets behind both gateways, and over what the tunnel is carried in each phase, \
+         with the evidence in which its ends were read to couple it. Cells of the other tables say what was observed, and \
+         name evidence of the worst of it; Annex A shows what they name.",
     );
     page.table(
         "coupled",
         "What tunnels couple",
         ["Tunnel", "Between", "First subnet", "Second subnet", "Carried in"],
-        coupled(&testbed, &stages),
+        coupled(&testbed, &stages, source.evidence),
     );
     page.words(
         "One row for each direction of what a tunnel couples, by a host on either side. An echo that came back proves that \
@@ -208,7 +213,7 @@ pub(super) fn capability(source: Source<'_>) -> Option<String> {
 }
 
 /// One row for each pair of subnets: tunnel, gateways, both subnets, and the phases in which it is live.
-fn coupled(testbed: &Testbed, stages: &[Stage]) -> Vec<[Line; 5]> {
+fn coupled(testbed: &Testbed, stages: &[Stage], evidence: &[Evidence]) -> Vec<[Line; 5]> {
     let mut rows = Vec::new();
     for tunnel in testbed.tunnels.values() {
         let [here, there] = &tunnel.between;
@@ -219,7 +224,14 @@ fn coupled(testbed: &Testbed, stages: &[Stage]) -> Vec<[Line; 5]> {
                         && end.tunnel == tunnel.name
                         && end.relations.contains(relation)
                 })?;
-                Some(format!("{} over {}", stage.phase, end.outer()))
+                let mut line = words(format!("{} over {}", stage.phase, end.outer()));
+                if let Some(piece) =
+                    evidence.iter().find(|it| shows(it, stage.phase, end, relation))
+                {
+                    line.push(Inline::text(" "));
+                    line.extend(phrase::evidence(&[piece.id], 1));
+                }
+                Some(line)
             };
             let live: Vec<_> = stages.iter().filter_map(live).collect();
             rows.push([
@@ -227,11 +239,20 @@ fn coupled(testbed: &Testbed, stages: &[Stage]) -> Vec<[Line; 5]> {
                 words(format!("{here} and {there}")),
                 words(relation.here.to_string()),
                 words(relation.there.to_string()),
-                words(if live.is_empty() { "no phase".to_owned() } else { live.join(", ") }),
+                if live.is_empty() { words("no phase") } else { phrase::joined(live) },
             ]);
         }
     }
     rows
+}
+
+/// Whether an end of a tunnel was read in this piece, in a phase, and couples this.
+fn shows(piece: &Evidence, phase: Phase, end: &TunnelEnd, relation: &Relation) -> bool {
+    let About::Probe { answer: Answer::Tunnels(states), .. } = &piece.about else { return false };
+    let couples = |state: &TunnelState| {
+        state.end.tunnel == end.tunnel && state.end.relations.contains(relation)
+    };
+    piece.phase == phase && states.iter().any(couples)
 }
 
 /// What was said of the speed of tunnels, where there was something to compare.
@@ -248,7 +269,7 @@ fn speeds(phase: Phase, judgements: &[Judgement]) -> Vec<[Line; 4]> {
             [
                 words(phase.to_string()),
                 words(judgement.subject.clone()),
-                vec![phrase::verdict(judgement.verdict)],
+                cell::judged([judgement]),
                 words(ratio(judgement)),
             ]
         })
@@ -300,7 +321,8 @@ impl Column {
     fn said(&self, judgements: &[Judgement], couple: &str) -> Line {
         let part = self.part(couple);
         let all = matches!(self.of, Of::Parts);
-        of(judgements, self.check, |subject| subject == part || all && subject.starts_with(&part))
+        let is_it = |subject: &str| subject == part || all && subject.starts_with(&part);
+        cell::judged(judgements.iter().filter(|j| j.check == self.check && is_it(&j.subject)))
     }
 }
 
@@ -310,14 +332,6 @@ fn families(couple: &Couple) -> String {
         kind if kind.is_encrypted() => couple.families(),
         kind => format!("{}, {kind}, not encrypted", couple.families()),
     }
-}
-
-/// The worst of what a check said of some subjects.
-fn of(judgements: &[Judgement], check: &str, is_it: impl Fn(&str) -> bool) -> Line {
-    let verdicts = judgements.iter().filter(|j| j.check == check && is_it(&j.subject));
-    let rank = |verdict: &Verdict| (verdict.is_bad(), verdict.is_open(), *verdict);
-    let worst = verdicts.map(|j| j.verdict).max_by_key(rank);
-    worst.map_or_else(|| words("not asked"), |verdict| vec![phrase::verdict(verdict)])
 }
 
 #[cfg(test)]
@@ -352,7 +366,7 @@ mod tests {
                 let of = rows.iter().filter(|row| row[1] == words(*family));
                 assert!(of.clone().count() == 2);
                 assert!(
-                    of.clone().all(|row| row[3] == vec![phrase::verdict(Verdict::Pass)]),
+                    of.clone().all(|row| row[3][0] == phrase::verdict(Verdict::Pass)),
                     "{rows:?}"
                 );
             }
