@@ -110,6 +110,7 @@ fn sections_stand_in_the_order_of_gen6() {
         "2.3.2 Findings",
         "F-001",
         "2.3.3 Not measured",
+        "2.3.7 Policies",
         "2.4 Evaluation of the results",
         "3 Conclusions",
         "Annex A",

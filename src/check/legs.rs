@@ -1,7 +1,7 @@
 //! Legs under names: what checks of reachability have in common. Each says which legs it looks at and in which words.
 
 use super::{
-    ask,
+    ask, exchanged,
     reach::{Leg, LegReading},
     reading::{self, Judge, Reached},
 };
@@ -106,7 +106,7 @@ pub fn of_exchanges_with(
 
 /// `visitor->portal/https/2001:db8:d::a`.
 pub fn subject(from: &NodeName, to: &Node, service: &Service, address: std::net::IpAddr) -> String {
-    format!("{from}->{}/{}/{address}", to.name, service.name)
+    exchanged::served(from, &to.name, &service.name, address)
 }
 
 /// The first attempt of each.

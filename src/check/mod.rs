@@ -9,6 +9,7 @@ pub mod reach;
 pub mod advertisement;
 mod carriage;
 pub mod couples;
+pub mod exchanged;
 pub mod crossing;
 pub mod passage;
 pub mod icmp_error;

@@ -6,6 +6,7 @@ use crate::{
     check::{
         Case, Check, Text, UseCase, ask,
         crossing::{self, Crossing},
+        exchanged,
         passage::{Own, Passage},
         reach::Leg,
         reading::{Judge, Reached, complaint, describe},
@@ -200,19 +201,13 @@ impl Sample {
     }
 
     fn subject(&self) -> String {
-        let path = &self.crossing.path;
-        let arrow = if self.allowed { "->" } else { "-x" };
-        let family = self.family().word();
-        let (from, to) = (self.crossing.from(), path.destination);
-        format!("{from} {arrow} {} [{to}] {} {family}", self.crossing.to(), self.what())
+        let (from, to) = (self.crossing.from(), self.crossing.to());
+        let address = self.crossing.path.destination;
+        exchanged::at_filters(from, to, address, &self.traffic, self.allowed)
     }
 
-    /// What is sent: `tcp/443`, or `ping`.
     fn what(&self) -> String {
-        match &self.traffic {
-            Traffic::Port { port, .. } => port.to_string(),
-            other => other.to_string(),
-        }
+        exchanged::sent(&self.traffic)
     }
 
     /// The taps for the sample's packets alone.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::{
     check::{
-        Case, Check, Text, UseCase, ask, legs,
+        Case, Check, Text, UseCase, ask, exchanged, legs,
         reach::{Leg, LegReading},
         reading::{self, Judge, Reached},
     },
@@ -164,7 +164,7 @@ impl Subject {
     }
 
     fn judge(&self, judge: Judge, stage: &Stage, seen: &Seen<'_>) -> Judgement {
-        let subject = format!("{}->{}/{}", self.from, self.sink, self.at.ip());
+        let subject = exchanged::delivered(&self.from, &self.sink, self.at.ip());
         let rounds = 0..=reading::REPETITIONS;
         let arrivals: Vec<_> = rounds.clone().map(|round| self.arrival(seen, round)).collect();
         let mut evidence: Vec<_> = rounds

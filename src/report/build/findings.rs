@@ -3,7 +3,7 @@
 use super::{
     Page, Source, management, phrase,
     phrase::{code, foreign, phases, words},
-    results, translations, tunnels,
+    policies, results, translations, tunnels,
 };
 use crate::{
     model::{
@@ -52,6 +52,7 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
     management::write(page, source);
     tunnels::write(page, source);
     translations::write(page, source);
+    policies::flows(page, source);
 }
 
 /// What is wrong, in one sentence.

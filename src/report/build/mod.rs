@@ -9,6 +9,7 @@ mod front;
 mod testbed;
 mod tunnels;
 mod translations;
+mod policies;
 mod setup;
 mod results;
 mod management;

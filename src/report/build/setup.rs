@@ -1,17 +1,14 @@
 //! Section 2.2: what was done, and what was asked about.
 
-use std::{collections::BTreeMap, sync::Arc};
-
 use super::{
     Page, Source, phrase,
     phrase::{code, foreign, joined, number, words},
+    policies,
 };
 use crate::{
     model::{
-        family::Family,
         flow::{Flow, Intent, Traffic},
         phase::Phase,
-        policy::{Hook, Rule},
         segment::Plane,
         testbed::Testbed,
     },
@@ -20,7 +17,6 @@ use crate::{
         figure::{timeline, topology},
         run::{PhaseRun, Run, Wait},
     },
-    stage::Stage,
 };
 
 pub(super) fn write(page: &mut Page, source: Source<'_>) {
@@ -33,7 +29,7 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
     page.heading(4, "2.2.3 Management interface");
     management(page, &run.testbed);
     page.heading(4, "2.2.4 Configuration of security policies");
-    policies(page, run);
+    policies::rules(page, source);
 }
 
 fn executed(page: &mut Page, run: &Run) {
@@ -216,80 +212,6 @@ fn management(page: &mut Page, testbed: &Testbed) {
         ["Node", "Addresses", "IPv4-only", "Partial", "Dual-stack", "IPv6-only"],
         rows,
     );
-}
-
-/// Rules of a label on a hook of a node: for IPv4, for IPv6, for both at once.
-type Parity = BTreeMap<(String, &'static str, String), [usize; 3]>;
-
-fn policies(page: &mut Page, run: &Run) {
-    let phase = run.phases.iter().map(|walked| walked.phase).find(|p| *p == Phase::DualStack);
-    let phase = phase.or(run.phases.last().map(|walked| walked.phase)).unwrap_or(Phase::DualStack);
-    let parity = parity(&Stage::new(&Arc::new(run.testbed.clone()), phase));
-    if parity.is_empty() {
-        page.words("No node of the testbed filters packets.");
-        return;
-    }
-    page.line([
-        Inline::text(
-            "The packet filters follow from the flows: what no flow allows is dropped. A rule that \
-             exists in one family only is where IPv4 and IPv6 policy can drift apart. ",
-        ),
-        Inline::see("policies"),
-        Inline::text(format!(
-            " compares the families in the {phase} phase, as planned; whether the kernel holds these \
-             rules, and whether packets meet them, are questions of the checks."
-        )),
-    ]);
-    let rows = parity.into_iter().map(|((node, hook, label), [v4, v6, both])| {
-        let parity = match (v4, v6) {
-            (0, 0) => "same rule",
-            (_, 0) => "only IPv4",
-            (0, _) => "only IPv6",
-            (a, b) if a == b => "alike",
-            _ => "differ in number",
-        };
-        [
-            code(node),
-            words(hook),
-            foreign(&label),
-            number(v4),
-            number(v6),
-            number(both),
-            words(parity),
-        ]
-    });
-    page.table(
-        "policies",
-        &format!("Rules per family in the {phase} phase, by what they come from"),
-        ["Node", "Packets", "Comes from", "IPv4 rules", "IPv6 rules", "Rules for both", "Parity"],
-        rows.collect(),
-    );
-}
-
-fn parity(stage: &Stage) -> Parity {
-    let mut parity = Parity::new();
-    for (name, node) in &stage.nodes {
-        for chain in &node.filter.chains {
-            let hook = match chain.hook {
-                Hook::Input => "to the node",
-                Hook::Forward => "forwarded",
-                Hook::Output => "from the node",
-            };
-            for rule in &chain.rules {
-                let key = (name.to_string(), hook, rule.label.clone());
-                parity.entry(key).or_default()[slot(rule)] += 1;
-            }
-        }
-    }
-    parity
-}
-
-fn slot(rule: &Rule) -> usize {
-    match rule.family() {
-        Some(Family::V4) => 0,
-        Some(Family::V6) => 1,
-        None => 2,
-    }
 }
 
 #[cfg(test)]
