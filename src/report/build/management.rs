@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{
-    Page, Source,
+    Page, Source, boxes,
     phrase::{self, code, count, foreign, joined, words},
 };
 use crate::{
@@ -14,8 +14,11 @@ use crate::{
         management::{
             About, Draft, Integration, Item, Local, Manual, Method, Pair, Proposal, Reply, Uploaded,
         },
+        node::Node,
         phase::Phase,
         probe::{Call, Question},
+        service::ServiceKind,
+        testbed::Testbed,
     },
     report::{
         document::{Inline, Line},
@@ -23,15 +26,15 @@ use crate::{
     },
 };
 
-/// Asked, done, at which address.
-type Row = [Line; 4];
+/// Of which device, asked, done, at which address, evidence.
+type Row = [Line; 5];
 
 pub(super) fn write(page: &mut Page, source: Source<'_>) {
     let tables: Vec<_> = source
         .run
         .phases
         .iter()
-        .map(|walked| (walked.phase, rows(source.evidence, walked.phase)))
+        .map(|walked| (walked.phase, rows(&source.run.testbed, source.evidence, walked.phase)))
         .filter(|(_, rows)| !rows.is_empty())
         .collect();
     if tables.is_empty() {
@@ -42,18 +45,33 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
         "What an operator enters into the management software, and what the software and the boxes did with it, in each phase. \
          Every call went to a literal address; its family is that of the connection. Quotations are the words of the product.",
     );
+    boxes::write(page, source);
+    page.line(referred(tables.iter().map(|(phase, _)| label(*phase))));
     for (phase, rows) in tables {
         page.table(
-            format!("management-{}", phase.word()),
+            label(phase),
             &format!("The management product in the phase {phase}"),
-            ["Asked", "What the product did", "Spoken to at", "Evidence"],
+            ["Device", "Asked", "What the product did", "Spoken to at", "Evidence"],
             rows,
         );
     }
 }
 
+fn label(phase: Phase) -> String {
+    format!("management-{}", phase.word())
+}
+
+/// Where to look.
+fn referred(labels: impl Iterator<Item = String>) -> Line {
+    let mut line = joined(labels.map(|label| vec![Inline::see(label)]));
+    line.push(Inline::text(
+        " tell in each phase what was asked: of a box where it is named, and of the software itself where the station is.",
+    ));
+    line
+}
+
 /// The rows of a phase: each thing once, as it was asked first.
-fn rows(evidence: &[Evidence], phase: Phase) -> Vec<Row> {
+fn rows(testbed: &Testbed, evidence: &[Evidence], phase: Phase) -> Vec<Row> {
     let mut rows = Vec::<Row>::new();
     for piece in evidence.iter().filter(|piece| piece.phase == phase) {
         let evidence::About::Probe { probe, answer: Answer::Dialogue { replies, .. } } =
@@ -64,26 +82,40 @@ fn rows(evidence: &[Evidence], phase: Phase) -> Vec<Row> {
         let Question::Dialogue { calls } = &probe.question else { continue };
         let said: Vec<_> =
             calls.iter().zip(replies).map(|(call, (reply, us))| (call, reply, *us)).collect();
-        for [asked, did, at] in told(&said) {
-            let known = |row: &Row| row[0] == asked && row[1] == did && row[2] == at;
+        for (call, [asked, did, at]) in told(&said) {
+            let device = device(testbed, call);
+            let known =
+                |row: &Row| row[..4] == [device.clone(), asked.clone(), did.clone(), at.clone()];
             if !rows.iter().any(known) {
-                rows.push([asked, did, at, phrase::evidence(&[piece.id], 1)]);
+                rows.push([device, asked, did, at, phrase::evidence(&[piece.id], 1)]);
             }
         }
     }
     rows
 }
 
+/// The device that a call is about: the box that a draft is for, or else the one that is spoken to.
+fn device(testbed: &Testbed, call: &Call) -> Line {
+    let draft = call.path.trim_matches('/').split('/').nth(1).unwrap_or_default();
+    let is_box = |node: &&Node| node.services.iter().any(|it| it.kind == ServiceKind::Box);
+    let drafted = testbed.nodes.values().filter(is_box).find(|node| {
+        draft.strip_suffix(node.name.as_str()).is_some_and(|before| before.ends_with('-'))
+    });
+    let spoken_to = || testbed.owner(call.to.ip()).map(|(node, _)| &node.name);
+    let name = drafted.map(|node| &node.name).or_else(spoken_to);
+    name.map_or_else(|| words("not of the plan"), |name| code(name.as_str()))
+}
+
 /// A call with its reply and the microseconds that it took.
 type Said<'e> = (&'e Call, &'e Reply, u64);
 
 /// What is told of a conversation: each call that tells something, and what was entered item by item as one.
-fn told(said: &[Said<'_>]) -> Vec<[Line; 3]> {
+fn told<'e>(said: &[Said<'e>]) -> Vec<(&'e Call, [Line; 3])> {
     let calls = said.iter().enumerate().filter_map(|(at, (call, reply, us))| {
         let path: Vec<_> = call.path.trim_matches('/').split('/').collect();
         let entry = entry(call, reply, &path);
         let (asked, did) = entry.or_else(|| step(&said[..at], (call, reply, *us), &path))?;
-        Some([asked, did, place(call.to)])
+        Some((*call, [asked, did, place(call.to)]))
     });
     calls.chain(entry_of_items(said)).collect()
 }
@@ -162,7 +194,7 @@ fn step(before: &[Said<'_>], (call, reply, us): Said<'_>, path: &[&str]) -> Opti
 }
 
 /// What was entered item by item, and the first that was refused.
-fn entry_of_items(said: &[Said<'_>]) -> Option<[Line; 3]> {
+fn entry_of_items<'e>(said: &[Said<'e>]) -> Option<(&'e Call, [Line; 3])> {
     let items: Vec<_> = said.iter().filter(|(call, ..)| call.path.ends_with("/items")).collect();
     let (first, ..) = items.first()?;
     let good = items.iter().filter(|(_, reply, _)| reply.is_done()).count();
@@ -173,7 +205,8 @@ fn entry_of_items(said: &[Said<'_>]) -> Option<[Line; 3]> {
         did.push(Inline::text(" was "));
         did.extend(outcome(reply, ""));
     }
-    Some([words(format!("Entry of {}", count(items.len(), "item"))), did, place(first.to)])
+    let entered = words(format!("Entry of {}", count(items.len(), "item")));
+    Some((*first, [entered, did, place(first.to)]))
 }
 
 fn read<T: serde::de::DeserializeOwned>(call: &Call) -> Option<T> {
@@ -236,7 +269,8 @@ mod tests {
     fn rows_of(phase: Phase, quirks: &[Quirk]) -> Vec<String> {
         let text = include_str!("../../../testbed/fokus.toml");
         let testbed = crate::input::testbed("fokus.toml", text).expect("the reference testbed");
-        let mut network = Network::of(Stage::new(&Arc::new(testbed), phase));
+        let testbed = Arc::new(testbed);
+        let mut network = Network::of(Stage::new(&testbed, phase));
         for quirk in quirks {
             network = network.quirk("manager", *quirk);
         }
@@ -247,7 +281,7 @@ mod tests {
         let checks: Vec<_> = CHECKS.iter().filter(about).copied().collect();
         let (evidence, _) = network.walk(&checks);
         let row = |row: &Row| format!("{row:?}").replace('\n', " ");
-        rows(&evidence, phase).iter().map(row).collect()
+        rows(&testbed, &evidence, phase).iter().map(row).collect()
     }
 
     #[test]
@@ -260,6 +294,9 @@ mod tests {
             assert!(tells("Upload to", "written to"), "{phase}: {rows:#?}");
             assert!(tells("Management addresses in the menu", "taken"), "{phase}");
             assert!(tells("Couple: ", "refused"), "{phase}");
+            for device in ["gateway-a", "gateway-b", "manager"] {
+                assert!(tells(device, ""), "{phase}: {device}");
+            }
             let both = if phase.permits().is_dual() { "2 of 2 couples" } else { "1 of 1 couple" };
             assert!(tells("What the box makes of it, given 1 time", both), "{phase}: {rows:#?}");
         }

@@ -12,6 +12,7 @@ mod translations;
 mod policies;
 mod setup;
 mod results;
+mod boxes;
 mod management;
 mod findings;
 mod closing;

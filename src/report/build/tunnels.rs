@@ -42,7 +42,7 @@ const fn column(heading: &'static str, check: &'static str, of: Of) -> Column {
     Column { heading, check, of }
 }
 
-// Two tables: more columns than these beside the three that name the couple would not fit on a page.
+// Two tables: more columns than these beside the one that names the couple would not fit on a page.
 const CARRIED: [Column; 6] = [
     column("Small packets", "vpn.matrix", Of::Part("small echo")),
     column("Large packets", "vpn.matrix", Of::Part("large echo")),
@@ -66,7 +66,7 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
     let stages: Vec<_> = stages.collect();
     let walked: Vec<_> =
         source.run.phases.iter().map(|walked| &walked.judgements[..]).zip(&stages).collect();
-    let carried: Vec<[Line; 9]> = rows(&CARRIED, &walked);
+    let carried: Vec<[Line; 7]> = rows(&CARRIED, &walked);
     if carried.is_empty() {
         return;
     }
@@ -74,31 +74,34 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
     for (judgements, stage) in &walked {
         page.words(&Showing::of(judgements, stage).words());
     }
-    page.words(
-        "What is coupled, by the plan: the subnets behind both gateways, and over what the tunnel is carried in each phase, \
+    page.line([
+        Inline::see("coupled"),
+        Inline::text(" shows what is coupled, by the plan: the subnets behind both gateways, and over what the tunnel is carried in each phase, \
          with the evidence in which its ends were read to couple it. Cells of the other tables say what was observed, and \
-         name evidence of the worst of it; Annex A shows what they name.",
-    );
+         name evidence of the worst of it; Annex A shows what they name."),
+    ]);
     page.table(
         "coupled",
         "What tunnels couple",
         ["Tunnel", "Between", "First subnet", "Second subnet", "Carried in"],
         coupled(&testbed, &stages, source.evidence),
     );
-    page.words(
-        "One row for each direction of what a tunnel couples, by a host on either side. An echo that came back proves that \
-         the tunnel carries. Plain tunnels are named by their kind; what they carry can be read on the way.",
-    );
+    page.line([
+        Inline::see("tunnels"),
+        Inline::text(" has one row for each direction of what a tunnel couples, by a host on either side. An echo that came back proves that \
+         the tunnel carries. Plain tunnels are named by their kind; what they carry can be read on the way."),
+    ]);
     page.table("tunnels", "What tunnels carry", headings(&CARRIED), carried);
-    page.words(
-        "Canaries that no tap outside saw, while both gateways counted them, prove that a tunnel carries them encrypted; and \
+    page.line([
+        Inline::see("beside-tunnels"),
+        Inline::text(": canaries that no tap outside saw, while both gateways counted them, prove that a tunnel carries them encrypted; and \
          the same with its keys being renewed and with the tunnel stopped, that nothing takes its place. What is not \
-         coupled, and what no flow names, was tried at both gateways.",
-    );
+         coupled, and what no flow names, was tried at both gateways."),
+    ]);
     page.table(
         "beside-tunnels",
         "What is seen beside tunnels, and when they change",
-        headings::<8>(&BESIDE),
+        headings::<6>(&BESIDE),
         rows(&BESIDE, &walked),
     );
     let speeds: Vec<_> = source
@@ -110,10 +113,14 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
     if speeds.is_empty() {
         return;
     }
-    page.words(
-        "How fast each family comes through the same tunnel says nothing by itself, since a lab is no network; the ratio of \
-         both does.",
-    );
+    page.line([
+        Inline::text(
+            "How fast each family comes through the same tunnel says nothing by itself, since a lab is no network; the ratio of \
+             both does. ",
+        ),
+        Inline::see("tunnel-speeds"),
+        Inline::text(" gives it where there was something to compare."),
+    ]);
     page.table(
         "tunnel-speeds",
         "One page through a tunnel over both families",
@@ -276,26 +283,24 @@ fn speeds(phase: Phase, judgements: &[Judgement]) -> Vec<[Line; 4]> {
         .collect()
 }
 
-/// The headings of a table: three that name a couple, and those of its columns.
+/// The headings of a table: what names a couple, and those of its columns.
 fn headings<const N: usize>(columns: &[Column]) -> [&'static str; N] {
-    let mut headings = vec!["Phase", "Family inside and outside", "From and to"];
+    let mut headings = vec!["Phase, families inside and outside, from and to"];
     headings.extend(columns.iter().map(|column| column.heading));
-    headings.try_into().expect("three, and one for each column")
+    headings.try_into().expect("one, and one for each column")
 }
 
-/// A row for each couple of each phase: phase, families, direction, and the verdicts.
+/// A row for each couple of each phase: what names it, which stays in sight where the table is wider than the screen, and the
+/// verdicts.
 fn rows<const N: usize>(columns: &[Column], walked: &[(&[Judgement], &Stage)]) -> Vec<[Line; N]> {
     let of_phase = |(judgements, stage): &(&[Judgement], &Stage)| {
         let several = stage.testbed.tunnels.len() > 1;
         let row = |couple: &Couple| {
             let name = if several { format!("{}: ", couple.end.tunnel) } else { String::new() };
-            let mut row = vec![
-                words(stage.phase.to_string()),
-                words(format!("{name}{}", families(couple))),
-                words(format!("{} to {}", couple.from(), couple.to())),
-            ];
+            let (families, from, to) = (families(couple), couple.from(), couple.to());
+            let mut row = vec![words(format!("{}: {name}{families}, {from} to {to}", stage.phase))];
             row.extend(columns.iter().map(|column| column.said(judgements, &couple.subject())));
-            row.try_into().expect("three, and one for each column")
+            row.try_into().expect("one, and one for each column")
         };
         couples::of_stage(stage).iter().map(row).collect::<Vec<_>>()
     };
@@ -352,7 +357,7 @@ mod tests {
         ] {
             let stage = Stage::new(&testbed, phase);
             let judgements = Network::of(stage.clone()).ask(CHECKS);
-            let rows: Vec<[Line; 9]> = rows(&CARRIED, &[(&judgements, &stage)]);
+            let rows: Vec<[Line; 7]> = rows(&CARRIED, &[(&judgements, &stage)]);
             assert_eq!(rows.len(), families.len() * 2, "{rows:?}");
             assert!(Showing::of(&judgements, &stage).is_whole(), "{phase}");
             let mut seen = judgements.clone();
@@ -363,10 +368,11 @@ mod tests {
             let all = families.len() * 2;
             assert!(showing.words().contains(&format!("proven in {} of {all}", all - 1)));
             for family in families {
-                let of = rows.iter().filter(|row| row[1] == words(*family));
+                let begins = format!("{phase}: {family}, ");
+                let of = rows.iter().filter(|row| row[0][0].plain().starts_with(&begins));
                 assert!(of.clone().count() == 2);
                 assert!(
-                    of.clone().all(|row| row[3][0] == phrase::verdict(Verdict::Pass)),
+                    of.clone().all(|row| row[1][0] == phrase::verdict(Verdict::Pass)),
                     "{rows:?}"
                 );
             }
