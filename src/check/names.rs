@@ -27,6 +27,9 @@ const NAMES: usize = 24;
 /// How many askers stand for all who use a server.
 const ASKERS: usize = 2;
 
+/// How many aliases are followed.
+const LONGEST_CHAIN: usize = 8;
+
 /// The UDP payload size that avoids fragments (DNS flag day 2020; RFC 9715 section 3).
 pub const SAFE_SIZE: u16 = 1232;
 
@@ -224,7 +227,6 @@ pub fn published(stage: &Stage, zone: &Zone) -> Vec<Published> {
 
 /// A name and where its aliases lead.
 fn aliases(zone: &Zone, name: &DomainName) -> Vec<DomainName> {
-    const LONGEST_CHAIN: usize = 8;
     let mut chain = vec![name.clone()];
     while chain.len() <= LONGEST_CHAIN {
         let alias = zone.extra.iter().find_map(|record| match &record.data {
@@ -235,6 +237,17 @@ fn aliases(zone: &Zone, name: &DomainName) -> Vec<DomainName> {
         chain.push(target.clone());
     }
     chain
+}
+
+/// Where the aliases of a reply lead from a name: to itself where it has none.
+pub fn end_of_aliases<'r>(reply: &'r DnsReply, name: &'r DomainName) -> &'r DomainName {
+    let next = |from: &DomainName| {
+        reply.answers.iter().find_map(|record| match &record.data {
+            RecordData::Alias(target) if record.name == *from => Some(target),
+            _ => None,
+        })
+    };
+    std::iter::successors(Some(name), |from| next(from)).take(LONGEST_CHAIN).last().unwrap_or(name)
 }
 
 fn addresses(zone: &Zone, owner: &DomainName) -> BTreeSet<IpAddr> {

@@ -337,6 +337,12 @@ pub struct Page {
     /// What it loads from elsewhere, as absolute URLs. Foreign text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub loads: Vec<String>,
+    /// The absolute URLs that it lists, each on a line of its own. Foreign text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listed: Vec<String>,
+    /// Where the server's certificate has its users ask whether it is revoked, where TLS was spoken. Foreign text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revocation: Vec<String>,
     /// SHA-256 of the body without its stamp, in hexadecimal.
     pub body_sha256: String,
     /// The freshness stamp that the page carries (`sixwalk-stamp`), where it does.

@@ -479,6 +479,8 @@ pub enum Reference {
     Loads,
     /// It sends its readers on to it.
     Redirects,
+    /// Its list of mirrors names it too.
+    Lists,
 }
 
 /// How a resolver synthesizes wrongly (RFC 6147).

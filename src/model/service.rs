@@ -177,6 +177,24 @@ impl fmt::Display for ServiceKind {
     }
 }
 
+/// Where the certificate of a service has its users ask whether it is revoked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Revocation {
+    /// The list of revoked certificates (RFC 5280 section 4.2.1.13): an absolute URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crl: Option<String>,
+    /// Who answers for one certificate (RFC 6960): an absolute URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ocsp: Option<String>,
+}
+
+impl Revocation {
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.crl.is_none() && self.ocsp.is_none()
+    }
+}
+
 /// A service of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Service {
@@ -207,6 +225,12 @@ pub struct Service {
     /// What its page loads from elsewhere: absolute URLs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub loads: Vec<String>,
+    /// The mirrors that its list of mirrors names: absolute URLs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mirrors: Vec<String>,
+    /// What its certificate says.
+    #[serde(default, skip_serializing_if = "Revocation::is_empty")]
+    pub revocation: Revocation,
     /// The nodes whose management agents its status page asks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub polls: Vec<NodeName>,

@@ -60,6 +60,8 @@ where
         body_sha256: hexadecimal::digits(&Sha256::digest(without_mark(&body))),
         rows: log_in::rows(&String::from_utf8_lossy(&body)),
         loads: reference::loaded(&String::from_utf8_lossy(&body)),
+        listed: reference::listed(&String::from_utf8_lossy(&body)),
+        revocation: handshake.revocation,
         stamp: value(&parts.headers, STAMP),
         served_by: value(&parts.headers, SERVED_BY),
         certificate_sha256: handshake.certificate_sha256,

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::wire::hexadecimal;
+use crate::wire::{hexadecimal, revocation};
 
 /// What the handshake told.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +28,8 @@ pub(super) struct Handshake {
     pub(super) version: Option<String>,
     /// SHA-256 of the server's certificate.
     pub(super) certificate_sha256: Option<String>,
+    /// Where it has its users ask whether it is revoked; nothing where it cannot be read.
+    pub(super) revocation: Vec<String>,
     /// Why the certificate was not accepted, where it was not.
     pub(super) error: Option<String>,
 }
@@ -55,6 +57,7 @@ pub(super) async fn handshake(
     let certificate = session.peer_certificates().and_then(<[_]>::first);
     let handshake = Handshake {
         version: version.map(|version| version.replace("TLSv1_", "TLSv1.")),
+        revocation: certificate.and_then(|der| revocation::urls(der).ok()).unwrap_or_default(),
         certificate_sha256: certificate.map(|der| hexadecimal::digits(&Sha256::digest(der))),
         error: witness.complaint(),
     };

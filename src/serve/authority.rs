@@ -3,12 +3,16 @@
 use std::net::IpAddr;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, CertifiedIssuer, CrlDistributionPoint, CustomExtension,
+    DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use crate::{engine, model::name::DomainName};
+use crate::{
+    engine,
+    model::{name::DomainName, service::Revocation},
+    wire::{self, revocation::ACCESS_OID},
+};
 
 /// Why a certificate could not be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,6 +64,7 @@ impl Authority {
         &self,
         names: &[DomainName],
         addresses: &[IpAddr],
+        revocation: &Revocation,
     ) -> Result<Identity, CertificateError> {
         let subject = names.first().map_or("a node without names", DomainName::as_str);
         let failed = |error: rcgen::Error| CertificateError::new(subject, &error);
@@ -69,6 +74,13 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, subject);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
+        let points = revocation.crl.iter().cloned();
+        params.crl_distribution_points =
+            points.map(|url| CrlDistributionPoint { uris: vec![url] }).collect();
+        let responder = revocation.ocsp.iter().map(|url| wire::revocation::access(url));
+        params.custom_extensions = responder
+            .map(|content| CustomExtension::from_oid_content(&ACCESS_OID, content))
+            .collect();
         let key = KeyPair::generate().map_err(failed)?;
         let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
         let name = names.first().map(ToString::to_string);

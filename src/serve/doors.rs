@@ -6,7 +6,7 @@ use rustls::ServerConfig;
 use tokio_rustls::TlsAcceptor;
 
 use super::{authority::CertificateError, shared::Shared};
-use crate::model::name::DomainName;
+use crate::model::{name::DomainName, service::Revocation};
 
 /// The two ways in: with the certificate of the node, and with another one for users who are to see a difference.
 pub(super) struct Doors {
@@ -19,8 +19,9 @@ impl Doors {
         shared: &Shared,
         names: &[DomainName],
         addresses: &[IpAddr],
+        revocation: &Revocation,
     ) -> Result<Self, CertificateError> {
-        let door = || door(shared, names, addresses);
+        let door = || door(shared, names, addresses, revocation);
         Ok(Self { usual: door()?, other: door()? })
     }
 }
@@ -29,8 +30,9 @@ fn door(
     shared: &Shared,
     names: &[DomainName],
     addresses: &[IpAddr],
+    revocation: &Revocation,
 ) -> Result<TlsAcceptor, CertificateError> {
-    let identity = shared.identity(names, addresses)?;
+    let identity = shared.identity(names, addresses, revocation)?;
     let mut config = ServerConfig::builder_with_provider(shared.crypto())
         .with_safe_default_protocol_versions()
         .and_then(|builder| {

@@ -31,7 +31,7 @@ use crate::{
     wire::{
         log_in,
         page::{SERVED_BY, STAMP, mark},
-        reference,
+        reference::{self, MIRRORS},
         status::STATUS,
     },
 };
@@ -99,6 +99,11 @@ fn answer<B>(
     match request.uri().path() {
         log_in::LOGIN if page.is_ok() => log_ins::note(speaker, query, ends),
         STATUS if page.is_ok() => body.extend(status),
+        MIRRORS if page.is_ok() => {
+            let planned = own.iter().flat_map(|own| own.mirrors.iter().map(String::as_str));
+            let added = behaviour.refers(&speaker.service, Reference::Lists);
+            body.extend(planned.chain(added).flat_map(|url| [url, "\n"]));
+        }
         log_in::LAST if page.is_ok() => body += &log_ins::shown(speaker, query, ends.own.ip()),
         _ => {}
     }
@@ -154,6 +159,7 @@ fn size<B>(speaker: &Speaker, request: &Request<B>) -> Option<usize> {
     let fixed = match request.uri().path() {
         "/" | log_in::LOGIN => 0,
         log_in::LAST if has_sink(speaker) => 0,
+        MIRRORS if own.is_some_and(|service| !service.mirrors.is_empty()) => 0,
         STATUS if own.is_some_and(|service| !service.polls.is_empty()) => 0,
         "/10k" => 10_000,
         "/20k" => 20_000,

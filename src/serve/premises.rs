@@ -15,6 +15,7 @@ use crate::{
         management::{Cards, Station},
         name::DomainName,
         node::{Address, Node},
+        service::Revocation,
     },
     net::namespace::Namespace,
 };
@@ -87,7 +88,7 @@ impl Premises {
         if let Some(identity) = self.shown.get() {
             return Ok(identity.clone());
         }
-        let made = self.shared.identity(&self.names(), &self.addresses())?.pem;
+        let made = self.shared.identity(&self.names(), &self.addresses(), &self.revocation())?.pem;
         Ok(self.shown.get_or_init(|| made).clone())
     }
 
@@ -95,6 +96,12 @@ impl Premises {
     pub(super) fn names(&self) -> Vec<DomainName> {
         let services = self.node.services.iter();
         services.flat_map(|service| service.names.iter().cloned()).collect()
+    }
+
+    /// What the certificate of the node says: what the first of its services says that says something.
+    pub(super) fn revocation(&self) -> Revocation {
+        let mut said = self.node.services.iter().map(|service| &service.revocation);
+        said.find(|revocation| !revocation.is_empty()).cloned().unwrap_or_default()
     }
 
     /// The planned addresses of the node, live or not.

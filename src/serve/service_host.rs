@@ -638,6 +638,7 @@ impl ServiceHost {
                 &self.premises.shared,
                 &self.premises.names(),
                 &self.premises.addresses(),
+                &self.premises.revocation(),
             );
             let doors = doors
                 .map_err(|source| ServeError::Certificate { node: self.node().clone(), source })?;

@@ -25,7 +25,10 @@ use super::{
 };
 use crate::{
     engine::Esp,
-    model::name::{DomainName, NodeName},
+    model::{
+        name::{DomainName, NodeName},
+        service::Revocation,
+    },
     net::esp,
 };
 
@@ -104,8 +107,9 @@ impl Shared {
         &self,
         names: &[DomainName],
         addresses: &[IpAddr],
+        revocation: &Revocation,
     ) -> Result<Identity, CertificateError> {
-        self.authority()?.identity(names, addresses)
+        self.authority()?.identity(names, addresses, revocation)
     }
 
     fn authority(&self) -> Result<&Authority, CertificateError> {

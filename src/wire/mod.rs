@@ -22,6 +22,7 @@ pub mod ber;
 pub mod ldap;
 pub mod snmp;
 pub mod radius;
+pub mod revocation;
 pub mod vici;
 pub mod log_in;
 pub mod syslog;

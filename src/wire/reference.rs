@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::model::name::DomainName;
 
+/// Where a server lists its mirrors.
+pub const MIRRORS: &str = "/mirrors";
 /// The most references of a page that are kept.
 const MOST: usize = 64;
 /// The longest of them.
@@ -90,6 +92,12 @@ fn host(authority: &str) -> Result<(Host, Option<u16>), NotAbsolute> {
     }
 }
 
+/// The absolute URLs that a text lists, one on a line of its own.
+pub fn listed(text: &str) -> Vec<String> {
+    let lines = text.lines().map(str::trim).filter(|line| read(line).is_ok());
+    lines.take(MOST).map(str::to_owned).collect()
+}
+
 /// The element by which a page loads something.
 pub fn loading(url: &str) -> String {
     format!("<script src=\"{url}\"></script>\n")
@@ -166,6 +174,13 @@ mod tests {
     }
 
     #[test]
+    fn lists_have_a_url_on_a_line() {
+        let text =
+            "# mirrors\nhttp://a.test/deb\n see http://b.test/\r\n  https://[2001:db8::1]/ \n";
+        assert_eq!(listed(text), ["http://a.test/deb", "https://[2001:db8::1]/"]);
+    }
+
+    #[test]
     fn scheme_port_and_path_are_kept_as_written() {
         let read = |url| read(url).map(|found| (found.tls, found.port, found.path)).unwrap();
         assert_eq!(
@@ -189,7 +204,7 @@ mod tests {
     proptest! {
         #[test]
         fn hostile_pages_never_panic(body: String, url: String) {
-            let _ = (loaded(&body), read(&url));
+            let _ = (loaded(&body), read(&url), listed(&body));
         }
 
         #[test]

@@ -17,7 +17,7 @@ use sixwalk::{
         mac::Mac,
         node::{Address, Interface, Node, Origin, Role},
         phase::PerPhase,
-        service::{Service, ServiceKind},
+        service::{Revocation, Service, ServiceKind},
         step::Change,
     },
     net::namespace::Namespace,
@@ -161,6 +161,8 @@ pub(crate) fn service(kind: ServiceKind) -> Service {
         admits: Vec::new(),
         lockout: None,
         loads: Vec::new(),
+        mirrors: Vec::new(),
+        revocation: Revocation::default(),
         polls: Vec::new(),
         front: None,
     }

@@ -10,6 +10,7 @@ mod snmp_v6;
 mod monitoring_agent;
 mod radius_v6;
 mod smtp_v6;
+mod update_and_pki_v6;
 mod backend_flows;
 mod multicast;
 
@@ -27,6 +28,7 @@ pub(super) const CHECKS: &[&dyn Check] = &[
     &monitoring_agent::MonitoringAgent,
     &radius_v6::RADIUS,
     &smtp_v6::SMTP,
+    &update_and_pki_v6::UpdateAndPki,
     &backend_flows::BACKEND_FLOWS,
     &multicast::Multicast,
 ];

@@ -17,7 +17,7 @@ use crate::{
         node::Interface,
         phase::PerPhase,
         segment::{Plane, Segment},
-        service::{Service, ServiceKind},
+        service::{Revocation, Service, ServiceKind},
         testbed,
     },
 };
@@ -78,6 +78,8 @@ fn one(
         path: path(service, kind, &place, found),
         engine: engine(service, kind, found),
         loads: loads(service, kind, &place, found),
+        mirrors: mirrors(service, kind, &place, found),
+        revocation: revocation(service, kind, &place, found),
         polls: polls::of(written, service, kind, &place, found),
         admits: Vec::new(),
         lockout: service.lockout.as_ref().map(|lockout| lockout.is),
@@ -117,6 +119,42 @@ fn loads(
         found.push(Diagnostic::error(&first.at, message).hint("take `loads` out"));
     }
     service.loads.iter().map(|url| url.is.clone()).collect()
+}
+
+/// The list is one of the built-in service.
+fn mirrors(
+    service: &written::service::Service,
+    kind: ServiceKind,
+    place: &str,
+    found: &mut Vec<Diagnostic>,
+) -> Vec<String> {
+    let engine = service.engine.as_ref().filter(|engine| engine.is.as_str() != BUILT_IN);
+    let is_web = matches!(kind, ServiceKind::Http | ServiceKind::Https);
+    if let Some(first) = service.mirrors.first()
+        && (!is_web || engine.is_some() || !service.fronts.is_empty())
+    {
+        let message = format!("{place} shows no list of mirrors");
+        let hint = "a built-in service of kind `http` or `https` that passes nothing on does";
+        found.push(Diagnostic::error(&first.at, message).hint(hint));
+    }
+    service.mirrors.iter().map(|url| url.is.clone()).collect()
+}
+
+fn revocation(
+    service: &written::service::Service,
+    kind: ServiceKind,
+    place: &str,
+    found: &mut Vec<Diagnostic>,
+) -> Revocation {
+    if let Some(first) = service.crl.as_ref().or(service.ocsp.as_ref())
+        && (kind != ServiceKind::Https || !service.fronts.is_empty())
+    {
+        let message = format!("{place} shows no certificate of its own");
+        let hint = "a service of kind `https` that passes nothing on does";
+        found.push(Diagnostic::error(&first.at, message).hint(hint));
+    }
+    let url = |said: &Option<At<String>>| said.as_ref().map(|url| url.is.clone());
+    Revocation { crl: url(&service.crl), ocsp: url(&service.ocsp) }
 }
 
 fn path(

@@ -99,7 +99,7 @@ pub(in crate::input) const FAULT_KEYS: &[Key] = &[
         &[
             NODE_KEY,
             SERVICE_KEY,
-            required("how", Shape::Word(|| vec!["loads", "redirects"]), "How."),
+            required("how", Shape::Word(|| vec!["loads", "redirects", "lists"]), "How."),
             required("to", URL, "To what."),
         ],
         "The page of a web service refers to something else.",
