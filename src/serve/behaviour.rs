@@ -11,7 +11,7 @@ use hickory_proto::rr::{Name, RecordType};
 
 use super::{
     synthesis::Synthesis,
-    zone::{Catalog, wire_name},
+    zone::{Catalog, Delegation, wire_name},
 };
 use crate::model::{
     access::{AccessFault, LockFault},
@@ -22,9 +22,6 @@ use crate::model::{
     monitor::Watch,
     name::ServiceName,
 };
-
-/// A zone and the servers that a resolver asks for it.
-pub(super) type Delegation = (Name, Vec<IpAddr>);
 
 /// What the services of a node do.
 #[derive(Default)]

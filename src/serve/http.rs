@@ -16,7 +16,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     host_header::{Host, host},
-    lockout,
     log_ins::{self, Ends},
     monitor,
     shared::Shared,
@@ -71,7 +70,7 @@ fn answer<B>(
     let differs = |how| behaviour.differs(&speaker.service, family, how);
     let query = request.uri().query().unwrap_or_default();
     let page = page(speaker, request, differs).and_then(|octets| match request.uri().path() {
-        log_in::LOGIN => lockout::refusal(speaker, query, ends.client.ip()).map_or(Ok(octets), Err),
+        log_in::LOGIN => speaker.refuses(query, ends.client.ip()).map_or(Ok(octets), Err),
         _ => Ok(octets),
     });
     let title = match page {

@@ -1,12 +1,11 @@
 //! Locks: who failed to log in too often waits, whatever is said next. Locks are of a user and a source, and last as long as
 //! the lab.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::PoisonError};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use hyper::StatusCode;
 use ipnet::IpNet;
 
-use super::speaker::Speaker;
 use crate::{
     model::{
         access::{LockFault, Lockout},
@@ -22,27 +21,31 @@ const MOST: usize = 10_000;
 #[derive(Default)]
 pub(super) struct Failures(BTreeMap<(ServiceName, String, IpNet), u8>);
 
-/// Why a log-in is refused, where it is: `429` while it is locked (RFC 6585), `401` for a wrong password.
-pub(super) fn refusal(speaker: &Speaker, query: &str, client: IpAddr) -> Option<StatusCode> {
-    let lockout = speaker.premises.node.service(speaker.service.as_str())?.lockout?;
-    let (user, proof) = log_in::proof(query)?;
-    let fault = speaker.premises.behaviour().lock_fault(&speaker.service);
-    let source = source(lockout, client.to_canonical(), fault);
-    let failures = &speaker.premises.failures;
-    let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
-    let who = source.map(|source| (speaker.service.clone(), user.to_owned(), source));
-    let failed = who.as_ref().and_then(|who| failures.0.get(who)).copied().unwrap_or(0);
-    if failed >= lockout.after {
-        return Some(StatusCode::TOO_MANY_REQUESTS);
+impl Failures {
+    /// Why a log-in is refused, where it is: `429` while it is locked (RFC 6585), `401` for a wrong password.
+    pub(super) fn refusal(
+        &mut self,
+        service: &ServiceName,
+        (lockout, fault): (Lockout, Option<LockFault>),
+        query: &str,
+        client: IpAddr,
+    ) -> Option<StatusCode> {
+        let (user, proof) = log_in::proof(query)?;
+        let source = source(lockout, client.to_canonical(), fault);
+        let who = source.map(|source| (service.clone(), user.to_owned(), source));
+        let failed = who.as_ref().and_then(|who| self.0.get(who)).copied().unwrap_or(0);
+        if failed >= lockout.after {
+            return Some(StatusCode::TOO_MANY_REQUESTS);
+        }
+        if proof == Proof::Right {
+            return None;
+        }
+        if self.0.len() >= MOST {
+            self.0.clear();
+        }
+        self.0.extend(who.map(|who| (who, failed + 1)));
+        Some(StatusCode::UNAUTHORIZED)
     }
-    if proof == Proof::Right {
-        return None;
-    }
-    if failures.0.len() >= MOST {
-        failures.0.clear();
-    }
-    failures.0.extend(who.map(|who| (who, failed + 1)));
-    Some(StatusCode::UNAUTHORIZED)
 }
 
 /// What is counted as one source; `None` where nothing is counted.

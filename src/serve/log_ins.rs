@@ -1,49 +1,16 @@
 //! Log-ins at a web service: written to its access log, sent on to the sink of the node, and shown by a page of the node
 //! that has the sink.
 
-use std::{
-    collections::VecDeque,
-    net::{IpAddr, SocketAddr, UdpSocket},
-};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-use super::{premises::Premises, speaker::Speaker};
-use crate::wire::{
-    log_in::{self, LogIn},
-    syslog,
-};
-
-/// Log-ins that are kept; older ones are forgotten.
-const MOST: usize = 10_000;
+use super::speaker::Speaker;
+use crate::wire::{log_in::LogIn, syslog};
 
 /// Both ends of a connection.
 #[derive(Clone, Copy)]
 pub(super) struct Ends {
     pub(super) client: SocketAddr,
     pub(super) own: SocketAddr,
-}
-
-/// What is known of log-ins, oldest first.
-#[derive(Default)]
-pub(super) struct Kept(VecDeque<LogIn>);
-
-impl Kept {
-    pub(super) fn keep(&mut self, log_in: LogIn) {
-        if self.0.len() == MOST {
-            self.0.pop_front();
-        }
-        self.0.push_back(log_in);
-    }
-
-    /// The addresses, as text, that a token is known under.
-    pub(super) fn clients(&self, token: &str) -> Vec<String> {
-        let of = self.0.iter().filter(|log_in| log_in.token == token);
-        of.map(|log_in| log_in.client.clone()).collect()
-    }
-
-    /// The last log-ins of a user, the newest first.
-    fn last(&self, user: &str) -> impl Iterator<Item = &LogIn> {
-        self.0.iter().rev().filter(move |log_in| log_in.user == user).take(log_in::SHOWN)
-    }
 }
 
 /// Notes a log-in, where the query says that it is one, and sends it on.
@@ -77,13 +44,10 @@ pub(super) fn parse(speaker: &Speaker, message: &[u8], own: IpAddr) {
 /// The table of the page that shows the last log-ins of a user.
 pub(super) fn shown(speaker: &Speaker, query: &str, own: IpAddr) -> String {
     let user = query.strip_prefix("user=").unwrap_or_default();
-    let rows = |premises: &Premises| -> String {
-        let table = premises.table();
-        let shown = table.last(user).map(|log_in| {
-            let client = speaker.spoiled(log_in.client.clone(), own);
-            LogIn { client, ..log_in.clone() }.row()
-        });
-        shown.collect()
-    };
-    format!("<table>\n{}</table>\n", rows(&speaker.premises))
+    let table = speaker.premises.table();
+    let rows = table.last(user).map(|log_in| {
+        let client = speaker.spoiled(log_in.client.clone(), own);
+        LogIn { client, ..log_in.clone() }.row()
+    });
+    format!("<table>\n{}</table>\n", rows.collect::<String>())
 }

@@ -8,9 +8,9 @@ use std::{
 
 use super::{
     announcement,
-    behaviour::{Behaviour, Delegation},
+    behaviour::Behaviour,
     synthesis::Synthesis,
-    zone::{Catalog, wire_name},
+    zone::{Catalog, Delegation, wire_name},
 };
 use crate::{
     model::{

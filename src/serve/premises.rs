@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    authority::CertificateError, behaviour::Behaviour, doors::Doors, lockout::Failures,
-    log_ins::Kept, shared::Shared, syslog::Sink, tunnel::TunnelHost,
+    authority::CertificateError, behaviour::Behaviour, doors::Doors, kept::Kept, lockout::Failures,
+    shared::Shared, syslog::Sink, tunnel::TunnelHost,
 };
 use crate::{
     engine,
@@ -34,7 +34,7 @@ pub(super) struct Premises {
     pub(super) tunnels: OnceLock<Arc<TunnelHost>>,
     access: Mutex<Kept>,
     /// Failed log-ins at its web services.
-    pub(super) failures: Mutex<Failures>,
+    failures: Mutex<Failures>,
     table: Mutex<Kept>,
     behaviour: RwLock<Arc<Behaviour>>,
     /// TLS, once an HTTPS service has been opened.
@@ -68,6 +68,11 @@ impl Premises {
     /// The access log of its web services.
     pub(super) fn access(&self) -> MutexGuard<'_, Kept> {
         self.access.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Failed log-ins at its web services.
+    pub(super) fn failures(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The log-ins that its syslog sink was told of.

@@ -24,9 +24,8 @@ use tokio::{
 };
 
 use super::{
-    behaviour::Delegation,
     question::{MOST_OCTETS, Question},
-    zone::MOST_ALIASES,
+    zone::{Delegation, MOST_ALIASES},
 };
 use crate::{
     model::family::{Families, Family},

@@ -2,6 +2,8 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use hyper::StatusCode;
+
 use super::{access, premises::Premises};
 use crate::{
     model::{family::Family, fault::ContentFault, name::ServiceName, service::ServiceKind},
@@ -24,6 +26,13 @@ impl Speaker {
         let list = own.map_or(&[][..], |service| &service.admits);
         behaviour.differs(&self.service, Family::of(client), ContentFault::TurnsAway)
             || !access::admits(list, client, behaviour.access_faults(&self.service))
+    }
+
+    /// Why the service refuses a log-in, where it locks users and sources out.
+    pub(super) fn refuses(&self, query: &str, client: IpAddr) -> Option<StatusCode> {
+        let lockout = self.premises.node.service(self.service.as_str())?.lockout?;
+        let fault = self.premises.behaviour().lock_fault(&self.service);
+        self.premises.failures().refusal(&self.service, (lockout, fault), query, client)
     }
 
     /// An address of a client as this service writes it.

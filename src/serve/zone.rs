@@ -27,6 +27,9 @@ pub(super) const TTL_S: u32 = 5;
 /// The longest chain of aliases that is followed.
 pub(super) const MOST_ALIASES: usize = 8;
 
+/// A zone and the servers that a resolver asks for it.
+pub(super) type Delegation = (Name, Vec<IpAddr>);
+
 /// The zones of a name server.
 #[derive(Default)]
 pub(super) struct Catalog {
