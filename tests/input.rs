@@ -68,6 +68,52 @@ fn seven_mistakes_are_found_in_one_run_at_their_exact_places() {
     assert_eq!(places, [(2, 1), (7, 8), (10, 8), (13, 8), (18, 17), (20, 7), (21, 54)], "{found}");
 }
 
+/// The mends of `all-in-one-run.toml`, mistake by mistake.
+const MENDS: [(&str, &str); 14] = [
+    ("allow = []", "allow = \"ping\""),
+    ("deny = \"http\"\n", ""),
+    ("[translation.gw-a]", "[translation.one]"),
+    ("pool = \"192.0.2.128/32\"", "pool = \"203.0.113.16/29\""),
+    ("[tunnel.lan-a]", "[tunnel.offices]"),
+    ("mtu = 9000", "mtu = 1400"),
+    ("ipv4 = \"10.1.0.0/31\"", "ipv4 = \"10.9.0.0/31\""),
+    ("ipv6 = \"2001:db8:1::/127\"", "ipv6 = \"2001:db8:9::/127\""),
+    ("by = \"files\"", "by = \"gw-a\""),
+    ("serve.dns = {}", "serve.resolver = {}"),
+    ("resolvers = [\"desk\"]", "resolvers = [\"files\"]"),
+    ("[translation.two]", "[translation.other]"),
+    ("pool = \"203.0.113.0/31\"", "pool = \"203.0.113.0/30\""),
+    ("prefix = \"64:ff9b:1::/48\"", "prefix = \"2001:db8:64::/96\""),
+];
+
+#[test]
+fn what_is_mended_brings_up_no_other_mistake() {
+    let mut text = fs::read_to_string(file("tests/input/all-in-one-run.toml")).unwrap();
+    let errors = |text: &str| {
+        let (_, found) = input::examine("mended.toml", text);
+        let errors = found.iter().filter(|one| one.level == Level::Error);
+        let lines: Vec<_> = errors.map(|one| found.position(one.span.start).0).collect();
+        (lines, found)
+    };
+    let (mut before, _) = errors(&text);
+    for (wrong, right) in MENDS {
+        assert!(text.contains(wrong), "{wrong}");
+        text = text.replacen(wrong, right, 1);
+        let (after, found) = errors(&text);
+        let mut left = before.clone();
+        for line in &after {
+            // A line that was taken out moves those behind it.
+            let known = left.iter().position(|old| old == line || *old == line + 1);
+            let known = known.unwrap_or_else(|| panic!("after `{right}`, line {line}:\n{found}"));
+            left.remove(known);
+        }
+        assert!(!left.is_empty(), "`{right}` mended nothing:\n{found}");
+        before = after;
+    }
+    // What is left is the prefix of the third, which now meets that of the first, which says none.
+    assert_eq!(before.len(), 1, "{}", errors(&text).1);
+}
+
 #[test]
 fn a_benign_file_is_read_in_silence_and_written_in_canonical_form() {
     let text = fs::read_to_string(file("tests/input/benign.toml")).unwrap();

@@ -141,6 +141,15 @@ impl<'d> Entry<'d> {
         Some(At { is: name(&self.key)?, at: self.at.clone() })
     }
 
+    /// The name of something else that an entry of this one must say. Where it does not, which has been complained of, a
+    /// placeholder stands at the place of that complaint, so that the rest is read all the same.
+    pub(super) fn needed<T: DeserializeOwned>(&self, key: &str) -> Option<At<T>> {
+        let table = self.table()?;
+        let said = table.reference(key);
+        let at = || table.entry(key).map_or_else(|| self.at.clone(), Entry::span);
+        said.or_else(|| Some(At { is: name("")?, at: at() }))
+    }
+
     /// The value as a name of something else; a placeholder where it is none, likewise.
     pub(super) fn reference<T: DeserializeOwned>(&self) -> Option<At<T>> {
         Some(At { is: name(self.value.get_ref().as_str()?)?, at: self.span() })

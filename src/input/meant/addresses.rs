@@ -110,6 +110,9 @@ impl Segmented<'_> {
         let family = Family::of(ip.is);
         let name = &self.segment.name.is;
         let Some(prefix) = self.segment.prefix(family) else {
+            if !self.segment.lacks(family) {
+                return None;
+            }
             let message = format!("segment `{name}` has no {family} prefix for {}", ip.is);
             self.found.push(
                 Diagnostic::error(&ip.at, message).note(&self.segment.name.at, "this segment"),
@@ -148,6 +151,7 @@ impl Segmented<'_> {
             a.autonomous.as_ref().is_none_or(|f| f.is)
         };
         let refusal = match (self.segment.prefix(Family::V6), &self.segment.advertise) {
+            (None, _) if !self.segment.lacks(Family::V6) => return None,
             (None, _) => refuse(
                 format!("segment `{name}` has no IPv6 prefix to form an address from"),
                 "give the segment an `ipv6` prefix",
@@ -190,7 +194,7 @@ impl Segmented<'_> {
         let name = &self.segment.name.is;
         let refuse = |why: String, hint: &str| Diagnostic::error(at, why).hint(hint);
         let refusal = match (&self.segment.dhcp, &self.segment.advertise) {
-            _ if self.segment.prefix(Family::V6).is_none() => refuse(
+            _ if self.segment.lacks(Family::V6) => refuse(
                 format!("segment `{name}` has no IPv6 prefix to give an address from"),
                 "give the segment an `ipv6` prefix",
             ),

@@ -4,7 +4,7 @@ use super::names;
 use crate::{
     input::{
         diagnostic::Diagnostic,
-        written::{claim::Claim as Written, testbed::Testbed},
+        written::{claim::Claim as Written, service::Service, testbed::Testbed},
     },
     model::{management::Claim, service::ServiceKind},
 };
@@ -16,7 +16,8 @@ pub(super) fn resolve(written: &Testbed, found: &mut Vec<Diagnostic>) -> Vec<Cla
 
 fn one(written: &Testbed, claim: &Written, found: &mut Vec<Diagnostic>) -> Option<Claim> {
     let node = names::node(written, &claim.of, found)?;
-    if !node.serve.iter().any(|service| service.speaks() == Some(ServiceKind::Manager)) {
+    let manages = |service: &Service| service.may_speak(ServiceKind::Manager);
+    if !node.serve.iter().any(manages) {
         let message =
             format!("node `{}` has no management software to claim anything of", claim.of.is);
         let hint = "name a node with `serve.manager`";
@@ -26,7 +27,7 @@ fn one(written: &Testbed, claim: &Written, found: &mut Vec<Diagnostic>) -> Optio
     }
     Some(Claim {
         of: claim.of.is.clone(),
-        document: claim.document.is.clone(),
+        document: claim.document.as_ref()?.is.clone(),
         place: claim.place.as_ref().map(|place| place.is.clone()),
         says: claim.says.iter().map(|feature| feature.is).collect(),
     })

@@ -20,8 +20,10 @@ pub(super) fn plan(
     found: &mut Vec<Diagnostic>,
 ) -> Option<DhcpPlan> {
     let name = &segment.name.is;
-    let server = names::node(written, &plan.by, found)?;
-    if segment.prefix(Family::V6).is_none() {
+    let server = names::node(written, &plan.by, found);
+    let resolvers = plan.dns.iter().filter(|name| uses::resolver(written, name, found));
+    let dns: Vec<NodeName> = resolvers.map(|name| name.is.clone()).collect();
+    if segment.lacks(Family::V6) {
         let message = format!("segment `{name}` has no IPv6 prefix that DHCPv6 could serve");
         found.push(Diagnostic::error(&plan.at, message).hint("give the segment an `ipv6` prefix"));
         return None;
@@ -32,13 +34,11 @@ pub(super) fn plan(
         found.push(Diagnostic::error(&plan.at, message).hint("take `dhcpv6` out"));
         return None;
     }
-    let dns: Vec<NodeName> = plan
-        .dns
-        .iter()
-        .filter(|name| uses::resolver(written, name, found))
-        .map(|name| name.is.clone())
-        .collect();
     let search = plan.search.iter().map(|name| name.is.clone()).collect();
+    let Some(server) = server else {
+        names::nodes(written, plan.relay.as_slice(), found);
+        return None;
+    };
     let relay = if server.interface_on(name).is_some() {
         if let Some(relay) = &plan.relay {
             let message =

@@ -22,10 +22,10 @@ pub(super) fn of_segment(
     found: &mut Vec<Diagnostic>,
 ) -> PerPhase<Families> {
     let has: Families = segment.prefixes.iter().map(|prefix| Family::of_net(prefix.is)).collect();
-    let own_rules = segment.kind == SegmentKind::Translation;
+    let own_rules = segment.kind.is_inside();
     for said in segment.families.iter().filter(|_| !own_rules) {
         let place = format!("segment `{}`", segment.name.is);
-        limit(said, has, &format!("{place} has a prefix of"), found);
+        limit(said, segment.said, &format!("{place} has a prefix of"), found);
     }
     PerPhase::from_fn(|phase| {
         let said = segment.families.iter().find(|said| said.phase == phase);

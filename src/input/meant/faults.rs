@@ -62,11 +62,15 @@ fn fault(entry: &Entry<'_>, testbed: &Testbed, found: &mut Vec<Diagnostic>) -> O
             place.access(&change.key);
         }
     }
+    // Of several changes none is made, and what is wrong with each is said all the same.
+    let done: Vec<_> = changes
+        .iter()
+        .map(|change| sabotage(&change.key, &change.table()?, &change.at, testbed, found))
+        .collect();
     let phases = table.list::<Phase>("phase").into_iter().map(|phase| phase.is).collect();
     match changes.as_slice() {
-        [change] => {
-            let table = change.table()?;
-            let what = sabotage(&change.key, &table, &change.at, testbed, found)?;
+        [_] => {
+            let what = done.into_iter().next().flatten()?;
             Some(Fault { name: entry.name()?.is, phases, what })
         }
         [] => {
@@ -117,11 +121,10 @@ fn sabotage(
             families: table.list("families").into_iter().map(|family| family.is).collect(),
             port: table.number("port")?.is,
         },
-        "add-rule" => Sabotage::AddRule {
-            node: the!("node"),
-            hook: the!("chain"),
-            rule: rule(table, at, found)?,
-        },
+        "add-rule" => {
+            let rule = rule(table, at, found);
+            Sabotage::AddRule { node: the!("node"), hook: the!("chain"), rule: rule? }
+        }
         "remove-rule" => Sabotage::RemoveRule {
             node: the!("node"),
             label: the!("label"),
@@ -132,11 +135,10 @@ fn sabotage(
             hook: the!("chain"),
             family: table.one("family").map(|family| family.is),
         },
-        "set-record" => Sabotage::SetRecord {
-            node: the!("node"),
-            name: the!("name"),
-            data: record(table, at, found)?,
-        },
+        "set-record" => {
+            let data = record(table, at, found);
+            Sabotage::SetRecord { node: the!("node"), name: the!("name"), data: data? }
+        }
         "refer" => Sabotage::Refer {
             node: the!("node"),
             service: the!("service"),
@@ -195,17 +197,24 @@ fn sabotage(
         "set-switch" => {
             Sabotage::SetSwitch { node: the!("node"), name: the!("name"), value: the!("value") }
         }
-        "rogue-router" => Sabotage::RogueRouter {
-            segment: the!("segment"),
-            mac: table.one("mac").map_or(STRANGER, |mac| mac.is),
-            prefix: announced(table, found)?,
-            lifetime_s: table.number("lifetime").map_or(USUAL_LIFETIME_S, |lifetime| lifetime.is),
-        },
-        "rogue-dhcpv6" => Sabotage::RogueDhcp {
-            segment: the!("segment"),
-            mac: table.one("mac").map_or(STRANGER, |mac| mac.is),
-            dns: resolver_v6(table, found)?,
-        },
+        "rogue-router" => {
+            let prefix = announced(table, found);
+            let lifetime = table.number("lifetime");
+            Sabotage::RogueRouter {
+                segment: the!("segment"),
+                mac: table.one("mac").map_or(STRANGER, |mac| mac.is),
+                prefix: prefix?,
+                lifetime_s: lifetime.map_or(USUAL_LIFETIME_S, |lifetime| lifetime.is),
+            }
+        }
+        "rogue-dhcpv6" => {
+            let dns = resolver_v6(table, found);
+            Sabotage::RogueDhcp {
+                segment: the!("segment"),
+                mac: table.one("mac").map_or(STRANGER, |mac| mac.is),
+                dns: dns?,
+            }
+        }
         "dhcpv6-wrongly" => {
             let node: At<NodeName> = table.one("node")?;
             let plans = || testbed.segments.values().filter_map(|segment| segment.dhcp.as_ref());
@@ -244,11 +253,14 @@ fn sabotage(
             not_guarded(&segment, testbed, found);
             Sabotage::GuardWrongly { segment: segment.is, how: the!("how") }
         }
-        "advertise-wrongly" => Sabotage::AdvertiseWrongly {
-            node: the!("node"),
-            interface: the!("interface"),
-            change: advertisement(table, at, found)?,
-        },
+        "advertise-wrongly" => {
+            let change = advertisement(table, at, found);
+            Sabotage::AdvertiseWrongly {
+                node: the!("node"),
+                interface: the!("interface"),
+                change: change?,
+            }
+        }
         "talk" => {
             let (family, to): (At<Family>, At<IpAddr>) = (table.one("family")?, table.one("to")?);
             if Family::of(to.is) != family.is {
@@ -456,22 +468,33 @@ struct Place<'c> {
     found: &'c mut Vec<Diagnostic>,
 }
 
-impl Place<'_> {
+impl<'c> Place<'c> {
     fn check(&mut self) {
         self.segment();
-        let Some(name) = self.table.one::<NodeName>("node") else { return };
-        let Some(node) = self.testbed.nodes.get(&name.is) else {
-            let known = self.testbed.nodes.keys().map(NodeName::as_str);
-            return self.unknown("node", "of the testbed", name.is.as_str(), &name.at, known);
+        self.label();
+        let name = self.table.one::<NodeName>("node");
+        let Some((node, name)) = name.and_then(|name| Some((self.node(&name)?, name))) else {
+            return self.unzoned();
         };
         for key in ["interface", "in", "out"] {
             self.interface(node, key);
         }
         self.service(node);
         self.site(node);
-        self.label(node);
+        self.unruled(node);
         self.name(node, &name.at);
         self.switch(node);
+    }
+
+    /// The node of a name.
+    fn node(&mut self, name: &At<NodeName>) -> Option<&'c Node> {
+        let testbed = self.testbed;
+        let node = testbed.nodes.get(&name.is);
+        if node.is_none() {
+            let known = testbed.nodes.keys().map(NodeName::as_str);
+            self.unknown("node", "of the testbed", name.is.as_str(), &name.at, known);
+        }
+        node
     }
 
     fn unknown<'k>(
@@ -533,7 +556,9 @@ impl Place<'_> {
     fn site(&mut self, node: &Node) {
         let Some(site) = self.table.one::<NodeName>("site") else { return };
         let Some(service) = self.table.one::<String>("service") else { return };
-        let front = node.service(&service.is).and_then(|service| service.front.as_ref());
+        // A service that there is not has been complained of.
+        let Some(known) = node.service(&service.is) else { return };
+        let front = known.front.as_ref();
         let sites = || front.iter().flat_map(|front| &front.sites).map(NodeName::as_str);
         if !sites().any(|known| known == site.is.as_str()) {
             let whose = format!("behind `{}` of node `{}`", service.is, node.name);
@@ -596,22 +621,47 @@ impl Place<'_> {
     }
 
     /// The label of rules that are to be taken out: of a flow or of the built-in rules.
-    fn label(&mut self, node: &Node) {
-        let Some(name) = self.table.one::<String>("label") else { return };
-        if self.table.entry("then").is_some() {
-            return;
-        }
+    fn label(&mut self) {
+        let Some(name) = self.taken_out() else { return };
         let flows: Vec<_> = self.testbed.flows.iter().map(|flow| flow.name.clone()).collect();
         let known = || flows.iter().map(String::as_str).chain(label::ALL);
         if !known().any(|label| label == name.is) {
             self.unknown("label of rules", "of the testbed", &name.is, &name.at, known());
-        } else if !(node.role.filters() || node.role.forwards() && name.is == label::MANAGEMENT) {
+        }
+    }
+
+    fn taken_out(&self) -> Option<At<String>> {
+        self.table.one("label").filter(|_| self.table.entry("then").is_none())
+    }
+
+    /// Only who filters has rules to be taken out.
+    fn unruled(&mut self, node: &Node) {
+        let Some(name) = self.taken_out() else { return };
+        if !(node.role.filters() || node.role.forwards() && name.is == label::MANAGEMENT) {
             let message = format!(
                 "node `{}` has the role `{}` and no rules of `{}`",
                 node.name, node.role, name.is
             );
             self.found.push(Diagnostic::error(&name.at, message));
         }
+    }
+
+    /// A name that nobody could be asked for, where it is not known who is.
+    fn unzoned(&mut self) {
+        let Some(name) = self.table.one::<DomainName>("name") else { return };
+        let mut zones = self.testbed.zones.iter();
+        if is_reverse(&name.is) || zones.any(|zone| name.is.is_within(&zone.origin)) {
+            return;
+        }
+        let message = format!("`{}` is in no zone of the testbed", name.is);
+        let zones: Vec<_> = self.testbed.zones.iter().map(|zone| zone.origin.as_str()).collect();
+        let hint = match zones.as_slice() {
+            [] => "the testbed has no `[[zone]]`".to_owned(),
+            zones => {
+                format!("the zones are {}", crate::input::suggest::list(zones.iter().copied()))
+            }
+        };
+        self.found.push(Diagnostic::error(&name.at, message).hint(hint));
     }
 
     /// A name that a node is asked for: in a zone that it serves, or, of a resolver, in any zone.

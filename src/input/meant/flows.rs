@@ -45,8 +45,9 @@ pub(super) fn resolve(written: &Testbed, found: &mut Vec<Diagnostic>) -> Vec<Pla
         }
         let from = ends(written, &flow.from, found);
         let to = ends(written, &flow.to, found);
+        let reached = Reached { ends: &to, all: to.len() == flow.to.len() };
         for intent in [Intent::Allow, Intent::Deny] {
-            let traffic = traffic(written, &to, flow.words(intent), intent, found);
+            let traffic = traffic(written, &reached, flow.words(intent), intent, found);
             if traffic.is_empty() {
                 continue;
             }
@@ -137,9 +138,15 @@ fn members<'w>(written: &'w Testbed, word: &'w At<String>) -> impl Iterator<Item
     written.nodes.iter().filter(move |node| node.name.is.as_str() == word.is)
 }
 
+/// Who is reached by a flow, and whether all that it names are known.
+struct Reached<'w> {
+    ends: &'w [At<End>],
+    all: bool,
+}
+
 fn traffic(
     written: &Testbed,
-    to: &[At<End>],
+    to: &Reached<'_>,
     words: &[At<String>],
     intent: Intent,
     found: &mut Vec<Diagnostic>,
@@ -158,7 +165,7 @@ fn traffic(
 /// What a word of a flow stands for: `any`, `ping`, `tcp/8443`, or a service of the nodes that are reached.
 fn meaning(
     written: &Testbed,
-    to: &[At<End>],
+    to: &Reached<'_>,
     word: &At<String>,
     intent: Intent,
     found: &mut Vec<Diagnostic>,
@@ -178,7 +185,7 @@ fn meaning(
         found.push(Diagnostic::error(&word.at, message).hint(hint));
         return Vec::new();
     }
-    let services: Vec<_> = reached(written, to).flat_map(|n| offered(written, n)).collect();
+    let services: Vec<_> = reached(written, to.ends).flat_map(|n| offered(written, n)).collect();
     let named = services.iter().filter(|service| service.name.is.as_str() == word.is);
     let mut ports: Vec<_> = named.flat_map(|service| ports(service)).collect();
     let kind = ServiceKind::ALL.into_iter().find(|kind| kind.word() == word.is);
@@ -186,10 +193,20 @@ fn meaning(
         let usual = |t: &Transport| Port { transport: *t, number: kind.usual_port() };
         ports.extend(kind.transports().iter().map(usual));
     }
-    if ports.is_empty() && !to.is_empty() {
-        let ends: Vec<_> = to.iter().map(|end| end.is.to_string()).collect();
-        let ends = crate::input::suggest::list(ends.iter().map(String::as_str));
-        let message = format!("no node of {ends} serves `{}` on the data plane", word.is);
+    // Who is not known might serve it, and so might what a service speaks that does not say so.
+    let is_open = |service: &&Service| {
+        service.speaks().is_none() && (kind.is_some() || service.name.is.as_str() == word.is)
+    };
+    let is_open = services.iter().any(is_open);
+    let is_known = || kind.is_some() || anywhere(written, &word.is);
+    if ports.is_empty() && !is_open && (to.all || !is_known()) {
+        let ends: Vec<_> = to.ends.iter().map(|end| end.is.to_string()).collect();
+        let message = if ends.is_empty() {
+            format!("no node serves `{}`", word.is)
+        } else {
+            let ends = crate::input::suggest::list(ends.iter().map(String::as_str));
+            format!("no node of {ends} serves `{}` on the data plane", word.is)
+        };
         let mut known: Vec<_> = services.iter().map(|service| service.name.is.as_str()).collect();
         known.sort_unstable();
         known.dedup();
@@ -199,6 +216,12 @@ fn meaning(
     ports.sort_unstable();
     ports.dedup();
     ports.into_iter().map(traffic).collect()
+}
+
+/// Whether any service of the testbed bears a name.
+fn anywhere(written: &Testbed, name: &str) -> bool {
+    let mut services = written.nodes.iter().flat_map(|node| &node.serve);
+    services.any(|service| service.name.is.as_str() == name)
 }
 
 fn ports(service: &Service) -> Vec<Port> {

@@ -32,6 +32,7 @@ pub(super) fn of(
         let message = format!("{place} speaks `{kind}`, in which users name no site");
         let hint = "only `http` (by Host) and `https` (by server name) can be passed on";
         found.push(Diagnostic::error(&first.at, message).hint(hint));
+        names::nodes(written, &service.fronts, found);
         return None;
     }
     let engine = service.engine.as_ref();

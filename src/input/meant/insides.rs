@@ -72,7 +72,8 @@ fn inside(written: &Testbed, tunnel: &Tunnel, name: At<SegmentName>, index: usiz
         kind: SegmentKind::Tunnel,
         plane: Plane::Data,
         prefixes: coupled(written, tunnel).iter().map(prefix).collect(),
-        has_prefix: true,
+        misfits: tunnel.misfits.clone(),
+        said: Families::BOTH,
         mtu: Some(mtu),
         advertise: None,
         dhcp: None,
@@ -83,10 +84,13 @@ fn inside(written: &Testbed, tunnel: &Tunnel, name: At<SegmentName>, index: usiz
     }
 }
 
-/// The families that a tunnel carries and that some couple of it has on both sides.
+/// The families that a tunnel carries and that some couple of it has on both sides; without those whose addresses inside
+/// could not be read.
 fn coupled(written: &Testbed, tunnel: &Tunnel) -> Families {
     let has = |family| sides(written, tunnel).any(|pair| pair.iter().all(|side| side(family)));
-    tunnel.kind.inner().iter().filter(|family| has(*family)).collect()
+    let misfits = |family| tunnel.misfits.iter().any(|net| Family::of_net(net.is) == family);
+    let inner = tunnel.kind.inner().iter();
+    inner.filter(|family| has(*family) && !misfits(*family)).collect()
 }
 
 /// A side of a couple: whether it has a family.

@@ -25,6 +25,11 @@ pub(super) fn check(written: &Testbed, testbed: &testbed::Testbed, found: &mut V
             .filter(|(node, _)| node.may_be(|role| role == Role::ManagementStation))
             .collect();
         let members = || written.members(&name.is);
+        // Somebody's segment is not known, and it may be this one.
+        let dangling = || written.nodes.iter().any(|node| written.is_dangling(node));
+        if stations.is_empty() && (!segment.is_known() || dangling()) {
+            continue;
+        }
         if stations.is_empty() && members().next().is_some() {
             let message = format!("nobody manages the nodes on segment `{}`", name.is);
             let hint = "plug in a node with the role `management-station`";
@@ -32,7 +37,7 @@ pub(super) fn check(written: &Testbed, testbed: &testbed::Testbed, found: &mut V
             continue;
         }
         // Whether one of them is the station is not known.
-        if stations.iter().all(|(node, _)| node.role.is_none()) {
+        if !segment.is_known() || stations.iter().all(|(node, _)| node.role.is_none()) {
             continue;
         }
         for (node, interface) in members() {
@@ -40,7 +45,8 @@ pub(super) fn check(written: &Testbed, testbed: &testbed::Testbed, found: &mut V
         }
     }
     let on_plane = |node: &Node| {
-        node.on.iter().any(|i| segments.iter().any(|segment| segment.name.is == i.segment.is))
+        written.is_dangling(node)
+            || node.on.iter().any(|i| segments.iter().any(|s| s.name.is == i.segment.is))
     };
     for node in written.nodes.iter().filter(|node| node.role().forwards() && !on_plane(node)) {
         let Some(segment) = segments.first() else { break };

@@ -7,7 +7,10 @@ use crate::{
         diagnostic::{Diagnostic, Span},
         suggest::suggest,
         table::At,
-        written::{node::Node, segment::Segment, testbed::Testbed},
+        written::{
+            node::Node, segment::Segment, testbed::Testbed, translation::Translation,
+            tunnel::Tunnel,
+        },
     },
     model::{
         name::{NodeName, SegmentName, SiteName},
@@ -37,7 +40,22 @@ impl Noun {
     }
 }
 
-/// Every name with its kind and place, in the order sites, segments and the insides of tunnels, nodes.
+/// The tunnels whose insides could not be laid.
+pub(super) fn unlaid_tunnels(written: &Testbed) -> impl Iterator<Item = &Tunnel> {
+    written.tunnels.iter().filter(|tunnel| !is_laid(written, &tunnel.name.at))
+}
+
+/// The translations whose links could not be laid.
+pub(super) fn unlaid_translations(written: &Testbed) -> impl Iterator<Item = &Translation> {
+    written.translations.iter().filter(|translation| !is_laid(written, &translation.name.at))
+}
+
+fn is_laid(written: &Testbed, at: &Span) -> bool {
+    written.segments.iter().any(|segment| segment.name.at == *at)
+}
+
+/// Every name with its kind and place, in the order sites, segments and the insides of tunnels, nodes, and what could not
+/// be laid.
 pub(super) fn all(written: &Testbed) -> impl Iterator<Item = (&str, Noun, &Span)> {
     let sites = written.sites.iter().map(|s| (s.name.is.as_str(), Noun::Site, &s.name.at));
     let noun = |s: &Segment| match s.kind {
@@ -47,7 +65,10 @@ pub(super) fn all(written: &Testbed) -> impl Iterator<Item = (&str, Noun, &Span)
     };
     let segments = written.segments.iter().map(move |s| (s.name.is.as_str(), noun(s), &s.name.at));
     let nodes = written.nodes.iter().map(|n| (n.name.is.as_str(), Noun::Node, &n.name.at));
-    sites.chain(segments).chain(nodes)
+    let tunnels = unlaid_tunnels(written).map(|t| (t.name.is.as_str(), Noun::Tunnel, &t.name.at));
+    let translations =
+        unlaid_translations(written).map(|t| (t.name.is.as_str(), Noun::Translation, &t.name.at));
+    sites.chain(segments).chain(nodes).chain(tunnels).chain(translations)
 }
 
 /// Flows name nodes, segments and sites alike, so that no two of them may share a name.
@@ -55,9 +76,22 @@ pub(super) fn check(written: &Testbed, found: &mut Vec<Diagnostic>) {
     let mut known = BTreeMap::<&str, (Noun, &Span)>::new();
     for (name, noun, at) in all(written) {
         let Some((other, first)) = known.insert(name, (noun, at)) else { continue };
+        let mut places = [(first, other), (at, noun)];
+        places.sort_by_key(|(at, _)| at.start);
+        let [(first, other), (at, noun)] = places;
         let (a, b) = (other.with_article(), noun.with_article());
-        let message = format!("`{name}` is the name of {a} and of {b}; flows could mean either");
-        found.push(Diagnostic::error(at, message).note(first, "first used here"));
+        let why = match (other, noun) {
+            (Noun::Tunnel | Noun::Translation, _) | (_, Noun::Tunnel | Noun::Translation) => {
+                "the link that is laid for it would bear the name too"
+            }
+            _ => "flows could mean either",
+        };
+        let message = format!("`{name}` is the name of {a} and of {b}; {why}");
+        found.push(
+            Diagnostic::error(at, message)
+                .note(first, "first used here")
+                .hint("give one of the two another name"),
+        );
     }
 }
 
@@ -90,6 +124,13 @@ pub(super) fn node<'w>(
         unknown(written, name.is.as_str(), &name.at, &[Noun::Node], found);
     }
     node
+}
+
+/// Complains of every name of a list that is of no node.
+pub(super) fn nodes(written: &Testbed, names: &[At<NodeName>], found: &mut Vec<Diagnostic>) {
+    for name in names {
+        node(written, name, found);
+    }
 }
 
 /// The segment of a name. The inside of a tunnel is one only for the interfaces that were laid into it.

@@ -23,7 +23,6 @@ pub(super) fn of(
         let message = format!("{place} speaks `{kind}`, which shows no status page");
         let hint = "only `http` and `https` do; take `polls` out";
         found.push(Diagnostic::error(&first.at, message).hint(hint));
-        return Vec::new();
     }
     if let Some(front) = service.fronts.first() {
         let message = format!("{place} passes its users on, so it shows no status page");
@@ -41,7 +40,7 @@ pub(super) fn of(
     let mut polled = Vec::new();
     for name in &service.polls {
         let Some(node) = names::node(written, name, found) else { continue };
-        if node.serve.iter().any(|service| service.speaks() == Some(ServiceKind::Snmp)) {
+        if node.serve.iter().any(|service| service.may_speak(ServiceKind::Snmp)) {
             polled.push(name.is.clone());
             continue;
         }

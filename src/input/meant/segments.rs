@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ipnet::IpNet;
-
-use super::{dhcp, families, names};
+use super::{dhcp, families, names, overlaps};
 use crate::{
     input::{
         diagnostic::Diagnostic,
@@ -36,7 +34,7 @@ pub(super) fn resolve(
     found: &mut Vec<Diagnostic>,
 ) -> BTreeMap<SegmentName, segment::Segment> {
     partial(written, found);
-    overlaps(written, found);
+    overlaps::check(written, found);
     for empty in &written.empty {
         let message = format!("the testbed is empty: there is nothing under `{}`", empty.is);
         let hint = "the least testbed is a segment with a node on it";
@@ -49,7 +47,7 @@ pub(super) fn resolve(
 fn one(written: &Testbed, segment: &Segment, found: &mut Vec<Diagnostic>) -> segment::Segment {
     mtu(segment, found);
     members(written, segment, found);
-    if segment.kind != SegmentKind::Tunnel && !segment.has_prefix {
+    if segment.kind != SegmentKind::Tunnel && segment.said.is_empty() {
         let message = format!("segment `{}` has no prefix", segment.name.is);
         let hint = "give it `ipv4`, `ipv6` or both";
         found.push(Diagnostic::error(&segment.name.at, message).hint(hint));
@@ -84,7 +82,7 @@ fn one(written: &Testbed, segment: &Segment, found: &mut Vec<Diagnostic>) -> seg
 /// Whether its switch stops forged Router Advertisements; without IPv6, nobody would ever try it.
 fn guards(segment: &Segment, found: &mut Vec<Diagnostic>) -> bool {
     let Some(said) = segment.ra_guard.as_ref().filter(|said| said.is) else { return false };
-    if segment.has_prefix && segment.prefix(Family::V6).is_none() {
+    if !segment.said.is_empty() && segment.lacks(Family::V6) {
         let message = format!(
             "segment `{}` guards against forged Router Advertisements and never has IPv6",
             segment.name.is
@@ -105,7 +103,7 @@ fn partial(written: &Testbed, found: &mut Vec<Diagnostic>) {
             let message = format!("segment `{}` is named twice for the partial phase", name.is);
             found.push(Diagnostic::error(&name.at, message).note(first, "first used here"));
         }
-        if segment.prefix(Family::V6).is_none() {
+        if segment.lacks(Family::V6) {
             let message = format!(
                 "segment `{}` is to have IPv6 in the partial phase, but has no IPv6 prefix",
                 name.is
@@ -115,34 +113,6 @@ fn partial(written: &Testbed, found: &mut Vec<Diagnostic>) {
     }
     for name in &partial.stay_ipv4 {
         names::node(written, name, found);
-    }
-}
-
-fn overlaps(written: &Testbed, found: &mut Vec<Diagnostic>) {
-    let mut prefixes: Vec<_> = written
-        .segments
-        .iter()
-        .flat_map(|segment| segment.prefixes.iter().map(move |prefix| (&segment.name.is, prefix)))
-        .collect();
-    // A prefix that holds another sorts just before it or before others that it holds.
-    prefixes.sort_by_key(|(_, prefix)| (prefix.is.network(), prefix.is.prefix_len()));
-    let mut outer = None::<&(&SegmentName, &At<IpNet>)>;
-    for next in &prefixes {
-        match outer.filter(|(_, outer)| outer.is.contains(&next.1.is)) {
-            Some((holder, prefix)) => {
-                let message = format!(
-                    "prefix {} of segment `{}` overlaps {} of segment `{holder}`",
-                    next.1.is, next.0, prefix.is
-                );
-                let hint = "give every segment a prefix of its own";
-                found.push(
-                    Diagnostic::error(&next.1.at, message)
-                        .note(&prefix.at, "overlaps this")
-                        .hint(hint),
-                );
-            }
-            None => outer = Some(next),
-        }
     }
 }
 
@@ -165,6 +135,10 @@ fn mtu(segment: &Segment, found: &mut Vec<Diagnostic>) {
 fn members(written: &Testbed, segment: &Segment, found: &mut Vec<Diagnostic>) {
     let members: Vec<_> = written.members(&segment.name.is).collect();
     let name = &segment.name;
+    // Somebody's segment is not known, and it may be this one.
+    if members.len() < 2 && written.nodes.iter().any(|node| written.is_dangling(node)) {
+        return;
+    }
     if members.is_empty() {
         let message = format!("segment `{}` has no node on it", name.is);
         let hint = format!("plug a node in: `on = {{ eth0 = \"{}\" }}`", name.is);
@@ -207,7 +181,7 @@ fn advertisement(
     let yes = |flag: &Option<At<bool>>| flag.as_ref().is_none_or(|f| f.is);
     let said = |flag: &Option<At<bool>>, otherwise| flag.as_ref().map_or(otherwise, |f| f.is);
     match segment.prefix(Family::V6) {
-        None => {
+        None if segment.lacks(Family::V6) => {
             let message =
                 format!("segment `{}` has no IPv6 prefix to be announced", segment.name.is);
             found.push(Diagnostic::error(&plan.at, message));
@@ -223,7 +197,7 @@ fn advertisement(
                     .hint("say `autonomous = false`, or give the segment a /64"),
             );
         }
-        Some(_) => {}
+        Some(_) | None => {}
     }
     let dns = plan.dns.iter().filter(|name| super::uses::resolver(written, name, found));
     let dns = dns.map(|name| name.is.clone()).collect();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{families, fronts, paths, polls};
+use super::{families, fronts, names, paths, polls};
 use crate::{
     engine::{BUILT_IN, Engine, Part},
     input::{
@@ -53,7 +53,7 @@ fn one(
         }
     }
     let has = families_of(service, interfaces, segments);
-    for said in &service.listen {
+    for said in service.listen.iter().filter(|_| written.is_placed(node)) {
         let whose = format!("node `{}` then speaks", node.name.is);
         families::limit(said, *has.in_phase(said.phase), &whose, found);
     }
@@ -63,6 +63,8 @@ fn one(
         let hint = hint.map(|hint| format!("say `kind = \"…\"`; {hint}"));
         let message = format!("it is not said what {place} speaks");
         found.push(Diagnostic::error(&name.at, message).maybe_hint(hint));
+        names::nodes(written, &service.fronts, found);
+        names::nodes(written, &service.polls, found);
         return None;
     };
     Some(Service {

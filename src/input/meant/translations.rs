@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use ipnet::IpNet;
-
 use super::{names, uses};
 use crate::{
     engine::BUILT_IN,
@@ -82,17 +80,14 @@ fn inside(
     let largest =
         data.map(|s| s.mtu.as_ref().map_or(super::segments::USUAL_MTU, |mtu| mtu.is)).max();
     let mtu = largest.unwrap_or(super::segments::USUAL_MTU).saturating_add(GROWTH).min(65_535);
-    let (pool, prefix) = (&translation.pool, &translation.prefix);
     Segment {
         name,
         site: None,
         kind: SegmentKind::Translation,
         plane: Plane::Data,
-        prefixes: vec![
-            At { is: IpNet::V4(pool.is), at: pool.at.clone() },
-            At { is: IpNet::V6(prefix.is.net()), at: prefix.at.clone() },
-        ],
-        has_prefix: true,
+        prefixes: translation.prefixes.clone(),
+        misfits: translation.misfits.clone(),
+        said: Families::BOTH,
         mtu: Some(At { is: mtu, at: at() }),
         advertise: None,
         dhcp: None,
@@ -119,8 +114,8 @@ fn one(
     found: &mut Vec<Diagnostic>,
 ) -> Option<Translation> {
     let name = &translation.name;
-    let gateway = names::node(written, &translation.by, found)?;
-    if !gateway.may_be(Role::forwards) {
+    let gateway = names::node(written, &translation.by, found);
+    if let Some(gateway) = gateway.filter(|gateway| !gateway.may_be(Role::forwards)) {
         let message = format!(
             "`{}` has the role `{}` and does not forward; it cannot translate for others",
             translation.by.is,
@@ -137,24 +132,19 @@ fn one(
         found.push(Diagnostic::error(&phase.at, message).hint("leave `ipv4-only` out here"));
     }
     let inside = segment_name(translation)?.is;
-    if written.segment(&inside).is_some_and(|s| s.kind != SegmentKind::Translation) {
-        let message = format!(
-            "`{}` is the name of a segment and of a translation, whose link bears it too",
-            name.is
-        );
-        found.push(Diagnostic::error(&name.at, message));
-    }
     check_targets(written, translation, found);
     let resolvers = translation.resolvers.iter();
     let resolvers = resolvers.filter(|name| uses::resolver(written, name, found));
+    let resolvers = resolvers.map(|name| name.is.clone()).collect();
+    let engine = engine(translation, found);
     Some(Translation {
-        resolvers: resolvers.map(|name| name.is.clone()).collect(),
+        resolvers,
         name: name.is.clone(),
         inside,
         gateway: translation.by.is.clone(),
-        prefix: translation.prefix.is,
-        pool: translation.pool.is,
-        engine: engine(translation, found),
+        prefix: translation.prefix()?.is,
+        pool: translation.pool()?.is,
+        engine,
     })
 }
 
@@ -164,13 +154,14 @@ fn engine(
     found: &mut Vec<Diagnostic>,
 ) -> Option<EngineName> {
     let named = translation.engine.as_ref().filter(|named| named.is.as_str() != BUILT_IN)?;
-    if translation.pool.is.prefix_len() == SMALLEST_POOL {
+    let pool = translation.pool();
+    if let Some(pool) = pool.filter(|pool| pool.is.prefix_len() == SMALLEST_POOL) {
         let message = format!(
             "{} has no address left for users where `{}` translates, which takes one itself",
-            translation.pool.is, named.is
+            pool.is, named.is
         );
         found.push(
-            Diagnostic::error(&translation.pool.at, message).note(&named.at, "translated by").hint(
+            Diagnostic::error(&pool.at, message).note(&named.at, "translated by").hint(
                 "take a pool with an address for each user, or the translator that is built in",
             ),
         );
@@ -192,9 +183,8 @@ fn check_targets(
         let hint = "say of a segment why it stays without IPv6: `stays-ipv4 = \"…\"`";
         found.push(Diagnostic::warning(&name.at, message).hint(hint));
     }
-    if translation.prefix.is.net() != WELL_KNOWN {
-        return;
-    }
+    let own = translation.prefix();
+    let Some(own) = own.filter(|prefix| prefix.is.net() == WELL_KNOWN) else { return };
     let prefixes = islands().filter_map(|segment| segment.prefix(Family::V4));
     for prefix in prefixes.filter(|prefix| !is_global(prefix.is)) {
         let message = format!(
@@ -202,11 +192,9 @@ fn check_targets(
             prefix.is
         );
         found.push(
-            Diagnostic::error(&translation.prefix.at, message)
-                .note(&prefix.at, "this prefix")
-                .hint(
-                    "take a prefix of your own, such as `2001:db8:64::/96`, or leave `prefix` out",
-                ),
+            Diagnostic::error(&own.at, message).note(&prefix.at, "this prefix").hint(
+                "take a prefix of your own, such as `2001:db8:64::/96`, or leave `prefix` out",
+            ),
         );
     }
 }

@@ -132,7 +132,7 @@ fn one<'w>(
 ) -> Option<Tunnel> {
     for name in &tunnel.between {
         let Some(node) = names::node(written, name, found) else { continue };
-        if !node.may_be(|role| role == Role::VpnGateway) {
+        if !node.may_be(ends_tunnels) {
             let message = format!(
                 "tunnel `{}` cannot end at `{}`, which has the role `{}`",
                 tunnel.name.is,
@@ -146,48 +146,51 @@ fn one<'w>(
             );
         }
     }
-    let inside: Option<SegmentName> = tunnel.name.is.as_str().parse().ok();
-    let taken = inside.as_ref().and_then(|name| written.segment(name));
-    if let Some(taken) = taken.filter(|segment| segment.kind != SegmentKind::Tunnel) {
-        let message = format!(
-            "`{}` is the name of a segment and of a tunnel, whose inside bears it too",
-            tunnel.name.is
-        );
-        found.push(
-            Diagnostic::error(&tunnel.name.at, message)
-                .note(&taken.name.at, "the segment")
-                .hint("rename the tunnel"),
-        );
+    let gateways = gateways(tunnel, found);
+    let mut relations = Vec::new();
+    for pair in &tunnel.couple {
+        let more = couple(written, tunnel, gateways, pair, found);
+        if gateways.is_some() {
+            once(tunnel, &pair.at, &more, coupled, found);
+        }
+        relations.extend(more);
     }
+    let outer = outer(tunnel, found);
+    let engine = engine(tunnel, found);
+    let between = gateways?.map(|gateway| gateway.is.clone());
+    let name = tunnel.name.is.clone();
+    let inside = tunnel.name.is.as_str().parse().ok()?;
+    let index = u16::try_from(index).unwrap_or(u16::MAX);
+    let (port, number) = (FIRST_PORT.saturating_add(index), index.saturating_add(1));
+    let (kind, port) = (tunnel.kind, tunnel.kind.port(port));
+    Some(Tunnel { name, kind, inside, between, outer, relations, port, number, engine })
+}
+
+fn ends_tunnels(role: Role) -> bool {
+    role == Role::VpnGateway
+}
+
+/// The two ends of a tunnel.
+fn gateways<'w>(
+    tunnel: &'w written::tunnel::Tunnel,
+    found: &mut Vec<Diagnostic>,
+) -> Option<[&'w At<NodeName>; 2]> {
     let [here, there] = tunnel.between.as_slice() else {
-        let message = format!(
-            "tunnel `{}` has {} ends; it needs exactly two",
-            tunnel.name.is,
-            tunnel.between.len()
-        );
-        found.push(Diagnostic::error(&tunnel.name.at, message));
+        // That nobody is named has been complained of.
+        if !tunnel.between.is_empty() {
+            let (name, count) = (&tunnel.name.is, tunnel.between.len());
+            let message = format!("tunnel `{name}` has {count} ends; it needs exactly two");
+            let hint = "write `between = [\"gateway-a\", \"gateway-b\"]`";
+            found.push(Diagnostic::error(&tunnel.name.at, message).hint(hint));
+        }
         return None;
     };
     if here.is == there.is {
         let message = format!("tunnel `{}` begins and ends at `{}`", tunnel.name.is, here.is);
         found.push(Diagnostic::error(&there.at, message).note(&here.at, "the other end"));
+        return None;
     }
-    let gateways = [here, there];
-    let mut relations = Vec::new();
-    for pair in &tunnel.couple {
-        let more = couple(written, tunnel, gateways, pair, found);
-        once(tunnel, &pair.at, &more, coupled, found);
-        relations.extend(more);
-    }
-    let outer = outer(tunnel, found);
-    let between = [here.is.clone(), there.is.clone()];
-    let name = tunnel.name.is.clone();
-    let inside = inside?;
-    let index = u16::try_from(index).unwrap_or(u16::MAX);
-    let (port, number) = (FIRST_PORT.saturating_add(index), index.saturating_add(1));
-    let (kind, port) = (tunnel.kind, tunnel.kind.port(port));
-    let engine = engine(tunnel, found);
-    Some(Tunnel { name, kind, inside, between, outer, relations, port, number, engine })
+    Some([here, there])
 }
 
 /// The program that is to carry a tunnel.
@@ -244,10 +247,17 @@ struct Side<'w> {
     nets: Vec<IpNet>,
 }
 
+impl Side<'_> {
+    /// Whether each prefix that was written could be read.
+    fn is_known(&self) -> bool {
+        self.segment.is_none_or(Segment::is_known)
+    }
+}
+
 fn couple(
     written: &Testbed,
     tunnel: &written::tunnel::Tunnel,
-    gateways: [&At<NodeName>; 2],
+    gateways: Option<[&At<NodeName>; 2]>,
     couple: &Couple,
     found: &mut Vec<Diagnostic>,
 ) -> Vec<Relation> {
@@ -258,20 +268,23 @@ fn couple(
         found.push(Diagnostic::error(&couple.at, message).hint(hint));
         return Vec::new();
     };
-    let (Some(here), Some(there)) = (side(written, a, found), side(written, b, found)) else {
-        return Vec::new();
-    };
-    for (side, word, at, other) in
-        [(&here, a, gateways[0], gateways[1]), (&there, b, gateways[1], gateways[0])]
-    {
-        let Some(segment) = side.segment else { continue };
-        if !is_behind(written, &segment.name.is, &at.is, &other.is) {
+    let sides = [side(written, a, found), side(written, b, found)];
+    if let Some([one, two]) = gateways {
+        for (side, word, at, other) in [(&sides[0], a, one, two), (&sides[1], b, two, one)] {
+            let segment = side.as_ref().and_then(|side| side.segment);
+            // What is behind a node that ends no tunnels is no question.
+            let is_gateway = written.node(&at.is).is_some_and(|n| n.may_be(ends_tunnels));
+            let is_behind = |s: &Segment| is_behind(written, &s.name.is, &at.is, &other.is);
+            if !is_gateway || segment.is_none_or(is_behind) {
+                continue;
+            }
             let message = format!("`{}` is not behind the gateway `{}`", word.is, at.is);
             found.push(Diagnostic::error(&word.at, message).note(&at.at, "this gateway").hint(
                 "the first of a pair is behind the first gateway, the second behind the second",
             ));
         }
     }
+    let [Some(here), Some(there)] = sides else { return Vec::new() };
     let of = |side: &Side<'_>, family| {
         side.nets.iter().copied().find(|net| Family::of_net(*net) == family)
     };
@@ -279,8 +292,10 @@ fn couple(
         .into_iter()
         .filter_map(|f| Some(Relation { here: of(&here, f)?, there: of(&there, f)? }))
         .collect();
+    // What could not be read might be of the other's family.
+    let known = [&here, &there].into_iter().all(Side::is_known);
     if let (true, [left, ..], [right, ..]) =
-        (relations.is_empty(), here.nets.as_slice(), there.nets.as_slice())
+        (relations.is_empty() && known, here.nets.as_slice(), there.nets.as_slice())
     {
         let message = format!(
             "tunnel `{}` couples {left} with {right}; both ends must speak the same family",
@@ -356,7 +371,8 @@ fn side<'w>(
     }
 }
 
-/// Whether a segment is reached from a gateway through networks of its site alone, without passing the other gateway.
+/// Whether a segment is reached from a gateway through networks of its site alone, without passing the other gateway; or
+/// may be, where a name on the way stands for nothing.
 fn is_behind(
     written: &Testbed,
     segment: &SegmentName,
@@ -371,8 +387,9 @@ fn is_behind(
     };
     let mut reached: BTreeSet<&NodeName> = BTreeSet::from([gateway]);
     let mut open = vec![gateway];
-    while let Some(node) = open.pop().and_then(|name| written.node(name)) {
-        if node.on.iter().any(|interface| interface.segment.is == *segment) {
+    while let Some(name) = open.pop() {
+        let Some(node) = written.node(name) else { return true };
+        if written.is_dangling(node) || node.interface_on(segment).is_some() {
             return true;
         }
         for on in node.on.iter().filter(|interface| inner(&interface.segment.is)) {

@@ -73,7 +73,7 @@ fn offers(
     found: &mut Vec<Diagnostic>,
 ) -> bool {
     let Some(node) = names::node(written, name, found) else { return false };
-    let serves = node.serve.iter().any(|service| service.speaks() == Some(kind));
+    let serves = node.serve.iter().any(|service| service.may_speak(kind));
     if !serves {
         let message = format!("node `{}` has no service of kind `{kind}`", name.is);
         let hint = format!("give it one: `serve.{kind} = {{}}`");

@@ -88,7 +88,7 @@ fn servers(
     let mut servers = Vec::new();
     for name in &zone.servers {
         let Some(node) = names::node(written, name, found) else { continue };
-        if node.serve.iter().any(|service| service.speaks() == Some(ServiceKind::Dns)) {
+        if node.serve.iter().any(|service| service.may_speak(ServiceKind::Dns)) {
             servers.push(name.is.clone());
             continue;
         }

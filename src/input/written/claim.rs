@@ -23,7 +23,7 @@ pub(in crate::input) const KEYS: &[Key] = &[
 #[derive(Clone, Debug)]
 pub(in crate::input) struct Claim {
     pub of: At<NodeName>,
-    pub document: At<String>,
+    pub document: Option<At<String>>,
     pub place: Option<At<String>>,
     pub says: Vec<At<Feature>>,
 }
@@ -32,8 +32,8 @@ impl Claim {
     pub(super) fn read(entry: &Entry<'_>) -> Option<Self> {
         let table = entry.table()?;
         Some(Self {
-            of: table.reference("of")?,
-            document: table.one("document")?,
+            of: entry.needed("of")?,
+            document: table.one("document"),
             place: table.one("place"),
             says: table.list("says"),
         })

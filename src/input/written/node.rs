@@ -233,7 +233,7 @@ impl Interface {
         let Some(table) = entry.table() else {
             return Some(Self::long(entry.name()?, entry.reference()?, &Table::empty()));
         };
-        Some(Self::long(entry.name()?, table.reference("segment")?, &table))
+        Some(Self::long(entry.name()?, entry.needed("segment")?, &table))
     }
 
     fn long(name: At<InterfaceName>, segment: At<SegmentName>, table: &Table<'_>) -> Self {

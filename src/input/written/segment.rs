@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use super::words::{
-    BY_PHASE, DELAY, DOMAIN, InPhase, NODE, NODES, PLANNED_SHARE, RATE, SITE, by_phase,
+    BY_PHASE, DELAY, DOMAIN, InPhase, NODE, NODES, PLANNED_SHARE, RATE, SITE, by_phase, prefixes,
     segment_prefix,
 };
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
         table::{At, Entry, Table},
     },
     model::{
-        family::Family,
+        family::{Families, Family},
         impairment::Impairment,
         name::{DomainName, NodeName, SegmentName, SiteName},
         segment::{Plane, SegmentKind},
@@ -131,8 +131,10 @@ pub(in crate::input) struct Segment {
     pub kind: SegmentKind,
     pub plane: Plane,
     pub prefixes: Vec<At<IpNet>>,
-    /// Whether a prefix was written, readable or not.
-    pub has_prefix: bool,
+    /// Prefixes of a length that no segment has.
+    pub misfits: Vec<At<IpNet>>,
+    /// The families of which a prefix was written, readable or not.
+    pub said: Families,
     pub mtu: Option<At<u32>>,
     pub advertise: Option<Advertise>,
     pub dhcp: Option<Dhcp>,
@@ -169,18 +171,16 @@ pub(in crate::input) struct Advertise {
 impl Segment {
     pub(super) fn read(entry: &Entry<'_>) -> Option<Self> {
         let table = entry.table()?;
-        let prefix = |family: Family| {
-            let written = table.one::<String>(family.word())?;
-            let is = segment_prefix(&written.is, family).ok()?;
-            Some(At { is, at: written.at })
-        };
+        let keys = Family::ALL.map(|family| (family.word(), family));
+        let (prefixes, misfits) = prefixes(&table, &keys, segment_prefix);
         Some(Self {
             name: entry.name()?,
             site: table.reference("site"),
             kind: table.one("kind").map(|kind| kind.is).unwrap_or_default(),
             plane: table.one("plane").map(|plane| plane.is).unwrap_or_default(),
-            has_prefix: Family::ALL.iter().any(|family| table.entry(family.word()).is_some()),
-            prefixes: Family::ALL.into_iter().filter_map(prefix).collect(),
+            said: Family::ALL.into_iter().filter(|f| table.entry(f.word()).is_some()).collect(),
+            prefixes,
+            misfits,
             mtu: table.number("mtu"),
             advertise: table.entry("advertise").and_then(Advertise::read),
             dhcp: table.entry("dhcpv6").and_then(Dhcp::read),
@@ -189,6 +189,16 @@ impl Segment {
             families: by_phase(&table, "families"),
             stays_ipv4: table.one("stays-ipv4"),
         })
+    }
+
+    /// Whether nothing was written of a family, so that it never has it.
+    pub(in crate::input) fn lacks(&self, family: Family) -> bool {
+        !self.said.has(family)
+    }
+
+    /// Whether each prefix that was written could be read.
+    pub(in crate::input) fn is_known(&self) -> bool {
+        self.said.iter().all(|family| self.prefix(family).is_some())
     }
 
     /// Its prefix of a family.
@@ -218,7 +228,7 @@ impl Dhcp {
         };
         Some(Self {
             at: entry.at.clone(),
-            by: table.reference("by")?,
+            by: entry.needed("by")?,
             relay: table.reference("relay"),
             dns: table.references("dns"),
             search: table.list("search"),

@@ -169,6 +169,11 @@ impl Service {
         self.kind.as_ref().map(|kind| kind.is).or_else(named)
     }
 
+    /// Whether it speaks something, or what it speaks could not be read, which has been complained of.
+    pub(in crate::input) fn may_speak(&self, kind: ServiceKind) -> bool {
+        self.speaks().is_none_or(|spoken| spoken == kind)
+    }
+
     /// Its port, given or usual.
     pub(in crate::input) fn port(&self) -> Option<u16> {
         let given = self.port.as_ref().map(|port| port.is);

@@ -143,6 +143,19 @@ impl Testbed {
         self.nodes.iter().find(|node| node.name.is == *name)
     }
 
+    /// Whether a node has an interface on a segment that there is not: it may be on any.
+    pub(in crate::input) fn is_dangling(&self, node: &Node) -> bool {
+        node.on.iter().any(|interface| self.segment(&interface.segment.is).is_none())
+    }
+
+    /// Whether all links of a node are known, with their prefixes.
+    pub(in crate::input) fn is_placed(&self, node: &Node) -> bool {
+        let known = |interface: &node::Interface| {
+            self.segment(&interface.segment.is).is_some_and(Segment::is_known)
+        };
+        node.on.iter().all(known)
+    }
+
     /// The nodes on a segment in the order of the file.
     pub(in crate::input) fn members<'a>(
         &'a self,

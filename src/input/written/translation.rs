@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::words::{NODE, NODES, PHASE, segment_prefix};
+use super::words::{NODE, NODES, PHASE, net, prefixes, segment_prefix};
 use crate::{
     engine::{BUILT_IN, TRANSLATOR_ENGINES},
     input::{
@@ -69,12 +69,17 @@ fn prefix(text: &str) -> Result<Pref64, String> {
 }
 
 fn pool(text: &str) -> Result<Ipv4Net, String> {
-    match segment_prefix(text, Family::V4)? {
-        IpNet::V4(net) if net.prefix_len() <= LONGEST_POOL => Ok(net),
-        net => Err(format!(
+    if let Ok(IpNet::V4(net)) = net(text)
+        && net.prefix_len() > LONGEST_POOL
+    {
+        return Err(format!(
             "`{text}` has no address left for users: a pool has a length of at most {LONGEST_POOL}, not {}",
             net.prefix_len()
-        )),
+        ));
+    }
+    match segment_prefix(text, Family::V4)? {
+        IpNet::V4(net) => Ok(net),
+        IpNet::V6(_) => Err(format!("`{text}` is IPv6")),
     }
 }
 
@@ -83,8 +88,10 @@ fn pool(text: &str) -> Result<Ipv4Net, String> {
 pub(in crate::input) struct Translation {
     pub name: At<TranslationName>,
     pub by: At<NodeName>,
-    pub prefix: At<Pref64>,
-    pub pool: At<Ipv4Net>,
+    /// The translation prefix and the pool, where they can be used.
+    pub prefixes: Vec<At<IpNet>>,
+    /// The same where they cannot.
+    pub misfits: Vec<At<IpNet>>,
     pub resolvers: Vec<At<NodeName>>,
     pub phases: Vec<At<Phase>>,
     pub engine: Option<At<EngineName>>,
@@ -94,24 +101,43 @@ impl Translation {
     pub(super) fn read(entry: &Entry<'_>) -> Option<Self> {
         let table = entry.table()?;
         let name: At<TranslationName> = entry.name()?;
-        let written = table.one::<String>("pool")?;
-        let pool = At { is: pool(&written.is).ok()?, at: written.at };
-        let prefix = match table.one::<String>("prefix") {
-            Some(written) => At { is: prefix(&written.is).ok()?, at: written.at },
-            None => At { is: Pref64::try_from(USUAL_PREFIX).ok()?, at: name.at.clone() },
+        let keys = [("pool", Family::V4), ("prefix", Family::V6)];
+        let fits = |text: &str, family| match family {
+            Family::V4 => pool(text).map(IpNet::V4),
+            Family::V6 => prefix(text).map(|prefix| IpNet::V6(prefix.net())),
         };
+        let (mut prefixes, misfits) = prefixes(&table, &keys, fits);
+        if table.entry("prefix").is_none() {
+            prefixes.push(At { is: IpNet::V6(USUAL_PREFIX), at: name.at.clone() });
+        }
         let mut phases = table.list("phases");
         if table.entry("phases").is_none() {
             phases = vec![At { is: Phase::Ipv6Only, at: name.at.clone() }];
         }
         Some(Self {
-            by: table.reference("by")?,
+            by: entry.needed("by")?,
             engine: table.one("engine"),
             resolvers: table.references("resolvers"),
             name,
-            prefix,
-            pool,
+            prefixes,
+            misfits,
             phases,
+        })
+    }
+
+    /// The prefix of the IPv6 addresses that IPv4 hosts get.
+    pub(in crate::input) fn prefix(&self) -> Option<At<Pref64>> {
+        self.prefixes.iter().find_map(|prefix| match prefix.is {
+            IpNet::V6(net) => Some(At { is: net.try_into().ok()?, at: prefix.at.clone() }),
+            IpNet::V4(_) => None,
+        })
+    }
+
+    /// The IPv4 addresses that users with IPv6 get.
+    pub(in crate::input) fn pool(&self) -> Option<At<Ipv4Net>> {
+        self.prefixes.iter().find_map(|prefix| match prefix.is {
+            IpNet::V4(is) => Some(At { is, at: prefix.at.clone() }),
+            IpNet::V6(_) => None,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use super::words::{FAMILIES, NODES, segment_prefix};
+use super::words::{FAMILIES, NODES, prefixes, segment_prefix};
 use crate::{
     engine::{BUILT_IN, TUNNEL_ENGINES},
     input::{
@@ -87,6 +87,8 @@ pub(in crate::input) struct Tunnel {
     pub outer: Vec<At<Family>>,
     pub couple: Vec<Couple>,
     pub prefixes: Vec<At<IpNet>>,
+    /// Prefixes that are not of two addresses.
+    pub misfits: Vec<At<IpNet>>,
     pub mtu: Option<At<u32>>,
 }
 
@@ -100,12 +102,11 @@ pub(in crate::input) struct Couple {
 impl Tunnel {
     pub(super) fn read(entry: &Entry<'_>) -> Option<Self> {
         let table = entry.table()?;
-        let prefix = |family: Family| {
-            let written = table.one::<String>(family.word())?;
-            Some(At { is: pair_prefix(&written.is, family).ok()?, at: written.at })
-        };
+        let keys = Family::ALL.map(|family| (family.word(), family));
+        let (prefixes, misfits) = prefixes(&table, &keys, pair_prefix);
         Some(Self {
-            prefixes: Family::ALL.into_iter().filter_map(prefix).collect(),
+            prefixes,
+            misfits,
             mtu: table.number("mtu"),
             name: entry.name()?,
             kind: kind(table.one::<String>("kind")),

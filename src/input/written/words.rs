@@ -9,7 +9,7 @@ use crate::{
     input::{
         diagnostic::Span,
         shape::{Shape, key},
-        table::{Table, read},
+        table::{At, Table, read},
     },
     model::{
         family::{Families, Family},
@@ -130,6 +130,29 @@ pub(in crate::input) fn host_address(text: &str, family: Family) -> Result<IpAdd
     let ip = address(text)?;
     of_family(IpNet::from(ip), family)?;
     Ok(ip)
+}
+
+/// The prefixes of a table that can be used, and, apart from them, those that cannot: they are to be given another length,
+/// but where they lie is known.
+pub(in crate::input) fn prefixes(
+    table: &Table<'_>,
+    keys: &[(&str, Family)],
+    fits: impl Fn(&str, Family) -> Result<IpNet, String>,
+) -> (Vec<At<IpNet>>, Vec<At<IpNet>>) {
+    let (mut usable, mut misfits) = (Vec::new(), Vec::new());
+    for (key, family) in keys {
+        let Some(text) = table.one::<String>(key) else { continue };
+        let Ok(net) = net(&text.is) else { continue };
+        if of_family(net, *family).is_err() {
+            continue;
+        }
+        // Host bits are complained of together with the prefix that is meant.
+        match fits(&net.trunc().to_string(), *family) {
+            Ok(is) => usable.push(At { is, at: text.at }),
+            Err(_) => misfits.push(At { is: net, at: text.at }),
+        }
+    }
+    (usable, misfits)
 }
 
 /// The prefix of a segment.
