@@ -29,6 +29,8 @@ pub(super) struct Placed {
     pub(super) of: Span,
     pub(super) from: Span,
     pub(super) to: Span,
+    /// Where it stands what is allowed or denied.
+    pub(super) says: Span,
 }
 
 /// The most flows that are read, pair of ends by pair of ends.
@@ -43,6 +45,7 @@ pub(super) fn resolve(written: &Testbed, found: &mut Vec<Diagnostic>) -> Vec<Pla
             let hint = "say `allow = [\"https\"]` or `deny = [\"any\"]`";
             found.push(Diagnostic::error(&flow.at, message).hint(hint));
         }
+        found.extend(in_vain(flow));
         let from = ends(written, &flow.from, found);
         let to = ends(written, &flow.to, found);
         let reached = Reached { ends: &to, all: to.len() == flow.to.len() };
@@ -84,7 +87,31 @@ fn placed(
         traffic: traffic.to_vec(),
         intent,
     };
-    Placed { flow, of: written.at.clone(), from: from.at.clone(), to: to.at.clone() }
+    let says = written.place(intent).unwrap_or(&written.at).clone();
+    Placed { flow, of: written.at.clone(), from: from.at.clone(), to: to.at.clone(), says }
+}
+
+/// A list of nothing beside one that says something: it reads as if all, or nothing, were meant.
+fn in_vain(flow: &written::flow::Flow) -> Option<Diagnostic> {
+    let sides = [(Intent::Allow, "allow", "deny"), (Intent::Deny, "deny", "allow")];
+    sides.into_iter().find_map(|(intent, key, other_key)| {
+        let other = if intent == Intent::Allow { Intent::Deny } else { Intent::Allow };
+        let (empty, said) = (flow.place(intent)?, flow.place(other)?);
+        if !flow.words(intent).is_empty() || flow.words(other).is_empty() {
+            return None;
+        }
+        let message = format!("`{key}` of the flow is a list of nothing beside its `{other_key}`");
+        let hint = match intent {
+            Intent::Allow => "leave `allow` out: a flow with `deny` alone cuts an exception out of what others allow",
+            Intent::Deny => "leave `deny` out: what no flow allows is dropped anyway",
+        };
+        Some(
+            Diagnostic::error(empty, message)
+                .label("says nothing")
+                .note(said, "says something")
+                .hint(hint),
+        )
+    })
 }
 
 fn ends(written: &Testbed, words: &[At<String>], found: &mut Vec<Diagnostic>) -> Vec<At<End>> {

@@ -34,10 +34,13 @@ pub(super) fn check(
                 "flow `{}` allows what flow `{}` denies: it can never pass",
                 allow.flow.name, deny.flow.name
             );
+            // Of one flow, the ends are the same.
+            let [here, there] =
+                if allow.of == deny.of { [&allow.says, &deny.says] } else { [&allow.to, &deny.to] };
             found.push(
-                Diagnostic::error(&allow.to, message)
+                Diagnostic::error(here, message)
                     .label("allowed here")
-                    .note(&deny.to, "denied here")
+                    .note(there, "denied here")
                     .hint(
                         "denials come first; what no flow allows is dropped anyway, so deny only what \
                          an allowing flow would let pass",

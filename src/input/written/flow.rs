@@ -39,6 +39,8 @@ pub(in crate::input) struct Flow {
     pub to: Vec<At<String>>,
     pub allow: Vec<At<String>>,
     pub deny: Vec<At<String>>,
+    /// Where `allow` and `deny` stand.
+    pub said: [Option<Span>; 2],
 }
 
 impl Flow {
@@ -51,7 +53,17 @@ impl Flow {
             to: table.list("to"),
             allow: table.list("allow"),
             deny: table.list("deny"),
+            said: ["allow", "deny"].map(|key| Some(table.entry(key)?.span())),
         })
+    }
+
+    /// Where it says something of an intent.
+    pub(in crate::input) fn place(&self, intent: Intent) -> Option<&Span> {
+        let [allow, deny] = &self.said;
+        match intent {
+            Intent::Allow => allow.as_ref(),
+            Intent::Deny => deny.as_ref(),
+        }
     }
 
     /// What it says of an intent.
