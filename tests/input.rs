@@ -69,7 +69,7 @@ fn seven_mistakes_are_found_in_one_run_at_their_exact_places() {
 }
 
 /// The mends of `all-in-one-run.toml`, mistake by mistake.
-const MENDS: [(&str, &str); 14] = [
+const MENDS: [(&str, &str); 15] = [
     ("allow = []", "allow = \"ping\""),
     ("deny = \"http\"\n", ""),
     ("[translation.gw-a]", "[translation.one]"),
@@ -83,6 +83,7 @@ const MENDS: [(&str, &str); 14] = [
     ("resolvers = [\"desk\"]", "resolvers = [\"files\"]"),
     ("[translation.two]", "[translation.other]"),
     ("pool = \"203.0.113.0/31\"", "pool = \"203.0.113.0/30\""),
+    ("couple = [[\"lan-a\", \"lan-b\"]]", "couple = [[\"10.1.0.128/25\", \"10.2.0.128/25\"]]"),
     ("prefix = \"64:ff9b:1::/48\"", "prefix = \"2001:db8:64::/96\""),
 ];
 

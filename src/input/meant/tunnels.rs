@@ -89,7 +89,9 @@ struct Coupled<'w> {
     relation: Relation,
 }
 
-/// A pair of subnets is coupled once: what goes between them has one tunnel to take.
+/// A pair of subnets is coupled once: what goes between them has one tunnel to take. So has what goes between addresses that
+/// two couples have in common: a route would go by the more specific one, a list of policies by the first that fits (RFC 4301
+/// section 4.4.1), and nothing in the file says which of the two is meant.
 fn once<'w>(
     tunnel: &'w written::tunnel::Tunnel,
     at: &'w Span,
@@ -98,18 +100,32 @@ fn once<'w>(
     found: &mut Vec<Diagnostic>,
 ) {
     let first = relations.iter().find_map(|relation| {
-        let is_same = |k: &&Coupled<'_>| k.relation == *relation || k.relation == relation.turned();
-        known.iter().find(is_same)
+        let same = |k: &&Coupled<'_>| is_same(&k.relation, relation);
+        let meets = |k: &&Coupled<'_>| meet(&k.relation, relation);
+        let other = known.iter().find(same).or_else(|| known.iter().find(meets))?;
+        Some((relation, other))
     });
-    if let Some(first) = first.filter(|first| !are_alike(tunnel, first.tunnel)) {
+    if let Some((relation, first)) = first.filter(|(_, first)| !are_alike(tunnel, first.tunnel)) {
         let Relation { here, there } = first.relation;
         let (one, other) = (&first.tunnel.name.is, &tunnel.name.is);
-        let message = if one == other {
-            format!("tunnel `{other}` couples {here} with {there} twice")
-        } else {
-            format!(
-                "tunnels `{one}` and `{other}` both couple {here} with {there}; packets take one of them alone"
+        let (message, hint) = if !is_same(&first.relation, relation) {
+            let whose = if one == other { "it".to_owned() } else { format!("tunnel `{one}`") };
+            let message = format!(
+                "tunnel `{other}` couples {} with {}, and {whose} couples {here} with {there}: what goes between addresses that \
+                 are in both would fit either",
+                relation.here, relation.there
+            );
+            (message, "couple prefixes that have no address in common, or take one of the two away")
+        } else if one == other {
+            (
+                format!("tunnel `{other}` couples {here} with {there} twice"),
+                "take one of the two away",
             )
+        } else {
+            let message = format!(
+                "tunnels `{one}` and `{other}` both couple {here} with {there}; packets take one of them alone"
+            );
+            (message, "take one of the two away")
         };
         // Between other gateways, it may be a second way that is kept for later.
         let diagnostic = if ends(tunnel).is_disjoint(&ends(first.tunnel)) {
@@ -118,9 +134,20 @@ fn once<'w>(
             Diagnostic::error(at, message)
         };
         let diagnostic = diagnostic.note(first.at, "first coupled here");
-        found.push(diagnostic.hint("take one of the two away"));
+        found.push(diagnostic.hint(hint));
     }
     known.extend(relations.iter().map(|relation| Coupled { tunnel, at, relation: *relation }));
+}
+
+fn is_same(one: &Relation, other: &Relation) -> bool {
+    one == other || *one == other.turned()
+}
+
+/// Whether two couples have addresses in common on both sides, whichever of them is the first side.
+fn meet(one: &Relation, other: &Relation) -> bool {
+    let touch = |one: IpNet, other: IpNet| one.contains(&other) || other.contains(&one);
+    let meets = |other: Relation| touch(one.here, other.here) && touch(one.there, other.there);
+    meets(*other) || meets(other.turned())
 }
 
 fn one<'w>(
