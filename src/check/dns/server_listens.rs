@@ -13,7 +13,7 @@ use crate::{
         answer::{Answer, DnsReply},
         evidence::Seen,
         experiment::Experiment,
-        family::Family,
+        family::{Families, Family},
         finding::{Complaint, Confidence, Depth, Severity},
         name::DomainName,
         phase::Phase,
@@ -43,6 +43,13 @@ static TEXT: Text = Text {
             expected: "A socket at {port} for {family}.",
             observed: "{observed}; the socket table of the node holds {table}.",
             remedy: "Let the server listen on the family (`listen-on-v6 { any; }`, `interface: ::0`).",
+        },
+        Case {
+            name: "down",
+            finding: "Nothing listens at {port} of {node} over either family: {service} is not there.",
+            expected: "A socket at {port} for {planned}.",
+            observed: "{observed}; the socket table of the node holds {table}.",
+            remedy: "Start the server, and look in its log why it ended; if it runs, let it bind to the addresses of the node.",
         },
         Case {
             name: "unreachable",
@@ -174,25 +181,39 @@ fn deaf(
     let service = node.service(server.service.as_str())?;
     let (id, held) = sockets::of(seen, &server.node)?;
     let family = named.leg.family();
+    let planned: Families = Family::ALL
+        .into_iter()
+        .filter(|f| sockets::planned(stage, node, service, *f).next().is_some())
+        .collect();
     let port = Port { transport: *transport, number: server.at.port() };
     if sockets::planned(stage, node, service, family)
         .all(|l| sockets::takes(stage, &node.name, held, l, port))
     {
         return None;
     }
-    let other = family.other();
-    let all_deaf = sockets::planned(stage, node, service, other)
-        .all(|listener| !sockets::takes(stage, &node.name, held, listener, port));
+    let mut listeners = planned.iter().flat_map(|f| sockets::planned(stage, node, service, f));
+    let all_deaf = listeners.all(|l| !sockets::takes(stage, &node.name, held, l, port));
+    let is_down = held.iter().all(|socket| sockets::port_of(socket) != port);
     let mut complaint = Complaint {
-        case: "deaf".to_owned(),
+        case: if is_down { "down" } else { "deaf" }.to_owned(),
         culprit: sockets::listener(&server.node, service),
         scope: sockets::scope(&server.node, port, (!all_deaf).then_some(family)),
         depth: Depth::Read,
         confidence: Confidence::High,
         ..complaint.clone()
     };
-    complaint.args.insert("port".to_owned(), port.to_string());
-    complaint.args.insert("table".to_owned(), sockets::table(held, port));
+    if is_down {
+        complaint.bites_in = reading::bites(stage, family);
+    }
+    for (key, value) in [
+        ("port", port.to_string()),
+        ("table", sockets::table(held, port)),
+        ("node", server.node.to_string()),
+        ("service", server.service.to_string()),
+        ("planned", planned.to_string()),
+    ] {
+        complaint.args.insert(key.to_owned(), value);
+    }
     let evidence = [reached.evidence.clone(), vec![id]].concat();
     Some(judge.fail(&named.subject, evidence, complaint))
 }
@@ -247,6 +268,29 @@ mod tests {
         assert_eq!(found[0].culprit.to_string(), "resolver (listener resolver)");
         assert_eq!(found[0].check, "dns.server-listens");
         assert_eq!(found[0].bites_in, [Phase::Ipv6Only]);
+    }
+
+    #[test]
+    fn a_server_that_is_dead_is_told_as_such_once() {
+        let dead = |node, service| {
+            Network::healthy(Phase::DualStack).deafen(node, service, Family::V6).deafen(
+                node,
+                service,
+                Family::V4,
+            )
+        };
+        for (node, service) in [("ns", "dns"), ("resolver", "resolver")] {
+            let judgements = dead(node, service).ask(&[&ServerListens, &ListenFamilies]);
+            let found = cause::findings(&[(Phase::DualStack, judgements)], |_, _| String::new());
+            assert_eq!(found.len(), 1, "{found:#?}");
+            assert_eq!(found[0].culprit.to_string(), format!("{node} (listener {service})"));
+            assert_eq!(
+                (found[0].check.as_str(), found[0].case.as_str()),
+                ("dns.server-listens", "down")
+            );
+            assert_eq!(found[0].args["planned"], "IPv4 and IPv6");
+            assert!(found[0].bites_in.contains(&Phase::DualStack), "{:?}", found[0].bites_in);
+        }
     }
 
     #[test]
