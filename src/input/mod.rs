@@ -8,6 +8,7 @@
 pub mod diagnostic;
 mod render;
 mod suggest;
+mod spelling;
 mod shape;
 mod table;
 mod unmask;

@@ -20,6 +20,11 @@ pub(super) fn of(text: &str) -> String {
     MARK.chars().chain((0..LENGTH - MARK.len()).map(digit)).collect()
 }
 
+/// Whether a name is a placeholder.
+pub(super) fn is(name: &str) -> bool {
+    name.len() == LENGTH && name.starts_with(MARK)
+}
+
 /// A text where it is a name, else its placeholder.
 pub(super) fn stand_in(text: &str) -> String {
     if text.parse::<NodeName>().is_ok() { text.to_owned() } else { of(text) }

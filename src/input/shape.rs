@@ -6,6 +6,7 @@ use toml::de::DeValue;
 
 use super::{
     diagnostic::{Diagnostic, Span},
+    spelling,
     suggest::{list, suggest},
     table::{Entry, Table, number},
 };
@@ -121,7 +122,7 @@ impl Checker<'_> {
             }
             (Shape::Parsed { check, .. }, DeValue::String(text)) => {
                 if let Err(why) = check(text) {
-                    self.found.push(Diagnostic::error(&entry.span(), why));
+                    self.found.push(misspelt(&entry.span(), text, why, *check));
                 }
             }
             (Shape::List { of, most }, DeValue::Array(items)) => {
@@ -221,7 +222,7 @@ impl Checker<'_> {
         self.at_most(most, table.entries().len(), place);
         for child in table.entries() {
             if let Err(why) = check(&child.key) {
-                self.found.push(Diagnostic::error(&child.at, why));
+                self.found.push(misspelt(&child.at, &child.key, why, check));
             }
             let words = match place.words.split_once(" of ") {
                 Some((_, of)) => format!("{noun} `{}` of {of}", child.key),
@@ -262,6 +263,17 @@ impl Checker<'_> {
             self.found.push(Diagnostic::error(&place.span, message));
         }
     }
+}
+
+/// A text that cannot be read, with the spelling that can, where it is plain.
+fn misspelt(
+    at: &Span,
+    text: &str,
+    why: String,
+    check: fn(&str) -> Result<(), String>,
+) -> Diagnostic {
+    let hint = spelling::hint(text, |candidate| check(candidate).is_ok());
+    Diagnostic::error(at, why).maybe_hint(hint)
 }
 
 impl Shape {

@@ -6,7 +6,8 @@ use toml::{
     de::{DeInteger, DeTable, DeValue},
 };
 
-use super::{diagnostic::Span, placeholder};
+use super::{diagnostic::Span, placeholder, spelling};
+use crate::model::name::DomainName;
 
 /// A value and where it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +71,16 @@ impl<'d> Table<'d> {
             .map_or_else(Vec::new, |entry| entry.items().iter().filter_map(Entry::one).collect())
     }
 
+    /// A domain name.
+    pub(super) fn domain(&self, key: &str) -> Option<At<DomainName>> {
+        self.entry(key)?.domain()
+    }
+
+    /// Domain names; a single one is a list of one.
+    pub(super) fn domains(&self, key: &str) -> Vec<At<DomainName>> {
+        self.items(key).iter().filter_map(Entry::domain).collect()
+    }
+
     /// The name of something else.
     pub(super) fn reference<T: DeserializeOwned>(&self, key: &str) -> Option<At<T>> {
         self.entry(key)?.reference()
@@ -129,6 +140,13 @@ impl<'d> Entry<'d> {
     /// The value as a text that is a value of a type.
     pub(super) fn one<T: DeserializeOwned>(&self) -> Option<At<T>> {
         Some(At { is: read(self.value.get_ref().as_str()?).ok()?, at: self.span() })
+    }
+
+    /// The value as a domain name; as the one that it means where it is none, which `shape` has complained of.
+    pub(super) fn domain(&self) -> Option<At<DomainName>> {
+        let text = self.value.get_ref().as_str()?;
+        let is = read(text).ok().or_else(|| spelling::domain(text))?;
+        Some(At { is, at: self.span() })
     }
 
     /// The value as a whole number.

@@ -165,7 +165,7 @@ impl FromStr for DomainName {
         };
         if text.len() > 253 || !text.split('.').all(label) {
             return bad(
-                "must be labels of a-z, 0-9 and `-` with dots between, without a final dot",
+                "must be labels of at most 63 characters of a-z, 0-9 and `-` with dots between, 253 in all, without a final dot",
             );
         }
         Ok(Self(text.to_owned()))

@@ -7,6 +7,7 @@ use crate::{
     engine::{BUILT_IN, Engine, Part},
     input::{
         diagnostic::Diagnostic,
+        placeholder,
         suggest::{list, suggest},
         table::At,
         written::{self, testbed::Testbed},
@@ -219,9 +220,13 @@ fn one_port_each(node: &written::node::Node, found: &mut Vec<Diagnostic>) {
 /// Published names: within a zone, and each of one node.
 pub(super) fn check(written: &Testbed, testbed: &testbed::Testbed, found: &mut Vec<Diagnostic>) {
     let mut owners = BTreeMap::<&DomainName, (&NodeName, &At<DomainName>)>::new();
+    // A zone whose origin could not be read may be that of any name.
+    let is_unknown = |zone: &written::zone::Zone| placeholder::is(zone.origin.is.as_str());
+    let unknown = written.zones.iter().any(is_unknown);
     for node in &written.nodes {
         for name in node.serve.iter().flat_map(|service| &service.names) {
-            let zoned = written.zones.iter().any(|zone| name.is.is_within(&zone.origin.is));
+            let zoned =
+                unknown || written.zones.iter().any(|zone| name.is.is_within(&zone.origin.is));
             if !zoned {
                 let zones: BTreeSet<_> = testbed.zones.iter().map(|z| z.origin.as_str()).collect();
                 let message = format!("`{}` is in no zone of the testbed", name.is);

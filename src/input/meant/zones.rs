@@ -6,6 +6,7 @@ use super::names;
 use crate::{
     input::{
         diagnostic::Diagnostic,
+        placeholder,
         table::At,
         written::{self, testbed::Testbed},
     },
@@ -22,7 +23,8 @@ pub(super) fn resolve(written: &Testbed, found: &mut Vec<Diagnostic>) -> Vec<Zon
     let mut zones = Vec::new();
     for zone in &written.zones {
         let origin = &zone.origin;
-        if let Some(first) = known.insert(&origin.is, &origin.at) {
+        let again = known.insert(&origin.is, &origin.at);
+        if let Some(first) = again.filter(|_| !placeholder::is(origin.is.as_str())) {
             let message = format!("zone `{}` is given twice", origin.is);
             found.push(Diagnostic::error(&origin.at, message).note(first, "first used here"));
         }
@@ -92,10 +94,13 @@ fn servers(
             servers.push(name.is.clone());
             continue;
         }
-        let message = format!(
-            "`{}` cannot serve zone `{}`: it has no service of kind `dns`",
-            name.is, zone.origin.is
-        );
+        let which = if written.refused.contains(&zone.origin.at) {
+            "the zone".to_owned()
+        } else {
+            format!("zone `{}`", zone.origin.is)
+        };
+        let message =
+            format!("`{}` cannot serve {which}: it has no service of kind `dns`", name.is);
         found.push(
             Diagnostic::error(&name.at, message)
                 .note(&node.name.at, "this node")
@@ -113,7 +118,8 @@ fn records(
     let mut records = Vec::new();
     for record in &zone.records {
         let name = &record.name;
-        if !name.is.is_within(&zone.origin.is) {
+        let is_known = !placeholder::is(zone.origin.is.as_str());
+        if is_known && !name.is.is_within(&zone.origin.is) {
             let message = format!("`{}` is not in zone `{}`", name.is, zone.origin.is);
             found.push(Diagnostic::error(&name.at, message).note(&zone.origin.at, "this zone"));
         }

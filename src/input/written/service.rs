@@ -140,13 +140,13 @@ fn admits(table: &Table<'_>) -> Option<At<Vec<At<String>>>> {
 impl Service {
     pub(super) fn read(entry: &Entry<'_>) -> Option<Self> {
         let table = entry.table().unwrap_or_else(Table::empty);
-        let short = if entry.table().is_none() { entry.one() } else { None };
+        let short = if entry.table().is_none() { entry.domain() } else { None };
         Some(Self {
             name: entry.name()?,
             kind: table.one("kind"),
             port: table.number("port"),
             on: table.reference("on"),
-            names: short.into_iter().chain(table.list("name")).collect(),
+            names: short.into_iter().chain(table.domains("name")).collect(),
             path: table.one("path"),
             engine: table.one("engine"),
             loads: table.list("loads"),

@@ -60,7 +60,7 @@ impl Zone {
     pub(super) fn read(entry: &Entry<'_>) -> Option<Self> {
         let table = entry.table()?;
         Some(Self {
-            origin: table.one("origin")?,
+            origin: table.domain("origin").or_else(|| entry.needed("origin"))?,
             servers: table.references("servers"),
             records: table.items("records").iter().filter_map(Record::read).collect(),
         })
@@ -70,13 +70,13 @@ impl Zone {
 impl Record {
     fn read(entry: &Entry<'_>) -> Option<Self> {
         let table = entry.table()?;
-        Some(Self { name: table.one("name")?, data: data(&table), at: entry.span() })
+        Some(Self { name: table.domain("name")?, data: data(&table), at: entry.span() })
     }
 }
 
 /// Each kind of data that was written.
 pub(in crate::input) fn data(table: &crate::input::table::Table<'_>) -> Vec<At<RecordData>> {
-    let domain = |key| table.one::<DomainName>(key);
+    let domain = |key| table.domain(key);
     [
         table.one("address").map(|ip| At { is: RecordData::Address(ip.is), at: ip.at }),
         domain("alias").map(|name| At { is: RecordData::Alias(name.is), at: name.at }),
