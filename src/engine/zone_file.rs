@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt::Write, net::IpAddr};
 
 use crate::model::{
     name::NodeName,
-    record::{RecordData, Zone, server_name},
+    record::{MAIL_PREFERENCE, RecordData, Zone, server_name},
 };
 
 /// Seconds; the same as those of the built-in name server, because phases change records under the feet of programs.
@@ -40,6 +40,8 @@ pub(super) fn text(zone: &Zone, all: &[Zone]) -> String {
             RecordData::Alias(name) => format!("CNAME {name}."),
             RecordData::Pointer(name) => format!("PTR {name}."),
             RecordData::Server(name) => format!("NS {name}."),
+            RecordData::Mail(Some(name)) => format!("MX {MAIL_PREFERENCE} {name}."),
+            RecordData::Mail(None) => "MX 0 .".to_owned(),
             RecordData::Text(text) => format!("TXT {}", strings(text)),
             RecordData::Https(hints) => format!("HTTPS 1 .{}", hinted(hints)),
         };

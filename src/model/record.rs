@@ -48,12 +48,17 @@ pub enum RecordData {
     Pointer(DomainName),
     /// A name server (NS): at the cut where a zone below begins, whom to ask for it.
     Server(DomainName),
+    /// Where the mail of a domain is brought (MX); nowhere where it takes none (RFC 7505).
+    Mail(Option<DomainName>),
     /// A text of any length; split into strings of 255 octets.
     Text(String),
     /// How a web service is reached (HTTPS, RFC 9460), with the addresses that it hints at. As written in a testbed it hints at
     /// nothing yet: in each phase it gets the addresses of the name.
     Https(BTreeSet<IpAddr>),
 }
+
+/// The preference of every place where mail is brought: all are equally good.
+pub const MAIL_PREFERENCE: u16 = 10;
 
 /// The type of a record in a question (RFC 1035 section 3.2.2, RFC 3596).
 #[derive(
@@ -71,6 +76,8 @@ pub enum RecordType {
     Ptr,
     /// A text.
     Txt,
+    /// Where mail is brought.
+    Mx,
     /// The start of authority.
     Soa,
     /// A name server.

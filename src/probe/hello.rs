@@ -7,12 +7,16 @@ use russh::{client, keys::PublicKeyOrCertificate};
 use rustls::RootCertStore;
 use sha2::{Digest, Sha256};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     net::TcpStream,
 };
 
 use super::{call::fresh, tls};
-use crate::{model::probe::Hello, serve::ldap, wire::hexadecimal};
+use crate::{
+    model::{name::DomainName, probe::Hello},
+    serve::ldap,
+    wire::hexadecimal,
+};
 
 /// The most that is read before the first line of an answer must have ended.
 const LONGEST_GREETING: u64 = 8 << 10;
@@ -39,7 +43,7 @@ pub(super) async fn greet(
         Hello::Ssh => greet_ssh(stream).await,
         Hello::Echo => greet_echo(stream).await,
         Hello::Ldap => greet_ldap(stream).await,
-        Hello::Smtp => greet_smtp(stream).await,
+        Hello::Smtp => greet_smtp(roots, stream).await,
     }
 }
 
@@ -72,32 +76,68 @@ async fn greet_echo(mut stream: TcpStream) -> io::Result<Greeting> {
     Ok(Greeting { text: Some(line), key: None })
 }
 
-/// RFC 5321 section 4.2: a reply has one line, or several of which the last has no hyphen after its code.
-async fn greet_smtp(stream: TcpStream) -> io::Result<Greeting> {
-    let own = match stream.local_addr()?.ip().to_canonical() {
+/// What is offered by STARTTLS is taken, and the server greeted again inside (RFC 3207 section 4.2). As mail servers do among
+/// themselves, any certificate is taken; the name that the server gives itself is asked for.
+async fn greet_smtp(roots: &Arc<RootCertStore>, stream: TcpStream) -> io::Result<Greeting> {
+    let (own, server) = (stream.local_addr()?.ip().to_canonical(), stream.peer_addr()?.ip());
+    let own = match own {
         IpAddr::V4(address) => format!("[{address}]"),
         IpAddr::V6(address) => format!("[IPv6:{address}]"),
     };
-    let (reader, mut writer) = stream.into_split();
-    let mut reader = BufReader::new(reader);
-    let banner = smtp_reply(&mut reader, "220").await?;
-    writer.write_all(format!("EHLO {own}\r\n").as_bytes()).await?;
-    smtp_reply(&mut reader, "250").await?;
-    writer.write_all(b"QUIT\r\n").await?;
-    Ok(Greeting { text: Some(banner), key: None })
+    let mut stream = BufReader::new(stream);
+    let banner = smtp_reply(&mut stream, "220").await?.swap_remove(0);
+    if !introduced(&mut stream, &own).await? {
+        stream.write_all(b"QUIT\r\n").await?;
+        return Ok(Greeting { text: Some(banner), key: None });
+    }
+    stream.write_all(b"STARTTLS\r\n").await?;
+    smtp_reply(&mut stream, "220").await?;
+    if !stream.buffer().is_empty() {
+        return Err(io::Error::other("more than a reply came before TLS began"));
+    }
+    let name = banner.split(' ').nth(1).map(str::to_ascii_lowercase);
+    let name = name.filter(|name| name.parse::<DomainName>().is_ok());
+    let name = name.unwrap_or_else(|| server.to_canonical().to_string());
+    let secured = tls::handshake(roots, stream.into_inner(), &name).await;
+    let failed = |error| io::Error::other(format!("STARTTLS was offered and failed: {error}"));
+    let (stream, handshake) = secured.map_err(failed)?;
+    let mut stream = BufReader::new(stream);
+    introduced(&mut stream, &own).await?;
+    stream.write_all(b"QUIT\r\n").await?;
+    Ok(Greeting { text: Some(banner), key: handshake.certificate_sha256 })
 }
 
-/// The first line of a reply that has this code.
-async fn smtp_reply(reader: &mut (impl AsyncBufReadExt + Unpin), code: &str) -> io::Result<String> {
-    let first = first_line(reader).await?;
-    let mut line = first.clone();
-    loop {
-        match line.strip_prefix(code) {
-            Some(rest) if rest.starts_with('-') => line = first_line(reader).await?,
-            Some(_) => return Ok(first),
-            None => return Err(unexpected(&format!("reply {code}"), &line)),
+/// Says who one is, and whether STARTTLS is offered in return.
+async fn introduced(
+    stream: &mut (impl AsyncBufRead + AsyncWrite + Unpin),
+    own: &str,
+) -> io::Result<bool> {
+    stream.write_all(format!("EHLO {own}\r\n").as_bytes()).await?;
+    let offered = smtp_reply(stream, "250").await?;
+    let word = |line: &String| line.get(4..).is_some_and(|w| w.eq_ignore_ascii_case("STARTTLS"));
+    Ok(offered.iter().any(word))
+}
+
+/// The lines of a reply that has this code. RFC 5321 section 4.2: it has one line, or several of which the last has no hyphen
+/// after its code.
+async fn smtp_reply(
+    reader: &mut (impl AsyncBufRead + Unpin),
+    code: &str,
+) -> io::Result<Vec<String>> {
+    const MOST: usize = 64;
+    let mut lines = Vec::new();
+    while lines.len() < MOST {
+        let line = first_line(reader).await?;
+        let Some(rest) = line.strip_prefix(code) else {
+            return Err(unexpected(&format!("reply {code}"), &line));
+        };
+        let is_last = !rest.starts_with('-');
+        lines.push(line);
+        if is_last {
+            return Ok(lines);
         }
     }
+    Err(io::Error::other("a reply has more lines than any that greets"))
 }
 
 /// What is shown of the answer is what the directory holds.

@@ -311,6 +311,9 @@ impl ServiceHost {
             Sabotage::ServeDifferently { service, how: ContentFault::Ipv4Table, .. } => {
                 self.service(service, &[ServiceKind::Snmp])
             }
+            Sabotage::ServeDifferently { service, how: ContentFault::NoStarttls, .. } => {
+                self.service(service, &[ServiceKind::Smtp])
+            }
             Sabotage::ServeDifferently { service, how: ContentFault::RejectsBrackets, .. } => {
                 let kinds = [ServiceKind::Http, ServiceKind::Https, ServiceKind::Smtp];
                 self.service(service, &kinds)
@@ -612,7 +615,8 @@ impl ServiceHost {
         if missing.is_empty() {
             return Ok(());
         }
-        if missing.iter().any(|place| place.kind == ServiceKind::Https) {
+        let speaks_tls = [ServiceKind::Https, ServiceKind::Smtp];
+        if missing.iter().any(|place| speaks_tls.contains(&place.kind)) {
             self.set_up_tls()?;
         }
         let opened = self.premises.namespace.run(|| Ok(open_sockets(missing)));

@@ -10,7 +10,7 @@ use hickory_proto::{
     rr::{
         Name, RData, Record, RecordType,
         rdata::{
-            A, AAAA, CNAME, HTTPS, NS, PTR, SOA, SVCB, TXT,
+            A, AAAA, CNAME, HTTPS, MX, NS, PTR, SOA, SVCB, TXT,
             svcb::{IpHint, SvcParamKey, SvcParamValue},
         },
     },
@@ -18,7 +18,7 @@ use hickory_proto::{
 
 use crate::model::{
     name::DomainName,
-    record::{self, RecordData, Zone, server_name},
+    record::{self, MAIL_PREFERENCE, RecordData, Zone, server_name},
 };
 
 /// Time to live of every record in seconds, and of negative answers (RFC 2308 section 5). Short, because phases change
@@ -202,6 +202,10 @@ fn data_of(record: &record::Record) -> RData {
         RecordData::Alias(name) => RData::CNAME(CNAME(wire_name(name))),
         RecordData::Pointer(name) => RData::PTR(PTR(wire_name(name))),
         RecordData::Server(name) => RData::NS(NS(wire_name(name))),
+        RecordData::Mail(to) => RData::MX(match to {
+            Some(name) => MX::new(MAIL_PREFERENCE, wire_name(name)),
+            None => MX::new(0, Name::root()),
+        }),
         RecordData::Text(text) => RData::TXT(TXT::from_bytes(strings(text))),
         RecordData::Https(hints) => RData::HTTPS(HTTPS(service(hints))),
     }

@@ -27,7 +27,7 @@ pub(super) const CHECKS: &[&dyn Check] = &[
     &snmp_v6::Snmp,
     &monitoring_agent::MonitoringAgent,
     &radius_v6::RADIUS,
-    &smtp_v6::SMTP,
+    &smtp_v6::Smtp,
     &update_and_pki_v6::UpdateAndPki,
     &backend_flows::BACKEND_FLOWS,
     &multicast::Multicast,

@@ -126,7 +126,8 @@ fn records(
         let [data] = record.data.as_slice() else {
             let message =
                 format!("the record of `{}` has {} kinds of data", name.is, record.data.len());
-            let hint = "give it exactly one of `address`, `alias`, `pointer`, `text` and `https`";
+            let hint =
+                "give it exactly one of `address`, `alias`, `pointer`, `mail`, `text` and `https`";
             found.push(Diagnostic::error(&record.at, message).hint(hint));
             continue;
         };

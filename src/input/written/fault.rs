@@ -475,6 +475,7 @@ fn wrong_contents() -> Vec<&'static str> {
         "rejects-brackets",
         "turns-away",
         "ipv4-table",
+        "no-starttls",
     ]
 }
 

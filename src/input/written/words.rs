@@ -47,6 +47,11 @@ pub(in crate::input) const SERVICE: Shape =
     Shape::Parsed { what: "the name of a service", check: parses::<ServiceName> };
 pub(in crate::input) const DOMAIN: Shape =
     Shape::Parsed { what: "a domain name such as `portal.dc.test`", check: parses::<DomainName> };
+/// Where mail is brought, or nowhere.
+pub(in crate::input) const MAIL: Shape = Shape::Parsed {
+    what: "the name of a mail server such as `mail.dc.test`, or `.`",
+    check: |text| if text == "." { Ok(()) } else { parses::<DomainName>(text) },
+};
 /// What a page may refer to.
 pub(in crate::input) const URL: Shape = Shape::Parsed {
     what: "a URL such as `https://www.example.test/logo.png`",

@@ -1,6 +1,6 @@
 //! `[[zone]]`
 
-use super::words::{ADDRESS, DOMAIN, NODES};
+use super::words::{ADDRESS, DOMAIN, MAIL, NODES};
 use crate::{
     input::{
         diagnostic::Span,
@@ -28,6 +28,7 @@ const RECORD_KEYS: &[Key] = &[
     key("address", ADDRESS, "An A or AAAA record, by the family of the address."),
     key("alias", DOMAIN, "A CNAME record."),
     key("pointer", DOMAIN, "A PTR record."),
+    key("mail", MAIL, "An MX record: where mail to the name is brought; `.` where it takes none."),
     key(
         "text",
         Shape::LongText { most: 4000 },
@@ -81,6 +82,9 @@ pub(in crate::input) fn data(table: &crate::input::table::Table<'_>) -> Vec<At<R
         table.one("address").map(|ip| At { is: RecordData::Address(ip.is), at: ip.at }),
         domain("alias").map(|name| At { is: RecordData::Alias(name.is), at: name.at }),
         domain("pointer").map(|name| At { is: RecordData::Pointer(name.is), at: name.at }),
+        table
+            .one::<String>("mail")
+            .map(|to| At { is: RecordData::Mail(to.is.parse().ok()), at: to.at }),
         table.one("text").map(|text| At { is: RecordData::Text(text.is), at: text.at }),
         table.entry("https").map(|word| At { is: RecordData::Https([].into()), at: word.span() }),
         table.entry("hints").map(|list| At {
