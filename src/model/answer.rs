@@ -115,6 +115,9 @@ pub enum Answer {
         greeting: Option<String>,
         /// SHA-256 of its certificate or host key, in hexadecimal.
         key: Option<String>,
+        /// The other servers that a directory names, as URLs. Foreign text.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        others: Vec<String>,
     },
     /// To `Fetch`.
     Page {

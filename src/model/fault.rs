@@ -481,6 +481,8 @@ pub enum Reference {
     Redirects,
     /// Its list of mirrors names it too.
     Lists,
+    /// A directory sends on to it whoever asks for what it does not hold (RFC 4511 section 4.1.10).
+    Refers,
 }
 
 /// How a resolver synthesizes wrongly (RFC 6147).

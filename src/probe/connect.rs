@@ -28,7 +28,7 @@ pub(super) async fn ask(
     let Line { stream, course } = match dial(at, to, source, watch, deadline).await {
         Ok(line) => line,
         Err(attempt) => {
-            return Answer::Connection { attempt: *attempt, greeting: None, key: None };
+            return ended(*attempt);
         }
     };
     match within(deadline, hello::greet(&asker.roots, stream, hello)).await {
@@ -36,15 +36,16 @@ pub(super) async fn ask(
             attempt: course.end(Outcome::Answered),
             greeting: greeting.text,
             key: greeting.key,
+            others: greeting.others,
         },
-        Ok(Err(error)) => {
-            Answer::Connection { attempt: garbled(course, &error), greeting: None, key: None }
-        }
-        Err(_) => {
-            let attempt = course.end(Outcome::Stalled);
-            Answer::Connection { attempt, greeting: None, key: None }
-        }
+        Ok(Err(error)) => ended(garbled(course, &error)),
+        Err(_) => ended(course.end(Outcome::Stalled)),
     }
+}
+
+/// Nothing was said that could be told.
+fn ended(attempt: Attempt) -> Answer {
+    Answer::Connection { attempt, greeting: None, key: None, others: Vec::new() }
 }
 
 /// The end because of an answer that is none.

@@ -28,6 +28,8 @@ pub(super) struct Greeting {
     pub(super) text: Option<String>,
     /// SHA-256 of its certificate or host key.
     pub(super) key: Option<String>,
+    /// The other servers that a directory names, as URLs.
+    pub(super) others: Vec<String>,
 }
 
 /// Says hello. An error is what was wrong with the answer; that none comes is for the caller's clock.
@@ -53,7 +55,11 @@ async fn greet_tls(
     name: &str,
 ) -> io::Result<Greeting> {
     let (_stream, handshake) = tls::handshake(roots, stream, name).await?;
-    Ok(Greeting { text: handshake.version, key: handshake.certificate_sha256 })
+    Ok(Greeting {
+        text: handshake.version,
+        key: handshake.certificate_sha256,
+        ..Greeting::default()
+    })
 }
 
 async fn greet_http(mut stream: TcpStream, host: &str, path: &str) -> io::Result<Greeting> {
@@ -63,7 +69,7 @@ async fn greet_http(mut stream: TcpStream, host: &str, path: &str) -> io::Result
     if !line.starts_with("HTTP/1.") {
         return Err(unexpected("an HTTP status line", &line));
     }
-    Ok(Greeting { text: Some(line), key: None })
+    Ok(Greeting { text: Some(line), key: None, ..Greeting::default() })
 }
 
 async fn greet_echo(mut stream: TcpStream) -> io::Result<Greeting> {
@@ -73,7 +79,7 @@ async fn greet_echo(mut stream: TcpStream) -> io::Result<Greeting> {
     if line != sent {
         return Err(unexpected("the line that was sent", &line));
     }
-    Ok(Greeting { text: Some(line), key: None })
+    Ok(Greeting { text: Some(line), key: None, ..Greeting::default() })
 }
 
 /// What is offered by STARTTLS is taken, and the server greeted again inside (RFC 3207 section 4.2). As mail servers do among
@@ -88,7 +94,7 @@ async fn greet_smtp(roots: &Arc<RootCertStore>, stream: TcpStream) -> io::Result
     let banner = smtp_reply(&mut stream, "220").await?.swap_remove(0);
     if !introduced(&mut stream, &own).await? {
         stream.write_all(b"QUIT\r\n").await?;
-        return Ok(Greeting { text: Some(banner), key: None });
+        return Ok(Greeting { text: Some(banner), key: None, ..Greeting::default() });
     }
     stream.write_all(b"STARTTLS\r\n").await?;
     smtp_reply(&mut stream, "220").await?;
@@ -104,7 +110,7 @@ async fn greet_smtp(roots: &Arc<RootCertStore>, stream: TcpStream) -> io::Result
     let mut stream = BufReader::new(stream);
     introduced(&mut stream, &own).await?;
     stream.write_all(b"QUIT\r\n").await?;
-    Ok(Greeting { text: Some(banner), key: handshake.certificate_sha256 })
+    Ok(Greeting { text: Some(banner), key: handshake.certificate_sha256, ..Greeting::default() })
 }
 
 /// Says who one is, and whether STARTTLS is offered in return.
@@ -142,8 +148,8 @@ async fn smtp_reply(
 
 /// What is shown of the answer is what the directory holds.
 async fn greet_ldap(stream: TcpStream) -> io::Result<Greeting> {
-    let contexts = ldap::ask(stream).await?;
-    Ok(Greeting { text: Some(contexts.join(" ")), key: None })
+    let shown = ldap::ask(stream).await?;
+    Ok(Greeting { text: Some(shown.contexts.join(" ")), key: None, others: shown.others })
 }
 
 /// RFC 4253 section 4.2: lines may come before the identification. What has been read of it is given to the key
@@ -161,7 +167,7 @@ async fn greet_ssh(stream: TcpStream) -> io::Result<Greeting> {
     // The witness refuses every key, so that this ends without a session once the key is known.
     let _ = client::connect_stream(Arc::new(client::Config::default()), stream, witness).await;
     match key.lock().ok().and_then(|mut key| key.take()) {
-        Some(key) => Ok(Greeting { text: Some(line), key: Some(key) }),
+        Some(key) => Ok(Greeting { text: Some(line), key: Some(key), ..Greeting::default() }),
         None => Err(io::Error::other(format!("{line} showed no host key"))),
     }
 }

@@ -9,10 +9,10 @@ use tokio::{
 
 use super::speaker::Speaker;
 use crate::{
-    model::{family::Family, name::DomainName},
+    model::{family::Family, fault::Reference, name::DomainName},
     wire::{
         ber,
-        ldap::{self, Found, Request},
+        ldap::{self, BadLdap, Found, Request},
     },
 };
 
@@ -33,26 +33,61 @@ pub(super) async fn converse(
             return Ok(());
         }
         speaker.hold_back(family).await;
-        stream.write_all(&answer(id, &request, &contexts)).await?;
+        let behaviour = speaker.premises.behaviour();
+        let others: Vec<_> = behaviour.refers(&speaker.service, Reference::Refers).collect();
+        stream.write_all(&answer(id, &request, &contexts, &others)).await?;
     }
     Ok(())
 }
 
-/// Asks a directory for its root DSE: the names of what it holds. The answer is whole once the search is over.
-pub(crate) async fn ask(mut stream: TcpStream) -> io::Result<Vec<String>> {
-    const ID: u32 = 1;
-    stream.write_all(&ldap::root_dse_query(ID)).await?;
-    let (mut held, mut shown) = (Vec::new(), None);
+/// What a directory says of itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shown {
+    /// The names of what it holds.
+    pub(crate) contexts: Vec<String>,
+    /// The servers that it names or sends on to, as URLs. Foreign text.
+    pub(crate) others: Vec<String>,
+}
+
+/// Asks a directory for its root DSE, which is whole once the search is over, and then for what it does not hold: some send on
+/// whoever asks for that.
+pub(crate) async fn ask(mut stream: TcpStream) -> io::Result<Shown> {
+    let (mut held, mut shown) = (Vec::new(), Shown::default());
+    let (code, has_entry) = search(&mut stream, &mut held, (1, ""), &mut shown).await?;
+    if code != ldap::SUCCESS {
+        return Err(io::Error::other(BadLdap::Result(code)));
+    }
+    if !has_entry {
+        return Err(io::Error::other("the directory shows no root DSE"));
+    }
+    search(&mut stream, &mut held, (2, ldap::ELSEWHERE), &mut shown).await?;
+    Ok(shown)
+}
+
+/// The result code, and whether an entry came.
+async fn search(
+    stream: &mut TcpStream,
+    held: &mut Vec<u8>,
+    (id, base): (u32, &str),
+    shown: &mut Shown,
+) -> io::Result<(u32, bool)> {
+    stream.write_all(&ldap::search(id, base)).await?;
+    let mut has_entry = false;
     loop {
-        let Some(octets) = message(&mut stream, &mut held).await? else {
+        let Some(octets) = message(stream, held).await? else {
             let what = "the connection was closed before an answer was whole";
             return Err(io::Error::other(what));
         };
-        match ldap::read_found(&octets, ID).map_err(io::Error::other)? {
-            Found::Entry(contexts) => shown = Some(contexts),
-            Found::Done => {
-                let missing = || io::Error::other("the directory shows no root DSE");
-                return shown.ok_or_else(missing);
+        match ldap::read_found(&octets, id).map_err(io::Error::other)? {
+            Found::Entry { contexts, others } => {
+                has_entry = true;
+                shown.contexts.extend(contexts);
+                shown.others.extend(others);
+            }
+            Found::Reference(others) => shown.others.extend(others),
+            Found::Done { code, others } => {
+                shown.others.extend(others);
+                return Ok((code, has_entry));
             }
         }
     }
@@ -74,16 +109,18 @@ async fn message(stream: &mut TcpStream, held: &mut Vec<u8>) -> io::Result<Optio
     }
 }
 
-fn answer(id: u32, request: &Request, contexts: &[String]) -> Vec<u8> {
+fn answer(id: u32, request: &Request, contexts: &[String], others: &[&str]) -> Vec<u8> {
     let (entry, code) = match request {
         Request::Search { base } if base.is_empty() => {
             (ldap::root_dse(id, contexts), ldap::SUCCESS)
         }
+        Request::Search { .. } if !others.is_empty() => (Vec::new(), ldap::REFERRAL),
         Request::Search { .. } => (Vec::new(), ldap::NO_SUCH_OBJECT),
         Request::Bind => (Vec::new(), ldap::SUCCESS),
         Request::Unbind | Request::Other => (Vec::new(), ldap::UNWILLING),
     };
-    let result = ldap::result(id, request, code).unwrap_or_default();
+    let others = if code == ldap::REFERRAL { others } else { &[] };
+    let result = ldap::result(id, request, code, others).unwrap_or_default();
     [entry, result].concat()
 }
 

@@ -30,7 +30,7 @@ use crate::{
         answer::Logged,
         dhcp::{DhcpDuty, DhcpFault},
         family::Family,
-        fault::{AdvertisementFault, ContentFault, Sabotage, SynthesisFault},
+        fault::{AdvertisementFault, ContentFault, Reference, Sabotage, SynthesisFault},
         function::Function,
         mac::Mac,
         name::{InterfaceName, NodeName, ServiceName},
@@ -310,6 +310,9 @@ impl ServiceHost {
             }
             Sabotage::ServeDifferently { service, how: ContentFault::Ipv4Table, .. } => {
                 self.service(service, &[ServiceKind::Snmp])
+            }
+            Sabotage::Refer { service, how: Reference::Refers, .. } => {
+                self.service(service, &[ServiceKind::Ldap])
             }
             Sabotage::ServeDifferently { service, how: ContentFault::NoStarttls, .. } => {
                 self.service(service, &[ServiceKind::Smtp])

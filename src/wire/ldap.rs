@@ -9,14 +9,25 @@ const UNBIND_REQUEST: u8 = 0x42;
 const SEARCH_REQUEST: u8 = 0x63;
 const SEARCH_ENTRY: u8 = 0x64;
 const SEARCH_DONE: u8 = 0x65;
+/// A reference that comes among entries (RFC 4511 section 4.5.3), and the referral of a result (section 4.1.10).
+const SEARCH_REFERENCE: u8 = 0x73;
+const REFERRALS: u8 = 0xa3;
 /// The filter `(attribute=*)`.
 const PRESENT: u8 = 0x87;
 /// The attribute that lists what a server holds, and the one that lists what it speaks (RFC 4512 section 5.1).
 const CONTEXTS: &str = "namingContexts";
 const VERSION: &str = "supportedLDAPVersion";
+/// Other servers, which a client may turn to where this one is not there.
+const ALTERNATIVES: &str = "altServer";
+/// A name that no directory holds: whoever sends those on who ask for what is not there sends on who asks for it.
+pub const ELSEWHERE: &str = "dc=elsewhere,dc=invalid";
+/// The most servers of an answer that are kept.
+const MOST: usize = 16;
 
 /// A result code: `success` (RFC 4511 section 4.1.9).
 pub const SUCCESS: u32 = 0;
+/// `referral`: others are to be asked.
+pub const REFERRAL: u32 = 10;
 /// `noSuchObject`: what is asked for is not there.
 pub const NO_SUCH_OBJECT: u32 = 32;
 /// `unwillingToPerform`: what is asked for is not done here.
@@ -58,10 +69,22 @@ pub enum Request {
 /// What came of a search.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// An entry: the naming contexts that it lists.
-    Entry(Vec<String>),
-    /// That was all.
-    Done,
+    /// An entry: the naming contexts that it lists, and the other servers.
+    Entry {
+        /// What is held.
+        contexts: Vec<String>,
+        /// Who else may be asked, as URLs.
+        others: Vec<String>,
+    },
+    /// Who is to be asked for the rest, as URLs.
+    Reference(Vec<String>),
+    /// That was all: how it ended, and who is to be asked instead.
+    Done {
+        /// The result code.
+        code: u32,
+        /// The URLs of a referral.
+        others: Vec<String>,
+    },
 }
 
 fn message(id: u32, operation: Vec<u8>) -> Vec<u8> {
@@ -70,9 +93,14 @@ fn message(id: u32, operation: Vec<u8>) -> Vec<u8> {
 
 /// The search for the root DSE.
 pub fn root_dse_query(id: u32) -> Vec<u8> {
-    let attributes = [CONTEXTS, VERSION].map(|name| ber::element(OCTET_STRING, name));
+    search(id, "")
+}
+
+/// The search for one entry.
+pub fn search(id: u32, base: &str) -> Vec<u8> {
+    let attributes = [CONTEXTS, VERSION, ALTERNATIVES].map(|name| ber::element(OCTET_STRING, name));
     let search = [
-        ber::element(OCTET_STRING, ""),
+        ber::element(OCTET_STRING, base),
         ber::number(ENUMERATED, 0), // this entry alone
         ber::number(ENUMERATED, 0), // aliases are not followed
         ber::number(INTEGER, 0),    // no limit of size
@@ -96,17 +124,36 @@ pub fn read_found(octets: &[u8], id: u32) -> Result<Found, BadLdap> {
     match operation.tag {
         SEARCH_ENTRY => {
             inside.expect(OCTET_STRING)?;
-            Ok(Found::Entry(contexts(inside.within(SEQUENCE)?)?))
+            let attributes = inside.within(SEQUENCE)?;
+            let others = values(attributes, ALTERNATIVES)?;
+            Ok(Found::Entry { contexts: values(attributes, CONTEXTS)?, others })
         }
-        SEARCH_DONE => match inside.number(ENUMERATED)? {
-            SUCCESS => Ok(Found::Done),
-            code => Err(BadLdap::Result(code)),
-        },
+        SEARCH_REFERENCE => Ok(Found::Reference(urls(inside)?)),
+        SEARCH_DONE => {
+            let code = inside.number(ENUMERATED)?;
+            let mut others = Vec::new();
+            while !inside.is_at_end() {
+                let part = inside.element()?;
+                if part.tag == REFERRALS {
+                    others = urls(Reader::new(part.content))?;
+                }
+            }
+            Ok(Found::Done { code, others })
+        }
         other => Err(BadLdap::Operation(other)),
     }
 }
 
-fn contexts(mut attributes: Reader<'_>) -> Result<Vec<String>, BadBer> {
+fn urls(mut all: Reader<'_>) -> Result<Vec<String>, BadBer> {
+    let mut found = Vec::new();
+    while !all.is_at_end() && found.len() < MOST {
+        found.push(String::from_utf8_lossy(all.expect(OCTET_STRING)?).into_owned());
+    }
+    Ok(found)
+}
+
+/// The values of an attribute.
+fn values(mut attributes: Reader<'_>, wanted: &str) -> Result<Vec<String>, BadBer> {
     let mut found = Vec::new();
     while !attributes.is_at_end() {
         let mut attribute = attributes.within(SEQUENCE)?;
@@ -114,7 +161,7 @@ fn contexts(mut attributes: Reader<'_>) -> Result<Vec<String>, BadBer> {
         let mut values = attribute.within(SET)?;
         while !values.is_at_end() {
             let value = values.expect(OCTET_STRING)?;
-            if name.eq_ignore_ascii_case(CONTEXTS.as_bytes()) {
+            if name.eq_ignore_ascii_case(wanted.as_bytes()) {
                 found.push(String::from_utf8_lossy(value).into_owned());
             }
         }
@@ -154,15 +201,19 @@ pub fn root_dse(id: u32, contexts: &[String]) -> Vec<u8> {
     message(id, ber::nest(SEARCH_ENTRY, &entry))
 }
 
-/// How a request ended; `None` for one that is not answered.
-pub fn result(id: u32, request: &Request, code: u32) -> Option<Vec<u8>> {
+/// How a request ended, and who is to be asked instead; `None` for one that is not answered.
+pub fn result(id: u32, request: &Request, code: u32, others: &[&str]) -> Option<Vec<u8>> {
     let tag = match request {
         Request::Bind => BIND_RESPONSE,
         Request::Search { .. } => SEARCH_DONE,
         Request::Unbind | Request::Other => return None,
     };
     let nothing = || ber::element(OCTET_STRING, "");
-    Some(message(id, ber::nest(tag, &[ber::number(ENUMERATED, code), nothing(), nothing()])))
+    let urls: Vec<_> = others.iter().map(|url| ber::element(OCTET_STRING, url)).collect();
+    let referral =
+        if urls.is_empty() { urls } else { vec![ber::element(REFERRALS, urls.concat())] };
+    let parts = [ber::number(ENUMERATED, code), nothing(), nothing(), referral.concat()];
+    Some(message(id, ber::nest(tag, &parts)))
 }
 
 #[cfg(test)]
@@ -176,13 +227,19 @@ mod tests {
         let (id, request) = read_request(&root_dse_query(7)).unwrap();
         assert_eq!((id, &request), (7, &Request::Search { base: String::new() }));
         let contexts = vec!["dc=dc,dc=test".to_owned()];
-        assert_eq!(read_found(&root_dse(7, &contexts), 7), Ok(Found::Entry(contexts.clone())));
-        let done = result(7, &request, SUCCESS).unwrap();
-        assert_eq!(read_found(&done, 7), Ok(Found::Done));
+        let entry = Found::Entry { contexts: contexts.clone(), others: Vec::new() };
+        assert_eq!(read_found(&root_dse(7, &contexts), 7), Ok(entry));
+        let ended = |code, others: &[&str]| Found::Done {
+            code,
+            others: others.iter().map(|url| (*url).to_owned()).collect(),
+        };
+        let done = result(7, &request, SUCCESS, &[]).unwrap();
+        assert_eq!(read_found(&done, 7), Ok(ended(SUCCESS, &[])));
         assert_eq!(read_found(&done, 8), Err(BadLdap::Id(7)));
-        let failed = result(7, &request, UNWILLING).unwrap();
-        assert_eq!(read_found(&failed, 7), Err(BadLdap::Result(53)));
-        let bound = result(7, &Request::Bind, SUCCESS).unwrap();
+        let others = ["ldap://10.2.0.7/", "ldap://[2001:db8::7]/"];
+        let referred = result(7, &request, REFERRAL, &others).unwrap();
+        assert_eq!(read_found(&referred, 7), Ok(ended(REFERRAL, &others)));
+        let bound = result(7, &Request::Bind, SUCCESS, &[]).unwrap();
         assert_eq!(read_found(&bound, 7), Err(BadLdap::Operation(BIND_RESPONSE)));
     }
 

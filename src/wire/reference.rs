@@ -69,6 +69,16 @@ pub fn read(url: &str) -> Result<Reference, NotAbsolute> {
     Ok(Reference { tls, host, port, path: format!("{slash}{path}") })
 }
 
+/// The host of a directory (RFC 4516 section 2): who is asked by an absolute URL of LDAP.
+pub fn directory(url: &str) -> Result<Host, NotAbsolute> {
+    let (scheme, rest) = url.split_once("://").ok_or(NotAbsolute)?;
+    if !["ldap", "ldaps"].iter().any(|known| known.eq_ignore_ascii_case(scheme)) {
+        return Err(NotAbsolute);
+    }
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    host(&rest[..end]).map(|(host, _)| host)
+}
+
 /// The host of an authority, and its port (RFC 3986 section 3.2).
 fn host(authority: &str) -> Result<(Host, Option<u16>), NotAbsolute> {
     let (host, after) = if let Some(literal) = authority.strip_prefix('[') {
@@ -174,6 +184,16 @@ mod tests {
     }
 
     #[test]
+    fn directories_are_found_in_their_urls() {
+        let address = |text: &str| Ok(Host::Address(text.parse().unwrap()));
+        assert_eq!(directory("ldap://10.0.0.1/dc=test??sub"), address("10.0.0.1"));
+        assert_eq!(directory("LDAPS://[2001:db8::1]:636"), address("2001:db8::1"));
+        assert_eq!(directory("ldap://ldap.test"), Ok(Host::Name("ldap.test".parse().unwrap())));
+        assert_eq!(directory("ldap:///dc=test"), Err(NotAbsolute));
+        assert_eq!(directory("http://a.test/"), Err(NotAbsolute));
+    }
+
+    #[test]
     fn lists_have_a_url_on_a_line() {
         let text =
             "# mirrors\nhttp://a.test/deb\n see http://b.test/\r\n  https://[2001:db8::1]/ \n";
@@ -204,7 +224,7 @@ mod tests {
     proptest! {
         #[test]
         fn hostile_pages_never_panic(body: String, url: String) {
-            let _ = (loaded(&body), read(&url), listed(&body));
+            let _ = (loaded(&body), read(&url), listed(&body), directory(&url));
         }
 
         #[test]

@@ -21,7 +21,7 @@ pub(super) const CHECKS: &[&dyn Check] = &[
     &listen_families::ListenFamilies,
     &hostkey_parity::HostkeyParity,
     &ntp_v6::NTP,
-    &ldap_v6::LDAP,
+    &ldap_v6::Ldap,
     &syslog_v6::Syslog,
     &dhcp::Dhcp,
     &snmp_v6::Snmp,

@@ -1,8 +1,8 @@
 //! Fault files: `[fault.NAME]` with its phases and one change
 
 use super::words::{
-    ADDRESS, DELAY, DOMAIN, FAMILIES, FAMILY, INTERFACE, NET, NODE, PHASE, RATE, SEGMENT, SERVICE,
-    SHARE, URL, parses,
+    ADDRESS, DELAY, DOMAIN, FAMILIES, FAMILY, INTERFACE, NET, NODE, PHASE, RATE, REFERENCE,
+    SEGMENT, SERVICE, SHARE, parses,
 };
 use crate::{
     input::shape::{Key, Shape, key, required},
@@ -99,10 +99,10 @@ pub(in crate::input) const FAULT_KEYS: &[Key] = &[
         &[
             NODE_KEY,
             SERVICE_KEY,
-            required("how", Shape::Word(|| vec!["loads", "redirects", "lists"]), "How."),
-            required("to", URL, "To what."),
+            required("how", Shape::Word(|| vec!["loads", "redirects", "lists", "refers"]), "How."),
+            required("to", REFERENCE, "To what."),
         ],
-        "The page of a web service refers to something else.",
+        "The page of a web service, or a directory, refers to something else.",
     ),
     change(
         "show-otherwise",

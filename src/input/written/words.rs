@@ -57,6 +57,15 @@ pub(in crate::input) const URL: Shape = Shape::Parsed {
     what: "a URL such as `https://www.example.test/logo.png`",
     check: |url| crate::wire::reference::read(url).map(drop).map_err(|why| why.to_string()),
 };
+/// The same, or what a directory sends on to.
+pub(in crate::input) const REFERENCE: Shape = Shape::Parsed {
+    what: "a URL such as `https://www.example.test/logo.png` or `ldap://ldap.example.test/`",
+    check: |url| {
+        let read = crate::wire::reference::read(url).map(drop);
+        let is_directory = crate::wire::reference::directory(url).is_ok();
+        read.or(if is_directory { Ok(()) } else { read }).map_err(|why| why.to_string())
+    },
+};
 pub(in crate::input) const FAMILY: Shape =
     Shape::Word(|| Family::ALL.into_iter().map(Family::word).collect());
 pub(in crate::input) const FAMILIES: Shape = Shape::List { of: &FAMILY, most: 2 };
