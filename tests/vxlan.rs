@@ -197,11 +197,11 @@ fn demand_wireguard_or_why(host: &TunnelHost) {
     match sixwalk::net::wireguard::offered() {
         Ok(()) => assert!(running && troubles.is_empty(), "{troubles:?}"),
         Err(said) => {
-            let [trouble] = &troubles[..] else { panic!("{troubles:?}") };
+            let [(_, why)] = &troubles[..] else { panic!("{troubles:?}") };
             let what = "the engine `wireguard-kernel` of tunnel `secret` at node `gateway` has no device: the kernel makes none \
                         of WireGuard";
-            assert!(!running && trouble.contains(&format!("{what}: {said}; ")), "{trouble}");
-            assert!(trouble.contains("`modprobe wireguard`"), "{trouble}");
+            assert!(!running && why.contains(&format!("{what}: {said}; ")), "{why}");
+            assert!(why.contains("`modprobe wireguard`"), "{why}");
         }
     }
 }

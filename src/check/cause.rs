@@ -1,8 +1,9 @@
 //! Causes: one root cause is one finding; what it explains is listed under it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
+    absence::Absence,
     finding::{Complaint, Confidence, Depth, Finding, Packets, Symptom},
     phase::Phase,
     verdict::Judgement,
@@ -43,6 +44,23 @@ pub fn findings(
         finding.id = format!("F-{:03}", at + 1);
     }
     findings
+}
+
+/// Leaves open what somebody is blamed for who has only been absent, and what that explains.
+pub fn leave_open(phase: Phase, judgements: &mut [Judgement], absences: &[Absence]) {
+    let mut open = BTreeMap::new();
+    for cause in causes(phase, judgements) {
+        let absence = absences.iter().find(|absence| absence.covers(&cause.complaint.culprit));
+        for judged in cause.all().filter(|_| absence.is_some()) {
+            open.insert((judged.check.clone(), judged.subject.clone()), absence);
+        }
+    }
+    for judgement in judgements {
+        let key = (judgement.check.clone(), judgement.subject.clone());
+        if let Some(absence) = open.get(&key).copied().flatten() {
+            judgement.leave_open(&absence.why);
+        }
+    }
 }
 
 /// The deepest complaints of a phase, each with the shallower ones that it explains.
@@ -185,6 +203,10 @@ impl<'j> Cause<'j> {
             || self.same_culprit.iter().any(|mine| covers(mine))
     }
 
+    fn all(&self) -> impl Iterator<Item = &'j Judgement> {
+        std::iter::once(self.judgement).chain(self.symptoms.iter().copied())
+    }
+
     fn take(&mut self, judgement: &'j Judgement, complaint: &'j Complaint) {
         if blames_the_same(self.complaint, complaint) {
             self.same_culprit.push(complaint);
@@ -276,6 +298,24 @@ mod tests {
         assert!(checks.contains(&("listen", 1)), "{checks:?}");
         assert!(checks.contains(&("other", 0)), "{checks:?}");
         assert_eq!(found.len(), 2);
+    }
+
+    #[test]
+    fn who_has_only_been_absent_is_blamed_for_nothing_and_others_are() {
+        let culprit = |name| Culprit::node(&node(name), "listener https");
+        let of_other = Scope { to: Some(node("other")), ..Scope::default() };
+        let unknown = Culprit { node: None, segment: None, part: "somewhere".to_owned() };
+        let mut judgements = vec![
+            bad("ux", Depth::Symptom, unknown, v6_to_portal()),
+            bad("listen", Depth::Read, culprit("portal"), v6_to_portal()),
+            bad("listen-too", Depth::Read, culprit("other"), of_other),
+        ];
+        let why = "the engine is not there".to_owned();
+        let absent = Absence { nodes: vec![node("portal")], tunnel: None, inside: None, why };
+        leave_open(Phase::DualStack, &mut judgements, &[absent]);
+        let verdicts: Vec<_> = judgements.iter().map(|j| (j.verdict, j.reason.as_str())).collect();
+        let open = (Verdict::NotTestable, "the engine is not there");
+        assert_eq!(verdicts, [open, open, (Verdict::Fail, "")]);
     }
 
     #[test]

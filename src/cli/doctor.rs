@@ -9,7 +9,7 @@ use crate::{
         TunnelWorker,
     },
     net::{namespace::Namespace, trial, wireguard},
-    serve::daemon,
+    serve::daemon::{self, Mute},
 };
 
 /// Say what this machine can and cannot do.
@@ -54,9 +54,6 @@ impl Ability {
 impl Args {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
         let mut abilities = vec![kernel(), open_files(), neighbours(), tun()];
-        abilities.extend(ENGINES.iter().map(|it| engine(it)));
-        abilities.extend(TUNNEL_ENGINES.iter().filter_map(|it| tunnel_engine(it)));
-        abilities.extend(TRANSLATOR_ENGINES.iter().map(|it| translator_engine(it)));
         // The sandbox is entered last: it is a way of no return for this process.
         let inside =
             lab::inside(|inside, _, _| async move { Ok((inside.rootless, tried_inside())) });
@@ -162,26 +159,25 @@ fn tun() -> Ability {
 /// A program that can stand in for a built-in service, with its version.
 fn engine(engine: &Engine) -> Ability {
     let parts: Vec<_> = engine.parts.iter().map(|part| part.word()).collect();
-    let found = daemon::find(engine.program).map(|path| {
-        let version = daemon::version(&path, engine.version);
-        let version = version.unwrap_or_else(|| "it does not say its version".to_owned());
-        format!("{}: {version}", path.display())
-    });
     let missing = || format!("no program {}; {}", engine.program, engine.remedy());
-    let what = format!("engine {} ({})", engine.name, parts.join(", "));
-    Ability::new(&what, false, found.ok_or_else(missing))
+    let found = daemon::find(engine.program).ok_or_else(missing);
+    let tried = found.and_then(|path| speaks(&path, daemon::version(&path, engine.version)));
+    Ability::new(&format!("engine {} ({})", engine.name, parts.join(", ")), false, tried)
+}
+
+/// What a program says of its version. One that does not say it is of no use: it hangs, or is not what its name says.
+fn speaks(path: &Path, version: Result<String, Mute>) -> Result<String, String> {
+    let path = path.display();
+    version.map(|version| format!("{path}: {version}")).map_err(|why| format!("{path}: {why}"))
 }
 
 /// A program that can carry tunnels, with its version. What the kernel can is tried inside.
 fn tunnel_engine(engine: &TunnelEngine) -> Option<Ability> {
     let TunnelWorker::Program(program) = &engine.by else { return None };
-    let found = daemon::find(program.program).map(|path| {
-        let version = daemon::tunnel_version(program);
-        let version = version.unwrap_or_else(|| "it does not say its version".to_owned());
-        format!("{}: {version}", path.display())
-    });
     let missing = || format!("no program {}; {}", program.program, program.remedy());
-    Some(Ability::new(&format!("engine {} (vpn)", engine.name), false, found.ok_or_else(missing)))
+    let found = daemon::find(program.program).ok_or_else(missing);
+    let tried = found.and_then(|path| speaks(&path, daemon::tunnel_version(program)));
+    Some(Ability::new(&format!("engine {} (vpn)", engine.name), false, tried))
 }
 
 /// A part of the kernel that can carry tunnels.
@@ -200,13 +196,17 @@ fn translator_engine(engine: &TranslatorEngine) -> Ability {
     Ability::new(&format!("engine {} (nat64)", engine.name), false, found.ok_or_else(missing))
 }
 
-/// Everything that the default walk asks of the kernel, and some that later tunnels would like.
+/// Everything that the default walk asks of the kernel, some that later tunnels would like, and the engines: what a program
+/// that is asked for its version leaves behind ends with the sandbox.
 fn tried_inside() -> Vec<Ability> {
-    let mut abilities = vec![Ability::new(
+    let mut abilities: Vec<_> = ENGINES.iter().map(|it| engine(it)).collect();
+    abilities.extend(TUNNEL_ENGINES.iter().filter_map(|it| tunnel_engine(it)));
+    abilities.extend(TRANSLATOR_ENGINES.iter().map(|it| translator_engine(it)));
+    abilities.push(Ability::new(
         "a network namespace",
         true,
         Namespace::create().map(|_| "made and gone".to_owned()),
-    )];
+    ));
     abilities.extend(TUNNEL_ENGINES.iter().filter_map(|it| tunnel_of_kernel(it)));
     abilities
         .extend(trial::ALL.iter().map(|trial| Ability::new(trial.what, trial.needed, trial.run())));

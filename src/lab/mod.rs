@@ -6,6 +6,7 @@ use std::{fmt, future::Future, path::Path, pin::Pin};
 
 use crate::{
     model::{
+        absence::Absence,
         answer::Answer,
         fault::Sabotage,
         name::NodeName,
@@ -99,6 +100,9 @@ pub trait Driver: Send + Sync {
 
     /// What the record holds of the engines of the lab.
     fn engines(&self) -> Vec<EngineRun>;
+
+    /// Who does not do the work of a stage now, though an engine should.
+    fn absences(&self, stage: &Stage) -> Vec<Absence>;
 
     /// Engines that have ended without being asked to, as sentences; each is told once.
     fn losses(&self) -> Vec<String>;

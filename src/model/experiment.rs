@@ -1,6 +1,10 @@
 //! Experiments: what a check wants done, as a value.
 
-use super::{probe::Probe, tap::Tap};
+use super::{
+    name::TunnelName,
+    probe::{Probe, Question},
+    tap::Tap,
+};
 
 /// Taps to open first, then probes to send. Experiments that do not disturb each other run at the same time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,11 +20,19 @@ pub struct Experiment {
     pub alone: bool,
     /// The taps stay open for the whole phase: from the moment it is verified to be up to after its last probe.
     pub whole_phase: bool,
+    /// The tunnel that all of it goes through.
+    pub through: Option<TunnelName>,
 }
 
 impl Experiment {
     /// Probes that need nothing else.
     pub fn of_probes(probes: impl IntoIterator<Item = Probe>) -> Self {
         Self { probes: probes.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Whether there is nothing to learn where nobody carries a tunnel: it takes the lab for that tunnel alone.
+    pub fn needs(&self, tunnel: &TunnelName) -> bool {
+        let acts = |probe: &Probe| matches!(&probe.question, Question::Tunnel { tunnel: it, .. } if it == tunnel);
+        self.alone && (self.through.as_ref() == Some(tunnel) || self.probes.iter().any(acts))
     }
 }

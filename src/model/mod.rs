@@ -31,5 +31,6 @@ pub mod evidence;
 pub mod finding;
 pub mod gate;
 pub mod verdict;
+pub mod absence;
 pub mod step;
 pub mod fault;

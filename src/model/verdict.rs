@@ -91,3 +91,14 @@ pub struct Judgement {
     /// What is wrong, where the verdict is bad.
     pub complaint: Option<super::finding::Complaint>,
 }
+
+impl Judgement {
+    /// A failure that has a possible reason outside of the testbed is none: nobody in the testbed is to blame for it.
+    pub fn leave_open(&mut self, reason: &str) {
+        if self.verdict.is_bad() {
+            self.verdict = Verdict::NotTestable;
+            reason.clone_into(&mut self.reason);
+            self.complaint = None;
+        }
+    }
+}

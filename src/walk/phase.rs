@@ -8,14 +8,15 @@ use super::{
 };
 use crate::{
     apply::{ApplyError, apply},
-    check::Check,
+    check::{Check, cause},
     lab::Driver,
     model::{
         evidence::{Evidence, Seen},
         experiment::Experiment,
         fault::Fault,
         gate::Gate as Rule,
-        verdict::{Judgement, Verdict},
+        name::TunnelName,
+        verdict::Judgement,
     },
     plan::plan,
     record::{Clock, Entry, RecordError, RunDirectory},
@@ -184,9 +185,10 @@ impl Visit<'_> {
         let taps = evidence.iter().filter(|piece| piece.is_tap()).count();
         let mut judgements = self.judge(&evidence);
         let doubts = self.driver.doubts();
+        cause::leave_open(self.stage.phase, &mut judgements, &self.driver.absences(self.stage));
         if let Some(doubt) = doubts.first() {
             for judgement in &mut judgements {
-                leave_open(judgement, doubt);
+                judgement.leave_open(doubt);
             }
         }
         let mut without: Vec<_> = evidence.iter().filter_map(Evidence::trouble).collect();
@@ -226,6 +228,8 @@ impl Visit<'_> {
                 failures: count.failures.load(Ordering::Relaxed),
             });
         };
+        let absences = self.driver.absences(self.stage).into_iter();
+        let idle: Vec<_> = absences.filter_map(|absence| absence.tunnel).collect();
         let mut tally = Tally::new(self.stage, self.order.checks, &count);
         let (phase, clock) = (self.stage.phase, self.clock);
         let mut asking = asking::Asking::new(
@@ -236,7 +240,7 @@ impl Visit<'_> {
             self.first_evidence,
             &tell,
         );
-        let mut experiments = self.experiments(&mut tally, |check| check.ask(self.stage));
+        let mut experiments = self.experiments(&mut tally, &idle, |check| check.ask(self.stage));
         let mut watching = asking.watch(&experiments).await;
         if self.order.capture {
             let folder = directory.folder("captures")?;
@@ -259,7 +263,8 @@ impl Visit<'_> {
             };
             waits.extend(forced.into_iter().map(in_round));
             let seen = Seen::new(&evidence);
-            experiments = self.experiments(&mut tally, |check| check.follow_up(self.stage, &seen));
+            experiments =
+                self.experiments(&mut tally, &idle, |check| check.follow_up(self.stage, &seen));
         }
         if !watching.is_empty() {
             waits.extend(self.listen_on(began).await);
@@ -278,15 +283,17 @@ impl Visit<'_> {
         Some(Wait { reason: "listening on every link".to_owned(), us })
     }
 
-    /// What every check wants done, noted in the tally.
+    /// What every check wants done, noted in the tally; without what takes the lab for tunnels that nobody carries.
     fn experiments(
         &self,
         tally: &mut Tally<'_>,
+        idle: &[TunnelName],
         of: impl Fn(&'static dyn Check) -> Vec<Experiment>,
     ) -> Vec<Experiment> {
         let mut all = Vec::new();
         for (place, check) in self.order.checks.iter().enumerate() {
-            let experiments = of(*check);
+            let mut experiments = of(*check);
+            experiments.retain(|one| !idle.iter().any(|tunnel| one.needs(tunnel)));
             tally.expect(place, &experiments);
             all.extend(experiments);
         }
@@ -296,15 +303,6 @@ impl Visit<'_> {
     fn judge(&self, evidence: &[Evidence]) -> Vec<Judgement> {
         let seen = Seen::new(evidence);
         self.order.checks.iter().flat_map(|check| check.judge(self.stage, &seen)).collect()
-    }
-}
-
-/// A failure that has a possible reason outside of the testbed is none: nobody in the testbed is to blame for it.
-fn leave_open(judgement: &mut Judgement, doubt: &str) {
-    if judgement.verdict.is_bad() {
-        judgement.verdict = Verdict::NotTestable;
-        doubt.clone_into(&mut judgement.reason);
-        judgement.complaint = None;
     }
 }
 

@@ -16,6 +16,7 @@ use sixwalk::{
     input,
     lab::{ChangeError, Driver, Errand, OpenTap, Settled, Soon, netns::Netns},
     model::{
+        absence::Absence,
         answer::Answer,
         fault::{Fault, Sabotage},
         gate::Gate as Rule,
@@ -133,6 +134,10 @@ impl Driver for Faulty {
 
     fn engines(&self) -> Vec<EngineRun> {
         self.lab.engines()
+    }
+
+    fn absences(&self, stage: &Stage) -> Vec<Absence> {
+        self.lab.absences(stage)
     }
 
     fn losses(&self) -> Vec<String> {

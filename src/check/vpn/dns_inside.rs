@@ -154,7 +154,9 @@ impl<'c> Asking<'c> {
     fn experiment(&self, stage: &Stage) -> Experiment {
         let links = self.within(stage).into_iter().chain(self.outside(stage));
         let taps = links.map(|link| self.tap(link)).collect();
-        Experiment { taps, probes: vec![self.probe()], alone: true, ..Experiment::default() }
+        let through = Some(self.couple.end.tunnel.clone());
+        let probes = vec![self.probe()];
+        Experiment { taps, probes, alone: true, through, ..Experiment::default() }
     }
 
     /// The links that the question does not touch by plan.

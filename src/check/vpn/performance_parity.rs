@@ -164,7 +164,12 @@ impl Race<'_> {
         let probes = rounds.flat_map(|round| {
             Family::ALL.into_iter().filter_map(move |family| self.page(family, round))
         });
-        Experiment { in_order: true, alone: true, ..Experiment::of_probes(probes) }
+        self.experiment(probes)
+    }
+
+    fn experiment(&self, probes: impl Iterator<Item = Probe>) -> Experiment {
+        let through = Some(self.tunnel.clone());
+        Experiment { in_order: true, alone: true, through, ..Experiment::of_probes(probes) }
     }
 
     /// The times of both families, IPv4 first; `None` if a page did not come.
@@ -200,7 +205,7 @@ impl Race<'_> {
         }
         let rounds = (0..ROUNDS).flat_map(|round| Family::ALL.map(|family| (family, round)));
         let probes = rounds.filter_map(|(family, round)| self.echoes(family, round));
-        Experiment { in_order: true, alone: true, ..Experiment::of_probes(probes) }
+        self.experiment(probes)
     }
 
     /// The times of the control, IPv4 first.

@@ -113,7 +113,8 @@ fn experiment(stage: &Stage, couple: &Couple) -> Experiment {
     let links = [couple.own_link(), couple.inside(stage), couple.far_link()];
     let mut taps: Vec<_> = links.map(|link| tap(couple, link)).into();
     taps.extend(outside(couple));
-    Experiment { taps, probes: vec![probe(couple)], alone: true, ..Experiment::default() }
+    let through = Some(couple.end.tunnel.clone());
+    Experiment { taps, probes: vec![probe(couple)], alone: true, through, ..Experiment::default() }
 }
 
 /// What a tap noted; `None` if it cannot be trusted or has seen nothing.

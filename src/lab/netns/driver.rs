@@ -21,6 +21,7 @@ use super::{
 use crate::{
     lab::{ChangeError, Driver, Errand, OpenTap, Settled, Soon},
     model::{
+        absence::Absence,
         answer::{Answer, Logged},
         family::Family,
         fault::Sabotage,
@@ -479,11 +480,7 @@ impl Driver for Netns {
     fn verify<'a>(&'a self, stage: &'a Stage) -> Soon<'a, Vec<String>> {
         Box::pin(async {
             let deviations = self.lab.verify(stage);
-            let of = |node: &Arc<Occupant>| {
-                let beside = [node.tunnels.troubles(), node.translators.troubles()].concat();
-                [node.services.troubles(), beside].concat()
-            };
-            let troubles = self.occupants.values().flat_map(of);
+            let troubles = self.absences(stage).into_iter().map(|absence| absence.why);
             deviations.iter().map(ToString::to_string).chain(troubles).collect()
         })
     }
@@ -494,6 +491,28 @@ impl Driver for Netns {
             [node.services.engines(), beside].concat()
         };
         self.occupants.values().flat_map(of).collect()
+    }
+
+    fn absences(&self, stage: &Stage) -> Vec<Absence> {
+        let Testbed { tunnels, translations, .. } = &*stage.testbed;
+        let of = |(name, node): (&NodeName, &Arc<Occupant>)| {
+            let alone =
+                |why| Absence { nodes: vec![name.clone()], tunnel: None, inside: None, why };
+            let tunnel = |(name, why): (TunnelName, String)| {
+                let planned = &tunnels[&name];
+                let inside = Some(planned.inside.clone());
+                Absence { nodes: planned.between.to_vec(), tunnel: Some(name), inside, why }
+            };
+            let translation = |(name, why): (TranslationName, String)| {
+                let inside = Some(translations[&name].inside.clone());
+                Absence { inside, ..alone(why) }
+            };
+            let mut absences: Vec<_> = node.services.troubles().into_iter().map(alone).collect();
+            absences.extend(node.tunnels.troubles().into_iter().map(tunnel));
+            absences.extend(node.translators.troubles().into_iter().map(translation));
+            absences
+        };
+        self.occupants.iter().flat_map(of).collect()
     }
 
     fn losses(&self) -> Vec<String> {

@@ -3,20 +3,20 @@
 use std::{
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use tokio::time::Instant;
 
-use super::{Engines, Memory, Process, Program, log::Log};
+use super::{
+    Engines, Memory, Process, Program,
+    log::Log,
+    trust::{PATIENCE, Trust},
+};
 use crate::{
     model::name::{NodeName, ServiceName},
-    net::patience::{Deadline, within},
+    net::patience::{Deadline, Stopwatch, within},
     report::run::EngineRun,
 };
-
-/// How long a program may take until it is ready: far more than it needs.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Who works for a gateway, and at what.
 pub(in crate::serve) struct Career {
@@ -27,6 +27,7 @@ pub(in crate::serve) struct Career {
     node: NodeName,
     program: Option<Program>,
     log: Arc<Log>,
+    trust: Arc<Trust>,
     past: Mutex<Past>,
 }
 
@@ -39,6 +40,8 @@ struct Past {
     trouble: Option<String>,
     /// What has gone wrong without being asked for, as sentences that nobody has been told yet.
     losses: Vec<String>,
+    /// The last of these.
+    told: Option<String>,
 }
 
 impl Career {
@@ -51,7 +54,8 @@ impl Career {
     ) -> Self {
         let log = Log::new(engines.logs.as_deref(), &format!("{node}.{work}"));
         let program = engines.programs.get(engine).cloned();
-        Self { engine, kind, work, node: node.clone(), program, log, past: Mutex::default() }
+        let (trust, past) = (Arc::clone(&engines.trust), Mutex::default());
+        Self { engine, kind, work, node: node.clone(), program, log, trust, past }
     }
 
     fn past(&self) -> MutexGuard<'_, Past> {
@@ -105,16 +109,35 @@ impl Career {
         past.memory = past.memory.most(memory);
     }
 
-    /// Notes what came of a start. An error becomes a sentence, with the last words of the program.
-    pub(in crate::serve) fn conclude<T>(&self, started: Result<T, String>) -> Result<T, String> {
+    /// Makes a start, where there is still hope, and notes what comes of it. An error becomes a sentence, with the last words of
+    /// the program.
+    pub(in crate::serve) async fn attempt<T>(
+        &self,
+        start: impl Future<Output = Result<T, String>>,
+    ) -> Result<T, String> {
+        let place = self.place();
+        let started = if let Some(what) = self.trust.given_up(self.engine, &place) {
+            Err(what)
+        } else {
+            let watch = Stopwatch::start();
+            let started = start.await;
+            started
+                .inspect(|_| self.trust.note_works(self.engine, &place))
+                .map_err(|it| self.trust.note_vain(self.engine, &place, watch.elapsed(), it))
+        };
         let started = started.map_err(|what| self.sentence(&what));
         self.past().trouble = started.as_ref().err().cloned();
         started
     }
 
+    fn place(&self) -> String {
+        let Self { kind, work, node, .. } = self;
+        format!("of {kind} `{work}` at node `{node}`")
+    }
+
     fn sentence(&self, what: &str) -> String {
-        let Self { engine, kind, work, node, .. } = self;
-        let said = format!("the engine `{engine}` of {kind} `{work}` at node `{node}` {what}");
+        let (engine, place) = (self.engine, self.place());
+        let said = format!("the engine `{engine}` {place} {what}");
         // The kernel, and what is not on this machine, say nothing.
         if self.program.as_ref().is_none_or(|program| program.path.as_os_str().is_empty()) {
             return said;
@@ -135,11 +158,14 @@ impl Career {
         self.past().trouble.clone()
     }
 
-    /// Notes a trouble that shows while questions are asked.
+    /// Notes a trouble that shows while questions are asked; nobody is told the same twice in a row.
     pub(in crate::serve) fn tell_trouble(&self) {
         let mut past = self.past();
-        let said = past.trouble.clone();
-        past.losses.extend(said);
+        let trouble = past.trouble.clone();
+        if trouble != past.told {
+            past.losses.extend(trouble.clone());
+            past.told = trouble;
+        }
     }
 
     /// What has gone wrong and nobody has been told yet.

@@ -8,9 +8,11 @@
 //!
 //! What a phase changes is the job: the addresses that are bound, the zones, the servers that are asked. A program whose
 //! job has changed is started anew, which takes some ten milliseconds and leaves nothing of the phase before. One that does
-//! not come up, or ends by itself, is a trouble that the record tells; the walk goes on without it.
+//! not come up, or ends by itself, is a trouble that the record tells; the walk goes on without it. One that hangs is waited for
+//! once.
 
 mod program;
+mod trust;
 mod log;
 mod launch;
 mod members;
@@ -20,7 +22,7 @@ mod running;
 mod post;
 mod career;
 
-pub use program::{Engines, Program, Wanting, find, tunnel_version, version};
+pub use program::{Engines, Mute, Program, Wanting, find, tunnel_version, version};
 
 pub(super) use career::Career;
 pub(super) use launch::{Call, lay_out};

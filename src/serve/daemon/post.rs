@@ -11,7 +11,13 @@ use std::{
 use nix::net::if_::if_nametoindex;
 use tokio::time::interval;
 
-use super::{Memory, Program, log::Log, ready::Caller, running::Running};
+use super::{
+    Memory, Program,
+    log::Log,
+    ready::Caller,
+    running::Running,
+    trust::{PATIENCE, Trust},
+};
 use crate::{
     engine::{Engine, Job, LOG, Part, Place},
     model::{
@@ -20,15 +26,18 @@ use crate::{
         name::{EngineName, NodeName, ServiceName},
         service::{Service, Transport},
     },
-    net::{links, namespace::Namespace, netlink::Netlink, patience::Deadline},
+    net::{
+        links,
+        namespace::Namespace,
+        netlink::Netlink,
+        patience::{Deadline, Stopwatch},
+    },
     report::run::EngineRun,
     serve::Shared,
 };
 
 /// Where the folders of engines are, in the lab's own `/run`.
 pub(in crate::serve) const FOLDERS: &str = "/run/sixwalk/engines";
-/// How long a program may take until it answers: far more than any of them needs.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// How often one that starts is asked.
 const BETWEEN: Duration = Duration::from_millis(10);
 
@@ -42,6 +51,7 @@ pub(in crate::serve) struct Post {
     program: Option<Program>,
     work: PathBuf,
     log: Arc<Log>,
+    trust: Arc<Trust>,
     state: Mutex<State>,
 }
 
@@ -104,6 +114,7 @@ impl Post {
             program: engines.program(engine),
             work: Path::new(FOLDERS).join(node.as_str()).join(folder),
             log: Log::new(engines.logs.as_deref(), &format!("{node}.{service}")),
+            trust: Arc::clone(&engines.trust),
             service,
             state: Mutex::default(),
         }
@@ -154,6 +165,9 @@ impl Post {
                 self.engine.remedy()
             ))
         })?;
+        if let Some(what) = self.trust.given_up(self.engine.name, &self.place()) {
+            return Err(self.sentence(&what));
+        }
         let (now, later) = usable(namespace, job.places())
             .map_err(|error| self.sentence(&format!("cannot be started: {error}")))?;
         self.log.begin(&format!("{} for {}", program.path.display(), places(&job)));
@@ -183,6 +197,29 @@ impl Post {
         namespace: &Namespace,
         shared: &Shared,
     ) -> Result<(), String> {
+        let watch = Stopwatch::start();
+        let engine = self.engine.name;
+        match self.answers(running, places, namespace, shared).await {
+            Ok(()) if places.is_empty() => Ok(()),
+            Ok(()) => {
+                self.trust.note_works(engine, &self.place());
+                Ok(())
+            }
+            Err(what) => {
+                let what = self.trust.note_vain(engine, &self.place(), watch.elapsed(), what);
+                Err(self.sentence(&what))
+            }
+        }
+    }
+
+    /// The same. An error is what it did instead.
+    async fn answers(
+        &self,
+        running: &Running,
+        places: &[Place],
+        namespace: &Namespace,
+        shared: &Shared,
+    ) -> Result<(), String> {
         let caller = Caller { namespace, job: &running.job, work: &self.work, shared };
         let deadline = Deadline::after(PATIENCE);
         for place in places {
@@ -195,12 +232,12 @@ impl Post {
             tokio::select! {
                 biased;
                 how = running.process.ending() => {
-                    return Err(self.sentence(&format!("has ended before it answered ({how})")));
+                    return Err(format!("has ended before it answered ({how})"));
                 }
                 () = answered => {}
                 () = deadline.passed() => {
                     let at = if matches!(place, Place::Address(_)) { "at" } else { "on" };
-                    return Err(self.sentence(&format!("has not answered {at} {place} within {PATIENCE:?}")));
+                    return Err(format!("has not answered {at} {place} within {PATIENCE:?}"));
                 }
             }
         }
@@ -239,13 +276,17 @@ impl Post {
         state.trouble = Some(said);
     }
 
-    fn sentence(&self, what: &str) -> String {
-        let Self { node, service, engine, .. } = self;
-        let place = match self.part {
+    fn place(&self) -> String {
+        let Self { node, service, .. } = self;
+        match self.part {
             Part::Service(_) => format!("of service `{service}` of node `{node}`"),
             Part::Function(function) => format!("for `{function}` of node `{node}`"),
-        };
-        format!("the engine `{}` {place} {what}; {}", engine.name, self.log.last_words())
+        }
+    }
+
+    fn sentence(&self, what: &str) -> String {
+        let (engine, place) = (self.engine.name, self.place());
+        format!("the engine `{engine}` {place} {what}; {}", self.log.last_words())
     }
 
     /// Why the service is not there, though it should be; a sentence.

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     env, fmt, fs,
     io::{self, Read},
-    os::fd::AsFd,
+    os::{fd::AsFd, unix::process::CommandExt},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Arc,
@@ -14,8 +14,11 @@ use std::{
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
 };
 
+use super::trust::Trust;
 use crate::{
     check::translated,
     engine::{BUILT_IN, Engine, Part, TranslatorEngine, TunnelEngine, TunnelProgram, TunnelWorker},
@@ -49,6 +52,8 @@ pub struct Engines {
     pub logs: Option<PathBuf>,
     /// Whether we are root in a user namespace only.
     pub rootless: bool,
+    /// What the starts of the run have come to.
+    pub trust: Arc<Trust>,
 }
 
 /// A program that is there.
@@ -213,6 +218,7 @@ impl Engines {
             let engine = post.engine;
             if !programs.contains_key(engine.name) {
                 let Some(path) = find(engine.program) else { return Err(Wanting::Program(post)) };
+                // One that hangs even now is told by what becomes of its start.
                 let version = version(&path, engine.version).unwrap_or_default();
                 programs.insert(engine.name, Program { path, version });
             }
@@ -248,7 +254,7 @@ impl Engines {
             })?;
             programs.insert(engine.name, Program { path, version: String::new() });
         }
-        Ok(Self { programs, logs: Some(logs), rootless })
+        Ok(Self { programs, logs: Some(logs), rootless, trust: Arc::default() })
     }
 
     /// The program of an engine; where nobody has looked for it before, it is looked for now.
@@ -300,9 +306,11 @@ fn fit(
 }
 
 /// What a program that carries tunnels says of its version.
-pub fn tunnel_version(program: &TunnelProgram) -> Option<String> {
-    let said = version(&find(program.speaker)?, program.version)?;
-    Some(said.trim_end_matches(program.speaker).trim().to_owned())
+pub fn tunnel_version(program: &TunnelProgram) -> Result<String, Mute> {
+    let speaker = program.speaker.to_owned();
+    let path = find(program.speaker).ok_or(Mute::Missing { speaker })?;
+    let said = version(&path, program.version)?;
+    Ok(said.trim_end_matches(program.speaker).trim().to_owned())
 }
 
 /// What the kernel says of its version.
@@ -323,29 +331,69 @@ fn is_executable(path: &Path) -> bool {
     path.is_file() && nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok()
 }
 
-/// The line in which a program says its version; `None` if it says none within two seconds.
-pub fn version(program: &Path, arguments: &[&str]) -> Option<String> {
-    let said = said(program, arguments).ok()?;
+/// Why a program says no version.
+#[derive(Debug, thiserror::Error)]
+pub enum Mute {
+    /// Who would say it is not on this machine.
+    #[error("`{speaker}`, which says its version, is not on this machine")]
+    Missing {
+        /// The program that would.
+        speaker: String,
+    },
+    /// It cannot be started.
+    #[error("it cannot be started: {0}")]
+    Start(#[from] io::Error),
+    /// It was asked, and is at it still.
+    #[error("it hangs: asked for its version by `{asked}`, it has not ended within {PATIENCE:?}")]
+    Hangs {
+        /// How it was asked.
+        asked: String,
+    },
+    /// It says something else.
+    #[error("asked for its version by `{asked}`, it says {said}")]
+    Other {
+        /// How it was asked.
+        asked: String,
+        /// What it says, or that it says nothing.
+        said: String,
+    },
+}
+
+/// The line in which a program says its version.
+pub fn version(program: &Path, arguments: &[&str]) -> Result<String, Mute> {
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    let asked = [&[&*name], arguments].concat().join(" ");
+    let (said, is_over) = said(program, arguments)?;
     let said = String::from_utf8_lossy(&said).into_owned();
+    let shown = |line: &str| line.chars().filter(|c| !c.is_control()).take(LONGEST).collect();
     let has_number = |line: &&str| {
         let mut pairs = line.as_bytes().windows(3);
         pairs.any(|w| w[0].is_ascii_digit() && w[1] == b'.' && w[2].is_ascii_digit())
     };
-    let line = said.lines().find(has_number)?.trim();
-    Some(line.chars().filter(|c| !c.is_control()).take(LONGEST).collect())
+    if let Some(line) = said.lines().find(has_number) {
+        return Ok(shown(line.trim()));
+    }
+    if !is_over {
+        return Err(Mute::Hangs { asked });
+    }
+    let first: Option<String> = said.lines().map(str::trim).find(|l| !l.is_empty()).map(shown);
+    let said = first.map_or_else(|| "nothing".to_owned(), |line| format!("`{line}`"));
+    Err(Mute::Other { asked, said })
 }
 
-/// What a program says on both of its outputs, until it ends or the time is over.
-fn said(program: &Path, arguments: &[&str]) -> io::Result<Vec<u8>> {
+/// What a program says on both of its outputs, until it ends, has said too much, or the time is over; and whether it has come to
+/// an end. Whoever it has started is ended with it.
+fn said(program: &Path, arguments: &[&str]) -> io::Result<(Vec<u8>, bool)> {
     let (mut reader, writer) = io::pipe()?;
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
+        .process_group(0)
         .stdout(writer.try_clone()?)
         .stderr(writer)
         .spawn()?;
     let began = Instant::now();
-    let mut said = Vec::new();
+    let (mut said, mut is_over) = (Vec::new(), false);
     while let Some(left) = PATIENCE.checked_sub(began.elapsed()).filter(|_| said.len() < MOST) {
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
         match poll(&mut [PollFd::new(reader.as_fd(), PollFlags::POLLIN)], timeout) {
@@ -355,16 +403,22 @@ fn said(program: &Path, arguments: &[&str]) -> io::Result<Vec<u8>> {
         }
         let mut buffer = [0; 4096];
         match reader.read(&mut buffer) {
-            Ok(0) => break,
+            Ok(0) => {
+                is_over = true;
+                break;
+            }
             Ok(length) => said.extend(&buffer[..length]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    // It has said everything, or had its time. Inside the lab somebody else waits for every child that has ended, and may have been faster.
-    let _ = child.kill();
+    // It has said everything, or had its time. Inside the lab somebody else waits for every child that has ended, and may have been
+    // faster.
+    if let Ok(group) = i32::try_from(child.id()) {
+        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+    }
     let _ = child.wait();
-    Ok(said)
+    Ok((said, is_over))
 }
 
 #[cfg(test)]
@@ -374,15 +428,20 @@ mod tests {
     #[test]
     fn a_version_is_the_line_with_a_number() {
         let version = |script: &str| version(Path::new("/bin/sh"), &["-c", script]);
-        assert_eq!(version("echo usage; echo 'thing 1.2.3' >&2").as_deref(), Some("thing 1.2.3"));
-        assert_eq!(version("exit 1"), None);
-        assert_eq!(version("printf 'a 1.2\\033[31m'").as_deref(), Some("a 1.2[31m"));
+        assert_eq!(version("echo usage; echo 'thing 1.2.3' >&2").unwrap(), "thing 1.2.3");
+        assert_eq!(version("printf 'a 1.2\\033[31m'").unwrap(), "a 1.2[31m");
+        let said = version("echo; echo no way; exit 1").unwrap_err().to_string();
+        assert!(said.starts_with("asked for its version by `sh -c "), "{said}");
+        assert!(said.ends_with(", it says `no way`"), "{said}");
+        assert!(version("exit 1").unwrap_err().to_string().ends_with(", it says nothing"));
     }
 
     #[test]
     fn a_program_that_says_nothing_is_not_waited_for() {
         let began = Instant::now();
-        assert_eq!(version(Path::new("/bin/sleep"), &["60"]), None);
+        let said = version(Path::new("/bin/sleep"), &["60"]).unwrap_err().to_string();
+        let why = "it hangs: asked for its version by `sleep 60`, it has not ended within 2s";
+        assert_eq!(said, why);
         assert!(began.elapsed() < Duration::from_secs(20));
     }
 }

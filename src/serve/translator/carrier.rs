@@ -118,7 +118,7 @@ impl Carrier {
 
     /// Starts the program. An error is a sentence, with its last words.
     pub(super) async fn start(&self, told: &Translator) -> Result<Machine, String> {
-        self.career.conclude(self.launch(told).await)
+        self.career.attempt(Box::pin(self.launch(told))).await
     }
 
     async fn launch(&self, told: &Translator) -> Result<Machine, String> {

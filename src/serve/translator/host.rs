@@ -140,9 +140,12 @@ impl TranslatorHost {
     }
 
     /// Translations that are open and that no program does though one should, as sentences.
-    pub fn troubles(&self) -> Vec<String> {
+    pub fn troubles(&self) -> Vec<(TranslationName, String)> {
         let open: Vec<_> = self.opened().values().map(|o| o.knowledge.told.clone()).collect();
-        open.iter().filter_map(|told| self.carrier(told)?.career.trouble()).collect()
+        let of = |told: &Translator| {
+            Some((told.translation.clone(), self.carrier(told)?.career.trouble()?))
+        };
+        open.iter().filter_map(of).collect()
     }
 
     /// What programs have done without being asked to and nobody has been told of yet, as sentences.

@@ -57,10 +57,13 @@ impl Carrier {
         keys: &Keys,
         mtu: u32,
     ) -> Result<Appliance, String> {
-        self.career.conclude(match &self.engine.by {
-            TunnelWorker::Program(program) => self.launch(program, end, keys).await,
-            TunnelWorker::Kernel => self.employ(end, keys, mtu),
-        })
+        let start = async {
+            match &self.engine.by {
+                TunnelWorker::Program(program) => self.launch(program, end, keys).await,
+                TunnelWorker::Kernel => self.employ(end, keys, mtu),
+            }
+        };
+        self.career.attempt(Box::pin(start)).await
     }
 
     /// Has the kernel carry the tunnel.

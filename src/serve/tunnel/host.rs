@@ -245,8 +245,9 @@ impl TunnelHost {
             // An end that has more orders than it can take renews anyhow.
             TunnelAct::Renew => {
                 let program = opened.end.engine.is_some() && opened.work.is_some();
-                if program && !opened.faults.has(TunnelFault::NoNewKeys) {
-                    opened.renews = Some(opened.counters.read().handshakes);
+                let before = opened.counters.read().handshakes;
+                if program && before > 0 && !opened.faults.has(TunnelFault::NoNewKeys) {
+                    opened.renews = Some(before);
                 }
                 opened.order(Order::Renew);
             }
@@ -301,7 +302,8 @@ impl TunnelHost {
         if let Some(opened) = self.ends().get_mut(&end.tunnel) {
             opened.work = Some(work);
         }
-        if end.engine.is_some() {
+        // Where none were ever agreed on, they have been waited for when the phase was entered.
+        if end.engine.is_some() && before > 0 {
             self.wait_for_keys(&counters, before).await;
         }
         Ok(())
@@ -355,9 +357,10 @@ impl TunnelHost {
     }
 
     /// Tunnels that are open and that the program that should carry them does not carry, as sentences.
-    pub fn troubles(&self) -> Vec<String> {
+    pub fn troubles(&self) -> Vec<(TunnelName, String)> {
         let open: Vec<_> = self.ends().values().map(|opened| opened.end.clone()).collect();
-        open.iter().filter_map(|end| self.carrier(end)?.career.trouble()).collect()
+        let of = |end: &TunnelEnd| Some((end.tunnel.clone(), self.carrier(end)?.career.trouble()?));
+        open.iter().filter_map(of).collect()
     }
 
     /// What programs have done without being asked to and nobody has been told of yet, as sentences.
