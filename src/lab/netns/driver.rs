@@ -16,7 +16,7 @@ use super::{
     impaired::{Carrier, Planted as Burden, Treatment},
     lease::Leases,
     node::Node,
-    sabotage::Planted,
+    planted::Planted,
 };
 use crate::{
     lab::{ChangeError, Driver, Errand, OpenTap, Settled, Soon},

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Deviation, Difference, PATIENCE, change, driver::Netns, impaired::Planted as Burden,
-    node::Node, sabotage::Traces, solicit::solicit, stranger::Stranger,
+    node::Node, planted::Traces, solicit::solicit, stranger::Stranger,
 };
 use crate::{
     model::{family::Family, step::Change},

@@ -14,6 +14,7 @@ mod bend;
 mod stranger;
 mod impaired;
 mod lease;
+mod planted;
 mod driver;
 mod sabotage;
 mod mend;

@@ -1,9 +1,6 @@
-//! Planted faults: what is done to the kernel behind the program's back, and what is remembered to take it back.
+//! Planting faults: what is done to the kernel behind the program's back.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::Arc;
 
 use super::{
     bend, change,
@@ -21,28 +18,6 @@ use crate::{
     },
     net::{links, nftables, routes},
 };
-
-/// What faults have left behind that the stage cannot tell.
-#[derive(Default)]
-pub(super) struct Planted(Mutex<Traces>);
-
-#[derive(Default)]
-pub(super) struct Traces {
-    /// Switches with their values before.
-    pub(super) switches: Vec<(Arc<Node>, String, String)>,
-    pub(super) talkers: Vec<tokio::task::AbortHandle>,
-    pub(super) strangers: Vec<Stranger>,
-    /// Links that treat frames worse than planned, with what was planted on each.
-    pub(super) burdens: BTreeMap<SegmentName, Burden>,
-    /// Strangers that ever came, so that the ports of two never have the same name.
-    pub(super) arrived: u32,
-}
-
-impl Planted {
-    pub(super) fn traces(&self) -> MutexGuard<'_, Traces> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl Netns {
     /// Plants a fault. An error is a sentence.
