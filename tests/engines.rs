@@ -18,6 +18,7 @@ use place::{Place, differences, verdicts};
 
 const TESTBED: &str = include_str!("engines/testbed.toml");
 const TUNNEL: &str = include_str!("engines/tunnel.toml");
+const COUPLES: &str = include_str!("engines/couples.toml");
 /// The engines of a walk: what stands in for the two name servers in the file, and what is said on the command line.
 const BUILT_IN: Choice = Choice { first: "built-in", second: "built-in", others: "" };
 const ONE: Choice = Choice {
@@ -594,6 +595,52 @@ fn a_program_that_ends_while_it_is_needed_is_told() {
     let said = run.phases[0].without.join("\n");
     assert!(said.contains("has ended by itself (exit status: 7)"), "{said}");
     assert!(!is_running(&mark(2)));
+}
+
+const OPEN: &str = r#"
+[fault.near]
+phase         = "dual-stack"
+carry-wrongly = { node = "gw-a", how = "open-selectors" }
+
+[fault.far]
+phase         = "dual-stack"
+carry-wrongly = { node = "gw-b", how = "open-selectors" }
+"#;
+
+/// Where the selectors around a program are open at both ends, its own are what keeps back a pair of subnets that is not coupled,
+/// each of which is coupled with another.
+#[test]
+fn a_program_carries_couples_and_no_other_pairs() {
+    let walk = |engine: &'static str| {
+        let place = Place::new();
+        let testbed = place.write("couples.toml", COUPLES, 0o644);
+        let faults = place.write("faults.toml", OPEN, 0o644);
+        let only =
+            ["--only", "vpn.policy-enforced", "--only", "vpn.matrix", "--phases", "dual-stack"];
+        let chosen = ["--engine", engine, "--fault", faults.to_str().expect("text")];
+        place.run_of(&testbed, &[&only[..], &chosen].concat())
+    };
+    let received = |run: &Run| {
+        let all = run.phases.iter().flat_map(|phase| &phase.judgements);
+        let complaints =
+            all.filter(|j| j.check == "vpn.policy-enforced").filter_map(|j| j.complaint.as_ref());
+        let of = |source: &str, to: &str| {
+            let mut of = complaints.clone().filter(|it| it.case == "uncoupled");
+            let one = of
+                .find(|it| it.args["source"].starts_with(source) && it.args["to"].starts_with(to));
+            one.map(|it| it.args["received"].clone())
+        };
+        [of("10.1.2.", "10.2.1."), of("2001:db8:1:2:", "2001:db8:2:1:")]
+    };
+    let through = received(&walk("vpn=built-in"));
+    assert!(through.iter().all(|it| it.as_ref().is_some_and(|n| n != "0")), "{through:?}");
+    let real = walk("vpn=strongswan");
+    assert_eq!(received(&real), ["0", "0"].map(|none| Some(none.to_owned())));
+    for couple in ["desk->files", "files->desk", "door->locks", "locks->door"] {
+        for families in ["IPv4 in IPv4", "IPv6 in IPv4"] {
+            demand_pass(&real, "vpn.matrix", &format!("offices: {families}, {couple}, large echo"));
+        }
+    }
 }
 
 /// That a program that was to carry a tunnel does something else is said, and nobody is left.

@@ -4,7 +4,11 @@ use std::{io, time::Duration};
 
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::charon::Charon;
+use super::{
+    charon::Charon,
+    children::Child,
+    news::{Key, News},
+};
 use crate::{
     net::{
         patience::{Deadline, within},
@@ -18,12 +22,8 @@ const MOURNING: Duration = Duration::from_secs(1);
 /// How often the kernel is asked for the state of its keys, which it tells nobody by itself.
 const BETWEEN: Duration = Duration::from_millis(20);
 
-/// What has become of keys: names of those that were agreed on, and of those that are no more.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct News {
-    pub(super) new: Vec<String>,
-    pub(super) old: Vec<String>,
-}
+/// What one key is for that does everything.
+const ALL: &str = "all";
 
 /// Who does the work.
 pub(super) enum Agent {
@@ -53,15 +53,23 @@ impl Watched {
             let agreed = self.device.agreed().map_err(io::Error::other)?;
             let before = std::mem::replace(&mut self.agreed, agreed);
             if agreed != before {
-                let name =
-                    |agreed: Option<Agreed>| agreed.iter().map(ToString::to_string).collect();
-                return Ok(News { new: name(agreed), old: name(before) });
+                let key = |agreed: &Agreed| Key { child: ALL.to_owned(), name: agreed.to_string() };
+                let keys = |agreed: Option<Agreed>| agreed.iter().map(key).collect();
+                return Ok(News { new: keys(agreed), old: keys(before) });
             }
         }
     }
 }
 
 impl Agent {
+    /// What keys are to be agreed on for.
+    pub(super) fn children<'a>(&self, told: &'a [Child]) -> Vec<&'a str> {
+        match self {
+            Self::Program { .. } => told.iter().map(|child| child.name.as_str()).collect(),
+            Self::Kernel(_) => vec![ALL],
+        }
+    }
+
     /// What has become of keys since it was asked last. Nothing is lost when it is not waited for to the end.
     pub(super) async fn next(&mut self) -> io::Result<News> {
         match self {
@@ -70,18 +78,18 @@ impl Agent {
         }
     }
 
-    /// Has it agree on first keys; nobody waits for what comes of that.
-    pub(super) async fn initiate(&mut self) -> io::Result<()> {
+    /// Has it agree on first keys for children; nobody waits for what comes of that.
+    pub(super) async fn initiate(&mut self, children: &[&str]) -> io::Result<()> {
         match self {
-            Self::Program { charon, .. } => charon.initiate().await,
+            Self::Program { charon, .. } => charon.initiate(children).await,
             Self::Kernel(watched) => watched.device.renew().map_err(io::Error::other),
         }
     }
 
-    /// Has it agree on new keys.
-    pub(super) async fn renew(&mut self) -> io::Result<()> {
+    /// Has it agree on new keys for children.
+    pub(super) async fn renew(&mut self, children: &[&str]) -> io::Result<()> {
         match self {
-            Self::Program { charon, .. } => charon.rekey().await,
+            Self::Program { charon, .. } => charon.rekey(children).await,
             Self::Kernel(watched) => watched.device.renew().map_err(io::Error::other),
         }
     }

@@ -16,7 +16,11 @@ use std::{
 use ipnet::IpNet;
 use tokio::net::UdpSocket;
 
-use super::{agent::Agent, charon::Charon};
+use super::{
+    agent::Agent,
+    charon::Charon,
+    sides::{PORT, first_of, here, theirs},
+};
 use crate::{
     engine::{Esp, TunnelEngine, TunnelProgram, TunnelWorker},
     model::{
@@ -37,10 +41,6 @@ use crate::{
     wire::filter,
 };
 
-/// The port of IKE and of ESP in UDP (RFC 3948 section 4), where WireGuard is heard too, and the one that stands for the other
-/// end.
-pub(super) const PORT: u16 = 4500;
-pub(super) const THEIR_PORT: u16 = 4501;
 /// Room for packets that wait to be read, in octets; the kernel grants what its limit allows.
 const WAITING_ROOM: usize = 4 << 20;
 
@@ -137,7 +137,7 @@ fn settle_in(
     end: &TunnelEnd,
 ) -> io::Result<()> {
     let outside = [end.local.ip(), end.remote.ip()];
-    let addresses = outside.into_iter().chain(here(end).map(first_of));
+    let addresses = outside.into_iter().chain(here(end).into_iter().map(first_of));
     let requests: Vec<_> = std::iter::once(links::bring_up(LOOPBACK))
         .chain(addresses.map(|ip| links::add_address(LOOPBACK, IpNet::from(ip))))
         .collect();
@@ -164,26 +164,6 @@ fn make(netlink: &Netlink, requests: &[Request]) -> io::Result<()> {
     let outcomes = netlink.batch(requests).map_err(io::Error::other)?;
     let refused = outcomes.into_iter().find_map(Result::err);
     refused.map_or(Ok(()), |refusal| Err(io::Error::other(refusal.to_string())))
-}
-
-/// What stands behind this end, its gateway's own addresses inside with it: its ICMP errors come from them.
-pub(super) fn here(end: &TunnelEnd) -> impl Iterator<Item = IpNet> + '_ {
-    end.relations.iter().map(|r| r.here).chain(end.within.iter().copied())
-}
-
-/// What stands behind the other end, likewise.
-pub(super) fn there(end: &TunnelEnd) -> impl Iterator<Item = IpNet> + '_ {
-    end.relations.iter().map(|r| r.there).chain(end.beyond.iter().copied())
-}
-
-/// Where the other end is heard by the agent.
-pub(super) fn theirs(end: &TunnelEnd) -> SocketAddr {
-    SocketAddr::new(end.remote.ip(), THEIR_PORT)
-}
-
-/// An address of a prefix.
-fn first_of(net: IpNet) -> IpAddr {
-    net.hosts().next().unwrap_or(net.addr())
 }
 
 fn relay(end: &TunnelEnd, agent: IpAddr) -> io::Result<UdpSocket> {

@@ -7,10 +7,11 @@ use std::{collections::BTreeSet, io, net::IpAddr, sync::Arc};
 use tokio::sync::mpsc;
 
 use super::{
-    agent::News,
     appliance::Appliance,
     carrier::Carrier,
+    children::Child,
     inside::Inside,
+    news::{Key, News},
     ways::{Need, Ways},
     wireguard::{LONGEST, Order, ticks},
 };
@@ -36,8 +37,12 @@ pub(super) struct End {
     pub(super) inside: Inside,
     pub(super) ways: Ways,
     pub(super) told: TunnelEnd,
-    /// The keys that the agent has said to be there, by its names of them.
-    pub(super) agreed: BTreeSet<String>,
+    /// What it was told to couple, each with keys of its own.
+    pub(super) children: Vec<Child>,
+    /// The keys that the agent has said to be there.
+    pub(super) agreed: BTreeSet<Key>,
+    /// The children that have got keys since it was last proven that packets are carried.
+    pub(super) anew: BTreeSet<String>,
     /// The families that the keys have not been seen to carry yet.
     pub(super) unproven: Vec<Family>,
     /// Whether the next datagram tries the first choice.
@@ -84,7 +89,7 @@ impl End {
                     self.look_for_peer();
                     let begins = self.told.begins || silent > WAITS;
                     if silent % PATIENCE == 1 && begins
-                        && let Err(why) = self.appliance.agent.initiate().await
+                        && let Err(why) = self.initiate().await
                     {
                         return self.mourn(&why).await;
                     }
@@ -111,7 +116,8 @@ impl End {
             Order::Renew => {
                 self.inside.renewed = true;
                 // One that cannot be told is seen to have ended at once.
-                let _ = self.appliance.agent.renew().await;
+                let children = self.appliance.agent.children(&self.children);
+                let _ = self.appliance.agent.renew(&children).await;
             }
             Order::Lose(family) => self.ways.lose(family),
             Order::Regain => {
@@ -178,16 +184,28 @@ impl End {
         }
     }
 
-    fn is_up(&self) -> bool {
-        !self.agreed.is_empty()
+    /// Has the agent begin with every child that has no keys.
+    async fn initiate(&mut self) -> io::Result<()> {
+        let has_keys = |child: &&str| self.agreed.iter().any(|key| key.child == **child);
+        let mut children = self.appliance.agent.children(&self.children);
+        children.retain(|child| !has_keys(child));
+        self.appliance.agent.initiate(&children).await
     }
 
-    /// Keys are agreed on, anew, or no more. Old ones may be told to have ended after those that replace them.
+    fn is_up(&self) -> bool {
+        let has_keys = |child: &str| self.agreed.iter().any(|key| key.child == child);
+        self.appliance.agent.children(&self.children).into_iter().all(has_keys)
+    }
+
+    /// Keys are agreed on, anew, or no more. Old ones may be told to have ended after those that replace them. It is the keys
+    /// of all children together that are to be proven.
     fn note(&mut self, News { new, old }: News) {
-        let anew = !new.is_empty();
+        self.anew.extend(new.iter().map(|key| key.child.clone()));
         self.agreed.extend(new);
         self.agreed.retain(|key| !old.contains(key));
-        if anew {
+        let children = self.appliance.agent.children(&self.children);
+        if self.is_up() && children.iter().all(|child| self.anew.contains(*child)) {
+            self.anew.clear();
             self.unproven = self.families();
             self.prove();
         }

@@ -6,8 +6,9 @@ use tokio::time::Instant;
 
 use super::{
     agent::{Agent, Watched},
-    appliance::{Appliance, PORT, Place, theirs, there},
+    appliance::{Appliance, Place},
     keys::Keys,
+    sides::{PORT, theirs, there},
 };
 use crate::{
     engine::{Esp, TunnelEngine, TunnelProgram, TunnelWorker},
@@ -77,7 +78,7 @@ impl Carrier {
             port: PORT,
             peer: keys.public(&end.peer, &end.tunnel).to_bytes(),
             remote: theirs(end),
-            beyond: there(end).collect(),
+            beyond: there(end).into_iter().collect(),
         };
         career.note_start();
         let device = place.add_wireguard(mtu, &told)?;

@@ -1,8 +1,7 @@
-//! What a charon is told over its control connection (vici): the secret, the connection with its child, and when to begin.
+//! What a charon is told over its control connection (vici): the secret, the connection with its children, and when to begin.
 
 use std::{collections::VecDeque, io, path::Path, time::Duration};
 
-use ipnet::IpNet;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
@@ -10,8 +9,9 @@ use tokio::{
 };
 
 use super::{
-    agent::News,
-    appliance::{PORT, THEIR_PORT, here, there},
+    children::{Child, children},
+    news::{Key, News},
+    sides::{Nets, PORT, THEIR_PORT},
 };
 use crate::{
     engine::Esp,
@@ -20,11 +20,12 @@ use crate::{
     wire::vici::{self, Element, Said},
 };
 
+/// What ends the path of the number of an association.
+const NUMBER: &str = "/uniqueid";
 /// How often one that starts is asked.
 const BETWEEN: Duration = Duration::from_millis(10);
-/// What the connection, its child and its secret are called.
+/// What the connection and its secret are called.
 const CONNECTION: &str = "lan";
-const CHILD: &str = "both";
 
 /// The control connection of a charon.
 pub(super) struct Charon {
@@ -121,58 +122,73 @@ impl Charon {
         Err(io::Error::other(format!("it refuses {name}: {why}")))
     }
 
-    /// Has it begin; nobody waits for what comes of that.
-    pub(super) async fn initiate(&mut self) -> io::Result<()> {
-        let message = [
-            Element::Value("child", CHILD.to_owned()),
-            Element::Value("ike", CONNECTION.to_owned()),
-            Element::Value("timeout", "-1".to_owned()),
-        ];
-        self.stream.write_all(&vici::request("initiate", &message)).await
+    /// Has it begin with children; nobody waits for what comes of that.
+    pub(super) async fn initiate(&mut self, children: &[&str]) -> io::Result<()> {
+        for child in children {
+            let message = [
+                Element::Value("child", (*child).to_owned()),
+                Element::Value("ike", CONNECTION.to_owned()),
+                Element::Value("timeout", "-1".to_owned()),
+            ];
+            self.stream.write_all(&vici::request("initiate", &message)).await?;
+        }
+        Ok(())
     }
 
-    /// Has it agree on new keys.
-    pub(super) async fn rekey(&mut self) -> io::Result<()> {
-        let message = [Element::Value("child", CHILD.to_owned())];
-        self.stream.write_all(&vici::request("rekey", &message)).await
+    /// Has it agree on new keys for children.
+    pub(super) async fn rekey(&mut self, children: &[&str]) -> io::Result<()> {
+        for child in children {
+            let message = [Element::Value("child", (*child).to_owned())];
+            self.stream.write_all(&vici::request("rekey", &message)).await?;
+        }
+        Ok(())
     }
 }
 
-/// What an event says of associations, by their numbers.
+/// What an event says of associations, by their children and numbers.
 fn news(event: &str, values: &[(String, String)]) -> News {
-    let numbers = |of: &str| {
-        let ours = |path: &str| path.contains("/child-sas/") && path.ends_with(of);
-        let of = values.iter().filter(|(path, _)| !of.is_empty() && ours(path));
-        of.map(|(_, number)| number.clone()).collect()
+    let value = |at: &str| values.iter().find(|(path, _)| path == at).map(|(_, it)| it.clone());
+    let key = |path: &str, of: &str| {
+        let place = path.strip_suffix(of)?;
+        let inner = &of[..of.len() - NUMBER.len()];
+        let child =
+            value(&format!("{place}{inner}/name")).or_else(|| value(&format!("{place}/name")))?;
+        Some(Key { child, name: value(path)? })
+    };
+    let keys = |of: &str| {
+        let paths = values.iter().map(|(path, _)| path).filter(|_| !of.is_empty());
+        paths.filter(|path| path.contains("/child-sas/")).filter_map(|path| key(path, of)).collect()
     };
     let comes = values.iter().any(|(path, value)| path == "up" && value == "yes");
     let (new, old) = match (event, comes) {
         ("child-rekey", _) => ("/new/uniqueid", "/old/uniqueid"),
-        (_, true) => ("/uniqueid", ""),
-        (_, false) => ("", "/uniqueid"),
+        (_, true) => (NUMBER, ""),
+        (_, false) => ("", NUMBER),
     };
-    News { new: numbers(new), old: numbers(old) }
+    News { new: keys(new), old: keys(old) }
 }
 
-/// One child couples both families: pairs of one family each come of its selectors.
 fn connection(node: &NodeName, end: &TunnelEnd, esp: Esp) -> Element {
     let value = |name, value: &str| Element::Value(name, value.to_owned());
     let list = |name, value: &str| Element::List(name, vec![value.to_owned()]);
-    let nets = |nets: &mut dyn Iterator<Item = IpNet>| nets.map(|net| net.to_string()).collect();
+    let nets = |nets: &Nets| nets.iter().map(ToString::to_string).collect();
     let section = |name: &str, elements| Element::Section(name.to_owned(), elements);
     let who =
         |side, id: &NodeName| section(side, vec![value("auth", "psk"), value("id", id.as_str())]);
-    let mut child = vec![
-        Element::List("local_ts", nets(&mut here(end))),
-        Element::List("remote_ts", nets(&mut there(end))),
-        list("esp_proposals", "aes128gcm16-x25519"),
-        value("mode", "tunnel"),
-        value("dpd_action", "clear"),
-    ];
-    if esp == Esp::Kernel {
-        let tie = esp::TIE.to_string();
-        child.extend([value("if_id_in", &tie), value("if_id_out", &tie)]);
-    }
+    let child = |Child { name, here, there }: Child| {
+        let mut child = vec![
+            Element::List("local_ts", nets(&here)),
+            Element::List("remote_ts", nets(&there)),
+            list("esp_proposals", "aes128gcm16-x25519"),
+            value("mode", "tunnel"),
+            value("dpd_action", "clear"),
+        ];
+        if esp == Esp::Kernel {
+            let tie = esp::TIE.to_string();
+            child.extend([value("if_id_in", &tie), value("if_id_out", &tie)]);
+        }
+        section(&name, child)
+    };
     section(
         CONNECTION,
         vec![
@@ -187,7 +203,39 @@ fn connection(node: &NodeName, end: &TunnelEnd, esp: Esp) -> Element {
             value("dpd_delay", "1s"),
             who("local", node),
             who("remote", &end.peer),
-            section("children", vec![section(CHILD, child)]),
+            section("children", children(end).into_iter().map(child).collect()),
         ],
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(child: &str, name: &str) -> Key {
+        Key { child: child.to_owned(), name: name.to_owned() }
+    }
+
+    #[test]
+    fn an_event_names_the_child_and_the_association() {
+        let values = |of: &[(&str, &str)]| {
+            of.iter().map(|(path, is)| ((*path).to_owned(), (*is).to_owned())).collect::<Vec<_>>()
+        };
+        let up = values(&[
+            ("up", "yes"),
+            ("lan/uniqueid", "1"),
+            ("lan/child-sas/couple-0-3/name", "couple-0"),
+            ("lan/child-sas/couple-0-3/uniqueid", "3"),
+        ]);
+        let new = vec![key("couple-0", "3")];
+        assert_eq!(news("child-updown", &up), News { new: new.clone(), old: vec![] });
+        assert_eq!(news("child-updown", &up[1..]), News { new: vec![], old: new.clone() });
+        let rekey = values(&[
+            ("lan/child-sas/couple-0-3/old/name", "couple-0"),
+            ("lan/child-sas/couple-0-3/old/uniqueid", "3"),
+            ("lan/child-sas/couple-0-3/new/name", "couple-0"),
+            ("lan/child-sas/couple-0-3/new/uniqueid", "7"),
+        ]);
+        assert_eq!(news("child-rekey", &rekey), News { new: vec![key("couple-0", "7")], old: new });
+    }
 }

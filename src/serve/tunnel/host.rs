@@ -13,6 +13,7 @@ use tokio::{sync::mpsc, task::JoinHandle, time::interval};
 use super::{
     beside,
     carrier::Carrier,
+    children::children,
     counters::Counters,
     faults::Faults,
     inside::Inside,
@@ -452,7 +453,9 @@ impl TunnelHost {
                 inside,
                 ways,
                 told: end.clone(),
+                children: children(end),
                 agreed: BTreeSet::new(),
+                anew: BTreeSet::new(),
                 unproven: Vec::new(),
                 tries_home: false,
             };
