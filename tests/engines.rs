@@ -9,7 +9,7 @@ mod place;
 use std::{collections::BTreeSet, fs, path::Path, process::Output, thread};
 
 use sixwalk::{
-    engine::{ENGINES, Engine, Part},
+    engine::{Engine, Part},
     model::{finding::Finding, function::Function, verdict::Verdict},
     report::run::{EngineRun, Run},
 };
@@ -92,8 +92,8 @@ fn every_engine_gives_the_verdicts_of_the_built_in_service() {
     }
     let used =
         |name: &str| [&one, &other].iter().any(|r| r.engines.iter().any(|e| e.engine == name));
-    let serves = |e: &&&Engine| e.parts.iter().any(|part| matches!(part, Part::Service(_)));
-    let engines = ENGINES.iter().filter(serves).map(|e| e.name);
+    let serves = |e: &&Engine| e.parts.iter().any(|part| matches!(part, Part::Service(_)));
+    let engines = Engine::all().filter(serves).map(|e| e.name);
     let unused: Vec<_> = engines.filter(|name| !used(name)).collect();
     assert!(unused.is_empty(), "nobody walks with {}", unused.join(", "));
 }

@@ -4,10 +4,7 @@ use serde::Serialize;
 
 use super::{Failure, Verdict, lab, print};
 use crate::{
-    engine::{
-        ENGINES, Engine, TRANSLATOR_ENGINES, TUNNEL_ENGINES, TranslatorEngine, TunnelEngine,
-        TunnelWorker,
-    },
+    engine::{ENGINES, Engine, Entry, TranslatorEngine, TunnelEngine, TunnelWorker},
     net::{namespace::Namespace, trial, wireguard},
     serve::daemon::{self, Mute},
 };
@@ -199,15 +196,18 @@ fn translator_engine(engine: &TranslatorEngine) -> Ability {
 /// Everything that the default walk asks of the kernel, some that later tunnels would like, and the engines: what a program
 /// that is asked for its version leaves behind ends with the sandbox.
 fn tried_inside() -> Vec<Ability> {
-    let mut abilities: Vec<_> = ENGINES.iter().map(|it| engine(it)).collect();
-    abilities.extend(TUNNEL_ENGINES.iter().filter_map(|it| tunnel_engine(it)));
-    abilities.extend(TRANSLATOR_ENGINES.iter().map(|it| translator_engine(it)));
+    let program = |entry: &Entry| match entry {
+        Entry::Service(it) => Some(engine(it)),
+        Entry::Tunnels(it) => tunnel_engine(it),
+        Entry::Translations(it) => Some(translator_engine(it)),
+    };
+    let mut abilities: Vec<_> = ENGINES.iter().filter_map(program).collect();
     abilities.push(Ability::new(
         "a network namespace",
         true,
         Namespace::create().map(|_| "made and gone".to_owned()),
     ));
-    abilities.extend(TUNNEL_ENGINES.iter().filter_map(|it| tunnel_of_kernel(it)));
+    abilities.extend(TunnelEngine::all().filter_map(tunnel_of_kernel));
     abilities
         .extend(trial::ALL.iter().map(|trial| Ability::new(trial.what, trial.needed, trial.run())));
     abilities

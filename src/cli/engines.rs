@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{Failure, unknown::did_you_mean};
 use crate::{
-    engine::{BUILT_IN, ENGINES, Engine, Part, TRANSLATOR_ENGINES, TUNNEL_ENGINES, TunnelEngine},
+    engine::{BUILT_IN, Engine, Part, TranslatorEngine, TunnelEngine},
     model::{
         function::Function,
         name::{EngineName, NodeName},
@@ -130,9 +130,9 @@ fn read_tunnels(name: &str) -> Result<Option<&'static TunnelEngine>, String> {
     if name == BUILT_IN {
         return Ok(None);
     }
-    let found = TUNNEL_ENGINES.iter().find(|engine| engine.name == name);
-    found.map(|engine| Some(*engine)).ok_or_else(|| {
-        unknown(name, ("carries tunnels", "vpn"), TUNNEL_ENGINES.iter().map(|it| it.name))
+    let found = TunnelEngine::all().find(|engine| engine.name == name);
+    found.map(Some).ok_or_else(|| {
+        unknown(name, ("carries tunnels", "vpn"), TunnelEngine::all().map(|it| it.name))
     })
 }
 
@@ -141,10 +141,10 @@ fn read_translators(name: &str) -> Result<Option<EngineName>, String> {
     if name == BUILT_IN {
         return Ok(None);
     }
-    let found = TRANSLATOR_ENGINES.iter().find(|engine| engine.name == name);
+    let found = TranslatorEngine::all().find(|engine| engine.name == name);
     let found = found.and_then(|engine| engine.name.parse().ok());
     found.map(Some).ok_or_else(|| {
-        unknown(name, ("translates", "nat64"), TRANSLATOR_ENGINES.iter().map(|it| it.name))
+        unknown(name, ("translates", "nat64"), TranslatorEngine::all().map(|it| it.name))
     })
 }
 
@@ -176,7 +176,7 @@ fn read(choice: &str) -> Result<(Part, Option<EngineName>), String> {
     if name == BUILT_IN {
         return Ok((part, None));
     }
-    let names = || ENGINES.iter().map(|engine| engine.name);
+    let names = || Engine::all().map(|engine| engine.name);
     let unknown = || {
         let hint = did_you_mean(name, names());
         let known: Vec<_> = names().collect();

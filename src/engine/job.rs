@@ -335,10 +335,7 @@ fn render(engine: &Engine, template: &str, context: &Context<'_>) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::{
-        engine::ENGINES,
-        model::{answer::HeardPrefix, dhcp::DhcpLink},
-    };
+    use crate::model::{answer::HeardPrefix, dhcp::DhcpLink};
 
     /// A job of a kind, on both families.
     pub(crate) fn job(part: Part) -> Job {
@@ -424,7 +421,7 @@ pub(super) mod tests {
     /// Every template renders for every kind, on each family alone and on both, as root and not.
     #[test]
     fn every_engine_has_files_and_a_command_for_every_job() {
-        for engine in ENGINES {
+        for engine in Engine::all() {
             for part in engine.parts {
                 for rootless in [false, true] {
                     let synthesis = rootless.then(synthesis);

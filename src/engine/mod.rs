@@ -1,7 +1,7 @@
 //! Engines: real programs that stand in for built-in services, one file each. An engine is a description: which program,
 //! which files it reads, how it is called. Nothing is started here; `serve::daemon` does that.
 //!
-//! A new engine is one file with one [`Engine`] and its name, twice, in this one: `mod` and [`ENGINES`].
+//! A new engine is one file and its name, twice, in this one: `mod` and [`ENGINES`].
 
 mod job;
 mod link;
@@ -38,28 +38,36 @@ use crate::model::{
 pub use job::{File, Identity, Job, LOG, Place, Synthesis, WORK};
 
 /// Every engine.
-pub const ENGINES: &[&Engine] = &[
-    &knot::ENGINE,
-    &nsd::ENGINE,
-    &bind::ENGINE,
-    &unbound::ENGINE,
-    &nginx::ENGINE,
-    &haproxy::ENGINE,
-    &openssh::ENGINE,
-    &chrony::ENGINE,
-    &rsyslog::ENGINE,
-    &snmpd::ENGINE,
-    &slapd::ENGINE,
-    &radvd::ENGINE,
-    &kea::ENGINE,
-    &dnsmasq::ENGINE,
+pub const ENGINES: &[Entry] = &[
+    Entry::Service(&knot::ENGINE),
+    Entry::Service(&nsd::ENGINE),
+    Entry::Service(&bind::ENGINE),
+    Entry::Service(&unbound::ENGINE),
+    Entry::Service(&nginx::ENGINE),
+    Entry::Service(&haproxy::ENGINE),
+    Entry::Service(&openssh::ENGINE),
+    Entry::Service(&chrony::ENGINE),
+    Entry::Service(&rsyslog::ENGINE),
+    Entry::Service(&snmpd::ENGINE),
+    Entry::Service(&slapd::ENGINE),
+    Entry::Service(&radvd::ENGINE),
+    Entry::Service(&kea::ENGINE),
+    Entry::Service(&dnsmasq::ENGINE),
+    Entry::Tunnels(&strongswan::ENGINE),
+    Entry::Tunnels(&wireguard_kernel::ENGINE),
+    Entry::Translations(&tayga::ENGINE),
 ];
 
-/// Every engine of tunnels.
-pub const TUNNEL_ENGINES: &[&TunnelEngine] = &[&strongswan::ENGINE, &wireguard_kernel::ENGINE];
-
-/// Every engine of translations.
-pub const TRANSLATOR_ENGINES: &[&TranslatorEngine] = &[&tayga::ENGINE];
+/// An engine, by what it does.
+#[derive(Clone, Copy, Debug)]
+pub enum Entry {
+    /// It provides services, or does something for links.
+    Service(&'static Engine),
+    /// It carries tunnels.
+    Tunnels(&'static TunnelEngine),
+    /// It translates.
+    Translations(&'static TranslatorEngine),
+}
 
 /// What an engine can stand in for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,14 +135,22 @@ pub struct Engine {
 }
 
 impl Engine {
+    /// Every one.
+    pub fn all() -> impl Iterator<Item = &'static Self> + Clone {
+        ENGINES.iter().filter_map(|entry| match entry {
+            Entry::Service(engine) => Some(*engine),
+            _ => None,
+        })
+    }
+
     /// The engine of a name.
     pub fn of(name: &EngineName) -> Option<&'static Self> {
-        ENGINES.iter().find(|engine| engine.name == name.as_str()).copied()
+        Self::all().find(|engine| engine.name == name.as_str())
     }
 
     /// The engines that stand in for a part.
     pub fn for_part(part: Part) -> impl Iterator<Item = &'static Self> {
-        ENGINES.iter().filter(move |engine| engine.parts.contains(&part)).copied()
+        Self::all().filter(move |engine| engine.parts.contains(&part))
     }
 
     /// How it is got on a machine that lacks it.
@@ -222,9 +238,17 @@ pub struct TunnelProgram {
 }
 
 impl TunnelEngine {
+    /// Every one.
+    pub fn all() -> impl Iterator<Item = &'static Self> + Clone {
+        ENGINES.iter().filter_map(|entry| match entry {
+            Entry::Tunnels(engine) => Some(*engine),
+            _ => None,
+        })
+    }
+
     /// The engine of a name.
     pub fn of(name: &EngineName) -> Option<&'static Self> {
-        TUNNEL_ENGINES.iter().find(|engine| engine.name == name.as_str()).copied()
+        Self::all().find(|engine| engine.name == name.as_str())
     }
 
     /// The MTU inside, where the tunnel that is built in would have this one.
@@ -279,9 +303,17 @@ pub struct TranslatorEngine {
 }
 
 impl TranslatorEngine {
+    /// Every one.
+    pub fn all() -> impl Iterator<Item = &'static Self> + Clone {
+        ENGINES.iter().filter_map(|entry| match entry {
+            Entry::Translations(engine) => Some(*engine),
+            _ => None,
+        })
+    }
+
     /// The engine of a name.
     pub fn of(name: &EngineName) -> Option<&'static Self> {
-        TRANSLATOR_ENGINES.iter().find(|engine| engine.name == name.as_str()).copied()
+        Self::all().find(|engine| engine.name == name.as_str())
     }
 
     /// How it is got on a machine that lacks it.
@@ -302,15 +334,16 @@ mod tests {
     #[test]
     fn every_engine_is_told_apart_and_written_down() {
         let docs = include_str!("../../docs/engines.md");
-        for engine in ENGINES {
+        for engine in Engine::all() {
             let name: EngineName = engine.name.parse().unwrap();
-            assert!(std::ptr::eq(Engine::of(&name).unwrap(), *engine), "{name} is there twice");
+            assert!(std::ptr::eq(Engine::of(&name).unwrap(), engine), "{name} is there twice");
             let parts: Vec<_> = engine.parts.iter().map(|part| format!("`{part}`")).collect();
             let row = format!("| `{name}` | {} | `{}` |", parts.join(", "), engine.package);
             assert!(docs.contains(&row), "docs/engines.md has no row that begins with {row}");
         }
-        for engine in TUNNEL_ENGINES {
-            let row = format!("| `{}` |", engine.name);
+        let beside = TunnelEngine::all().map(|engine| engine.name);
+        for name in beside.chain(TranslatorEngine::all().map(|engine| engine.name)) {
+            let row = format!("| `{name}` |");
             assert!(docs.contains(&row), "docs/engines.md has no row that begins with {row}");
         }
     }

@@ -13,7 +13,7 @@ use super::{
     },
 };
 use crate::{
-    engine::{BUILT_IN, ENGINES},
+    engine::{BUILT_IN, Engine},
     input::{
         diagnostic::Span,
         shape::{Key, Shape, key, required},
@@ -89,9 +89,8 @@ pub(in crate::input) const KEYS: &[Key] = &[
     key("families", BY_PHASE, "The families that it speaks, where fewer than its segments."),
 ];
 
-const ENGINE: Shape = Shape::Word(|| {
-    [BUILT_IN].into_iter().chain(ENGINES.iter().map(|engine| engine.name)).collect()
-});
+const ENGINE: Shape =
+    Shape::Word(|| [BUILT_IN].into_iter().chain(Engine::all().map(|engine| engine.name)).collect());
 
 const ENGINE_KEYS: &[Key] = &[
     key("advertisements", ENGINE, "The program that sends its Router Advertisements."),

@@ -2,7 +2,7 @@
 
 use super::words::{BY_PHASE, DOMAIN, INTERFACE, InPhase, NODES, URL, by_phase};
 use crate::{
-    engine::{BUILT_IN, ENGINES},
+    engine::{BUILT_IN, Engine},
     input::{
         shape::{Key, Shape, key, required},
         table::{At, Entry, Table},
@@ -55,7 +55,7 @@ pub(in crate::input) const KEYS: &[Key] = &[
     key(
         "engine",
         Shape::Word(|| {
-            [BUILT_IN].into_iter().chain(ENGINES.iter().map(|engine| engine.name)).collect()
+            [BUILT_IN].into_iter().chain(Engine::all().map(|engine| engine.name)).collect()
         }),
         "The program that provides it, in the place of the service that is built in.",
     ),

@@ -6,7 +6,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::words::{NODE, NODES, PHASE, net, prefixes, segment_prefix};
 use crate::{
-    engine::{BUILT_IN, TRANSLATOR_ENGINES},
+    engine::{BUILT_IN, TranslatorEngine},
     input::{
         shape::{Key, Shape, key, required},
         table::{At, Entry},
@@ -47,7 +47,7 @@ pub(in crate::input) const KEYS: &[Key] = &[
     key(
         "engine",
         Shape::Word(|| {
-            [BUILT_IN].into_iter().chain(TRANSLATOR_ENGINES.iter().map(|e| e.name)).collect()
+            [BUILT_IN].into_iter().chain(TranslatorEngine::all().map(|e| e.name)).collect()
         }),
         "The program that translates, in the place of the NAT64 that is built in.",
     ),

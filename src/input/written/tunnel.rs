@@ -4,7 +4,7 @@ use ipnet::IpNet;
 
 use super::words::{FAMILIES, NODES, prefixes, segment_prefix};
 use crate::{
-    engine::{BUILT_IN, TUNNEL_ENGINES},
+    engine::{BUILT_IN, TunnelEngine},
     input::{
         diagnostic::Span,
         shape::{Key, Shape, key, required},
@@ -30,7 +30,7 @@ pub(in crate::input) const KEYS: &[Key] = &[
     key(
         "engine",
         Shape::Word(|| {
-            [BUILT_IN].into_iter().chain(TUNNEL_ENGINES.iter().map(|e| e.name)).collect()
+            [BUILT_IN].into_iter().chain(TunnelEngine::all().map(|e| e.name)).collect()
         }),
         "The program that carries it, in the place of the WireGuard that is built in; of `vpn` alone.",
     ),
