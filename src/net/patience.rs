@@ -108,6 +108,23 @@ pub async fn within<T>(deadline: Deadline, work: impl Future<Output = T>) -> Res
     }
 }
 
+/// Looks again and again until there is something, or the wait is over.
+pub async fn until<T>(
+    deadline: Deadline,
+    between: Duration,
+    mut look: impl FnMut() -> Option<T>,
+) -> Result<T, TooLate> {
+    loop {
+        if let Some(found) = look() {
+            return Ok(found);
+        }
+        if deadline.has_passed() {
+            return Err(TooLate);
+        }
+        sleep(between).await;
+    }
+}
+
 /// Notes that a task was held up for a time while the pulse went on: it stood still for a thread of its own, which a busy
 /// machine did not start. What is usual is not counted.
 pub(super) fn was_held_up(time: Duration) {
@@ -169,6 +186,19 @@ mod tests {
         assert!(watch.elapsed() < Duration::from_millis(200), "{:?}", watch.elapsed());
         let late = within(deadline, std::future::pending::<()>()).await;
         assert_eq!(late, Err(TooLate), "but the wait ends");
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn it_is_looked_until_there_is_something_or_the_time_is_over() {
+        let soon = || Deadline::after(Duration::from_secs(5));
+        let mut looks = 0;
+        let third = || {
+            looks += 1;
+            (looks == 3).then_some(looks)
+        };
+        assert_eq!(until(soon(), BEAT, third).await, Ok(3));
+        let over = Deadline::after(Duration::ZERO);
+        assert_eq!(until(over, BEAT, || None::<()>).await, Err(TooLate));
     }
 
     #[tokio::test(flavor = "current_thread")]

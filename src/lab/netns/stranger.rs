@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     model::{
-        answer::HeardPrefix,
+        answer::{AddressState, HeardPrefix},
         dhcp::{DhcpDuty, DhcpLink},
         family::Family,
         mac::Mac,
@@ -25,6 +25,7 @@ use crate::{
         namespace::Namespace,
         netlink::{Netlink, NetlinkError},
         packet::{self, Layer},
+        patience::{Deadline, until},
         switch::Switches,
     },
     serve::{Dhcp, Router},
@@ -37,6 +38,8 @@ const PORT: u32 = 5000;
 const INTERFACE: &str = "eth0";
 /// How often a forgotten device says something.
 const BETWEEN_WORDS: Duration = Duration::from_millis(250);
+/// How often it is looked whether a stranger has its address.
+const BETWEEN: Duration = Duration::from_millis(20);
 /// EtherType of ARP.
 const ARP: u16 = 0x0806;
 
@@ -126,21 +129,15 @@ impl Stranger {
 
     /// Waits until it has an address to answer from.
     pub(super) async fn is_ready(&self) -> Result<(), StrangerError> {
-        let deadline = tokio::time::Instant::now() + super::PATIENCE;
-        loop {
-            let addresses = links::read_addresses(&self.netlink)?;
-            let usable = |a: &crate::model::answer::AddressState| {
-                links::is_link_local(a.net.addr()) && !a.tentative && !a.dad_failed
-            };
-            if addresses.iter().any(|(_, address)| usable(address)) {
-                return Ok(());
-            }
-            if tokio::time::Instant::now() > deadline {
-                let why = io::Error::other("the stranger got no link-local address");
-                return Err(why.into());
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let usable =
+            |a: &AddressState| links::is_link_local(a.net.addr()) && !a.tentative && !a.dad_failed;
+        let look = || match links::read_addresses(&self.netlink) {
+            Ok(addresses) => addresses.iter().any(|(_, at)| usable(at)).then_some(Ok(())),
+            Err(error) => Some(Err(error.into())),
+        };
+        let none = || io::Error::other("the stranger got no link-local address");
+        let ready = until(Deadline::after(super::PATIENCE), BETWEEN, look).await;
+        ready.unwrap_or_else(|_| Err(none().into()))
     }
 
     /// Says farewell and leaves; the prefix that it has announced is for its neighbours to forget.

@@ -6,10 +6,7 @@ use nix::{
     sys::signal::{Signal, kill, killpg},
     unistd::Pid,
 };
-use tokio::{
-    sync::watch,
-    time::{Instant, interval},
-};
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     Program,
@@ -21,7 +18,7 @@ use crate::{
     engine::{Engine, Job, Place},
     net::{
         namespace::Namespace,
-        patience::{Deadline, within},
+        patience::{Deadline, until, within},
     },
 };
 
@@ -125,14 +122,9 @@ impl Process {
             }
         }
         let Some(household) = &self.household else { return };
-        let mut beat = interval(BETWEEN_LOOKS);
-        let cleared = async {
-            while !household.clear() {
-                beat.tick().await;
-            }
-        };
+        let cleared = || household.clear().then_some(());
         // A process that the kernel holds back is the kernel's: it goes with the lab.
-        let _ = within(Deadline::after(PATIENCE), cleared).await;
+        let _ = until(Deadline::after(PATIENCE), BETWEEN_LOOKS, cleared).await;
     }
 }
 

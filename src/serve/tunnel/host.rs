@@ -8,7 +8,7 @@ use std::{
 };
 
 use boringtun::noise::Tunn;
-use tokio::{sync::mpsc, task::JoinHandle, time::interval};
+use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
     beside,
@@ -34,7 +34,7 @@ use crate::{
     },
     net::{
         namespace::Namespace,
-        patience::{Deadline, within},
+        patience::{Deadline, until},
     },
     report::run::EngineRun,
     serve::{
@@ -324,14 +324,9 @@ impl TunnelHost {
 
     /// A program agrees on keys at its own pace, and has no packets wait for them as the tunnel that is built in does.
     async fn wait_for_keys(&self, counters: &Counters, before: u64) {
-        let mut beat = interval(BETWEEN);
-        let agreed = async {
-            while counters.read().handshakes == before {
-                beat.tick().await;
-            }
-        };
+        let agreed = || (counters.read().handshakes != before).then_some(());
         // Where none come, checks see what is lost.
-        let _ = within(Deadline::after(PATIENCE), agreed).await;
+        let _ = until(Deadline::after(PATIENCE), BETWEEN, agreed).await;
     }
 
     /// Starts programs that have ended by themselves once more. That one does not come up is told by `troubles`.
