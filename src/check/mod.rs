@@ -62,6 +62,11 @@ pub trait Check: Sync {
     /// What is to be done in this stage. May be empty: then `judge` says why (not applicable, not testable).
     fn ask(&self, stage: &Stage) -> Vec<Experiment>;
 
+    /// Whether it takes minutes, so that it is asked only of those who have them, or by its name.
+    fn is_patient(&self) -> bool {
+        false
+    }
+
     /// What is to be done once the first answers are known: repetitions, controls, the search for the culprit. Asked
     /// twice at most; probes already sent are not sent again.
     fn follow_up(&self, _stage: &Stage, _seen: &Seen<'_>) -> Vec<Experiment> {

@@ -17,6 +17,13 @@ pub(super) struct Choice {
     /// For gates it is as with --only.
     #[arg(long, value_name = "CHECK")]
     except: Vec<String>,
+    /// Ask also what takes minutes: it adds some two minutes to each phase with translation, beside everything else that is
+    /// asked there.
+    ///
+    /// A check that takes minutes is asked, too, when --only gives its whole name.
+    #[arg(long)]
+    #[serde(default)]
+    patient: bool,
 }
 
 impl Choice {
@@ -31,7 +38,10 @@ impl Choice {
         }
         let wanted = |check: &&&dyn Check| {
             let is_named = |patterns: &[String]| patterns.iter().any(|p| names(p, **check));
-            (self.only.is_empty() || is_named(&self.only)) && !is_named(&self.except)
+            let has_time = self.patient
+                || !check.is_patient()
+                || self.only.iter().any(|name| name == check.text().id);
+            has_time && (self.only.is_empty() || is_named(&self.only)) && !is_named(&self.except)
         };
         let checks: Vec<_> = CHECKS.iter().filter(wanted).copied().collect();
         if checks.is_empty() {
@@ -57,7 +67,7 @@ mod tests {
 
     fn chosen(only: &[&str], except: &[&str]) -> Result<Vec<&'static str>, String> {
         let owned = |patterns: &[&str]| patterns.iter().map(|&p| p.to_owned()).collect();
-        let choice = Choice { only: owned(only), except: owned(except) };
+        let choice = Choice { only: owned(only), except: owned(except), patient: true };
         let checks = choice.checks().map_err(|failure| match failure {
             Failure::Sentence(said) => said,
             other => panic!("{other:?}"),
@@ -73,6 +83,18 @@ mod tests {
         assert!(family.len() > 1 && family.iter().all(|id| id.starts_with("vpn.")), "{family:?}");
         assert!(!family.contains(&"vpn.fail-open"));
         assert_eq!(chosen(&[], &["vpn.fail-open"]).unwrap().len(), CHECKS.len() - 1);
+    }
+
+    #[test]
+    fn what_takes_minutes_is_asked_of_the_patient_or_by_its_name() {
+        let has = |only: &[&str], patient| {
+            let only = only.iter().map(|&name| name.to_owned()).collect();
+            let checks = Choice { only, patient, ..Choice::default() }.checks();
+            let checks = checks.unwrap_or_else(|_| Vec::new());
+            checks.iter().any(|check| check.text().id == "x64.udp-silence")
+        };
+        assert!(!has(&[], false) && !has(&["x64.*"], false));
+        assert!(has(&[], true) && has(&["x64.*"], true) && has(&["x64.udp-silence"], false));
     }
 
     #[test]

@@ -97,6 +97,7 @@ fn join(mut one: Experiment, other: Experiment) -> Experiment {
     one.probes.extend(probes);
     one.in_order |= other.in_order;
     one.alone |= other.alone;
+    one.patient &= other.patient;
     one.through = one.through.filter(|tunnel| other.through.as_ref() == Some(tunnel));
     one
 }

@@ -20,6 +20,8 @@ pub struct Experiment {
     pub alone: bool,
     /// The taps stay open for the whole phase: from the moment it is verified to be up to after its last probe.
     pub whole_phase: bool,
+    /// It takes minutes in which next to nothing is sent: it goes on beside all that is asked in the phase.
+    pub patient: bool,
     /// The tunnel that all of it goes through.
     pub through: Option<TunnelName>,
 }

@@ -537,6 +537,8 @@ pub enum TranslationFault {
     NoLog,
     /// Most of the time that it should keep UDP sessions.
     ShortTimers,
+    /// The same, and it says that it keeps them as long as it should.
+    ForgetsEarly,
 }
 
 /// How an end of a tunnel works wrongly.

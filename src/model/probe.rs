@@ -268,6 +268,13 @@ pub enum Question {
         /// Literal destination.
         to: SocketAddr,
     },
+    /// The same, to be answered after a silence: a time server of the lab takes that long, and others answer at once.
+    LateTime {
+        /// Literal destination.
+        to: SocketAddr,
+        /// How long nobody sends anything, in seconds.
+        after_s: u16,
+    },
     /// Asks a management agent what it is, and whether the address that it is asked at stands in its table (RFC 4293).
     Snmp {
         /// Literal destination.
@@ -467,6 +474,7 @@ impl Question {
             | Self::Dhcp { .. }
             | Self::Neighbour { .. } => 3_500,
             Self::Tunnel { .. } | Self::Router { .. } => 5_000,
+            Self::LateTime { after_s, .. } => u64::from(*after_s) * 1_000 + 5_000,
             Self::Stream { .. } => 8_000,
             // A canary is seen by taps at once; the reply only tells that the way is open.
             Self::Sink { .. } | Self::LogIn { .. } | Self::Canary { .. } => 1_500,
@@ -483,6 +491,7 @@ impl Question {
             Self::Lookup { server, transport, .. } => (*transport, server),
             Self::Datagram { to, .. }
             | Self::Time { to }
+            | Self::LateTime { to, .. }
             | Self::Snmp { to }
             | Self::Radius { to }
             | Self::Log { to, .. } => (Transport::Udp, to),
@@ -499,6 +508,7 @@ impl Question {
             | Self::Lookup { server: to, .. }
             | Self::Datagram { to, .. }
             | Self::Time { to }
+            | Self::LateTime { to, .. }
             | Self::Snmp { to }
             | Self::Radius { to }
             | Self::Log { to, .. }

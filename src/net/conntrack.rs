@@ -29,6 +29,23 @@ pub fn forget(namespace: &Namespace) -> Result<(), NetlinkError> {
     }
 }
 
+/// How long UDP is tracked, unanswered and answered (nf_conntrack-sysctl.rst).
+const UDP_TIMEOUTS: [&str; 2] = ["nf_conntrack_udp_timeout", "nf_conntrack_udp_timeout_stream"];
+
+/// Has a namespace track UDP for so many seconds from now on, whatever was said before. A kernel without connection tracking
+/// forgets nothing.
+pub fn track_udp_for(namespace: &Namespace, seconds: u32) -> io::Result<()> {
+    namespace.run(|| {
+        UDP_TIMEOUTS.iter().try_for_each(|name| {
+            let file = format!("/proc/sys/net/netfilter/{name}");
+            match std::fs::write(file, seconds.to_string()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                set => set,
+            }
+        })
+    })
+}
+
 fn is_unsupported(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::EPROTONOSUPPORT as i32)
 }

@@ -158,6 +158,7 @@ impl Asker {
             }
             Question::Datagram { to, size } => datagram::ask(at, *to, *size, deadline).await,
             Question::Time { to } => time::ask(at, *to, deadline).await,
+            Question::LateTime { to, after_s } => time::ask_late(at, *to, *after_s, deadline).await,
             Question::Snmp { to } => manage::ask(at, *to, deadline).await,
             Question::Radius { to } => admission::ask(at, *to, deadline).await,
             Question::Log { to, token } => log::ask(at, *to, token),

@@ -1,4 +1,4 @@
-//! `Question::Time`: an NTP query.
+//! `Question::Time` and `Question::LateTime`: NTP queries.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,17 @@ use crate::{
 };
 
 pub(super) async fn ask(at: &Vantage, to: SocketAddr, deadline: Deadline) -> Answer {
-    match exchange(at, to, deadline).await {
+    put(at, to, fresh(), deadline).await
+}
+
+/// Asks for an answer that comes late.
+pub(super) async fn ask_late(at: &Vantage, to: SocketAddr, s: u16, deadline: Deadline) -> Answer {
+    let number = u16::try_from(fresh() & 0xffff).expect("masked to 16 bits");
+    put(at, to, sntp::late_nonce(s, number), deadline).await
+}
+
+async fn put(at: &Vantage, to: SocketAddr, nonce: u64, deadline: Deadline) -> Answer {
+    match exchange(at, to, nonce, deadline).await {
         Ok((attempt, stratum)) => Answer::Time { attempt, stratum },
         Err(attempt) => Answer::Time { attempt: *attempt, stratum: None },
     }
@@ -23,9 +33,9 @@ pub(super) async fn ask(at: &Vantage, to: SocketAddr, deadline: Deadline) -> Ans
 async fn exchange(
     at: &Vantage,
     to: SocketAddr,
+    nonce: u64,
     deadline: Deadline,
 ) -> Result<(Attempt, Option<u8>), Box<Attempt>> {
-    let nonce = fresh();
     let mut call = Call::open(at, Speech::Datagram, to, None, |_| Ok(()))?;
     call.send(&sntp::query(nonce))?;
     let read = |packet: &[u8]| match sntp::read_stratum(packet, nonce) {

@@ -2,7 +2,7 @@
 
 use std::{
     sync::PoisonError,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use tokio::net::TcpStream;
@@ -15,10 +15,13 @@ use super::{
     speaker::Speaker,
     ssh,
 };
-use crate::model::{
-    family::Family,
-    fault::ContentFault,
-    service::{ServiceKind, Transport},
+use crate::{
+    model::{
+        family::Family,
+        fault::ContentFault,
+        service::{ServiceKind, Transport},
+    },
+    wire::sntp,
 };
 
 /// Serves one connection until it ends. How it ends is the user's business: nothing is reported.
@@ -70,6 +73,9 @@ pub(super) async fn reply(speaker: &Speaker, datagram: &Datagram) -> Option<Vec<
         }
         ServiceKind::Ntp => {
             speaker.hold_back(family).await;
+            if let Some(seconds) = sntp::read_lateness(&datagram.payload) {
+                tokio::time::sleep(Duration::from_secs(seconds.into())).await;
+            }
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             ntp::answer(&datagram.payload, now)
         }

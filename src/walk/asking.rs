@@ -3,7 +3,10 @@
 use std::{
     path::Path,
     pin::pin,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use futures_util::{StreamExt, future::join_all, stream};
@@ -44,7 +47,7 @@ pub(super) struct Asking<'a> {
     clock: Clock,
     places: Semaphore,
     fresh: Semaphore,
-    agenda: Agenda,
+    agenda: Mutex<Agenda>,
     next: AtomicUsize,
     answered: AtomicUsize,
     total: AtomicUsize,
@@ -82,7 +85,7 @@ impl<'a> Asking<'a> {
             clock,
             places: Semaphore::new(at_once),
             fresh: Semaphore::new(FRESH_AT_ONCE),
-            agenda: Agenda::default(),
+            agenda: Mutex::default(),
             next: AtomicUsize::new(first as usize + 1),
             answered: AtomicUsize::new(0),
             total: AtomicUsize::new(0),
@@ -92,11 +95,11 @@ impl<'a> Asking<'a> {
 
     /// Opens a tap on every given link that writes each frame to a file of its own in a folder.
     pub(super) async fn capture(
-        &mut self,
+        &self,
         segments: impl Iterator<Item = &SegmentName>,
         folder: &Path,
     ) -> Vec<Watching> {
-        let (phase, this) = (self.phase.word(), &*self);
+        let (phase, this) = (self.phase.word(), self);
         let everything = |segment: &SegmentName| Tap {
             segment: segment.clone(),
             watch: Watch::Ethertypes(vec![0x0800, 0x0806, 0x86dd]),
@@ -111,8 +114,8 @@ impl<'a> Asking<'a> {
     }
 
     /// Opens the taps that stay open for the whole phase.
-    pub(super) async fn watch(&mut self, experiments: &[Experiment]) -> Vec<Watching> {
-        let taps = self.agenda.standing(experiments);
+    pub(super) async fn watch(&self, experiments: &[Experiment]) -> Vec<Watching> {
+        let taps = self.agenda().standing(experiments);
         join_all(taps.into_iter().map(|tap| self.open(tap, None))).await
     }
 
@@ -120,18 +123,18 @@ impl<'a> Asking<'a> {
     /// there is some, so that none is lost when the walk is stopped. Returns the waits that time limits forced: the
     /// longest of what went on at the same time, and each of what went on alone; `None` if nothing was left to do.
     pub(super) async fn carry_out(
-        &mut self,
+        &self,
         experiments: Vec<Experiment>,
         mut keep: impl FnMut(Vec<Evidence>) -> Result<(), RecordError>,
     ) -> Result<Option<Vec<Wait>>, RecordError> {
-        let experiments = self.agenda.take(experiments);
+        let experiments = self.agenda().take(experiments);
         if experiments.is_empty() {
             return Ok(None);
         }
         let probes: usize = experiments.iter().map(|experiment| experiment.probes.len()).sum();
         self.total.fetch_add(probes, Ordering::Relaxed);
         let (alone, together): (Vec<_>, Vec<_>) = experiments.into_iter().partition(|e| e.alone);
-        let this = &*self;
+        let this = self;
         let together = stream::iter(together).map(|experiment| this.one(experiment));
         let alone = stream::iter(alone).then(|experiment| this.one(experiment));
         let mut together = pin!(together.buffer_unordered(EXPERIMENTS_AT_ONCE));
@@ -147,6 +150,25 @@ impl<'a> Asking<'a> {
             waits.extend(found.wait);
         }
         Ok(Some(waits))
+    }
+
+    /// Carries out what takes minutes, all of it at the same time. Returns the evidence, and the wait that it took.
+    pub(super) async fn be_patient(
+        &self,
+        experiments: Vec<Experiment>,
+    ) -> (Vec<Evidence>, Option<Wait>) {
+        let experiments = self.agenda().take(experiments);
+        let probes: usize = experiments.iter().map(|experiment| experiment.probes.len()).sum();
+        self.total.fetch_add(probes, Ordering::Relaxed);
+        let found = join_all(experiments.into_iter().map(|experiment| self.one(experiment))).await;
+        let evidence: Vec<_> = found.into_iter().flat_map(|found| found.evidence).collect();
+        let longest = evidence.iter().map(|piece| piece.took_us).max();
+        let wait = longest.map(|us| Wait { reason: "answers that come late".to_owned(), us });
+        (evidence, wait)
+    }
+
+    fn agenda(&self) -> MutexGuard<'_, Agenda> {
+        self.agenda.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Closes the taps that were open for the whole phase.

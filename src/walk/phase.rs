@@ -1,6 +1,6 @@
 //! One phase of a walk.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{pin::pin, sync::atomic::Ordering, time::Duration};
 
 use super::{
     Event, Order, asking,
@@ -232,7 +232,7 @@ impl Visit<'_> {
         let idle: Vec<_> = absences.filter_map(|absence| absence.tunnel).collect();
         let mut tally = Tally::new(self.stage, self.order.checks, &count);
         let (phase, clock) = (self.stage.phase, self.clock);
-        let mut asking = asking::Asking::new(
+        let asking = asking::Asking::new(
             self.order.at_once,
             self.driver,
             phase,
@@ -240,7 +240,8 @@ impl Visit<'_> {
             self.first_evidence,
             &tell,
         );
-        let mut experiments = self.experiments(&mut tally, &idle, |check| check.ask(self.stage));
+        let all = self.experiments(&mut tally, &idle, |check| check.ask(self.stage));
+        let (patient, mut experiments): (Vec<_>, Vec<_>) = all.into_iter().partition(|e| e.patient);
         let mut watching = asking.watch(&experiments).await;
         if self.order.capture {
             let folder = directory.folder("captures")?;
@@ -248,6 +249,8 @@ impl Visit<'_> {
         }
         let began = tokio::time::Instant::now();
         let mut evidence: Vec<Evidence> = Vec::new();
+        let mut patient = pin!(asking.be_patient(patient));
+        let mut late = None;
         for round in 0..=FOLLOW_UPS {
             let keep = |new: Vec<Evidence>| {
                 directory.append_evidence(&new)?;
@@ -256,7 +259,16 @@ impl Visit<'_> {
                 tally.note(&evidence[before..], &evidence);
                 Ok(())
             };
-            let Some(forced) = asking.carry_out(experiments, keep).await? else { break };
+            let forced = {
+                let mut asked = pin!(asking.carry_out(experiments, keep));
+                loop {
+                    tokio::select! {
+                        forced = &mut asked => break forced?,
+                        found = &mut patient, if late.is_none() => late = Some(found),
+                    }
+                }
+            };
+            let Some(forced) = forced else { break };
             let in_round = |wait: Wait| Wait {
                 reason: format!("round {} of questions: {}", round + 1, wait.reason),
                 ..wait
@@ -266,6 +278,15 @@ impl Visit<'_> {
             experiments =
                 self.experiments(&mut tally, &idle, |check| check.follow_up(self.stage, &seen));
         }
+        let (found, wait) = match late {
+            Some(late) => late,
+            None => patient.await,
+        };
+        directory.append_evidence(&found)?;
+        let before = evidence.len();
+        evidence.extend(found);
+        tally.note(&evidence[before..], &evidence);
+        waits.extend(wait);
         if !watching.is_empty() {
             waits.extend(self.listen_on(began).await);
         }

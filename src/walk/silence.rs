@@ -71,6 +71,7 @@ fn in_words(Probe { from, question, .. }: &Probe) -> String {
         Question::Fetch { .. } | Question::Journey { .. } => "a page",
         Question::Lookup { .. } => "a name",
         Question::Time { .. } => "the time",
+        Question::LateTime { .. } => "the time, to be told after a silence",
         Question::Snmp { .. } => "a management agent",
         Question::Radius { .. } => "an admission",
         Question::PathMtu { .. } => "packets that are too large",

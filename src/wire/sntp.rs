@@ -25,6 +25,21 @@ pub fn query(nonce: u64) -> Vec<u8> {
     packet
 }
 
+/// What begins the nonce of a query that is to be answered late. The services of a lab know it; to every other server it is a
+/// timestamp like any other.
+const LATE: u32 = u32::from_be_bytes(*b"late");
+
+/// The nonce of a query that a service of the lab answers after so many seconds.
+pub fn late_nonce(seconds: u16, number: u16) -> u64 {
+    u64::from(LATE) << 32 | u64::from(seconds) << 16 | u64::from(number)
+}
+
+/// After how many seconds a query asks to be answered.
+pub fn read_lateness(packet: &[u8]) -> Option<u16> {
+    let (head, rest) = packet.get(40..LENGTH)?.split_first_chunk()?;
+    (u32::from_be_bytes(*head) == LATE).then_some(u16::from_be_bytes(*rest.first_chunk()?))
+}
+
 /// The stratum in the answer to `query(nonce)`.
 pub fn read_stratum(packet: &[u8], nonce: u64) -> Result<u8, BadTime> {
     let packet: &[u8; LENGTH] = packet.first_chunk().ok_or(BadTime::Short(packet.len()))?;
@@ -40,6 +55,13 @@ pub fn read_stratum(packet: &[u8], nonce: u64) -> Result<u8, BadTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lateness_is_asked_for_by_the_timestamp() {
+        assert_eq!(read_lateness(&query(late_nonce(121, 7))), Some(121));
+        assert_eq!(read_lateness(&query(121 << 16)), None);
+        assert_eq!(read_lateness(&[]), None);
+    }
 
     #[test]
     fn only_an_answer_to_the_query_is_taken() {

@@ -6,6 +6,7 @@ mod policy_bypass;
 mod log_mapping;
 mod he_confusion;
 mod timers;
+mod udp_silence;
 
 use super::Check;
 
@@ -17,4 +18,5 @@ pub(super) const CHECKS: &[&dyn Check] = &[
     &log_mapping::LogMapping,
     &he_confusion::Confusion,
     &timers::TimersKept,
+    &udp_silence::UdpSilence,
 ];

@@ -427,6 +427,7 @@ fn wrong_translations() -> Vec<&'static str> {
         "open",
         "no-log",
         "short-timers",
+        "forgets-early",
     ]
 }
 

@@ -27,7 +27,7 @@ use crate::{
         fault::Sabotage,
         name::{InterfaceName, NodeName, SegmentName, ServiceName, TranslationName, TunnelName},
         node as planned,
-        probe::{Aspect, Keeper, Probe, RouterAct},
+        probe::{Aspect, Keeper, Probe, Question, RouterAct},
         service::Transport,
         step::Change,
         tap::{Reading, Tap},
@@ -36,8 +36,10 @@ use crate::{
         tunnel::{Tunnel, TunnelAct, TunnelState},
     },
     net::{
+        conntrack,
         crowding::{self, Crowding},
         nftables,
+        patience::{Deadline, until},
     },
     probe::{Asker, Host, Vantage, canary::Canary, tap},
     report::run::{EngineRun, Wait},
@@ -325,7 +327,22 @@ impl Netns {
         let Some(occupant) = self.occupants.get(&probe.from) else {
             return Answer::NotAsked { reason: format!("the lab has no node `{}`", probe.from) };
         };
+        if let Question::LateTime { after_s, .. } = probe.question
+            && let Err(error) = self.track_udp_beyond(after_s)
+        {
+            let reason = format!("filters would forget UDP before the silence is over: {error}");
+            return Answer::NotAsked { reason };
+        }
         self.asker.ask(&occupant.vantage(), &probe.question).await
+    }
+
+    /// Filters of nodes are stand-ins, and how long the kernel of this machine remembers is none of the testbed's: no node
+    /// forgets UDP before a silence is over.
+    fn track_udp_beyond(&self, seconds: u16) -> std::io::Result<()> {
+        let nodes = self.occupants.values();
+        nodes
+            .map(|it| &it.node.namespace)
+            .try_for_each(|namespace| conntrack::track_udp_for(namespace, u32::from(seconds) * 2))
     }
 
     async fn listen(&self, tap: &Tap, capture: Option<&Path>) -> Result<Box<dyn OpenTap>, String> {
@@ -390,10 +407,12 @@ impl Netns {
         if waiting.is_empty() {
             return;
         }
-        while !waiting.is_empty() && began.elapsed() < PATIENCE {
-            tokio::time::sleep(BETWEEN_LOOKS).await;
+        let all_have = || {
             waiting = without_keys();
-        }
+            waiting.is_empty().then_some(())
+        };
+        // Who has none by then is told below.
+        let _ = until(Deadline::after(PATIENCE), BETWEEN_LOOKS, all_have).await;
         let us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         settled.waits.push(Wait { reason: "handshakes of tunnels".to_owned(), us });
         settled.unsettled.extend(waiting.iter().map(|state| {

@@ -64,6 +64,9 @@ fn question(question: &Question) -> Line {
         Question::Datagram { size, .. } => plain(format!("UDP datagram, {size} octets")),
         Question::Time { .. } => plain("NTP query".to_owned()),
         Question::Snmp { .. } => plain("SNMP request".to_owned()),
+        Question::LateTime { after_s, .. } => {
+            plain(format!("NTP query, to be answered after {after_s} s"))
+        }
         Question::Radius { .. } => plain("RADIUS request".to_owned()),
         Question::Log { .. } => plain("syslog message".to_owned()),
         Question::LogIn { keeper, .. } => plain(match keeper {

@@ -91,17 +91,28 @@ impl Knowledge {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn timers(&self) -> Timers {
+    /// The timers, shortened where one of these faults is planted.
+    fn timers(&self, shortened_by: &[TranslationFault]) -> Timers {
         const SHORT_S: u64 = 30;
         let usual = Timers::default();
-        let short = self.faults().contains(&TranslationFault::ShortTimers);
+        let short = self.faults().iter().any(|fault| shortened_by.contains(fault));
         if short { Timers { udp_s: SHORT_S, ..usual } } else { usual }
+    }
+
+    /// Those that it says.
+    fn said(&self) -> Timers {
+        self.timers(&[TranslationFault::ShortTimers])
+    }
+
+    /// Those that it keeps.
+    fn kept(&self) -> Timers {
+        self.timers(&[TranslationFault::ShortTimers, TranslationFault::ForgetsEarly])
     }
 
     pub(super) fn state(&self) -> TranslatorState {
         let logs = !self.faults().contains(&TranslationFault::NoLog);
         let (engine, timers) = match &self.by {
-            By::BuiltIn(_) => ("NAT64, built in".to_owned(), Some(self.timers())),
+            By::BuiltIn(_) => ("NAT64, built in".to_owned(), Some(self.said())),
             By::Program(carrier, _) => (carrier.title(), None),
         };
         TranslatorState {
@@ -174,7 +185,7 @@ impl Knowledge {
         } else {
             let open = self.faults().contains(&TranslationFault::Open);
             let refuses = if open { &[][..] } else { &self.told.refuses };
-            let timers = self.timers();
+            let timers = self.kept();
             let mut translator = held(translator);
             translator.keep(timers);
             let made = translator.take(packet, refuses, self.began.elapsed());
@@ -266,7 +277,10 @@ fn leaves_out(fault: TranslationFault, packet: &[u8]) -> bool {
         .flatten();
     match fault {
         TranslationFault::Stopped => true,
-        TranslationFault::Open | TranslationFault::NoLog | TranslationFault::ShortTimers => false,
+        TranslationFault::Open
+        | TranslationFault::NoLog
+        | TranslationFault::ShortTimers
+        | TranslationFault::ForgetsEarly => false,
         TranslationFault::NoFragments => datagram.part.is_some(),
         TranslationFault::NoUdp => datagram.protocol == UDP,
         TranslationFault::NoEcho => kind.is_some_and(|[kind, _]| {

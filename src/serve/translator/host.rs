@@ -123,7 +123,7 @@ impl TranslatorHost {
             return Err(TranslatorError::None(self.node.clone()));
         }
         let of_program = |opened: &Opened| self.carrier(&opened.knowledge.told);
-        if let (TranslationFault::ShortTimers, Some(carrier)) =
+        if let (TranslationFault::ShortTimers | TranslationFault::ForgetsEarly, Some(carrier)) =
             (what, opened.values().find_map(of_program))
         {
             let translation = opened.keys().next().expect("there is one").clone();
