@@ -254,7 +254,8 @@ pub struct TunnelEnd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TunnelAct {
-    /// It carries nothing any more; its interface and the routes through it stay.
+    /// It carries nothing any more, and the routes into it are gone, as when the program ends that carries it: what it couples
+    /// takes the way that is left. WireGuard of the kernel leaves both, and packets vanish in its interface.
     Stop,
     /// It carries again.
     Start,

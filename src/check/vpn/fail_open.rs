@@ -1,4 +1,6 @@
-//! `vpn.fail-open`: nothing of what a tunnel couples leaves in clear while its keys are renewed and while it is down.
+//! `vpn.fail-open`: nothing of what a tunnel couples leaves in clear while its keys are renewed and while it is down. A tunnel
+//! that is stopped takes the routes into it along, so that what keeps packets at home is put to the test, not a route that
+//! was left behind.
 
 use super::canary::{self, Canary, plain, tried};
 use crate::{

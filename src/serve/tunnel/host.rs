@@ -12,6 +12,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
     beside,
+    byway::Byway,
     carrier::Carrier,
     children::children,
     counters::Counters,
@@ -24,7 +25,7 @@ use super::{
     wireguard::{End, Order},
 };
 use crate::{
-    engine::TunnelEngine,
+    engine::{TunnelEngine, TunnelWorker},
     model::{
         fault::TunnelFault,
         management::Integration,
@@ -34,6 +35,7 @@ use crate::{
     },
     net::{
         namespace::Namespace,
+        netlink::NetlinkError,
         patience::{Deadline, until},
     },
     report::run::EngineRun,
@@ -97,6 +99,16 @@ pub enum TunnelError {
         /// What came of it, as a sentence.
         said: String,
     },
+    /// The routes into it could not be taken away, or given back.
+    #[error("node `{node}` cannot change its routes into the tunnel `{tunnel}`: {source}")]
+    Routes {
+        /// The node.
+        node: NodeName,
+        /// The tunnel.
+        tunnel: TunnelName,
+        /// What the kernel said.
+        source: NetlinkError,
+    },
     /// A socket could not be opened.
     #[error("node `{node}` cannot open the tunnel `{tunnel}` {side}: {source}")]
     Open {
@@ -130,11 +142,19 @@ struct Opened {
     counters: Arc<Counters>,
     faults: Arc<Faults>,
     work: Option<Work>,
+    /// The routes that were taken away with it when it was stopped.
+    byway: Byway,
     /// What it had counted of handshakes when a program was told to renew its keys, until it has been read since.
     renews: Option<u64>,
 }
 
 impl Opened {
+    /// Whether what carries it leaves device and routes when it is stopped.
+    fn leaves_device(&self) -> bool {
+        let engine = self.end.engine.as_ref().and_then(TunnelEngine::of);
+        engine.is_some_and(|engine| matches!(engine.by, TunnelWorker::Kernel))
+    }
+
     fn order(&self, order: Order) {
         if let Some(work) = &self.work {
             let _ = work.orders.try_send(order);
@@ -194,7 +214,9 @@ impl TunnelHost {
                     Err(TunnelError::Program { .. }) => None,
                     started => Some(started?),
                 };
-                let opened = Opened { end: end.clone(), counters, faults, work, renews: None };
+                let byway = Byway::default();
+                let opened =
+                    Opened { end: end.clone(), counters, faults, work, byway, renews: None };
                 self.ends().insert(end.tunnel.clone(), opened);
             }
             Change::CloseTunnel { tunnel } => self.close(tunnel).await,
@@ -220,6 +242,9 @@ impl TunnelHost {
         };
         if let Some(work) = stopped {
             work.end().await;
+        }
+        if act == TunnelAct::Stop {
+            self.lead_past(tunnel)?;
         }
         match act {
             TunnelAct::Start => return self.restart(tunnel).await,
@@ -256,6 +281,31 @@ impl TunnelHost {
             TunnelAct::Regain => opened.order(Order::Regain),
         }
         Ok(())
+    }
+
+    /// Takes the routes into a stopped tunnel away, as programs do that go: what it couples takes the way that is left, and
+    /// only a guard keeps it at home. WireGuard of the kernel leaves its device, and the routes to it.
+    fn lead_past(&self, tunnel: &TunnelName) -> Result<(), TunnelError> {
+        let mut ends = self.ends();
+        let insides: Vec<_> = ends.values().map(|opened| opened.end.interface.clone()).collect();
+        let Some(opened) = ends.get_mut(tunnel) else { return Ok(()) };
+        if opened.leaves_device() {
+            return Ok(());
+        }
+        let Opened { byway, end, .. } = opened;
+        let opened = byway.open(&self.namespace, &end.interface, &insides);
+        opened.map_err(|source| self.unrouted(tunnel, source))
+    }
+
+    /// Gives the routes back.
+    fn lead_through(&self, tunnel: &TunnelName) -> Result<(), TunnelError> {
+        let mut ends = self.ends();
+        let Some(opened) = ends.get_mut(tunnel) else { return Ok(()) };
+        opened.byway.close(&self.namespace).map_err(|source| self.unrouted(tunnel, source))
+    }
+
+    fn unrouted(&self, tunnel: &TunnelName, source: NetlinkError) -> TunnelError {
+        TunnelError::Routes { node: self.node.clone(), tunnel: tunnel.clone(), source }
     }
 
     /// Ends all its tunnels, as on a box that comes from the factory.
@@ -303,6 +353,7 @@ impl TunnelHost {
         if let Some(opened) = self.ends().get_mut(&end.tunnel) {
             opened.work = Some(work);
         }
+        self.lead_through(&end.tunnel)?;
         // Where none were ever agreed on, they have been waited for when the phase was entered.
         if end.engine.is_some() && before > 0 {
             self.wait_for_keys(&counters, before).await;

@@ -20,6 +20,7 @@ mod agent;
 mod appliance;
 mod carrier;
 mod beside;
+mod byway;
 mod host;
 mod keys;
 mod faults;
