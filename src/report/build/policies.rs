@@ -22,6 +22,7 @@ use crate::{
         phase::Phase,
         policy::{Filter, Hook, Rule},
         probe::{Aspect, Probe, Question},
+        service::ServiceKind,
         verdict::Judgement,
     },
     report::document::{Inline, Line},
@@ -95,6 +96,7 @@ pub(super) fn rules(page: &mut Page, source: Source<'_>) {
         .collect();
     let found: Vec<_> =
         walked.iter().map(|one| counts(one.held.iter().map(|(n, f)| (*n, *f)))).collect();
+    authoring(page, source);
     let places: BTreeSet<_> = planned.iter().chain(&found).flat_map(BTreeMap::keys).collect();
     if places.is_empty() {
         page.words("No node of the testbed filters packets.");
@@ -132,6 +134,25 @@ pub(super) fn rules(page: &mut Page, source: Source<'_>) {
         ["Node", "Packets", "Comes from", "IPv4-only", "Partial", "Dual-stack", "IPv6-only"],
         rows.collect(),
     );
+}
+
+/// What S2 section 2.2.5 asks beside it, and why there is no answer.
+fn authoring(page: &mut Page, source: Source<'_>) {
+    let nodes = source.run.testbed.nodes.values();
+    let mut services = nodes.flat_map(|node| &node.services);
+    let why = if services.any(|service| service.kind == ServiceKind::Manager) {
+        "The simulated management product keeps what is entered and makes no rule of another, so an answer would be about \
+         the simulation and not about any product"
+    } else {
+        "The testbed has no management software in which rules are entered"
+    };
+    page.words(&format!(
+        "How rules come to be written was not put to the test: whether IPv6 rules are added by themselves once an IPv4 rule \
+         is entered, are held by a place-holder for which the operator is asked, or have to be added by hand later on (GEN6 \
+         D3.6.4, section 2.2.5). {why}. It has to be asked of the product that will be used: enter one rule for IPv4, and \
+         look at what there is for IPv6. Where rules are added by hand, the comparison of both families below is what finds \
+         the one that was forgotten."
+    ));
 }
 
 fn counts<'f>(
@@ -216,10 +237,14 @@ pub(super) fn flows(page: &mut Page, source: Source<'_>) {
 }
 
 fn row(flow: &Flow, walked: &[Walked<'_>]) -> [Line; 7] {
-    let traffic: Vec<_> = flow.traffic.iter().map(Traffic::to_string).collect();
-    let intent = match flow.intent {
-        Intent::Allow => "passes",
-        Intent::Deny => "is stopped",
+    // A word may stand for several ports.
+    let mut traffic: Vec<_> = flow.traffic.iter().map(Traffic::to_string).collect();
+    traffic.dedup();
+    let intent = match (flow.intent, traffic.len()) {
+        (Intent::Allow, 1) => "passes",
+        (Intent::Allow, _) => "pass",
+        (Intent::Deny, 1) => "is stopped",
+        (Intent::Deny, _) => "are stopped",
     };
     let of_flow = |filter: &Filter| {
         filter.chains.iter().flat_map(|chain| &chain.rules).any(|rule| rule.label == flow.name)
