@@ -148,7 +148,9 @@ async fn smtp_reply(
 
 /// What is shown of the answer is what the directory holds.
 async fn greet_ldap(stream: TcpStream) -> io::Result<Greeting> {
-    let shown = ldap::ask(stream).await?;
+    let mut client = ldap::Client::new(stream);
+    let mut shown = client.root_dse().await?;
+    shown.others.extend(client.sends_on().await);
     Ok(Greeting { text: Some(shown.contexts.join(" ")), key: None, others: shown.others })
 }
 

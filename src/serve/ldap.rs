@@ -1,10 +1,11 @@
 //! The directory (RFC 4511): lets everybody bind and shows its root DSE. It holds no entries. And whoever asks one for that.
 
-use std::{collections::BTreeSet, io};
+use std::{collections::BTreeSet, io, time::Duration};
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
+    time::timeout,
 };
 
 use super::speaker::Speaker;
@@ -18,6 +19,8 @@ use crate::{
 
 /// The most octets of one message.
 const MOST: usize = 64 << 10;
+/// How long whoever has reached a directory waits for being sent on.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(super) async fn converse(
     speaker: &Speaker,
@@ -27,12 +30,12 @@ pub(super) async fn converse(
     let service = speaker.premises.node.service(speaker.service.as_str());
     let contexts = service.map(|service| contexts(&service.names)).unwrap_or_default();
     let mut held = Vec::new();
+    speaker.hold_back(family).await;
     while let Some(octets) = message(&mut stream, &mut held).await? {
         let Ok((id, request)) = ldap::read_request(&octets) else { return Ok(()) };
         if request == Request::Unbind {
             return Ok(());
         }
-        speaker.hold_back(family).await;
         let behaviour = speaker.premises.behaviour();
         let others: Vec<_> = behaviour.refers(&speaker.service, Reference::Refers).collect();
         stream.write_all(&answer(id, &request, &contexts, &others)).await?;
@@ -49,52 +52,74 @@ pub(crate) struct Shown {
     pub(crate) others: Vec<String>,
 }
 
-/// Asks a directory for its root DSE, which is whole once the search is over, and then for what it does not hold: some send on
-/// whoever asks for that.
-pub(crate) async fn ask(mut stream: TcpStream) -> io::Result<Shown> {
-    let (mut held, mut shown) = (Vec::new(), Shown::default());
-    let (code, has_entry) = search(&mut stream, &mut held, (1, ""), &mut shown).await?;
-    if code != ldap::SUCCESS {
-        return Err(io::Error::other(BadLdap::Result(code)));
-    }
-    if !has_entry {
-        return Err(io::Error::other("the directory shows no root DSE"));
-    }
-    search(&mut stream, &mut held, (2, ldap::ELSEWHERE), &mut shown).await?;
-    Ok(shown)
+/// Somebody who asks a directory.
+pub(crate) struct Client<S> {
+    stream: S,
+    /// What came and is not read yet.
+    held: Vec<u8>,
+    /// The id of the last message.
+    id: u32,
 }
 
-/// The result code, and whether an entry came.
-async fn search(
-    stream: &mut TcpStream,
-    held: &mut Vec<u8>,
-    (id, base): (u32, &str),
-    shown: &mut Shown,
-) -> io::Result<(u32, bool)> {
-    stream.write_all(&ldap::search(id, base)).await?;
-    let mut has_entry = false;
-    loop {
-        let Some(octets) = message(stream, held).await? else {
-            let what = "the connection was closed before an answer was whole";
-            return Err(io::Error::other(what));
-        };
-        match ldap::read_found(&octets, id).map_err(io::Error::other)? {
-            Found::Entry { contexts, others } => {
-                has_entry = true;
-                shown.contexts.extend(contexts);
-                shown.others.extend(others);
-            }
-            Found::Reference(others) => shown.others.extend(others),
-            Found::Done { code, others } => {
-                shown.others.extend(others);
-                return Ok((code, has_entry));
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    /// The first to speak over a connection.
+    pub(crate) fn new(stream: S) -> Self {
+        Self { stream, held: Vec::new(), id: 0 }
+    }
+
+    /// Asks for the root DSE, which is whole once the search is over.
+    pub(crate) async fn root_dse(&mut self) -> io::Result<Shown> {
+        let mut shown = Shown::default();
+        let (code, has_entry) = self.search("", &mut shown).await?;
+        if code != ldap::SUCCESS {
+            return Err(io::Error::other(BadLdap::Result(code)));
+        }
+        if !has_entry {
+            return Err(io::Error::other("the directory shows no root DSE"));
+        }
+        Ok(shown)
+    }
+
+    /// Asks for what the directory does not hold: some send on whoever does. It has been reached before, whatever it makes of
+    /// this: any result will do (RFC 4511 section 4.1.9), and so will the end of the connection and silence.
+    pub(crate) async fn sends_on(&mut self) -> Vec<String> {
+        let mut shown = Shown::default();
+        let _ = timeout(PATIENCE, self.search(ldap::ELSEWHERE, &mut shown)).await;
+        shown.others
+    }
+
+    /// The result code, and whether an entry came.
+    async fn search(&mut self, base: &str, shown: &mut Shown) -> io::Result<(u32, bool)> {
+        self.id += 1;
+        self.stream.write_all(&ldap::search(self.id, base)).await?;
+        self.stream.flush().await?;
+        let mut has_entry = false;
+        loop {
+            let Some(octets) = message(&mut self.stream, &mut self.held).await? else {
+                let what = "the connection was closed before an answer was whole";
+                return Err(io::Error::other(what));
+            };
+            match ldap::read_found(&octets, self.id).map_err(io::Error::other)? {
+                Found::Entry { contexts, others } => {
+                    has_entry = true;
+                    shown.contexts.extend(contexts);
+                    shown.others.extend(others);
+                }
+                Found::Reference(others) => shown.others.extend(others),
+                Found::Done { code, others } => {
+                    shown.others.extend(others);
+                    return Ok((code, has_entry));
+                }
             }
         }
     }
 }
 
 /// The next message; `None` where nothing more comes.
-async fn message(stream: &mut TcpStream, held: &mut Vec<u8>) -> io::Result<Option<Vec<u8>>> {
+async fn message(
+    stream: &mut (impl AsyncRead + Unpin),
+    held: &mut Vec<u8>,
+) -> io::Result<Option<Vec<u8>>> {
     loop {
         match ber::extent(held).map_err(io::Error::other)? {
             Some(length) if held.len() >= length => {
@@ -150,5 +175,40 @@ mod tests {
         let names = ["users.test", "ldap.dc.test", "directory.dc.test", "alone"];
         let names: Vec<DomainName> = names.iter().map(|name| name.parse().unwrap()).collect();
         assert_eq!(contexts(&names), ["dc=dc,dc=test", "dc=test"]);
+    }
+
+    /// What comes of asking a directory that shows its root DSE and then ends the conversation, with or without a last word.
+    async fn asked(last: Option<u32>) -> (io::Result<Shown>, Vec<String>) {
+        let (near, mut far) = tokio::io::duplex(4096);
+        let directory = async {
+            let mut held = Vec::new();
+            let first = message(&mut far, &mut held).await.unwrap().unwrap();
+            let (id, request) = ldap::read_request(&first).unwrap();
+            far.write_all(&answer(id, &request, &["dc=test".to_owned()], &[])).await.unwrap();
+            let second = message(&mut far, &mut held).await.unwrap().unwrap();
+            let (id, request) = ldap::read_request(&second).unwrap();
+            let word = last.and_then(|code| ldap::result(id, &request, code, &["ldap://a.test/"]));
+            far.write_all(&word.unwrap_or_default()).await.unwrap();
+            drop(far);
+        };
+        let mut client = Client::new(near);
+        let all = async { (client.root_dse().await, client.sends_on().await) };
+        tokio::join!(all, directory).0
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn whatever_a_directory_makes_of_an_unknown_name_it_has_been_reached() {
+        for (last, others) in [
+            (None, &[][..]),
+            (Some(ldap::REFERRAL), &["ldap://a.test/"]),
+            (Some(ldap::NO_SUCH_OBJECT), &["ldap://a.test/"]),
+            (Some(ldap::UNWILLING), &["ldap://a.test/"]),
+        ] {
+            let (shown, sent_on) = asked(last).await;
+            assert_eq!(
+                (shown.unwrap().contexts, sent_on),
+                (vec!["dc=test".to_owned()], others.iter().map(|url| (*url).to_owned()).collect())
+            );
+        }
     }
 }
