@@ -1,5 +1,5 @@
 //! `svc.update-and-pki-v6`: the mirrors that a list names, and whom certificates have their users ask whether they are revoked,
-//! are there over every family that those who need them have. What they answer is not read.
+//! are there over every family that those who need them have, and answer as well over one as over the other.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -43,14 +43,17 @@ static TEXT: Text = Text {
     section: "S4",
     use_case: UseCase::NetworkServices,
     question: "Are the mirrors that a list names, and the CRL and OCSP addresses that a certificate names, there over every family \
-               that those who need them have? Every address of a name is asked, up to eight; what a mirror or a responder says is \
-               not read, and neither are time-stamps, licence servers and certificates issued on the way (ACME).",
-    good: "Mirrors, lists of revoked certificates and OCSP responders are there over every planned family.",
+               that those who need them have, and is the HTTP status as good over one as over the other? Every address of a name \
+               is asked, up to eight. What a mirror holds or a responder says is not read, a status of 400 or above over every \
+               family is told as information, and time-stamps, licence servers and certificates issued on the way (ACME) are \
+               not asked for.",
+    good: "Mirrors, lists of revoked certificates and OCSP responders are there over every planned family, and answer alike.",
     references: &[
         "RFC 5280 section 4.2",
         "RFC 6960",
         "RFC 7381 section 2.4.3",
         "RFC 3986 section 3.2.2",
+        "RFC 9110 section 15",
     ],
     cases: &[
         Case {
@@ -69,6 +72,14 @@ static TEXT: Text = Text {
             observed: "{why}. Of {all}, {dead} did not answer.",
             remedy: "Let the mirror or responder listen on the family and open the port on the way, or take its address of that \
                      family out of the name. Programs that go round a list fail every time that they come to it.",
+        },
+        Case {
+            name: "refused",
+            finding: "{source} sends its users to {url}, which answers {status} over {family} and {good} over {other}.",
+            expected: "A status over {family} that is as good as that over {other}.",
+            observed: "{from} got {status} from {address}, and {good} from {twin}.",
+            remedy: "Look at the virtual host, the access list and the back end behind the address of {family}. Programs that got \
+                     an answer do not try the other family.",
         },
     ],
 };
@@ -208,6 +219,20 @@ impl<'s> Reader<'s> {
     }
 }
 
+/// How an address answered.
+struct Status {
+    address: IpAddr,
+    id: EvidenceId,
+    code: u16,
+}
+
+impl Status {
+    /// RFC 9110 section 15: errors of clients and of servers begin at 400.
+    fn is_good(&self) -> bool {
+        self.code < 400
+    }
+}
+
 /// Something that a reader is told of.
 struct Told<'r, 's> {
     reader: &'r Reader<'s>,
@@ -327,12 +352,63 @@ impl Told<'_, '_> {
         }
         match dead.first() {
             Some((first, how)) => {
-                let args = [("why", format!("{first}: {how}")), ("dead", dead.len().to_string())];
-                let complaint = self.unreachable(stage, seen, (family, *first), (&addresses, args));
+                let all: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+                let args = [
+                    ("why", format!("{first}: {how}")),
+                    ("dead", dead.len().to_string()),
+                    ("all", all.join(", ")),
+                ];
+                let complaint = self.complaint_at(stage, seen, "unreachable", *first, args);
                 judge.fail(subject, evidence, complaint)
             }
-            None => judge.pass(subject, evidence),
+            None => self.answered(stage, seen, family, (subject, evidence)),
         }
+    }
+
+    /// The status that each address of a family answered with, where it did.
+    fn statuses(&self, stage: &Stage, seen: &Seen<'_>, family: Family) -> Vec<Status> {
+        let addresses = self.addresses(stage, seen, family).unwrap_or_default();
+        let answered = addresses.into_iter().filter_map(|address| {
+            let (id, page) = pages::shown(seen, &self.fetch(address)).next()?;
+            Some(Status { address, id, code: page.status })
+        });
+        answered.collect()
+    }
+
+    /// It is there in a family. What it says there is held against the other one alone: whether a bare question to a responder
+    /// is a good one, or a mirror shows its root, is for none of them to say.
+    fn answered(
+        &self,
+        stage: &Stage,
+        seen: &Seen<'_>,
+        family: Family,
+        (subject, mut evidence): (String, Vec<EvidenceId>),
+    ) -> Judgement {
+        let judge = Judge(&TEXT);
+        let (own, others) =
+            (self.statuses(stage, seen, family), self.statuses(stage, seen, family.other()));
+        let Some(bad) = own.iter().find(|status| !status.is_good()) else {
+            return judge.pass(subject, evidence);
+        };
+        let Some(good) = others.iter().find(|status| status.is_good()) else {
+            let reason = format!(
+                "{} answers {}, and nothing better comes over {}",
+                bad.address,
+                bad.code,
+                family.other()
+            );
+            return judge.info(subject, reason, evidence);
+        };
+        evidence.push(good.id);
+        let args = [
+            ("status", bad.code.to_string()),
+            ("good", good.code.to_string()),
+            ("other", family.other().to_string()),
+            ("twin", good.address.to_string()),
+        ];
+        let complaint = self.complaint_at(stage, seen, "refused", bad.address, args);
+        // Nobody who got an answer goes on to the other family.
+        judge.fail(subject, evidence, Complaint { severity: Severity::Major, ..complaint })
     }
 
     /// It leads nowhere in a family. Whoever has the other one beside it does not notice.
@@ -373,26 +449,25 @@ impl Told<'_, '_> {
         Judge(&TEXT).fail(subject, evidence, Complaint { severity, bites_in, ..complaint })
     }
 
-    /// It leads somewhere, and nothing is there: that costs everybody time who goes round the list.
-    fn unreachable(
+    /// It leads somewhere, and nothing is there, or nothing good: that costs everybody time who goes round the list.
+    fn complaint_at<const N: usize>(
         &self,
         stage: &Stage,
         seen: &Seen<'_>,
-        (family, address): (Family, IpAddr),
-        (all, args): (&[IpAddr], [(&str, String); 2]),
+        case: &str,
+        address: IpAddr,
+        args: [(&str, String); N],
     ) -> Complaint {
+        let family = Family::of(address);
         let way = stage.path(self.user(), address).ok();
         let scope = way.map(|way| Leg::new(way, self.fetch(address)).scope());
-        let all: Vec<_> = all.iter().map(ToString::to_string).collect();
-        let [why, dead] = args;
-        let args = [why, dead, ("address", address.to_string()), ("all", all.join(", "))];
         let Scope { family: of, name, port, .. } = self.scope(stage, seen, family);
         let scope = Scope { family: of, name, port, ..scope.unwrap_or_default() };
         let alone = stage.families(self.user(), Plane::Data) == Families::only(family);
-        Complaint {
-            severity: if alone { Severity::Major } else { Severity::Minor },
-            ..self.complaint(stage, "unreachable", scope, args)
-        }
+        let mut complaint = self.complaint(stage, case, scope, args);
+        complaint.args.insert("address".to_owned(), address.to_string());
+        complaint.severity = if alone { Severity::Major } else { Severity::Minor };
+        complaint
     }
 
     fn scope(&self, stage: &Stage, seen: &Seen<'_>, family: Family) -> Scope {
@@ -517,6 +592,41 @@ mod tests {
         let network = tests::network(Phase::DualStack).deafen("portal", "http", Family::V6);
         let found = fixture::complaints(&UpdateAndPki, &network);
         assert!(found.iter().any(|(case, _)| case == "unreachable"), "{found:?}");
+    }
+
+    /// Mirrors and responders answer 503 over these families.
+    fn refusing(families: &'static [Family]) -> Network {
+        tests::network(Phase::DualStack).bend(|probe, answer| {
+            let Question::Fetch { to, path, .. } = &probe.question else { return };
+            let Answer::Page { page: Some(page), .. } = answer else { return };
+            if path != MIRRORS && families.contains(&Family::of(to.ip())) {
+                page.status = 503;
+            }
+        })
+    }
+
+    #[test]
+    fn an_error_over_one_family_is_found_and_one_over_both_is_none_of_a_family() {
+        for family in Family::ALL {
+            let network =
+                refusing(if family == Family::V4 { &[Family::V4] } else { &[Family::V6] });
+            let judged = network.ask(&[&UpdateAndPki]);
+            let complaints: Vec<_> = judged.iter().filter_map(|j| j.complaint.as_ref()).collect();
+            assert!(!complaints.is_empty(), "{judged:#?}");
+            for complaint in complaints {
+                assert_eq!(
+                    (complaint.case.as_str(), complaint.scope.family),
+                    ("refused", Some(family))
+                );
+                assert_eq!(
+                    (complaint.args["status"].as_str(), complaint.args["good"].as_str()),
+                    ("503", "200")
+                );
+            }
+        }
+        let judged = refusing(&Family::ALL).ask(&[&UpdateAndPki]);
+        assert!(judged.iter().all(|judgement| judgement.complaint.is_none()), "{judged:#?}");
+        assert!(judged.iter().any(|j| j.verdict == Verdict::Info && j.reason.contains("503")));
     }
 
     #[test]
