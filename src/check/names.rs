@@ -259,14 +259,24 @@ fn addresses(zone: &Zone, owner: &DomainName) -> BTreeSet<IpAddr> {
     .collect()
 }
 
-/// Questions for addresses of a family: every sampled name, at every server that is to know it.
+/// Questions for addresses of a family: every sampled name, at every server that is to know it, by those who are told.
 pub fn questions(stage: &Stage, family: Family) -> Vec<Asked> {
+    by_whom(stage, family, true)
+}
+
+/// The same by those who are to be told nothing: the name is for the inside of its zone alone.
+pub fn hidden(stage: &Stage, family: Family) -> Vec<Asked> {
+    by_whom(stage, family, false)
+}
+
+fn by_whom(stage: &Stage, family: Family, are_told: bool) -> Vec<Asked> {
     let servers = servers(stage);
     let mut asked = Vec::new();
     for zone in forward_zones(stage) {
         let published = published(stage, zone);
         for server in servers.iter().filter(|server| knows(stage, server, zone)) {
-            asked.extend(published.iter().map(|published| Asked {
+            let told = |published: &&Published| tells(stage, server, zone, published) == are_told;
+            asked.extend(published.iter().filter(told).map(|published| Asked {
                 probe: lookup(
                     server,
                     &published.name,
@@ -282,6 +292,19 @@ pub fn questions(stage: &Stage, family: Family) -> Vec<Asked> {
         }
     }
     asked
+}
+
+/// Whether a server tells of a name whoever asks it. Resolvers pass on what they are told themselves, and who asks it is no
+/// matter; a node that has an address inside is inside.
+fn tells(stage: &Stage, server: &Server, zone: &Zone, published: &Published) -> bool {
+    let asker = match server.kind {
+        ServiceKind::Resolver => &server.node,
+        _ => &server.asker,
+    };
+    let interfaces = &stage.testbed.nodes[asker].interfaces;
+    let mut own = interfaces.iter().flat_map(|interface| &interface.addresses);
+    let is_told = |name: &DomainName, own: IpAddr| zone.tells(name, own);
+    own.any(|own| published.chain.iter().all(|name| is_told(name, own.ip())))
 }
 
 fn knows(stage: &Stage, server: &Server, zone: &Zone) -> bool {

@@ -349,6 +349,7 @@ pub(super) mod tests {
             listen: vec!["0.0.0.0".parse().unwrap(), "2001:db8::53".parse().unwrap()],
             zones: vec![Zone {
                 origin: origin.clone(),
+                inside: None,
                 servers: vec!["ns".parse().unwrap()],
                 extra: Vec::new(),
             }],

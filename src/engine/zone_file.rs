@@ -85,6 +85,7 @@ mod tests {
         let record = |name: &str, data| Record { name: name.parse().unwrap(), data };
         let zone = Zone {
             origin: "dc.test".parse().unwrap(),
+            inside: None,
             servers: vec!["ns".parse().unwrap()],
             extra: vec![
                 record("ns.dc.test", RecordData::Address("2001:db8::53".parse().unwrap())),
@@ -114,6 +115,7 @@ mod tests {
     fn the_server_of_a_reverse_zone_goes_by_its_name_elsewhere() {
         let zone = |origin: &str, extra| Zone {
             origin: origin.parse().unwrap(),
+            inside: None,
             servers: vec!["ns".parse().unwrap()],
             extra,
         };

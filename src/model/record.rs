@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
+use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +15,30 @@ pub struct Zone {
     pub origin: DomainName,
     /// Its authoritative servers: nodes with a service of kind `dns`.
     pub servers: Vec<NodeName>,
+    /// What the inside alone is told, where the zone has such a view.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inside: Option<Inside>,
     /// Records that the file gives besides those that follow from services.
     pub extra: Vec<Record>,
+}
+
+/// A view of a zone: names of which nobody outside is told anything (RFC 4472 section 4.1, RFC 8499 section 6).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Inside {
+    /// The prefixes from which the inside asks.
+    #[schemars(with = "Vec<String>")]
+    pub nets: Vec<IpNet>,
+    /// The names.
+    pub names: Vec<DomainName>,
+}
+
+impl Zone {
+    /// Whether who asks from an address is told what the zone holds of a name.
+    pub fn tells(&self, name: &DomainName, asker: IpAddr) -> bool {
+        self.inside.as_ref().is_none_or(|inside| {
+            !inside.names.contains(name) || inside.nets.iter().any(|net| net.contains(&asker))
+        })
+    }
 }
 
 /// The name of a name server in its zone: `ns.dc.test` for the node `ns` in the zone `dc.test`.

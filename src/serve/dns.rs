@@ -70,7 +70,7 @@ pub(super) async fn answer(
         }
         (None, _) => {
             let catalog = behaviour.catalogs.get(&speaker.service);
-            let reply = look_up(&question, catalog);
+            let reply = look_up(&question, catalog, asker);
             match behaviour.shown_otherwise(question.name(), question.rtype(), asker) {
                 Some(addresses) => shown(&question, reply, &addresses, catalog),
                 None => reply,
@@ -109,6 +109,9 @@ fn shown(
     });
     let record = |data| Record::from_rdata(question.name().clone(), TTL_S, data);
     reply.answers = data.map(record).collect();
+    if !reply.answers.is_empty() {
+        reply.metadata.response_code = ResponseCode::NoError;
+    }
     let soa = catalog.and_then(|catalog| catalog.soa(question.name()));
     reply.authorities = soa.into_iter().filter(|_| reply.answers.is_empty()).collect();
     reply
@@ -119,8 +122,8 @@ fn soa_of(behaviour: &Behaviour, service: &ServiceName, question: &Question) -> 
 }
 
 /// REFUSED outside the zones, as every authoritative server that is asked what is not its business.
-fn look_up(question: &Question, catalog: Option<&Catalog>) -> Message {
-    let found = catalog.and_then(|catalog| catalog.find(question.name(), question.rtype()));
+fn look_up(question: &Question, catalog: Option<&Catalog>, asker: IpAddr) -> Message {
+    let found = catalog.and_then(|catalog| catalog.find(question.name(), question.rtype(), asker));
     let Some(found) = found else { return question.reply(ResponseCode::Refused) };
     let mut reply = question.reply(found.code);
     reply.metadata.authoritative = !found.is_referral();

@@ -302,6 +302,7 @@ mod tests {
         };
         Zone {
             origin: "dc.test".parse().unwrap(),
+            inside: None,
             servers: Vec::new(),
             extra: vec![address("192.0.2.1"), address("2001:db8::1")],
         }

@@ -5,6 +5,8 @@ use std::{
     net::IpAddr,
 };
 
+use ipnet::IpNet;
+
 use hickory_proto::{
     op::ResponseCode,
     rr::{
@@ -44,6 +46,8 @@ struct Contents {
     owners: BTreeMap<Name, Vec<RData>>,
     /// Every name that exists: owners and the names between them and the origin (RFC 8020).
     names: BTreeSet<Name>,
+    /// Names that the inside alone is told of, and whence it asks.
+    inside: (BTreeSet<Name>, Vec<IpNet>),
 }
 
 /// What was found.
@@ -83,13 +87,16 @@ impl Catalog {
     }
 
     /// `None` where no zone is concerned. Owners are written as they were asked for.
-    pub(super) fn find(&self, asked: &Name, rtype: RecordType) -> Option<Found> {
+    pub(super) fn find(&self, asked: &Name, rtype: RecordType, asker: IpAddr) -> Option<Found> {
         let mut zone = self.zone(asked)?;
         let mut owner = asked.clone();
         let mut answers = Vec::new();
         for _ in 0..MOST_ALIASES {
             if let Some(cut) = zone.cut(&owner) {
                 return Some(zone.referral(cut, answers));
+            }
+            if zone.hides(&owner, asker) {
+                return Some(zone.no_such(answers));
             }
             let records = zone.owners.get(&owner).map_or(&[][..], Vec::as_slice);
             let wanted = records.iter().filter(|data| is_wanted(data, rtype));
@@ -137,7 +144,21 @@ impl Contents {
             owners.entry(wire_name(&record.name)).or_default().push(data_of(record));
         }
         let names = owners.keys().flat_map(|owner| up_to(owner, &origin)).collect();
-        Self { origin, soa, owners, names }
+        let inside = zone.inside.as_ref();
+        let hidden = inside.iter().flat_map(|inside| &inside.names).map(wire_name).collect();
+        let nets = inside.map_or_else(Vec::new, |inside| inside.nets.clone());
+        Self { origin, soa, owners, names, inside: (hidden, nets) }
+    }
+
+    /// Whether who asks from an address is told that there is no such name.
+    fn hides(&self, owner: &Name, asker: IpAddr) -> bool {
+        let (names, nets) = &self.inside;
+        names.contains(owner) && !nets.iter().any(|net| net.contains(&asker))
+    }
+
+    fn no_such(&self, answers: Vec<Record>) -> Found {
+        let code = ResponseCode::NXDomain;
+        Found { code, authorities: vec![self.soa.clone()], ..Found::answers(answers) }
     }
 
     /// NODATA, or NXDOMAIN where neither the name nor anything below it exists.

@@ -58,7 +58,8 @@ fn published(stage: &Stage) -> Vec<Zone> {
             let extra: Vec<_> =
                 pointers.iter().filter(|r| r.name.is_within(&origin)).cloned().collect();
             if !extra.is_empty() && !zones.iter().any(|zone| zone.origin == origin) {
-                zones.push(Zone { origin, servers: first.servers.clone(), extra });
+                let servers = first.servers.clone();
+                zones.push(Zone { origin, servers, inside: None, extra });
             }
         }
     }

@@ -77,6 +77,7 @@ fn zone() -> Zone {
     let alias = |name: &str| RecordData::Alias(name.parse().unwrap());
     Zone {
         origin: "dc.test".parse().unwrap(),
+        inside: None,
         servers: vec!["portal".parse().unwrap()],
         extra: vec![
             address("portal.dc.test", V4),
@@ -301,6 +302,7 @@ fn the_resolver_asks_until_it_knows() {
     let lab = lab();
     let other = Zone {
         origin: "other.test".parse().unwrap(),
+        inside: None,
         servers: vec!["portal".parse().unwrap()],
         extra: vec![address("portal.other.test", V6)],
     };

@@ -28,7 +28,7 @@ static TEXT: Text = Text {
     section: "S2 5.1",
     use_case: UseCase::NetworkServices,
     question: "Does each name server and resolver give the same addresses of a name whether it is asked over IPv4 or over IPv6, \
-               and whoever asks?",
+               and whoever asks, and tell nobody outside of what is planned for the inside alone?",
     good: "Nobody is told another thing of a name than others are.",
     references: &["RFC 4472 section 4", "RFC 8499 section 6"],
     cases: &[
@@ -46,7 +46,15 @@ static TEXT: Text = Text {
             expected: "{type} {planned}, whoever asks.",
             observed: "{views}.",
             remedy: "Compare the views: a record that was added to or taken out of one is forgotten in the other. What is meant for \
-                     the inside alone belongs under a name of its own.",
+                     the inside alone is a plan: `inside` of the zone says it.",
+        },
+        Case {
+            name: "leak",
+            finding: "{server} tells {odd} of {name}, which is for the inside of its zone alone.",
+            expected: "No {type} of the name for whoever asks from outside.",
+            observed: "{views}.",
+            remedy: "Take the record out of the public view; an internal address there tells strangers of the inside and leads \
+                     users nowhere.",
         },
         Case {
             name: "unsteady",
@@ -80,16 +88,51 @@ impl Check for ViewParity {
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
         let judge = Judge(&TEXT);
-        let all = questions(stage);
+        let all = told(stage);
         let subjects = subjects(&all);
-        let found = subjects.iter().map(|group| of_one(judge, stage, seen, group, &all));
+        let parity = subjects.iter().map(|group| of_one(judge, stage, seen, group, &all));
+        let hidden = hidden(stage);
+        let found =
+            parity.chain(hidden.iter().map(|asked| leak(judge, stage, seen, asked, &hidden)));
         let reason = "no server of names is asked over both families or by more than one";
         judge.or_not_applicable(found.collect(), reason)
     }
 }
 
-fn questions(stage: &Stage) -> Vec<Asked> {
+fn told(stage: &Stage) -> Vec<Asked> {
     Family::ALL.into_iter().flat_map(|family| names::questions(stage, family)).collect()
+}
+
+/// Of names that are for the inside, by those who are outside.
+fn hidden(stage: &Stage) -> Vec<Asked> {
+    Family::ALL.into_iter().flat_map(|family| names::hidden(stage, family)).collect()
+}
+
+fn questions(stage: &Stage) -> Vec<Asked> {
+    told(stage).into_iter().chain(hidden(stage)).collect()
+}
+
+/// Whether somebody outside is told of what is for the inside alone.
+fn leak(judge: Judge, stage: &Stage, seen: &Seen<'_>, asked: &Asked, all: &[Asked]) -> Judgement {
+    let subject = asked.subject();
+    let Heard::Reply(id, _) = names::heard(seen, &asked.probe) else {
+        return judge.blocked(subject, "the server was not heard", []);
+    };
+    let views = views(seen, &[asked]);
+    if views.iter().all(|view| view.told.is_empty()) {
+        return judge.absent(subject, "it is for the inside alone, and nobody else is told", [id]);
+    }
+    let told = |other: &&Asked| {
+        let view = self::views(seen, &[*other]);
+        other.server.kind == ServiceKind::Dns
+            && other.published.name == asked.published.name
+            && view.iter().any(|view| !view.told.is_empty())
+    };
+    if asked.server.kind == ServiceKind::Resolver && all.iter().any(|other| told(&other)) {
+        return judge.blocked(subject, "it passes on what the name server answers", [id]);
+    }
+    let complaint = complaint(stage, &views);
+    judge.fail(subject, [id], Complaint { case: "leak".to_owned(), ..complaint })
 }
 
 /// The questions for one type of one name at one server, where there is more than one.
@@ -181,7 +224,8 @@ fn complaint(stage: &Stage, views: &[View<'_>]) -> Complaint {
     let planned = first.published.of(first.family);
     let right =
         if views.iter().any(|view| view.told == planned) { &planned } else { &views[0].told };
-    let odd: Vec<_> = views.iter().filter(|view| view.told != *right).collect();
+    // Of what is for the inside, all who are told are odd.
+    let odd: Vec<_> = views.iter().filter(|view| view.told != *right || views.len() == 1).collect();
     let odd_over = odd.first().map_or(Family::V6, |view| over(view));
     let words = |addresses: &BTreeSet<IpAddr>| {
         let words: Vec<_> = addresses.iter().map(ToString::to_string).collect();
@@ -269,6 +313,26 @@ mod tests {
             found.iter().map(|one| (one.check.as_str(), one.case.as_str())).collect();
         assert_eq!(heads, [("dns.view-parity", "side")], "{found:#?}");
         assert_eq!(found[0].args["odd"], "public-dns");
+    }
+
+    fn two_views() -> Network {
+        let text = include_str!("../../../tests/faults/testbeds/two-views.toml");
+        let testbed = crate::input::testbed("two-views.toml", text).expect("a testbed");
+        Network::of(Stage::new(&testbed.into(), Phase::DualStack))
+    }
+
+    #[test]
+    fn a_planned_difference_is_silent_and_what_is_for_the_inside_leaks_nowhere() {
+        assert_eq!(fixture::complaints(&ViewParity, &two_views()), []);
+        let leaking = two_views().with(|live| {
+            let zones = live.nodes.get_mut("ns").unwrap().zones.as_mut().unwrap();
+            zones.1.iter_mut().for_each(|zone| zone.inside = None);
+        });
+        let found = fixture::complaints(&ViewParity, &leaking);
+        let culprit =
+            |family: &str| ("leak".to_owned(), format!("ns (record {family} wiki.example.test)"));
+        assert!(found.contains(&culprit("A")) && found.contains(&culprit("AAAA")), "{found:?}");
+        assert!(found.iter().all(|(case, who)| case == "leak" && who.starts_with("ns ")));
     }
 
     #[test]

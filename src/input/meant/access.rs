@@ -233,7 +233,7 @@ fn carries(traffic: &Traffic, service: &service::Service) -> bool {
 }
 
 /// The prefixes and addresses that a word stands for.
-fn nets(
+pub(super) fn nets(
     written: &Testbed,
     testbed: &testbed::Testbed,
     word: &At<String>,

@@ -57,6 +57,7 @@ pub(super) fn resolve(written: &written::testbed::Testbed) -> (Testbed, Vec<Diag
         claims: claims::resolve(written, &mut found),
     };
     access::grant(written, &mut testbed, &mut found);
+    zones::inside(written, &mut testbed, &mut found);
     nodes::check_routes(written, &testbed, &mut found);
     services::check(written, &testbed, &mut found);
     management::check(written, &testbed, &mut found);

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::names;
+use super::{access, names};
 use crate::{
+    engine::BUILT_IN,
     input::{
         diagnostic::Diagnostic,
         placeholder,
@@ -11,9 +12,10 @@ use crate::{
         written::{self, testbed::Testbed},
     },
     model::{
-        name::NodeName,
-        record::{Record, RecordData, Zone},
+        name::{DomainName, EngineName, NodeName},
+        record::{Inside, Record, RecordData, Zone},
         service::ServiceKind,
+        testbed,
     },
 };
 
@@ -35,11 +37,67 @@ pub(super) fn resolve(written: &Testbed, found: &mut Vec<Diagnostic>) -> Vec<Zon
         zones.push(Zone {
             origin: origin.is.clone(),
             servers: servers(written, zone, found),
+            inside: None,
             extra: records(written, zone, found),
         });
     }
     rings(written, found);
     zones
+}
+
+/// Writes into the zones whom the inside of each stands for.
+pub(super) fn inside(
+    written: &Testbed,
+    testbed: &mut testbed::Testbed,
+    found: &mut Vec<Diagnostic>,
+) {
+    for zone in &written.zones {
+        let Some(inside) = &zone.inside else { continue };
+        let nets: Vec<_> =
+            inside.to.iter().flat_map(|word| access::nets(written, testbed, word, found)).collect();
+        for name in &inside.names {
+            found.extend(unpublished(written, zone, name));
+        }
+        let servers = zone.servers.iter().filter_map(|name| written.node(&name.is));
+        for engine in servers.flat_map(|node| &node.serve).filter_map(told_by) {
+            let message =
+                format!("`{}` is not told of the inside of zone `{}`", engine.is, zone.origin.is);
+            let hint = "take out `engine`: the built-in name server has views";
+            let error = Diagnostic::error(&inside.at, message);
+            found.push(error.note(&engine.at, "this engine").hint(hint));
+        }
+        let names = inside.names.iter().map(|name| name.is.clone()).collect();
+        let meant = testbed.zones.iter_mut().find(|meant| meant.origin == zone.origin.is);
+        if let Some(meant) = meant {
+            meant.inside = Some(Inside { nets, names });
+        }
+    }
+}
+
+/// A name of which there is nothing to hide.
+fn unpublished(
+    written: &Testbed,
+    zone: &written::zone::Zone,
+    name: &At<DomainName>,
+) -> Option<Diagnostic> {
+    let services = written.nodes.iter().flat_map(|node| &node.serve);
+    let published = services.flat_map(|service| &service.names);
+    let records = zone.records.iter().map(|record| &record.name);
+    let within = name.is.is_within(&zone.origin.is);
+    let mut known = published.chain(records);
+    if written.refused.contains(&name.at) || within && known.any(|known| known.is == name.is) {
+        return None;
+    }
+    let message = format!("nothing publishes `{}` in zone `{}`", name.is, zone.origin.is);
+    let hint = "name what a service or a record of the zone publishes";
+    Some(Diagnostic::error(&name.at, message).note(&zone.origin.at, "this zone").hint(hint))
+}
+
+/// The program that serves names in the place of what is built in.
+fn told_by(service: &written::service::Service) -> Option<&At<EngineName>> {
+    let engine = service.engine.as_ref()?;
+    let is_program = engine.is.as_str() != BUILT_IN;
+    (is_program && service.speaks() == Some(ServiceKind::Dns)).then_some(engine)
 }
 
 /// An alias that leads back to itself has no address at its end (RFC 1034 section 3.6.2).

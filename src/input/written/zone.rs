@@ -21,6 +21,22 @@ pub(in crate::input) const KEYS: &[Key] = &[
         Shape::Tables { noun: "record", of: RECORD_KEYS, most: 2000 },
         "Records besides those that follow from services.",
     ),
+    key("inside", Shape::Table(INSIDE_KEYS), "A view of its own for the inside."),
+];
+
+const INSIDE_KEYS: &[Key] = &[
+    required(
+        "to",
+        Shape::List { of: &Shape::Text, most: 64 },
+        "Who is inside: nodes, segments, sites.",
+    )
+    .filled(),
+    required(
+        "names",
+        Shape::List { of: &DOMAIN, most: 2000 },
+        "The names that they alone are told of.",
+    )
+    .filled(),
 ];
 
 const RECORD_KEYS: &[Key] = &[
@@ -47,6 +63,22 @@ pub(in crate::input) struct Zone {
     pub origin: At<DomainName>,
     pub servers: Vec<At<NodeName>>,
     pub records: Vec<Record>,
+    pub inside: Option<Inside>,
+}
+
+/// What the inside alone is told, as written.
+#[derive(Clone, Debug)]
+pub(in crate::input) struct Inside {
+    pub at: Span,
+    pub to: Vec<At<String>>,
+    pub names: Vec<At<DomainName>>,
+}
+
+impl Inside {
+    fn read(entry: &Entry<'_>) -> Option<Self> {
+        let table = entry.table()?;
+        Some(Self { at: entry.at.clone(), to: table.list("to"), names: table.domains("names") })
+    }
 }
 
 /// A record as written; it is to have one kind of data.
@@ -63,6 +95,7 @@ impl Zone {
         Some(Self {
             origin: table.domain("origin").or_else(|| entry.needed("origin"))?,
             servers: table.references("servers"),
+            inside: table.entry("inside").and_then(Inside::read),
             records: table.items("records").iter().filter_map(Record::read).collect(),
         })
     }
