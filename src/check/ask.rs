@@ -69,7 +69,7 @@ pub fn hello(
         ServiceKind::Https => connect(Hello::Tls { name: host_of(service, to) }),
         ServiceKind::Ssh => connect(Hello::Ssh),
         ServiceKind::Echo => connect(Hello::Echo),
-        ServiceKind::Ldap => connect(Hello::Ldap),
+        ServiceKind::Ldap => connect(Hello::Ldap { name: host_of(service, to) }),
         ServiceKind::Smtp => connect(Hello::Smtp),
         ServiceKind::Ntp => Question::Time { to: socket },
         ServiceKind::Snmp => Question::Snmp { to: socket },

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     model::{
         answer::{Answer, Outcome},
-        evidence::Seen,
+        evidence::{EvidenceId, Seen},
         experiment::Experiment,
         finding::{Complaint, Confidence, Packets, Scope, Severity},
         name::{DomainName, NodeName},
@@ -125,6 +125,15 @@ pub fn judge(judge: Judge, stage: &Stage, seen: &Seen<'_>, legs: &[Named]) -> Ve
 }
 
 impl Named {
+    /// The answer of the first round that was answered.
+    pub fn answered<'e>(&self, seen: &Seen<'e>) -> Option<(EvidenceId, &'e Answer)> {
+        let mut rounds = (0..=reading::REPETITIONS).filter_map(|round| match round {
+            0 => seen.answer(&self.leg.probe),
+            _ => seen.answer(&ask::again(&self.leg.probe, round)),
+        });
+        rounds.find(|(_, answer)| answer.is_answered())
+    }
+
     fn judge(&self, judge: Judge, stage: &Stage, seen: &Seen<'_>, all: &[Self]) -> Judgement {
         let Some(reading) = self.leg.read(stage, seen) else {
             return judge.not_testable(&self.subject, "the question was not sent", []);

@@ -19,6 +19,7 @@ pub mod hops;
 pub mod knock;
 mod reaching;
 pub mod legs;
+mod starttls;
 mod management;
 pub mod names;
 pub mod neighbour;

@@ -621,6 +621,6 @@ pub enum ContentFault {
     TurnsAway,
     /// A management agent whose table of addresses has room for IPv4 alone (before RFC 4293).
     Ipv4Table,
-    /// A mail server that does not offer to encrypt (RFC 3207).
+    /// A mail server or a directory that does not offer to encrypt (RFC 3207, RFC 4511 section 4.14).
     NoStarttls,
 }

@@ -52,8 +52,11 @@ pub enum Hello {
     Ssh,
     /// Sends a line and wants it back.
     Echo,
-    /// Asks a directory for its root DSE (RFC 4512 section 5.1).
-    Ldap,
+    /// Asks a directory for its root DSE (RFC 4512 section 5.1), over TLS too where that says that TLS can be started.
+    Ldap {
+        /// The name that the certificate must be for; or an address.
+        name: String,
+    },
     /// Waits for the greeting of a mail server and names itself by its address, as EHLO allows (RFC 5321 section 4.1.3).
     Smtp,
 }

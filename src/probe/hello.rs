@@ -1,7 +1,7 @@
 //! What is said once a TCP connection stands, to know that the service itself answers: a middlebox that accepts
 //! connections for others cannot speak its protocol.
 
-use std::{io, net::IpAddr, sync::Arc};
+use std::{fmt, io, net::IpAddr, sync::Arc};
 
 use russh::{client, keys::PublicKeyOrCertificate};
 use rustls::RootCertStore;
@@ -10,6 +10,7 @@ use tokio::{
     io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     net::TcpStream,
 };
+use tokio_rustls::client::TlsStream;
 
 use super::{call::fresh, tls};
 use crate::{
@@ -44,7 +45,7 @@ pub(super) async fn greet(
         Hello::Http { host, path } => greet_http(stream, host, path).await,
         Hello::Ssh => greet_ssh(stream).await,
         Hello::Echo => greet_echo(stream).await,
-        Hello::Ldap => greet_ldap(stream).await,
+        Hello::Ldap { name } => greet_ldap(roots, stream, name).await,
         Hello::Smtp => greet_smtp(roots, stream).await,
     }
 }
@@ -104,9 +105,7 @@ async fn greet_smtp(roots: &Arc<RootCertStore>, stream: TcpStream) -> io::Result
     let name = banner.split(' ').nth(1).map(str::to_ascii_lowercase);
     let name = name.filter(|name| name.parse::<DomainName>().is_ok());
     let name = name.unwrap_or_else(|| server.to_canonical().to_string());
-    let secured = tls::handshake(roots, stream.into_inner(), &name).await;
-    let failed = |error| io::Error::other(format!("STARTTLS was offered and failed: {error}"));
-    let (stream, handshake) = secured.map_err(failed)?;
+    let (stream, handshake) = secured(roots, stream.into_inner(), &name).await?;
     let mut stream = BufReader::new(stream);
     introduced(&mut stream, &own).await?;
     stream.write_all(b"QUIT\r\n").await?;
@@ -146,12 +145,43 @@ async fn smtp_reply(
     Err(io::Error::other("a reply has more lines than any that greets"))
 }
 
-/// What is shown of the answer is what the directory holds.
-async fn greet_ldap(stream: TcpStream) -> io::Result<Greeting> {
+/// What is offered inside of a protocol must come about.
+async fn secured(
+    roots: &Arc<RootCertStore>,
+    stream: TcpStream,
+    name: &str,
+) -> io::Result<(TlsStream<TcpStream>, tls::Handshake)> {
+    tls::handshake(roots, stream, name).await.map_err(offered)
+}
+
+fn offered(error: impl fmt::Display) -> io::Error {
+    io::Error::other(format!("STARTTLS was offered and failed: {error}"))
+}
+
+/// What is shown of the answer is what the directory holds. What is offered by StartTLS is taken, and the root DSE asked for
+/// again inside (RFC 4511 section 4.14); clients of directories look at the certificate (RFC 4513 section 3.1.3).
+async fn greet_ldap(
+    roots: &Arc<RootCertStore>,
+    stream: TcpStream,
+    name: &str,
+) -> io::Result<Greeting> {
     let mut client = ldap::Client::new(stream);
-    let mut shown = client.root_dse().await?;
-    shown.others.extend(client.sends_on().await);
-    Ok(Greeting { text: Some(shown.contexts.join(" ")), key: None, others: shown.others })
+    let ldap::Shown { contexts, mut others, offers_tls } = client.root_dse().await?;
+    let mut key = None;
+    if offers_tls {
+        let stream = client.start_tls().await.map_err(offered)?;
+        let (stream, handshake) = secured(roots, stream, name).await?;
+        if let Some(error) = handshake.error {
+            return Err(offered(error));
+        }
+        let mut client = ldap::Client::new(stream);
+        client.root_dse().await.map_err(offered)?;
+        others.extend(client.sends_on().await);
+        key = handshake.certificate_sha256;
+    } else {
+        others.extend(client.sends_on().await);
+    }
+    Ok(Greeting { text: Some(contexts.join(" ")), key, others })
 }
 
 /// RFC 4253 section 4.2: lines may come before the identification. What has been read of it is given to the key

@@ -1,4 +1,4 @@
-//! TLS of the web service of a node: its certificate, for its names and its literal addresses.
+//! TLS of the services of a node: its certificate, for its names and its literal addresses.
 
 use std::{net::IpAddr, sync::Arc};
 

@@ -11,7 +11,7 @@ pub(super) async fn converse(speaker: &Speaker, stream: TcpStream, ends: Ends) -
     let family = Family::of(ends.own.ip());
     let behaviour = speaker.premises.behaviour();
     let other = behaviour.differs(&speaker.service, family, ContentFault::OtherCertificate);
-    let doors = speaker.premises.doors.get().expect("TLS is set up before the socket is opened");
+    let doors = speaker.premises.doors();
     let door = if other { &doors.other } else { &doors.usual };
     let stream = door.accept(stream).await?;
     http::converse(speaker, stream, ends).await.map_err(io::Error::other)

@@ -1,4 +1,5 @@
-//! The directory (RFC 4511): lets everybody bind and shows its root DSE. It holds no entries. And whoever asks one for that.
+//! The directory (RFC 4511): lets everybody bind, shows its root DSE and speaks TLS if asked to (section 4.14). It holds no
+//! entries. And whoever asks one for that.
 
 use std::{collections::BTreeSet, io, time::Duration};
 
@@ -10,7 +11,11 @@ use tokio::{
 
 use super::speaker::Speaker;
 use crate::{
-    model::{family::Family, fault::Reference, name::DomainName},
+    model::{
+        family::Family,
+        fault::{ContentFault, Reference},
+        name::DomainName,
+    },
     wire::{
         ber,
         ldap::{self, BadLdap, Found, Request},
@@ -22,25 +27,57 @@ const MOST: usize = 64 << 10;
 /// How long whoever has reached a directory waits for being sent on.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// What a directory has to say to the client before it.
+struct Words<'d> {
+    /// The names of what it holds.
+    contexts: &'d [String],
+    /// Whom it sends on to.
+    others: &'d [&'d str],
+    /// Whether TLS can be started: it is meant to, and not spoken already.
+    offers_tls: bool,
+}
+
 pub(super) async fn converse(
     speaker: &Speaker,
     mut stream: TcpStream,
     family: Family,
 ) -> io::Result<()> {
+    speaker.hold_back(family).await;
+    if !session(speaker, &mut stream, family, false).await? {
+        return Ok(());
+    }
+    let mut secured = speaker.premises.doors().usual.accept(stream).await?;
+    session(speaker, &mut secured, family, true).await.map(drop)
+}
+
+/// Answers messages until there are no more, or until TLS is to begin: whether it is.
+async fn session(
+    speaker: &Speaker,
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    family: Family,
+    is_secure: bool,
+) -> io::Result<bool> {
     let service = speaker.premises.node.service(speaker.service.as_str());
     let contexts = service.map(|service| contexts(&service.names)).unwrap_or_default();
     let mut held = Vec::new();
-    speaker.hold_back(family).await;
-    while let Some(octets) = message(&mut stream, &mut held).await? {
-        let Ok((id, request)) = ldap::read_request(&octets) else { return Ok(()) };
+    while let Some(octets) = message(stream, &mut held).await? {
+        let Ok((id, request)) = ldap::read_request(&octets) else { return Ok(false) };
         if request == Request::Unbind {
-            return Ok(());
+            return Ok(false);
         }
         let behaviour = speaker.premises.behaviour();
         let others: Vec<_> = behaviour.refers(&speaker.service, Reference::Refers).collect();
-        stream.write_all(&answer(id, &request, &contexts, &others)).await?;
+        let is_clear = behaviour.differs(&speaker.service, family, ContentFault::NoStarttls);
+        let words =
+            Words { contexts: &contexts, others: &others, offers_tls: !is_secure && !is_clear };
+        stream.write_all(&words.answer(id, &request)).await?;
+        stream.flush().await?;
+        if request == Request::StartTls && words.offers_tls {
+            // What was sent ahead of TLS is not taken for what comes in it.
+            return Ok(held.is_empty());
+        }
     }
-    Ok(())
+    Ok(false)
 }
 
 /// What a directory says of itself.
@@ -50,6 +87,8 @@ pub(crate) struct Shown {
     pub(crate) contexts: Vec<String>,
     /// The servers that it names or sends on to, as URLs. Foreign text.
     pub(crate) others: Vec<String>,
+    /// Whether it offers StartTLS.
+    pub(crate) offers_tls: bool,
 }
 
 /// Somebody who asks a directory.
@@ -88,6 +127,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         shown.others
     }
 
+    /// Asks for TLS: the connection, over which it is to be spoken now.
+    pub(crate) async fn start_tls(mut self) -> io::Result<S> {
+        self.id += 1;
+        self.stream.write_all(&ldap::start_tls(self.id)).await?;
+        let octets = self.next().await?;
+        ldap::read_started(&octets, self.id).map_err(io::Error::other)?;
+        if !self.held.is_empty() {
+            return Err(io::Error::other("more than a reply came before TLS began"));
+        }
+        Ok(self.stream)
+    }
+
+    /// The next message.
+    async fn next(&mut self) -> io::Result<Vec<u8>> {
+        let closed = || io::Error::other("the connection was closed before an answer was whole");
+        message(&mut self.stream, &mut self.held).await?.ok_or_else(closed)
+    }
+
     /// The result code, and whether an entry came.
     async fn search(&mut self, base: &str, shown: &mut Shown) -> io::Result<(u32, bool)> {
         self.id += 1;
@@ -95,13 +152,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.stream.flush().await?;
         let mut has_entry = false;
         loop {
-            let Some(octets) = message(&mut self.stream, &mut self.held).await? else {
-                let what = "the connection was closed before an answer was whole";
-                return Err(io::Error::other(what));
-            };
+            let octets = self.next().await?;
             match ldap::read_found(&octets, self.id).map_err(io::Error::other)? {
-                Found::Entry { contexts, others } => {
+                Found::Entry { contexts, others, offers_tls } => {
                     has_entry = true;
+                    shown.offers_tls |= offers_tls;
                     shown.contexts.extend(contexts);
                     shown.others.extend(others);
                 }
@@ -134,19 +189,22 @@ async fn message(
     }
 }
 
-fn answer(id: u32, request: &Request, contexts: &[String], others: &[&str]) -> Vec<u8> {
-    let (entry, code) = match request {
-        Request::Search { base } if base.is_empty() => {
-            (ldap::root_dse(id, contexts), ldap::SUCCESS)
-        }
-        Request::Search { .. } if !others.is_empty() => (Vec::new(), ldap::REFERRAL),
-        Request::Search { .. } => (Vec::new(), ldap::NO_SUCH_OBJECT),
-        Request::Bind => (Vec::new(), ldap::SUCCESS),
-        Request::Unbind | Request::Other => (Vec::new(), ldap::UNWILLING),
-    };
-    let others = if code == ldap::REFERRAL { others } else { &[] };
-    let result = ldap::result(id, request, code, others).unwrap_or_default();
-    [entry, result].concat()
+impl Words<'_> {
+    fn answer(&self, id: u32, request: &Request) -> Vec<u8> {
+        let (entry, code) = match request {
+            Request::Search { base } if base.is_empty() => {
+                (ldap::root_dse(id, self.contexts, self.offers_tls), ldap::SUCCESS)
+            }
+            Request::Search { .. } if !self.others.is_empty() => (Vec::new(), ldap::REFERRAL),
+            Request::Search { .. } => (Vec::new(), ldap::NO_SUCH_OBJECT),
+            Request::StartTls if !self.offers_tls => (Vec::new(), ldap::PROTOCOL_ERROR),
+            Request::Bind | Request::StartTls => (Vec::new(), ldap::SUCCESS),
+            Request::Unbind | Request::Other => (Vec::new(), ldap::UNWILLING),
+        };
+        let others = if code == ldap::REFERRAL { self.others } else { &[] };
+        let result = ldap::result(id, request, code, others).unwrap_or_default();
+        [entry, result].concat()
+    }
 }
 
 /// The domains of names under which a service is published, as names of a directory (RFC 2247): each once, and what lies
@@ -184,7 +242,9 @@ mod tests {
             let mut held = Vec::new();
             let first = message(&mut far, &mut held).await.unwrap().unwrap();
             let (id, request) = ldap::read_request(&first).unwrap();
-            far.write_all(&answer(id, &request, &["dc=test".to_owned()], &[])).await.unwrap();
+            let contexts = ["dc=test".to_owned()];
+            let words = Words { contexts: &contexts, others: &[], offers_tls: false };
+            far.write_all(&words.answer(id, &request)).await.unwrap();
             let second = message(&mut far, &mut held).await.unwrap().unwrap();
             let (id, request) = ldap::read_request(&second).unwrap();
             let word = last.and_then(|code| ldap::result(id, &request, code, &["ldap://a.test/"]));

@@ -37,7 +37,7 @@ pub(super) struct Premises {
     failures: Mutex<Failures>,
     table: Mutex<Kept>,
     behaviour: RwLock<Arc<Behaviour>>,
-    /// TLS, once an HTTPS service has been opened.
+    /// TLS, once a service that speaks it has been opened.
     pub(super) doors: OnceLock<Doors>,
     /// What engines show to users of TLS, once one has been started.
     pub(super) shown: OnceLock<engine::Identity>,
@@ -86,6 +86,11 @@ impl Premises {
 
     pub(super) fn behave(&self, behaviour: Behaviour) {
         *self.behaviour.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(behaviour);
+    }
+
+    /// TLS of the node: of a service that speaks it.
+    pub(super) fn doors(&self) -> &Doors {
+        self.doors.get().expect("TLS is set up before the socket is opened")
     }
 
     /// The certificate that engines of the node show, the same as long as the lab stands.

@@ -315,7 +315,7 @@ impl ServiceHost {
                 self.service(service, &[ServiceKind::Ldap])
             }
             Sabotage::ServeDifferently { service, how: ContentFault::NoStarttls, .. } => {
-                self.service(service, &[ServiceKind::Smtp])
+                self.service(service, &[ServiceKind::Smtp, ServiceKind::Ldap])
             }
             Sabotage::ServeDifferently { service, how: ContentFault::RejectsBrackets, .. } => {
                 let kinds = [ServiceKind::Http, ServiceKind::Https, ServiceKind::Smtp];
@@ -576,7 +576,10 @@ impl ServiceHost {
         }
         let premises = &self.premises;
         let certificate = |source| ServeError::Certificate { node: self.node().clone(), source };
-        let shows = service.kind == ServiceKind::Https && service.front.is_none();
+        let shows = match service.kind {
+            ServiceKind::Https => service.front.is_none(),
+            kind => kind == ServiceKind::Ldap,
+        };
         let identity = shows.then(|| premises.identity()).transpose().map_err(certificate)?;
         Ok(Some(Job {
             port: service.port,
@@ -618,7 +621,7 @@ impl ServiceHost {
         if missing.is_empty() {
             return Ok(());
         }
-        let speaks_tls = [ServiceKind::Https, ServiceKind::Smtp];
+        let speaks_tls = [ServiceKind::Https, ServiceKind::Smtp, ServiceKind::Ldap];
         if missing.iter().any(|place| speaks_tls.contains(&place.kind)) {
             self.set_up_tls()?;
         }

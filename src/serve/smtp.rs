@@ -44,8 +44,7 @@ pub(super) async fn converse(
     if next != Next::Tls || !stream.buffer().is_empty() {
         return Ok(());
     }
-    let doors = speaker.premises.doors.get().expect("TLS is set up before the socket is opened");
-    let secured = doors.usual.accept(stream.into_inner()).await?;
+    let secured = speaker.premises.doors().usual.accept(stream.into_inner()).await?;
     session(speaker, &mut BufReader::new(secured), family, true).await.map(drop)
 }
 

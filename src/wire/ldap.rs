@@ -1,7 +1,9 @@
 //! LDAP as far as everybody may speak it: the search for the root DSE, by which a server says who it is (RFC 4511
-//! section 4.5, RFC 4512 section 5.1).
+//! section 4.5, RFC 4512 section 5.1), and StartTLS (RFC 4511 section 4.14).
 
-use super::ber::{self, BOOLEAN, BadBer, ENUMERATED, INTEGER, OCTET_STRING, Reader, SEQUENCE, SET};
+use super::ber::{
+    self, BOOLEAN, BadBer, ENUMERATED, Element, INTEGER, OCTET_STRING, Reader, SEQUENCE, SET,
+};
 
 const BIND_REQUEST: u8 = 0x60;
 const BIND_RESPONSE: u8 = 0x61;
@@ -9,6 +11,11 @@ const UNBIND_REQUEST: u8 = 0x42;
 const SEARCH_REQUEST: u8 = 0x63;
 const SEARCH_ENTRY: u8 = 0x64;
 const SEARCH_DONE: u8 = 0x65;
+const EXTENDED_REQUEST: u8 = 0x77;
+const EXTENDED_RESPONSE: u8 = 0x78;
+/// The name of an extended request (RFC 4511 section 4.12), and that of StartTLS.
+const REQUEST_NAME: u8 = 0x80;
+const START_TLS: &str = "1.3.6.1.4.1.1466.20037";
 /// A reference that comes among entries (RFC 4511 section 4.5.3), and the referral of a result (section 4.1.10).
 const SEARCH_REFERENCE: u8 = 0x73;
 const REFERRALS: u8 = 0xa3;
@@ -17,6 +24,8 @@ const PRESENT: u8 = 0x87;
 /// The attribute that lists what a server holds, and the one that lists what it speaks (RFC 4512 section 5.1).
 const CONTEXTS: &str = "namingContexts";
 const VERSION: &str = "supportedLDAPVersion";
+/// The extended requests that a server knows.
+const EXTENSIONS: &str = "supportedExtension";
 /// Other servers, which a client may turn to where this one is not there.
 const ALTERNATIVES: &str = "altServer";
 /// A name that no directory holds: whoever sends those on who ask for what is not there sends on who asks for it.
@@ -26,6 +35,8 @@ const MOST: usize = 16;
 
 /// A result code: `success` (RFC 4511 section 4.1.9).
 pub const SUCCESS: u32 = 0;
+/// `protocolError`, which is also said to an extended request that is not known (section 4.12).
+pub const PROTOCOL_ERROR: u32 = 2;
 /// `referral`: others are to be asked.
 pub const REFERRAL: u32 = 10;
 /// `noSuchObject`: what is asked for is not there.
@@ -33,7 +44,7 @@ pub const NO_SUCH_OBJECT: u32 = 32;
 /// `unwillingToPerform`: what is asked for is not done here.
 pub const UNWILLING: u32 = 53;
 
-/// Why octets are no answer to a search for the root DSE.
+/// Why octets are no answer to what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadLdap {
     /// No BER.
@@ -42,11 +53,11 @@ pub enum BadLdap {
     /// The id of another message.
     #[error("the answer is to message {0}, which was not asked")]
     Id(u32),
-    /// Another message than the search asks for.
-    #[error("the answer has tag {0:#04x}, which is no answer to a search")]
+    /// A message that answers something else.
+    #[error("the answer has tag {0:#04x}, which is no answer to what was asked")]
     Operation(u8),
-    /// The search failed.
-    #[error("the search ended with result {0}")]
+    /// It failed.
+    #[error("the request ended with result {0}")]
     Result(u32),
 }
 
@@ -62,6 +73,8 @@ pub enum Request {
         /// The name; the root DSE has none.
         base: String,
     },
+    /// To speak TLS from now on.
+    StartTls,
     /// Anything else.
     Other,
 }
@@ -69,12 +82,14 @@ pub enum Request {
 /// What came of a search.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// An entry: the naming contexts that it lists, and the other servers.
+    /// An entry: the naming contexts that it lists, the other servers, and whether TLS can be started.
     Entry {
         /// What is held.
         contexts: Vec<String>,
         /// Who else may be asked, as URLs.
         others: Vec<String>,
+        /// Whether StartTLS is among the extensions.
+        offers_tls: bool,
     },
     /// Who is to be asked for the rest, as URLs.
     Reference(Vec<String>),
@@ -98,7 +113,8 @@ pub fn root_dse_query(id: u32) -> Vec<u8> {
 
 /// The search for one entry.
 pub fn search(id: u32, base: &str) -> Vec<u8> {
-    let attributes = [CONTEXTS, VERSION, ALTERNATIVES].map(|name| ber::element(OCTET_STRING, name));
+    let attributes =
+        [CONTEXTS, VERSION, ALTERNATIVES, EXTENSIONS].map(|name| ber::element(OCTET_STRING, name));
     let search = [
         ber::element(OCTET_STRING, base),
         ber::number(ENUMERATED, 0), // this entry alone
@@ -112,21 +128,44 @@ pub fn search(id: u32, base: &str) -> Vec<u8> {
     message(id, ber::nest(SEARCH_REQUEST, &search))
 }
 
-/// What a message says to the search with this id.
-pub fn read_found(octets: &[u8], id: u32) -> Result<Found, BadLdap> {
+/// The request to speak TLS.
+pub fn start_tls(id: u32) -> Vec<u8> {
+    message(id, ber::nest(EXTENDED_REQUEST, &[ber::element(REQUEST_NAME, START_TLS)]))
+}
+
+/// Whether a message lets whoever sent the extended request with this id go on.
+pub fn read_started(octets: &[u8], id: u32) -> Result<(), BadLdap> {
+    let operation = operation(octets, id)?;
+    if operation.tag != EXTENDED_RESPONSE {
+        return Err(BadLdap::Operation(operation.tag));
+    }
+    match Reader::new(operation.content).number(ENUMERATED)? {
+        SUCCESS => Ok(()),
+        code => Err(BadLdap::Result(code)),
+    }
+}
+
+/// What a message with this id holds.
+fn operation(octets: &[u8], id: u32) -> Result<Element<'_>, BadLdap> {
     let mut message = Reader::new(octets).within(SEQUENCE)?;
     let answered = message.number(INTEGER)?;
     if answered != id {
         return Err(BadLdap::Id(answered));
     }
-    let operation = message.element()?;
+    Ok(message.element()?)
+}
+
+/// What a message says to the search with this id.
+pub fn read_found(octets: &[u8], id: u32) -> Result<Found, BadLdap> {
+    let operation = operation(octets, id)?;
     let mut inside = Reader::new(operation.content);
     match operation.tag {
         SEARCH_ENTRY => {
             inside.expect(OCTET_STRING)?;
             let attributes = inside.within(SEQUENCE)?;
             let others = values(attributes, ALTERNATIVES)?;
-            Ok(Found::Entry { contexts: values(attributes, CONTEXTS)?, others })
+            let offers_tls = values(attributes, EXTENSIONS)?.iter().any(|oid| oid == START_TLS);
+            Ok(Found::Entry { contexts: values(attributes, CONTEXTS)?, others, offers_tls })
         }
         SEARCH_REFERENCE => Ok(Found::Reference(urls(inside)?)),
         SEARCH_DONE => {
@@ -181,23 +220,27 @@ pub fn read_request(octets: &[u8]) -> Result<(u32, Request), BadBer> {
             let base = Reader::new(operation.content).expect(OCTET_STRING)?;
             Request::Search { base: String::from_utf8_lossy(base).into_owned() }
         }
+        EXTENDED_REQUEST => {
+            let name = Reader::new(operation.content).expect(REQUEST_NAME)?;
+            if name == START_TLS.as_bytes() { Request::StartTls } else { Request::Other }
+        }
         _ => Request::Other,
     };
     Ok((id, request))
 }
 
 /// The root DSE: an entry without a name.
-pub fn root_dse(id: u32, contexts: &[String]) -> Vec<u8> {
-    let values = |values: Vec<Vec<u8>>| ber::element(SET, values.concat());
-    let contexts = contexts.iter().map(|context| ber::element(OCTET_STRING, context)).collect();
-    let attributes = [
-        ber::nest(SEQUENCE, &[ber::element(OCTET_STRING, CONTEXTS), values(contexts)]),
-        ber::nest(
-            SEQUENCE,
-            &[ber::element(OCTET_STRING, VERSION), values(vec![ber::element(OCTET_STRING, "3")])],
-        ),
-    ];
-    let entry = [ber::element(OCTET_STRING, ""), ber::nest(SEQUENCE, &attributes)];
+pub fn root_dse(id: u32, contexts: &[String], offers_tls: bool) -> Vec<u8> {
+    let attribute = |name: &str, values: &[&str]| {
+        let values: Vec<_> = values.iter().map(|value| ber::element(OCTET_STRING, value)).collect();
+        ber::nest(SEQUENCE, &[ber::element(OCTET_STRING, name), ber::element(SET, values.concat())])
+    };
+    let contexts: Vec<_> = contexts.iter().map(String::as_str).collect();
+    let mut attributes = vec![attribute(CONTEXTS, &contexts), attribute(VERSION, &["3"])];
+    if offers_tls {
+        attributes.push(attribute(EXTENSIONS, &[START_TLS]));
+    }
+    let entry = [ber::element(OCTET_STRING, ""), ber::element(SEQUENCE, attributes.concat())];
     message(id, ber::nest(SEARCH_ENTRY, &entry))
 }
 
@@ -206,6 +249,7 @@ pub fn result(id: u32, request: &Request, code: u32, others: &[&str]) -> Option<
     let tag = match request {
         Request::Bind => BIND_RESPONSE,
         Request::Search { .. } => SEARCH_DONE,
+        Request::StartTls => EXTENDED_RESPONSE,
         Request::Unbind | Request::Other => return None,
     };
     let nothing = || ber::element(OCTET_STRING, "");
@@ -227,8 +271,10 @@ mod tests {
         let (id, request) = read_request(&root_dse_query(7)).unwrap();
         assert_eq!((id, &request), (7, &Request::Search { base: String::new() }));
         let contexts = vec!["dc=dc,dc=test".to_owned()];
-        let entry = Found::Entry { contexts: contexts.clone(), others: Vec::new() };
-        assert_eq!(read_found(&root_dse(7, &contexts), 7), Ok(entry));
+        for offers_tls in [true, false] {
+            let entry = Found::Entry { contexts: contexts.clone(), others: Vec::new(), offers_tls };
+            assert_eq!(read_found(&root_dse(7, &contexts, offers_tls), 7), Ok(entry));
+        }
         let ended = |code, others: &[&str]| Found::Done {
             code,
             others: others.iter().map(|url| (*url).to_owned()).collect(),
@@ -241,6 +287,18 @@ mod tests {
         assert_eq!(read_found(&referred, 7), Ok(ended(REFERRAL, &others)));
         let bound = result(7, &Request::Bind, SUCCESS, &[]).unwrap();
         assert_eq!(read_found(&bound, 7), Err(BadLdap::Operation(BIND_RESPONSE)));
+    }
+
+    #[test]
+    fn tls_is_asked_for_and_begun_or_not() {
+        let (id, request) = read_request(&start_tls(3)).unwrap();
+        assert_eq!((id, &request), (3, &Request::StartTls));
+        let said = |code| result(3, &request, code, &[]).unwrap();
+        assert_eq!(read_started(&said(SUCCESS), 3), Ok(()));
+        assert_eq!(read_started(&said(PROTOCOL_ERROR), 3), Err(BadLdap::Result(2)));
+        assert_eq!(read_started(&said(SUCCESS), 4), Err(BadLdap::Id(3)));
+        let bound = result(3, &Request::Bind, SUCCESS, &[]).unwrap();
+        assert_eq!(read_started(&bound, 3), Err(BadLdap::Operation(BIND_RESPONSE)));
     }
 
     /// As OpenLDAP's `ldapsearch -x -s base -b '' namingContexts` sends it.
@@ -256,12 +314,12 @@ mod tests {
         #[test]
         fn no_octets_are_too_strange(octets in prop::collection::vec(any::<u8>(), 0..96)) {
             let _ = read_request(&octets);
-            let _ = read_found(&octets, 1);
+            let _ = (read_found(&octets, 1), read_started(&octets, 1));
         }
 
         #[test]
         fn a_damaged_answer_never_panics(at in 0..64_usize, octet in any::<u8>()) {
-            let mut answer = root_dse(1, &["dc=test".to_owned()]);
+            let mut answer = root_dse(1, &["dc=test".to_owned()], true);
             let length = answer.len();
             answer[at % length] = octet;
             let _ = read_found(&answer, 1);

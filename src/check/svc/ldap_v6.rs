@@ -1,14 +1,15 @@
-//! `svc.ldap-v6`: directories show who they are over every planned family, to everybody who is to ask them, and send nobody on to
-//! an address of one family alone.
+//! `svc.ldap-v6`: directories show who they are over every planned family, to everybody who is to ask them, encrypt over both alike
+//! and send nobody on to an address of one family alone.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
 use crate::{
     check::{
-        Case, Check, Text, UseCase, ask,
+        Case, Check, Text, UseCase,
         legs::{self, Named},
         reaching,
         reading::{self, Judge},
+        starttls,
     },
     model::{
         answer::Answer,
@@ -33,18 +34,25 @@ static TEXT: Text = Text {
     section: "S2 2.2.1",
     use_case: UseCase::NetworkServices,
     question: "Does the directory answer a search for its root DSE from everybody who may ask it, over every family that \
-               both have? Does it send nobody on to a server that it names by an address of one family: as another one (altServer), \
+               both have, and encrypt (StartTLS) over both or neither? What is offered is taken, with a certificate for the \
+               name of the directory. Does it send nobody on to a server that it names by an address of one family: as another one (altServer), \
                or when asked for what it does not hold? Servers that it names by name are not looked up.",
-    good: "Everybody who may ask the directory gets its root DSE over every planned family, and is sent on by names.",
-    references: &["RFC 4511 section 4.1.10", "RFC 4512 section 5.1", "RFC 7381 section 2.4.3"],
+    good: "Everybody who may ask the directory gets its root DSE over every planned family, encrypted alike, and is sent \
+           on by names.",
+    references: &[
+        "RFC 4511 section 4.1.10",
+        "RFC 4511 section 4.14",
+        "RFC 4512 section 5.1",
+        "RFC 7381 section 2.4.3",
+    ],
     cases: &[
         Case {
             name: "unreachable",
             finding: "{from} gets no answer from {what} over {family}.",
-            expected: "The root DSE from {address}.",
+            expected: "The root DSE from {address}, and TLS after StartTLS where it is offered.",
             observed: "{observed}, {place}. {other}.",
             remedy: "Let the directory listen on the family, name it by its name and not by an address at whoever asks, \
-                     and open the port on the way and in its access list.",
+                     and open the port on the way and in its access list. Its certificate must hold the name.",
         },
         Case {
             name: "flaky",
@@ -52,6 +60,14 @@ static TEXT: Text = Text {
             expected: "The root DSE from {address} every time.",
             observed: "{observed}, {place}. {other}.",
             remedy: "Look for loss on the way, or for a limit of connections at the directory.",
+        },
+        Case {
+            name: "clear-in-one-family",
+            finding: "{what} offers {from} no StartTLS over {family}, and does over {other}: passwords go in the clear there.",
+            expected: "StartTLS among the extensions of the root DSE over both families.",
+            observed: "{address} shows a root DSE whose `supportedExtension` does not hold 1.3.6.1.4.1.1466.20037.",
+            remedy: "Let whatever listens on that family have the certificate and the settings of the other: look for a second \
+                     server or a proxy there.",
         },
         Case {
             name: "sends-on",
@@ -81,6 +97,7 @@ impl Check for Ldap {
         let judge = Judge(&TEXT);
         let directories = directories(stage);
         let mut found = legs::judge(judge, stage, seen, &directories);
+        found.extend(starttls::judge(judge, stage, seen, &directories));
         let mut known = BTreeSet::new();
         for named in &directories {
             let Some((id, others)) = others(seen, named) else { continue };
@@ -100,17 +117,10 @@ fn directories(stage: &Stage) -> Vec<Named> {
 
 /// The other servers that a directory names, in the first round that it answered.
 fn others<'e>(seen: &Seen<'e>, named: &Named) -> Option<(EvidenceId, &'e [String])> {
-    let rounds = (0..=reading::REPETITIONS).map(|round| match round {
-        0 => named.leg.probe.clone(),
-        _ => ask::again(&named.leg.probe, round),
-    });
-    let mut answers = rounds.filter_map(|probe| match seen.answer(&probe)? {
-        (id, answer @ Answer::Connection { others, .. }) if answer.is_answered() => {
-            Some((id, others.as_slice()))
-        }
+    match named.answered(seen)? {
+        (id, Answer::Connection { others, .. }) => Some((id, others)),
         _ => None,
-    });
-    answers.next()
+    }
 }
 
 fn sent_on(
@@ -186,7 +196,9 @@ mod tests {
     /// The directory sends on to others.
     fn sending_on(phase: Phase, to: &'static str) -> Network {
         Network::healthy(phase).bend(move |probe, answer| {
-            let Question::Connect { hello: Hello::Ldap, .. } = &probe.question else { return };
+            let Question::Connect { hello: Hello::Ldap { .. }, .. } = &probe.question else {
+                return;
+            };
             if let Answer::Connection { others, .. } = answer {
                 *others = vec![to.to_owned()];
             }
@@ -206,5 +218,29 @@ mod tests {
         let new = |phase| fixture::complaints(&Ldap, &sending_on(phase, "ldap://[2001:db8::7]/"));
         assert_eq!(new(Phase::Ipv4Only).first(), Some(&one));
         assert!(new(Phase::DualStack).is_empty());
+    }
+
+    /// The directory starts TLS over none of these families.
+    fn in_the_clear(families: &'static [Family]) -> Network {
+        Network::healthy(Phase::DualStack).bend(|probe, answer| {
+            let Question::Connect { to, hello: Hello::Ldap { .. }, .. } = &probe.question else {
+                return;
+            };
+            if let Answer::Connection { key, .. } = answer
+                && families.contains(&Family::of(to.ip()))
+            {
+                *key = None;
+            }
+        })
+    }
+
+    #[test]
+    fn what_is_in_the_clear_over_one_family_is_found_and_over_both_is_not() {
+        for (families, family) in [(&[Family::V4], "IPv4"), (&[Family::V6], "IPv6")] {
+            let found = fixture::complaints(&Ldap, &in_the_clear(families));
+            let one = ("clear-in-one-family".to_owned(), format!("ns (STARTTLS over {family})"));
+            assert!(!found.is_empty() && found.iter().all(|f| *f == one), "{found:?}");
+        }
+        assert!(fixture::complaints(&Ldap, &in_the_clear(&Family::ALL)).is_empty());
     }
 }

@@ -14,9 +14,10 @@ use crate::{
         reach::Leg,
         reaching,
         reading::{self, Judge, Reached},
+        starttls,
     },
     model::{
-        answer::{Answer, DnsReply},
+        answer::DnsReply,
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
         family::{Families, Family},
@@ -132,7 +133,7 @@ impl Check for Smtp {
         let judge = Judge(&TEXT);
         let servers = servers(stage);
         let mut found = legs::judge(judge, stage, seen, &servers);
-        found.extend(encryption(judge, stage, seen, &servers));
+        found.extend(starttls::judge(judge, stage, seen, &servers));
         let domains = domains(stage);
         found.extend(domains.iter().flat_map(|d| d.judge(judge, stage, seen, &servers)));
         judge.or_not_applicable(found, "no flow lets anybody bring mail in this phase")
@@ -141,64 +142,6 @@ impl Check for Smtp {
 
 fn servers(stage: &Stage) -> Vec<Named> {
     reaching::by_flows(stage, ServiceKind::Smtp)
-}
-
-/// Whether a server encrypted for a bringer; `None` where it did not greet.
-fn encrypted(seen: &Seen<'_>, named: &Named) -> Option<(EvidenceId, bool)> {
-    let rounds = (0..=reading::REPETITIONS).map(|round| match round {
-        0 => named.leg.probe.clone(),
-        _ => ask::again(&named.leg.probe, round),
-    });
-    let mut greeted = rounds.filter_map(|probe| match seen.answer(&probe)? {
-        (id, answer @ Answer::Connection { key, .. }) if answer.is_answered() => {
-            Some((id, key.is_some()))
-        }
-        _ => None,
-    });
-    greeted.next()
-}
-
-/// Each bringer and server whose families can be compared.
-fn encryption<'s>(
-    judge: Judge,
-    stage: &'s Stage,
-    seen: &'s Seen<'_>,
-    servers: &'s [Named],
-) -> impl Iterator<Item = Judgement> + 's {
-    let pairs = servers.iter().filter(|old| old.leg.family() == Family::V4).filter_map(|old| {
-        let is_twin = |new: &&Named| {
-            new.leg.family() == Family::V6
-                && (&new.what, &new.leg.probe.from) == (&old.what, &old.leg.probe.from)
-        };
-        Some((old, servers.iter().find(is_twin)?))
-    });
-    pairs.filter_map(move |(old, new)| {
-        let ((a, by_old), (b, by_new)) = (encrypted(seen, old)?, encrypted(seen, new)?);
-        let subject = format!("{}->{} (STARTTLS)", old.leg.probe.from, old.what);
-        let (evidence, lacking) = (vec![a, b], if by_old { new } else { old });
-        if by_old == by_new {
-            return Some(judge.pass(subject, evidence));
-        }
-        Some(judge.fail(subject, evidence, in_the_clear(stage, lacking)))
-    })
-}
-
-fn in_the_clear(stage: &Stage, lacking: &Named) -> Complaint {
-    let family = lacking.leg.family();
-    let node = lacking.leg.path.nodes.last().expect("a path has ends");
-    let args = [
-        ("what", lacking.what.clone()),
-        ("from", lacking.leg.probe.from.to_string()),
-        ("family", family.to_string()),
-        ("other", family.other().to_string()),
-        ("address", lacking.leg.path.destination.to_string()),
-    ];
-    let scope = Scope { packets: Some(Packets::Content), ..lacking.leg.scope() };
-    let culprit = Culprit::node(node, format!("STARTTLS over {family}"));
-    Complaint {
-        depth: Depth::Symptom,
-        ..reading::complaint(stage, "clear-in-one-family", culprit, scope, args)
-    }
 }
 
 /// A domain with MX records, and a bringer of mail who looks them up.
@@ -459,9 +402,12 @@ impl Domain<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::{
-        fixture::{self, Network},
-        management::tests,
+    use crate::{
+        check::{
+            fixture::{self, Network},
+            management::tests,
+        },
+        model::answer::Answer,
     };
 
     #[test]

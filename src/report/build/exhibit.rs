@@ -47,7 +47,7 @@ fn question(question: &Question) -> Line {
             Hello::Ssh => "TCP connection and SSH identification".to_owned(),
             Hello::Echo => "TCP connection and echo".to_owned(),
             Hello::Smtp => "TCP connection and SMTP greeting".to_owned(),
-            Hello::Ldap => "TCP connection and LDAP search for the root DSE".to_owned(),
+            Hello::Ldap { .. } => "TCP connection and LDAP search for the root DSE".to_owned(),
         }),
         Question::Fetch { host, path, tls, .. } => {
             let scheme = if tls.is_some() { "https" } else { "http" };
