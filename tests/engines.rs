@@ -230,6 +230,18 @@ fn a_translator_that_is_not_up_to_it_is_told() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("has no address left for users where `tayga` translates"), "{said}");
 
+    let local: String =
+        text.lines().filter(|line| !line.starts_with("prefix")).collect::<Vec<_>>().join("\n");
+    let output =
+        place.walk_of(&place.write("local.toml", &local, 0o644), &["--engine", "nat64=tayga"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains(
+            "takes no prefixes for local use (RFC 8215), and the prefix is 64:ff9b:1::/96"
+        ),
+        "{said}"
+    );
+
     let only = [
         "--phases",
         "ipv6-only",

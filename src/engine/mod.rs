@@ -32,7 +32,10 @@ use std::{
 };
 
 use crate::model::{
-    function::Function, name::EngineName, service::ServiceKind, translation::Translator,
+    function::Function,
+    name::EngineName,
+    service::ServiceKind,
+    translation::{Pref64, Translator},
 };
 
 pub use job::{File, Identity, Job, LOG, Place, Synthesis, WORK};
@@ -298,6 +301,8 @@ pub struct TranslatorEngine {
     pub device: &'static str,
     /// How many addresses of the pool it takes itself.
     pub own: usize,
+    /// Translation prefixes that it does not take, and the words for them.
+    pub shuns: (fn(Pref64) -> bool, &'static str),
     /// What a line that it says tells of an address of the pool and its user.
     pub assigned: fn(&str) -> Option<(Ipv4Addr, Ipv6Addr)>,
 }

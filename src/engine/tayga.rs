@@ -9,7 +9,7 @@ use std::{
 use ipnet::Ipv4Net;
 
 use super::TranslatorEngine;
-use crate::model::translation::Translator;
+use crate::model::translation::{Pref64, Translator};
 
 /// Addresses that no packet is ever for (RFC 6666): they stand behind addresses of the pool that no user is to have.
 const NOBODY: Ipv6Addr = Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 0);
@@ -50,6 +50,11 @@ fn assigned(line: &str) -> Option<(Ipv4Addr, Ipv6Addr)> {
     Some((shown.parse().ok()?, user.parse().ok()?))
 }
 
+/// `64:ff9b:1::/48`, for local use (RFC 8215). TAYGA 0.9.2 calls it reserved and ends.
+fn is_of_local_use(prefix: Pref64) -> bool {
+    prefix.net().network().segments()[..3] == [0x64, 0xff9b, 1]
+}
+
 const DEVICE: &str = "nat64";
 
 pub(super) static ENGINE: TranslatorEngine = TranslatorEngine {
@@ -62,13 +67,13 @@ pub(super) static ENGINE: TranslatorEngine = TranslatorEngine {
     command: &["-d", "--config", "/run/tayga.conf"],
     device: DEVICE,
     own: 1,
+    shuns: (is_of_local_use, "prefixes for local use (RFC 8215)"),
     assigned,
 };
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::translation::Pref64;
 
     #[test]
     fn what_is_not_of_the_pool_is_given_to_nobody() {

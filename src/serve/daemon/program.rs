@@ -284,6 +284,14 @@ fn fit(
              built in"
         )
     })?;
+    let (shuns, what) = engine.shuns;
+    if shuns(translation.prefix) {
+        return Err(format!(
+            "takes no {what}, and the prefix is {}, as where a translation names none; give it a `prefix` of your network, or take the \
+             translator that is built in",
+            translation.prefix.net()
+        ));
+    }
     let has = translation.shared().len().saturating_sub(engine.own);
     for phase in phases {
         let stage = Stage::new(testbed, *phase);
