@@ -59,7 +59,9 @@ fn in_the_clear(stage: &Stage, lacking: &Named) -> Complaint {
         ("address", lacking.leg.path.destination.to_string()),
     ];
     let scope = Scope { packets: Some(Packets::Content), ..lacking.leg.scope() };
-    let culprit = Culprit::node(node, format!("STARTTLS over {family}"));
+    // Mail and directory of one node are two settings.
+    let at = lacking.leg.probe.question.port().map(|port| format!(" at {port}"));
+    let culprit = Culprit::node(node, format!("STARTTLS{} over {family}", at.unwrap_or_default()));
     Complaint {
         depth: Depth::Symptom,
         ..reading::complaint(stage, "clear-in-one-family", culprit, scope, args)

@@ -238,7 +238,10 @@ mod tests {
     fn what_is_in_the_clear_over_one_family_is_found_and_over_both_is_not() {
         for (families, family) in [(&[Family::V4], "IPv4"), (&[Family::V6], "IPv6")] {
             let found = fixture::complaints(&Ldap, &in_the_clear(families));
-            let one = ("clear-in-one-family".to_owned(), format!("ns (STARTTLS over {family})"));
+            let one = (
+                "clear-in-one-family".to_owned(),
+                format!("ns (STARTTLS at tcp/389 over {family})"),
+            );
             assert!(!found.is_empty() && found.iter().all(|f| *f == one), "{found:?}");
         }
         assert!(fixture::complaints(&Ldap, &in_the_clear(&Family::ALL)).is_empty());

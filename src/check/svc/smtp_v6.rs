@@ -438,7 +438,7 @@ mod tests {
                 *key = None;
             }
         });
-        only("clear-in-one-family", "ns (STARTTLS over IPv6)", &network);
+        only("clear-in-one-family", "ns (STARTTLS at tcp/25 over IPv6)", &network);
     }
 
     /// What the zone holds of `mail.dc.test`, and of the MX record of `dc.test`.
