@@ -151,7 +151,8 @@ fn a_listener_takes_up_its_work_when_its_address_is_there() {
     let began = Instant::now();
     let refusal = || lab.connect("2001:db8::77", 80).err();
     while let Some(error) = refusal() {
-        assert!(began.elapsed() < PATIENCE, "{error}");
+        // What is sent to a tentative address is lost, and an attempt then waits all its time for an answer.
+        assert!(began.elapsed() < 4 * PATIENCE, "{error}");
     }
     let mut query = [0; 48];
     query[0] = 0x23;

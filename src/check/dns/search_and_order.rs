@@ -132,11 +132,9 @@ impl Order {
             }
             if matches!(reading.reached, Reached::No) {
                 // Whoever refuses, or is known to be away, is passed over at once.
-                let waits = matches!(
-                    reading.telling.and_then(Answer::attempt).map(|attempt| &attempt.outcome),
-                    Some(Outcome::TimedOut)
-                );
-                if waits {
+                let is_silence =
+                    reading.telling.is_some_and(|answer| ended(answer, &Outcome::TimedOut));
+                if is_silence && !refuses(leg, seen) {
                     silent.push((leg, reading));
                 }
                 continue;
@@ -164,6 +162,20 @@ impl Order {
         }
         judge.blocked(subject, "none of its resolvers answers: see dns.server-listens", evidence)
     }
+}
+
+fn ended(answer: &Answer, outcome: &Outcome) -> bool {
+    answer.attempt().is_some_and(|attempt| attempt.outcome == *outcome)
+}
+
+/// Whether the host was refused anything that it asked of this resolver. A node sends few ICMP errors (RFC 4443 section 2.4), so
+/// that of many questions at once only some are refused.
+fn refuses(leg: &Leg, seen: &Seen<'_>) -> bool {
+    let same = |probe: &Probe| {
+        (&probe.from, probe.question.destination(), probe.question.port())
+            == (&leg.probe.from, leg.probe.question.destination(), leg.probe.question.port())
+    };
+    seen.answers().any(|(_, probe, answer)| same(probe) && ended(answer, &Outcome::Rejected))
 }
 
 /// A name that is typed without its domain, and a domain that is searched before the right one.

@@ -10,6 +10,7 @@ use crate::{
         pages,
         reach::Leg,
         reading::{self, Judge, Reached},
+        translated,
     },
     model::{
         answer::Page,
@@ -462,7 +463,12 @@ impl Told<'_, '_> {
         let way = stage.path(self.user(), address).ok();
         let scope = way.map(|way| Leg::new(way, self.fetch(address)).scope());
         let Scope { family: of, name, port, .. } = self.scope(stage, seen, family);
-        let scope = Scope { family: of, name, port, ..scope.unwrap_or_default() };
+        // What is translated suffers behind the translator, too.
+        let translated = translated::uses(stage)
+            .into_iter()
+            .find(|one| one.from() == self.user() && one.leg.path.destination == address);
+        let scope = translated.map(|one| one.scope()).or(scope).unwrap_or_default();
+        let scope = Scope { family: of, name, port, ..scope };
         let alone = stage.families(self.user(), Plane::Data) == Families::only(family);
         let mut complaint = self.complaint(stage, case, scope, args);
         complaint.args.insert("address".to_owned(), address.to_string());
