@@ -127,11 +127,7 @@ pub fn judge(judge: Judge, stage: &Stage, seen: &Seen<'_>, legs: &[Named]) -> Ve
 impl Named {
     /// The answer of the first round that was answered.
     pub fn answered<'e>(&self, seen: &Seen<'e>) -> Option<(EvidenceId, &'e Answer)> {
-        let mut rounds = (0..=reading::REPETITIONS).filter_map(|round| match round {
-            0 => seen.answer(&self.leg.probe),
-            _ => seen.answer(&ask::again(&self.leg.probe, round)),
-        });
-        rounds.find(|(_, answer)| answer.is_answered())
+        reading::rounds(seen, &self.leg.probe).find(|(_, answer)| answer.is_answered())
     }
 
     fn judge(&self, judge: Judge, stage: &Stage, seen: &Seen<'_>, all: &[Self]) -> Judgement {

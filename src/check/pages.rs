@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{ask, legs, reading::REPETITIONS};
+use super::{ask, legs, reading};
 use crate::{
     model::{
         answer::{Answer, Page},
@@ -85,11 +85,9 @@ pub(super) fn shown<'e>(
     seen: &Seen<'e>,
     first: &Probe,
 ) -> impl Iterator<Item = (EvidenceId, &'e Page)> {
-    (0..=REPETITIONS).filter_map(move |round| {
-        match seen.answer(&Probe { round, ..first.clone() })? {
-            (id, Answer::Page { page: Some(page), .. }) => Some((id, page)),
-            _ => None,
-        }
+    reading::rounds(seen, first).filter_map(|(id, answer)| match answer {
+        Answer::Page { page: Some(page), .. } => Some((id, page)),
+        _ => None,
     })
 }
 

@@ -53,12 +53,19 @@ pub enum Reached {
     Unknown(String),
 }
 
+/// The answers to a question, in the first round and in those that repeat it.
+pub fn rounds<'e>(
+    seen: &Seen<'e>,
+    first: &Probe,
+) -> impl Iterator<Item = (EvidenceId, &'e Answer)> {
+    (0..=REPETITIONS).filter_map(move |round| {
+        if round == 0 { seen.answer(first) } else { seen.answer(&ask::again(first, round)) }
+    })
+}
+
 /// Gathers the rounds of a question; `None` if it was never sent.
 pub fn consensus<'e>(seen: &Seen<'e>, first: &Probe) -> Option<Consensus<'e>> {
-    let rounds = (0..=REPETITIONS).filter_map(|round| {
-        if round == 0 { seen.answer(first) } else { seen.answer(&ask::again(first, round)) }
-    });
-    let rounds: Vec<_> = rounds.collect();
+    let rounds: Vec<_> = rounds(seen, first).collect();
     let (_, first_answer) = *rounds.first()?;
     let asked = rounds.iter().filter(|(_, answer)| answer.not_asked().is_none());
     let answered = rounds.iter().filter(|(_, answer)| answer.is_answered());

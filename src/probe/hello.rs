@@ -70,7 +70,7 @@ async fn greet_http(mut stream: TcpStream, host: &str, path: &str) -> io::Result
     if !line.starts_with("HTTP/1.") {
         return Err(unexpected("an HTTP status line", &line));
     }
-    Ok(Greeting { text: Some(line), key: None, ..Greeting::default() })
+    Ok(Greeting { text: Some(line), ..Greeting::default() })
 }
 
 async fn greet_echo(mut stream: TcpStream) -> io::Result<Greeting> {
@@ -80,7 +80,7 @@ async fn greet_echo(mut stream: TcpStream) -> io::Result<Greeting> {
     if line != sent {
         return Err(unexpected("the line that was sent", &line));
     }
-    Ok(Greeting { text: Some(line), key: None, ..Greeting::default() })
+    Ok(Greeting { text: Some(line), ..Greeting::default() })
 }
 
 /// What is offered by STARTTLS is taken, and the server greeted again inside (RFC 3207 section 4.2). As mail servers do among
@@ -95,7 +95,7 @@ async fn greet_smtp(roots: &Arc<RootCertStore>, stream: TcpStream) -> io::Result
     let banner = smtp_reply(&mut stream, "220").await?.swap_remove(0);
     if !introduced(&mut stream, &own).await? {
         stream.write_all(b"QUIT\r\n").await?;
-        return Ok(Greeting { text: Some(banner), key: None, ..Greeting::default() });
+        return Ok(Greeting { text: Some(banner), ..Greeting::default() });
     }
     stream.write_all(b"STARTTLS\r\n").await?;
     smtp_reply(&mut stream, "220").await?;

@@ -101,7 +101,8 @@ impl Check for Delivery {
                 return Some(stream::ask_again(stage, &way));
             }
             let twin = stream::twin(stage, &way)?;
-            delay(seen, &way, &twin).map(|_| stream::ask_in_turns(stage, &way, &twin))
+            let rounds = stream::rounds(seen, [&way, &twin]);
+            delay(&rounds).map(|_| stream::ask_in_turns(stage, &way, &twin))
         };
         stream::ways(stage).into_iter().filter_map(ask).collect()
     }
@@ -144,8 +145,7 @@ fn later([own, other]: &[Tally; 2]) -> Option<Pair> {
 
 /// How much longer a way takes than that of the same links in the other family, in the round that tells them apart least;
 /// `None` if there is a round in which it does not.
-fn delay(seen: &Seen<'_>, way: &Path, twin: &Path) -> Option<Pair> {
-    let rounds = stream::rounds(seen, [way, twin]);
+fn delay(rounds: &[[Tally; 2]]) -> Option<Pair> {
     let pairs: Option<Vec<Pair>> = rounds.iter().map(later).collect();
     pairs?.into_iter().min_by_key(|[own, other]| own - other)
 }
@@ -153,8 +153,8 @@ fn delay(seen: &Seen<'_>, way: &Path, twin: &Path) -> Option<Pair> {
 /// The same, if it was asked in turns: only that tells a delay from a busy moment.
 fn lasting_delay(stage: &Stage, seen: &Seen<'_>, way: &Path) -> Option<Pair> {
     let twin = stream::twin(stage, way)?;
-    let asked_again = stream::rounds(seen, [way, &twin]).len() > 1;
-    delay(seen, way, &twin).filter(|_| asked_again)
+    let rounds = stream::rounds(seen, [way, &twin]);
+    delay(&rounds).filter(|_| rounds.len() > 1)
 }
 
 /// The first link of a way that takes longer than in the other family also by itself, and what that rests on.
