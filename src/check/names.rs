@@ -325,6 +325,12 @@ pub fn plain(asked: &Asked) -> Probe {
     asked.probe.clone()
 }
 
+/// With EDNS, over UDP.
+pub fn with_edns(asked: &Asked) -> Probe {
+    let rtype = RecordType::of(asked.family);
+    lookup(&asked.server, &asked.published.name, rtype, Transport::Udp, Some(SAFE_SIZE))
+}
+
 /// One question to a server.
 pub fn lookup(
     server: &Server,
@@ -404,11 +410,18 @@ impl Asked {
         if self.is_out_of_reach(seen, all) {
             return true;
         }
-        let upstream = all.iter().filter(|other| {
-            other.server.kind == ServiceKind::Dns
-                && other.server.asker == self.server.node
-                && other.published.name == self.published.name
-                && other.family == self.family
+        let is_upstream = |other: &&Self| {
+            other.server.kind == ServiceKind::Dns && other.server.asker == self.server.node
+        };
+        let is_deaf_to_edns = |other: &Self| {
+            matches!(heard(seen, &with_edns(other)), Heard::Silence(_) | Heard::Unheard(_))
+        };
+        // Resolvers ask with EDNS; that is tried with one name of each server.
+        if all.iter().filter(is_upstream).any(is_deaf_to_edns) {
+            return true;
+        }
+        let upstream = all.iter().filter(is_upstream).filter(|other| {
+            other.published.name == self.published.name && other.family == self.family
         });
         let is_good = |probe: &Probe| match heard(seen, probe) {
             Heard::Reply(_, reply) => is_in_order(reply),

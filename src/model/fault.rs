@@ -56,6 +56,8 @@ pub enum WrongAnswer {
     Late,
     /// RCODE 3 to whoever writes the name with capitals: names have no case (RFC 4343).
     MixedCase,
+    /// No reply to questions with EDNS, as of old firewalls (RFC 6891 section 7 wants FORMERR of those who do not know it).
+    DropsEdns,
 }
 
 /// What is done to the lab.

@@ -109,6 +109,7 @@ async fn greet_smtp(roots: &Arc<RootCertStore>, stream: TcpStream) -> io::Result
     let mut stream = BufReader::new(stream);
     introduced(&mut stream, &own).await?;
     stream.write_all(b"QUIT\r\n").await?;
+    stream.flush().await?;
     Ok(Greeting { text: Some(banner), key: handshake.certificate_sha256, ..Greeting::default() })
 }
 
@@ -118,6 +119,8 @@ async fn introduced(
     own: &str,
 ) -> io::Result<bool> {
     stream.write_all(format!("EHLO {own}\r\n").as_bytes()).await?;
+    // TLS keeps what the socket does not take at once, and nothing but this sends it.
+    stream.flush().await?;
     let offered = smtp_reply(stream, "250").await?;
     let word = |line: &String| line.get(4..).is_some_and(|w| w.eq_ignore_ascii_case("STARTTLS"));
     Ok(offered.iter().any(word))
@@ -246,4 +249,31 @@ async fn first_line(reader: &mut (impl AsyncBufReadExt + Unpin)) -> io::Result<S
 fn unexpected(wanted: &str, line: &str) -> io::Error {
     let shown: String = line.chars().take(80).collect();
     io::Error::other(format!("{wanted} was expected and `{}` came", shown.escape_debug()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{BufStream, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_introduces_himself_leaves_nothing_unsent() {
+        let (near, far) = duplex(1 << 10);
+        let server = async {
+            let mut far = BufReader::new(far);
+            let mut said = String::new();
+            far.read_line(&mut said).await.unwrap();
+            far.write_all(b"250-mail.test greets\r\n250 STARTTLS\r\n").await.unwrap();
+            said
+        };
+        // Keeps what is written, as TLS does while the socket takes nothing.
+        let mut keeps = BufStream::new(near);
+        let both = async { tokio::join!(introduced(&mut keeps, "[192.0.2.1]"), server) };
+        let (offered, said) = tokio::time::timeout(Duration::from_secs(10), both).await.unwrap();
+        assert!(offered.unwrap());
+        assert_eq!(said, "EHLO [192.0.2.1]\r\n");
+    }
 }

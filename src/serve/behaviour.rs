@@ -10,6 +10,7 @@ use std::{
 use hickory_proto::rr::{Name, RecordType};
 
 use super::{
+    question::Question,
     synthesis::Synthesis,
     zone::{Catalog, Delegation, wire_name},
 };
@@ -143,11 +144,17 @@ impl Behaviour {
     }
 
     /// How a question for an address is answered wrongly, where it is.
-    pub(super) fn wrong(&self, asked: &Name, rtype: RecordType) -> Option<WrongAnswer> {
+    pub(super) fn wrong(&self, question: &Question) -> Option<WrongAnswer> {
+        let asked = question.name();
+        let is_hit_by = |how: WrongAnswer| match how {
+            WrongAnswer::MixedCase => has_capitals(asked),
+            WrongAnswer::DropsEdns => question.has_edns(),
+            _ => true,
+        };
         self.faults.iter().find_map(|fault| match fault {
             Sabotage::AnswerWrongly { name, family, how, .. }
-                if address_type(*family) == rtype
-                    && (*how != WrongAnswer::MixedCase || has_capitals(asked))
+                if address_type(*family) == question.rtype()
+                    && is_hit_by(*how)
                     && name.as_ref().is_none_or(|n| wire_name(n) == *asked) =>
             {
                 Some(*how)

@@ -51,7 +51,7 @@ pub(super) async fn answer(
     };
     speaker.hold_back(Family::of(asker)).await;
     let behaviour = speaker.premises.behaviour();
-    let mut wrong = behaviour.wrong(question.name(), question.rtype());
+    let mut wrong = behaviour.wrong(&question);
     if wrong == Some(WrongAnswer::Late) {
         tokio::time::sleep(LATE).await;
         wrong = None;

@@ -76,6 +76,11 @@ impl Question {
         self.request.queries[0].query_type()
     }
 
+    /// Whether it comes with EDNS (RFC 6891).
+    pub(super) fn has_edns(&self) -> bool {
+        self.request.edns.is_some()
+    }
+
     /// RD.
     pub(super) fn wants_recursion(&self) -> bool {
         self.request.metadata.recursion_desired
@@ -121,7 +126,7 @@ impl Question {
     /// The reply as a fault bends it; `None` is silence.
     pub(super) fn bent(&self, how: WrongAnswer, soa: Option<Record>) -> Option<Message> {
         let code = match how {
-            WrongAnswer::Silence => return None,
+            WrongAnswer::Silence | WrongAnswer::DropsEdns => return None,
             WrongAnswer::Nxdomain | WrongAnswer::MixedCase => ResponseCode::NXDomain,
             WrongAnswer::Servfail => ResponseCode::ServFail,
             WrongAnswer::Refused => ResponseCode::Refused,

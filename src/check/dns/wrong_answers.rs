@@ -34,10 +34,10 @@ static RCODE: Text = Text {
     section: "S2 2.1.1",
     use_case: UseCase::NetworkServices,
     question: "Is a question for AAAA of a name that exists answered with NOERROR, and with the SOA where there is no such \
-               record, over UDP, over TCP and with EDNS?",
+               record, over UDP, over TCP, with EDNS and in mixed case?",
     good: "Every server answers questions for AAAA as the standards ask.",
     references: &["RFC 4074", "RFC 8020", "RFC 2308 section 2.2", "RFC 6147 section 5.1.2"],
-    cases: &[WRONG, NO_SOA],
+    cases: &[WRONG, NO_SOA, DROPS_FORM],
 };
 
 static SILENT: Text = Text {
@@ -96,6 +96,15 @@ const NO_SOA: Case = Case {
     remedy: "Mend the name server: resolvers take such an answer for a lame delegation and ask again and again.",
 };
 
+const DROPS_FORM: Case = Case {
+    name: "drops-form",
+    finding: "{server} does not answer questions for {type} {how}, and answers them otherwise.",
+    expected: "An answer to {type} of {name} {how}, as without.",
+    observed: "No answer to {type} of {name} {how} in any round from {from} at {address}; the plain question was answered.",
+    remedy: "Replace the name server or the middlebox before it, or stop its inspection of DNS: resolvers ask like this \
+             today, and wait in vain before they ask again in another form, if they do.",
+};
+
 impl Check for AaaaRcode {
     fn text(&self) -> &'static Text {
         &RCODE
@@ -109,7 +118,10 @@ impl Check for AaaaRcode {
     }
 
     fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
-        names::repeat(seen, &names::questions(stage, Family::V6))
+        let asked = names::questions(stage, Family::V6);
+        let mut again = names::repeat(seen, &asked);
+        again.extend(reading::repeat_unanswered(seen, &variants(&asked)));
+        again
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
@@ -231,23 +243,19 @@ fn of_one(
     judge.fail(subject, [id], complaint)
 }
 
+const OVER_TCP: &str = " over TCP";
+
 /// The first name of each server once more with EDNS, over TCP and in mixed case.
 fn variants(asked: &[Asked]) -> Vec<crate::model::probe::Probe> {
     first_of_each(asked)
         .into_iter()
-        .flat_map(|one| [with_edns(one), over_tcp(one), in_mixed_case(one)])
+        .flat_map(|one| [names::with_edns(one), over_tcp(one), in_mixed_case(one)])
         .collect()
 }
 
 fn first_of_each(asked: &[Asked]) -> Vec<&Asked> {
     let mut known = std::collections::BTreeSet::new();
     asked.iter().filter(|one| known.insert(&one.server)).collect()
-}
-
-fn with_edns(asked: &Asked) -> crate::model::probe::Probe {
-    let size = Some(names::SAFE_SIZE);
-    let rtype = crate::model::record::RecordType::of(asked.family);
-    names::lookup(&asked.server, &asked.published.name, rtype, Transport::Udp, size)
 }
 
 fn over_tcp(asked: &Asked) -> crate::model::probe::Probe {
@@ -264,19 +272,40 @@ fn in_mixed_case(asked: &Asked) -> crate::model::probe::Probe {
     probe
 }
 
-/// Whether a server is reached over TCP at all is for `dns.server-listens`: only replies are judged here.
+/// A server that does not even answer the plain question is judged by that.
 fn of_variants(judge: Judge, stage: &Stage, seen: &Seen<'_>, all: &[Asked]) -> Vec<Judgement> {
     let forms: [(&str, Form); 3] =
-        [(" with EDNS", with_edns), (" over TCP", over_tcp), (" in mixed case", in_mixed_case)];
-    let variants = first_of_each(all).into_iter().flat_map(|one| forms.map(|form| (one, form)));
-    variants
-        .filter_map(|(one, form)| match names::heard(seen, &form.1(one)) {
-            Heard::Reply(id, reply) => {
-                Some(of_one(judge, stage, seen, one, all, (id, reply), form))
-            }
-            _ => None,
-        })
-        .collect()
+        [(" with EDNS", names::with_edns), (OVER_TCP, over_tcp), (" in mixed case", in_mixed_case)];
+    let answers = |one: &&Asked| matches!(names::heard(seen, &one.probe), Heard::Reply(..));
+    let answering = first_of_each(all).into_iter().filter(answers);
+    let variants = answering.flat_map(|one| forms.map(|form| (one, form)));
+    variants.map(|(one, form)| of_variant(judge, stage, seen, one, all, form)).collect()
+}
+
+/// Whether a server is reached over TCP at all is for `dns.server-listens`.
+fn of_variant(
+    judge: Judge,
+    stage: &Stage,
+    seen: &Seen<'_>,
+    asked: &Asked,
+    all: &[Asked],
+    (how, form): (&str, Form),
+) -> Judgement {
+    let subject = format!("{}{how}", asked.subject());
+    match names::heard(seen, &form(asked)) {
+        Heard::Reply(id, reply) => of_one(judge, stage, seen, asked, all, (id, reply), (how, form)),
+        Heard::NotSent => judge.not_testable(subject, "the question was not sent", []),
+        Heard::Silence(id) | Heard::Unheard(id) if how == OVER_TCP => {
+            let reason = "the server was not heard over TCP: see dns.server-listens";
+            judge.blocked(subject, reason, [id])
+        }
+        Heard::Unheard(id) => judge.blocked(subject, "the server was not reached", [id]),
+        Heard::Silence(id) => {
+            let mut complaint = complaint(stage, asked, "drops-form");
+            complaint.args.insert("how".to_owned(), how.trim_start().to_owned());
+            judge.fail(subject, [id], complaint)
+        }
+    }
 }
 
 /// Silence about one type counts only where the same server answers about the other.
@@ -398,6 +427,25 @@ mod tests {
         }
         let network = wrongly(Phase::DualStack, RecordType::Aaaa, rcode("NoError"));
         assert_eq!(only(&AaaaRcode, &network), about("no-soa", "AAAA"));
+    }
+
+    #[test]
+    fn a_form_that_alone_is_not_answered_is_found_and_one_late_reply_is_none() {
+        let deaf = |when: fn(u16, u8) -> bool| {
+            Network::healthy(Phase::DualStack).bend(move |probe, answer| {
+                if let Question::Lookup { edns: Some(size), recurse: false, .. } = probe.question
+                    && when(size, probe.round)
+                {
+                    silence(answer);
+                }
+            })
+        };
+        assert_eq!(only(&AaaaRcode, &deaf(|_, _| true)), about("drops-form", "AAAA"));
+        // Resolvers announce another size, so that theirs is heard.
+        let network = deaf(|size, round| size == names::SAFE_SIZE && round == 0);
+        assert_eq!(only(&AaaaRcode, &network), []);
+        let judged = network.ask(&[&AaaaRcode]);
+        assert!(judged.iter().any(|one| one.subject.ends_with(" with EDNS")));
     }
 
     #[test]

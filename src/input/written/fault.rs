@@ -377,6 +377,7 @@ fn wrong_answers() -> Vec<&'static str> {
         "malformed",
         "no-soa",
         "mixed-case",
+        "drops-edns",
         "late",
     ]
 }
