@@ -625,4 +625,6 @@ pub enum ContentFault {
     Ipv4Table,
     /// A mail server or a directory that does not offer to encrypt (RFC 3207, RFC 4511 section 4.14).
     NoStarttls,
+    /// One that offers to encrypt and closes when it is taken at its word.
+    BrokenStarttls,
 }

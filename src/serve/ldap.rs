@@ -46,7 +46,7 @@ pub(super) async fn converse(
     if !session(speaker, &mut stream, family, false).await? {
         return Ok(());
     }
-    let mut secured = speaker.premises.doors().usual.accept(stream).await?;
+    let mut secured = speaker.secure(stream, family).await?;
     session(speaker, &mut secured, family, true).await.map(drop)
 }
 

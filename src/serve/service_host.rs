@@ -314,9 +314,11 @@ impl ServiceHost {
             Sabotage::Refer { service, how: Reference::Refers, .. } => {
                 self.service(service, &[ServiceKind::Ldap])
             }
-            Sabotage::ServeDifferently { service, how: ContentFault::NoStarttls, .. } => {
-                self.service(service, &[ServiceKind::Smtp, ServiceKind::Ldap])
-            }
+            Sabotage::ServeDifferently {
+                service,
+                how: ContentFault::NoStarttls | ContentFault::BrokenStarttls,
+                ..
+            } => self.service(service, &[ServiceKind::Smtp, ServiceKind::Ldap]),
             Sabotage::ServeDifferently { service, how: ContentFault::RejectsBrackets, .. } => {
                 let kinds = [ServiceKind::Http, ServiceKind::Https, ServiceKind::Smtp];
                 self.service(service, &kinds)

@@ -44,7 +44,7 @@ pub(super) async fn converse(
     if next != Next::Tls || !stream.buffer().is_empty() {
         return Ok(());
     }
-    let secured = speaker.premises.doors().usual.accept(stream.into_inner()).await?;
+    let secured = speaker.secure(stream.into_inner(), family).await?;
     session(speaker, &mut BufReader::new(secured), family, true).await.map(drop)
 }
 

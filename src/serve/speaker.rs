@@ -1,8 +1,10 @@
 //! A service behind one of its sockets.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{io, net::IpAddr, sync::Arc};
 
 use hyper::StatusCode;
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use super::{access, premises::Premises};
 use crate::{
@@ -40,6 +42,19 @@ impl Speaker {
         let behaviour = self.premises.behaviour();
         let faults = behaviour.log_faults(&self.service);
         faults.fold(client, |client, fault| log_in::spoiled(&client, fault, own))
+    }
+
+    /// Begins TLS on a connection that spoke without it: what STARTTLS promises.
+    pub(super) async fn secure(
+        &self,
+        stream: TcpStream,
+        family: Family,
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let behaviour = self.premises.behaviour();
+        if behaviour.differs(&self.service, family, ContentFault::BrokenStarttls) {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        self.premises.doors().usual.accept(stream).await
     }
 
     /// Waits where a fault says that users of a family get their answers later.

@@ -478,6 +478,7 @@ fn wrong_contents() -> Vec<&'static str> {
         "turns-away",
         "ipv4-table",
         "no-starttls",
+        "broken-starttls",
     ]
 }
 
