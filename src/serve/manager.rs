@@ -24,7 +24,9 @@ use super::{premises::Premises, speaker::Speaker};
 use crate::{
     model::{
         family::Family,
-        management::{Asked, Complaint, Deed, Draft, Method, Quirk, Reply, Setting, Uploaded},
+        management::{
+            Asked, Complaint, Deed, Draft, Manner, Method, Quirk, Reply, Setting, Uploaded,
+        },
         probe::Call,
         service::ServiceKind,
     },
@@ -128,13 +130,11 @@ fn has_ipv4() -> io::Result<bool> {
 
 /// Writes a draft to the card of its box: over IPv6 first.
 async fn upload(premises: &Premises, name: &str, draft: &Draft, quirks: &[Quirk]) -> Reply {
-    let silent = quirks.contains(&Quirk::SilentFallback);
-    let patience = if silent { LONG_PATIENCE } else { PATIENCE };
-    let mut addresses = draft.addresses.clone();
-    addresses.sort_by_key(|address| std::cmp::Reverse(Family::of(*address)));
+    let manner = Manner::of(quirks);
+    let patience = if manner.waits() { LONG_PATIENCE } else { PATIENCE };
     let body = serde_json::to_string(draft).unwrap_or_default();
     let mut log = Vec::new();
-    for address in addresses {
+    for address in manner.tries(draft) {
         let call = Call {
             to: SocketAddr::new(address, draft.port),
             method: Method::Put,
@@ -142,11 +142,10 @@ async fn upload(premises: &Premises, name: &str, draft: &Draft, quirks: &[Quirk]
             body: body.clone(),
         };
         let family = Family::of(address);
-        match within(Deadline::after(patience), write(premises, &call, silent)).await {
+        match within(Deadline::after(patience), write(premises, &call, manner.waits())).await {
             Ok(Ok(reply)) if reply.is_done() => {
                 log.push(format!("{family}, {address}: written"));
-                let log = if silent { vec!["written".to_owned()] } else { log };
-                return Reply::of(200, &Uploaded { address, log });
+                return Reply::of(200, &Uploaded { address, log: manner.says(log) });
             }
             Ok(Ok(reply)) => log.push(format!("{family}, {address}: status {}", reply.status)),
             Ok(Err(error)) => log.push(format!("{family}, {address}: {error}")),
@@ -157,7 +156,7 @@ async fn upload(premises: &Premises, name: &str, draft: &Draft, quirks: &[Quirk]
         }
     }
     let complaint = "the box does not answer at any of its addresses".to_owned();
-    Reply::of(502, &Complaint { complaint, log: if silent { Vec::new() } else { log } })
+    Reply::of(502, &Complaint { complaint, log: if manner.waits() { Vec::new() } else { log } })
 }
 
 /// Writes a card. Who is stubborn goes on trying an address behind which nobody is.

@@ -32,7 +32,8 @@ impl Product<'_> {
     pub(in crate::check) fn configuration(&self) -> Conversation {
         let mut said = Conversation::of(self);
         let station = self.socket();
-        let name = format!("configuration-{}", self.device.name);
+        // Two stations write to one box, each its own card.
+        let name = format!("configuration-{}-{}", self.station.name, self.device.name);
         let draft = |rest: &str| format!("/drafts/{name}{rest}");
         let addresses = self.planned_addresses();
         said.say("new", station, Method::Put, draft(""), &self.empty());
@@ -122,7 +123,7 @@ impl Product<'_> {
         let mut said = Conversation::of(self);
         let to = self.socket();
         for Try { name, v4, v6, .. } in self.tries()? {
-            let path = format!("/drafts/upload-{name}-{}", self.device.name);
+            let path = format!("/drafts/upload-{name}-{}-{}", self.station.name, self.device.name);
             let draft = Draft { addresses: vec![v4, v6], ..self.empty() };
             said.say(format!("new {name}"), to, Method::Put, path.clone(), &draft);
             said.say(name, to, Method::Post, format!("{path}/upload"), &());

@@ -198,6 +198,17 @@ mod tests {
     }
 
     #[test]
+    fn an_item_that_is_refused_is_found_at_the_software_and_only_where_it_is_needed() {
+        for (phase, wanted) in [(Phase::Ipv4Only, 0), (Phase::DualStack, 2), (Phase::Ipv6Only, 2)] {
+            let network = tests::network(phase).quirk("manager", Quirk::NoIpv6Time);
+            let found = fixture::complaints(&ConfigRoundtrip, &network);
+            assert_eq!(found.len(), wanted, "{phase}: {found:?}");
+            let culprit = ("refused".to_owned(), "manager (entry of items)".to_owned());
+            assert!(found.iter().all(|one| *one == culprit), "{found:?}");
+        }
+    }
+
+    #[test]
     fn a_lost_time_server_is_found_at_the_box_and_only_where_there_is_one() {
         for (phase, wanted) in [(Phase::Ipv4Only, 0), (Phase::DualStack, 1), (Phase::Ipv6Only, 1)] {
             let network = tests::network(phase).quirk("gateway-a", Quirk::LosesIpv6Time);

@@ -196,4 +196,19 @@ mod tests {
             assert!(found.iter().all(|(case, _)| case == "slow"), "{found:?}");
         }
     }
+
+    #[test]
+    fn each_of_the_other_manners_is_a_case_of_its_own() {
+        let cases = [
+            (Quirk::Ipv4First, "ipv4-first"),
+            (Quirk::NoFallback, "no-fallback"),
+            (Quirk::UntoldFallback, "silent"),
+        ];
+        for (quirk, case) in cases {
+            let network = tests::network(Phase::DualStack).quirk("manager", quirk);
+            let part = "manager (order of addresses in uploads)".to_owned();
+            let wanted = (case.to_owned(), part);
+            assert_eq!(fixture::complaints(&FallbackOrder, &network), [wanted]);
+        }
+    }
 }

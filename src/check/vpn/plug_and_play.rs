@@ -485,18 +485,8 @@ mod tests {
 
     #[test]
     fn a_box_that_refuses_its_file_is_found_once_for_everything() {
-        let refusing = tests::network(Phase::DualStack).bend(|probe, answer| {
-            let Question::Dialogue { calls } = &probe.question else { return };
-            if let Answer::Dialogue { replies, .. } = answer {
-                for (call, (reply, _)) in calls.iter().zip(replies) {
-                    if call.path == "/integration" {
-                        reply.status = 422;
-                    }
-                }
-            }
-        });
-        let found = fixture::complaints(&PlugAndPlay, &refusing);
-        assert!(found.len() == 6 && found.iter().all(|(case, _)| case == "refused"), "{found:?}");
+        assert_eq!(cases(Phase::DualStack, Quirk::RefusesIpv6), ["refused"; 3]);
+        assert!(cases(Phase::Ipv4Only, Quirk::RefusesIpv6).is_empty(), "there is none in it");
     }
 
     #[test]

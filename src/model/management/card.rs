@@ -35,6 +35,10 @@ impl Cards {
                 return Setting::Blank;
             }
             (Method::Put, ["integration"]) => match asked.value::<Integration>() {
+                Ok(file) if quirks.contains(&Quirk::RefusesIpv6) && file.has(Family::V6) => {
+                    let complaint = "the integration file holds an address that is not of IPv4";
+                    Err(Reply::refusal(422, complaint))
+                }
                 Ok(file) => {
                     return Setting::Integrate(Box::new(self.integrate(file, quirks)));
                 }

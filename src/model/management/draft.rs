@@ -67,6 +67,11 @@ impl Item {
         self.value.split_whitespace().find_map(|word| family_of(word).ok().flatten())
     }
 
+    /// Whether it is one of a kind and of a family.
+    pub(super) fn is_of(&self, kind: ItemKind, family: Family) -> bool {
+        self.kind == kind && self.family() == Some(family)
+    }
+
     /// What is wrong with it, if anything.
     pub(super) fn complaint(&self) -> Option<String> {
         let wrong = self.value.split_whitespace().find_map(|word| family_of(word).err())?;

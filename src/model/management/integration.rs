@@ -56,6 +56,11 @@ impl Integration {
         self
     }
 
+    /// Whether it couples subnets of a family.
+    pub(super) fn has(&self, family: Family) -> bool {
+        self.couples.iter().any(|couple| couple.family() == family)
+    }
+
     /// The data of a box, and those of the box at the other end; `None` for a box that has no part in it.
     pub fn sides(&self, gateway: &NodeName) -> Option<[&Site; 2]> {
         match &self.ends {

@@ -10,6 +10,7 @@ mod manual;
 mod call;
 mod draft;
 mod integration;
+mod upload;
 mod station;
 mod card;
 
@@ -23,7 +24,8 @@ pub use draft::{Draft, Item, ItemKind, Pair};
 pub use integration::{Integration, Site};
 pub use manual::{Claim, Feature, Manual};
 pub use quirk::Quirk;
-pub use station::{Deed, Local, Proposal, Station, Uploaded};
+pub use station::{Deed, Local, Proposal, Station};
+pub use upload::{Manner, Uploaded};
 
 /// The most drafts that a station keeps, and cards that a box does: the oldest by name goes first.
 const MOST_KEPT: usize = 256;

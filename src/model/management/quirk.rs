@@ -15,6 +15,14 @@ pub enum Quirk {
     OneAddress,
     /// An upload waits long for IPv6 before it goes on with IPv4, and says nothing of it.
     SilentFallback,
+    /// An upload goes over IPv4 first.
+    Ipv4First,
+    /// An upload tries the first address alone.
+    NoFallback,
+    /// An upload goes on with IPv4 soon, and says nothing of it.
+    UntoldFallback,
+    /// The menu takes no IPv6 time server.
+    NoIpv6Time,
     /// A couple of unequal families is complained of when the draft is made final, and not before.
     MixedCouples,
     /// The subnet that is proposed for the other side is always IPv4.
@@ -35,6 +43,8 @@ pub enum Quirk {
     NeedsSecondUpload,
     /// A box takes no IPv6 time server from an integration file, and says nothing of it.
     IgnoresIpv6Time,
+    /// A box refuses an integration file that has IPv6 in it.
+    RefusesIpv6,
     /// A monitoring server asks agents over IPv4 alone.
     WatchesIpv4Alone,
     /// A monitoring server shows an agent as up at each of its addresses if it answers at one of them.
@@ -43,9 +53,13 @@ pub enum Quirk {
 
 impl Quirk {
     /// Every quirk.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 19] = [
         Self::OneAddress,
         Self::SilentFallback,
+        Self::Ipv4First,
+        Self::NoFallback,
+        Self::UntoldFallback,
+        Self::NoIpv6Time,
         Self::MixedCouples,
         Self::ProposesIpv4,
         Self::LateErrors,
@@ -56,6 +70,7 @@ impl Quirk {
         Self::IntegratesIpv4Alone,
         Self::NeedsSecondUpload,
         Self::IgnoresIpv6Time,
+        Self::RefusesIpv6,
         Self::WatchesIpv4Alone,
         Self::UpByEither,
     ];
@@ -65,6 +80,10 @@ impl Quirk {
         match self {
             Self::OneAddress => "one-address",
             Self::SilentFallback => "silent-fallback",
+            Self::Ipv4First => "ipv4-first",
+            Self::NoFallback => "no-fallback",
+            Self::UntoldFallback => "untold-fallback",
+            Self::NoIpv6Time => "no-ipv6-time",
             Self::MixedCouples => "mixed-couples",
             Self::ProposesIpv4 => "proposes-ipv4",
             Self::LateErrors => "late-errors",
@@ -75,6 +94,7 @@ impl Quirk {
             Self::IntegratesIpv4Alone => "integrates-ipv4-alone",
             Self::NeedsSecondUpload => "needs-second-upload",
             Self::IgnoresIpv6Time => "ignores-ipv6-time",
+            Self::RefusesIpv6 => "refuses-ipv6",
             Self::WatchesIpv4Alone => "watches-ipv4-alone",
             Self::UpByEither => "up-by-either",
         }
@@ -82,8 +102,14 @@ impl Quirk {
 
     /// Whether it is one of a box, not of the station.
     pub fn is_of_box(self) -> bool {
-        let of_files = [Self::IntegratesIpv4Alone, Self::NeedsSecondUpload, Self::IgnoresIpv6Time];
-        self.loses().is_some() || of_files.contains(&self)
+        let of_files = matches!(
+            self,
+            Self::IntegratesIpv4Alone
+                | Self::NeedsSecondUpload
+                | Self::IgnoresIpv6Time
+                | Self::RefusesIpv6
+        );
+        self.loses().is_some() || of_files
     }
 
     /// Whether it is one of a monitoring server.

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    About, Asked, Draft, Item, Manual, Method, PRODUCT, Pair, Quirk, Reply, VERSION, keep,
+    About, Asked, Draft, Item, ItemKind, Manual, Method, PRODUCT, Pair, Quirk, Reply, VERSION, keep,
 };
 use crate::model::family::Family;
 
@@ -22,15 +22,6 @@ pub struct Local {
 pub struct Proposal {
     /// The subnet.
     pub remote: IpNet,
-}
-
-/// How an upload went, in the words of the product.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Uploaded {
-    /// The address of the box that took it.
-    pub address: IpAddr,
-    /// What was noted on the way.
-    pub log: Vec<String>,
 }
 
 /// What a call comes to.
@@ -145,6 +136,10 @@ fn entry_of_item(item: &Item, quirks: &[Quirk]) -> Result<(), Reply> {
         Some(complaint) if !quirks.contains(&Quirk::LateErrors) => {
             Err(Reply::refusal(422, complaint))
         }
+        None if quirks.contains(&Quirk::NoIpv6Time) && item.is_of(ItemKind::Ntp, Family::V6) => {
+            let complaint = "the field `NTP server` takes IPv4 addresses only";
+            Err(Reply::refusal(422, complaint))
+        }
         _ => Ok(()),
     }
 }
@@ -160,7 +155,7 @@ fn entry_of_couple(pair: &Pair, quirks: &[Quirk]) -> Result<(), Reply> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::ItemKind, *};
+    use super::*;
 
     fn call(station: &mut Station, method: Method, path: &str, body: &str, q: &[Quirk]) -> Reply {
         match station.take(Asked { method, path, body }, q, true) {
@@ -195,6 +190,17 @@ mod tests {
             let item = format!(r#"{{"kind":"ntp","value":"{value}"}}"#);
             assert_eq!(step(&[], "items", &item), (422, 200), "{value}");
             assert_eq!(step(&[Quirk::LateErrors], "items", &item), (200, 422), "{value}");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_time_server_is_taken_or_with_the_quirk_refused_and_nothing_else_is() {
+        let item = |kind, value| format!(r#"{{"kind":"{kind}","value":"{value}"}}"#);
+        let v6 = item("ntp", "2001:db8::1");
+        assert_eq!(step(&[], "items", &v6), (200, 200));
+        assert_eq!(step(&[Quirk::NoIpv6Time], "items", &v6), (422, 200));
+        for other in [item("ntp", "10.1.0.1"), item("dns", "2001:db8::1")] {
+            assert_eq!(step(&[Quirk::NoIpv6Time], "items", &other), (200, 200), "{other}");
         }
     }
 
