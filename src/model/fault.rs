@@ -565,6 +565,12 @@ pub enum TunnelFault {
     BoundToFirst,
     /// Once its keys were renewed, it carries IPv4 alone.
     NewKeysForIpv4Alone,
+    /// It puts nothing in any more once a family that had died outside is back.
+    LostOnReturn,
+    /// What comes out of it has no traffic class.
+    ClearsClass,
+    /// What comes out of it has lost a hop inside.
+    TakesAHop,
 }
 
 /// What becomes of the address of a client in a log, or by what a sink files what it is sent.

@@ -36,6 +36,41 @@ pub fn class(packet: &[u8]) -> Option<u8> {
     }
 }
 
+/// Gives a packet another traffic class. One that is too short for it is left alone.
+pub fn set_class(packet: &mut [u8], class: u8) {
+    match (family(packet), &mut *packet) {
+        (Some(Family::V4), [_, octet, ..]) => *octet = class,
+        (Some(Family::V6), [first, second, ..]) => {
+            *first = 0x60 | class >> 4;
+            *second = class << 4 | *second & 0x0f;
+        }
+        _ => {}
+    }
+    sum_anew(packet);
+}
+
+/// Takes a hop from the limit of a packet that has more than one left.
+pub fn take_hop(packet: &mut [u8]) {
+    let at = match family(packet) {
+        Some(Family::V4) => 8,
+        _ => 7,
+    };
+    if let Some(limit) = packet.get_mut(at).filter(|limit| **limit > 1) {
+        *limit -= 1;
+    }
+    sum_anew(packet);
+}
+
+/// Puts the checksum of an IPv4 header right; IPv6 has none.
+fn sum_anew(packet: &mut [u8]) {
+    let Some(Family::V4) = family(packet) else { return };
+    let length = packet.first().map_or(0, |first| usize::from(first & 0x0f) * 4);
+    let Some(header) = packet.get_mut(..length).filter(|header| header.len() >= 20) else { return };
+    header[10..12].fill(0);
+    let sum = Checksum::default().plus(header).finish();
+    header[10..12].copy_from_slice(&sum.to_be_bytes());
+}
+
 /// A UDP datagram in a whole IP packet. `None` if the ends are of two families or the payload is too long.
 pub fn udp(source: SocketAddr, destination: SocketAddr, payload: &[u8]) -> Option<Vec<u8>> {
     let length = u16::try_from(8 + payload.len()).ok()?;
@@ -121,6 +156,35 @@ fn ipv6_header(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_header_that_is_changed_keeps_a_right_checksum() {
+        for (source, destination) in
+            [("192.0.2.1", "198.51.100.2"), ("2001:db8::1", "2001:db8:1::2")]
+        {
+            let [source, destination] =
+                [source, destination].map(|ip| ip.parse::<IpAddr>().unwrap());
+            let made = |class: u8, hops| {
+                let mut packet = header(source, destination, UDP, hops, 0).unwrap();
+                set_class(&mut packet, class);
+                packet
+            };
+            let mut packet = made(0xba, 64);
+            assert_eq!(class(&packet), Some(0xba));
+            take_hop(&mut packet);
+            assert_eq!(packet, made(0xba, 63));
+            set_class(&mut packet, 0);
+            assert_eq!(packet, header(source, destination, UDP, 63, 0).unwrap());
+            let mut last = made(0, 1);
+            take_hop(&mut last);
+            assert_eq!(last, made(0, 1), "what has one hop left is not ours to stop");
+        }
+        for length in 0..20 {
+            let mut short = vec![0x45; length];
+            set_class(&mut short, 0);
+            take_hop(&mut short);
+        }
+    }
 
     #[test]
     fn what_is_made_here_is_read_by_a_parser_with_right_checksums() {

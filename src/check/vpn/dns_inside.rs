@@ -243,8 +243,9 @@ impl<'c> Asking<'c> {
         let culprit = if clear {
             Culprit::node(&couple.gateway, format!("{family} beside {}", couple.end.tunnel))
         } else {
-            let part = format!("what {} learns of {}", self.client, self.name);
-            Culprit { node: None, segment: None, part }
+            // It answered, and did not say what it should: who is behind that, checks of names tell.
+            let part = format!("what it answers for {}", self.name);
+            Culprit { node: self.path.nodes.last().cloned(), segment: None, part }
         };
         let mut complaint = reading::complaint(stage, case, culprit, scope, args);
         complaint.args.extend(known.map(|(name, value)| (name.to_owned(), value)));

@@ -37,10 +37,10 @@ static TEXT: Text = Text {
         },
         Case {
             name: "around",
-            finding: "{family} from {from} reaches {to} without going through the tunnel {tunnel}.",
+            finding: "{family} from {from} to {to} is answered without going through the tunnel {tunnel}.",
             expected: "The canary inside {tunnel}, counted by both gateways.",
             observed: "{observed}.",
-            remedy: "Compare the routes of {gateway} with what the tunnel couples.",
+            remedy: "Compare the routes and addresses of {gateway} with what the tunnel couples.",
         },
     ],
 };

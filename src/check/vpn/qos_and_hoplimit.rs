@@ -49,7 +49,7 @@ static TEXT: Text = Text {
             name: "class",
             finding: "{tunnel} changes the traffic class of {family} from {from} to {to}: {sent} goes in, and {seen} comes out.",
             expected: "{sent} on both sides.",
-            observed: "{sent} on {before}, {seen} on {after}. {other}.",
+            observed: "{sent} inside, {seen} on {after}. {other}.",
             remedy: "Let the gateways leave the header of what they carry alone.",
         },
         Case {
@@ -137,13 +137,25 @@ fn words(classes: &BTreeSet<u8>) -> String {
     if all.is_empty() { "none".to_owned() } else { all.join(" and ") }
 }
 
-/// Whether the tunnel shows the class of a couple outside; `None` if that was not seen.
-fn shows(seen: &Seen<'_>, couple: &Couple) -> Option<(EvidenceId, BTreeSet<u8>, bool)> {
+/// The code points with which the packets of a couple go in: a link before the tunnel may have written others.
+fn went_in(stage: &Stage, seen: &Seen<'_>, couple: &Couple) -> BTreeSet<u8> {
+    let inside = tap(couple, couple.inside(stage));
+    let classes = notes(seen, &inside, &mut Vec::new()).map(classes).unwrap_or_default();
+    classes.iter().map(|class| class & DSCP).filter(|code| *code != 0).collect()
+}
+
+/// Whether the tunnel shows the class of a couple outside; `None` if that was not seen, or there is none to show.
+fn shows(
+    stage: &Stage,
+    seen: &Seen<'_>,
+    couple: &Couple,
+) -> Option<(EvidenceId, BTreeSet<u8>, bool)> {
+    let codes = went_in(stage, seen, couple);
     let mut evidence = Vec::new();
     let classes = classes(notes(seen, &outside(couple)?, &mut evidence)?);
     // A handshake or a word to keep the tunnel awake has a class of its own: one packet with ours shows that it is shown.
-    let shown = classes.iter().any(|class| class & DSCP == CLASS & DSCP);
-    Some((*evidence.first()?, classes, shown))
+    let shown = classes.iter().any(|class| codes.contains(&(class & DSCP)));
+    (!codes.is_empty()).then_some((*evidence.first()?, classes, shown))
 }
 
 fn of_couple(
@@ -167,10 +179,10 @@ fn of_couple(
         let reason = "the packets did not come through the tunnel: see vpn.matrix";
         return judge.blocked(subject, reason, evidence);
     };
-    let complain = |case, seen_class: &BTreeSet<u8>, args| {
-        complaint(stage, seen, couple, all, case, words(seen_class), args)
-    };
     let (went_in, came_out) = (classes(inside), classes(far));
+    let complain = |case, seen_class: &BTreeSet<u8>, args| {
+        complaint(stage, seen, couple, all, case, [words(&went_in), words(seen_class)], args)
+    };
     if went_in != came_out {
         return judge.fail(subject, evidence, complain("class", &came_out, None));
     }
@@ -180,11 +192,14 @@ fn of_couple(
     {
         return judge.fail(subject, evidence, complain("hops", &came_out, Some(hops)));
     }
-    let Some((id, classes, shown)) = shows(seen, couple) else {
+    if went_in.iter().all(|class| class & DSCP == 0) {
+        return judge.blocked(subject, "their class was gone before the tunnel", evidence);
+    }
+    let Some((id, classes, shown)) = shows(stage, seen, couple) else {
         return judge.not_testable(subject, "nothing was seen outside", evidence);
     };
     evidence.push(id);
-    let twin = twin(couple, all).and_then(|twin| shows(seen, twin));
+    let twin = twin(couple, all).and_then(|twin| shows(stage, seen, twin));
     evidence.extend(twin.iter().map(|(id, ..)| *id));
     match twin {
         Some((.., true)) if !shown => {
@@ -216,11 +231,11 @@ fn complaint(
     couple: &Couple,
     all: &[Couple],
     case: &str,
-    seen_class: String,
+    [sent, seen_class]: [String; 2],
     hops: Option<[u8; 2]>,
 ) -> Complaint {
     let other: Family = couple.inner().other();
-    let twin = twin(couple, all).and_then(|twin| shows(seen, twin));
+    let twin = twin(couple, all).and_then(|twin| shows(stage, seen, twin));
     let [first, last] = hops.unwrap_or_default();
     let args = [
         ("tunnel", couple.end.tunnel.to_string()),
@@ -228,7 +243,7 @@ fn complaint(
         ("other_family", other.to_string()),
         ("from", couple.from().to_string()),
         ("to", couple.path.destination.to_string()),
-        ("sent", format!("{CLASS:#04x}")),
+        ("sent", sent),
         ("seen", seen_class),
         ("before", couple.own_link().to_string()),
         ("after", couple.far_link().to_string()),

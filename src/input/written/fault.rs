@@ -442,6 +442,9 @@ fn wrong_tunnels() -> Vec<&'static str> {
         "new-keys-for-ipv4-alone",
         "slow-for-ipv6",
         "bound-to-first",
+        "lost-on-return",
+        "clears-class",
+        "takes-a-hop",
     ]
 }
 

@@ -27,6 +27,8 @@ pub enum Quirk {
     MixedCouples,
     /// The subnet that is proposed for the other side is always IPv4.
     ProposesIpv4,
+    /// No subnet is proposed for an IPv6 network of this side.
+    ProposesNoIpv6,
     /// What is no IPv6 address or prefix is complained of when the draft is made final, and not before.
     LateErrors,
     /// The software does not run on a host that has no IPv4 address.
@@ -53,7 +55,7 @@ pub enum Quirk {
 
 impl Quirk {
     /// Every quirk.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::OneAddress,
         Self::SilentFallback,
         Self::Ipv4First,
@@ -62,6 +64,7 @@ impl Quirk {
         Self::NoIpv6Time,
         Self::MixedCouples,
         Self::ProposesIpv4,
+        Self::ProposesNoIpv6,
         Self::LateErrors,
         Self::NeedsIpv4,
         Self::OldManual,
@@ -86,6 +89,7 @@ impl Quirk {
             Self::NoIpv6Time => "no-ipv6-time",
             Self::MixedCouples => "mixed-couples",
             Self::ProposesIpv4 => "proposes-ipv4",
+            Self::ProposesNoIpv6 => "proposes-no-ipv6",
             Self::LateErrors => "late-errors",
             Self::NeedsIpv4 => "needs-ipv4",
             Self::OldManual => "old-manual",

@@ -116,7 +116,9 @@ impl Station {
                 let Local { local } = asked.value()?;
                 let always_v4 = quirks.contains(&Quirk::ProposesIpv4);
                 let wanted = if always_v4 { Family::V4 } else { Family::of_net(local) };
-                let fits = |net: &&IpNet| **net != local && Family::of_net(**net) == wanted;
+                let none = quirks.contains(&Quirk::ProposesNoIpv6) && wanted == Family::V6;
+                let fits =
+                    |net: &&IpNet| **net != local && Family::of_net(**net) == wanted && !none;
                 let remote = *draft.networks.iter().find(fits).ok_or_else(|| {
                     Reply::refusal(404, format!("no {wanted} subnet of another side is known"))
                 })?;
@@ -216,6 +218,18 @@ mod tests {
             let said = call(&mut station, Method::Post, path, local, quirks);
             let proposal: Proposal = said.value().unwrap();
             assert_eq!(proposal.remote.to_string(), remote);
+        }
+    }
+
+    #[test]
+    fn no_subnet_is_proposed_for_ipv6_with_the_quirk_and_for_ipv4_all_the_same() {
+        for (local, status) in [("2001:db8:a::/64", 404), ("10.1.0.0/24", 200)] {
+            let mut station = Station::default();
+            let quirks = &[Quirk::ProposesNoIpv6];
+            call(&mut station, Method::Put, "/drafts/x", EMPTY, quirks);
+            let local = format!(r#"{{"local":"{local}"}}"#);
+            let said = call(&mut station, Method::Post, "/drafts/x/proposal", &local, quirks);
+            assert_eq!(said.status, status, "{said:?}");
         }
     }
 

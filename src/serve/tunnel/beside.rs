@@ -121,6 +121,7 @@ impl End {
             }
             Order::Lose(family) => self.ways.lose(family),
             Order::Regain => {
+                self.inside.regained = true;
                 self.ways.regain();
                 self.ask_for_a_word();
             }

@@ -488,7 +488,7 @@ impl TunnelHost {
             return Ok(Work { end: end.clone(), orders, task: tokio::spawn(at_work.run(told)) });
         }
         let ways = Ways::open(&self.namespace, end).map_err(failed("outside"))?;
-        let inside = Inside { tube, selectors, counters, faults, renewed: false };
+        let inside = Inside { tube, selectors, counters, faults, renewed: false, regained: false };
         if let Some(carrier) = self.carrier(end) {
             let mtu = mouth.mtu().map_err(failed("inside"))?;
             let appliance = carrier.start(end, &self.keys, mtu).await;

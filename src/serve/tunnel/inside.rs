@@ -1,6 +1,6 @@
 //! The inside of an end that encrypts, whatever carries it: what goes in, what comes out, and what is planted there.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{borrow::Cow, io, sync::Arc, time::Duration};
 
 use super::{counters::Counters, faults::Faults, selectors::Selectors};
 use crate::{
@@ -23,6 +23,8 @@ pub(super) struct Inside {
     pub(super) faults: Arc<Faults>,
     /// Whether its keys were renewed since it was started.
     pub(super) renewed: bool,
+    /// Whether a family outside was away, and came back, since it was started.
+    pub(super) regained: bool,
 }
 
 impl Inside {
@@ -44,7 +46,7 @@ impl Inside {
             self.counters.refuse();
             return false;
         }
-        if !self.has_keys_for(packet) {
+        if !self.has_keys_for(packet) || self.regained && self.has(TunnelFault::LostOnReturn) {
             return false;
         }
         if packet::family(packet) == Some(Family::V6) && self.has(TunnelFault::SlowForIpv6) {
@@ -78,7 +80,19 @@ impl Inside {
         };
         self.counters.received.add(packet.len());
         // What the gateway's link does not take is lost, as on any link.
-        let _ = self.tube.put(packet, family);
+        let _ = self.tube.put(&self.spoilt(packet), family);
+    }
+
+    /// A packet as it comes out: with the header that it was put in with, unless something else is planted.
+    fn spoilt<'p>(&self, packet: &'p [u8]) -> Cow<'p, [u8]> {
+        let mut packet = Cow::Borrowed(packet);
+        if self.has(TunnelFault::ClearsClass) {
+            packet::set_class(packet.to_mut(), 0);
+        }
+        if self.has(TunnelFault::TakesAHop) {
+            packet::take_hop(packet.to_mut());
+        }
+        packet
     }
 }
 

@@ -103,6 +103,7 @@ impl End {
             }
             Order::Lose(family) => self.ways.lose(family),
             Order::Regain => {
+                self.inside.regained = true;
                 self.ways.regain();
                 self.begin(out).await;
             }
