@@ -598,12 +598,14 @@ pub enum LogFault {
     ByAddress,
     /// They are filed by a list of hosts that has IPv4 addresses alone: what comes over IPv6, under its address.
     ByIpv4Hosts,
+    /// They are filed under the sink itself, as those that come by a relay may be under the relay.
+    AsItsOwn,
 }
 
 impl LogFault {
     /// Whether only a sink can have it: it is about whose messages they are.
     pub fn is_of_sinks(self) -> bool {
-        matches!(self, Self::ByAddress | Self::ByIpv4Hosts)
+        matches!(self, Self::ByAddress | Self::ByIpv4Hosts | Self::AsItsOwn)
     }
 }
 
@@ -617,6 +619,8 @@ pub enum ContentFault {
     Stale,
     /// Another body.
     OtherBody,
+    /// Another language in its header.
+    OtherHeaders,
     /// A 503.
     Unavailable,
     /// Another certificate.
@@ -627,6 +631,8 @@ pub enum ContentFault {
     RejectsBrackets,
     /// No service at all, whatever it speaks: an access list that does not name these users.
     TurnsAway,
+    /// A name server without its zone, or a resolver that does not resolve for these users: REFUSED.
+    Lame,
     /// A management agent whose table of addresses has room for IPv4 alone (before RFC 4293).
     Ipv4Table,
     /// A mail server or a directory that does not offer to encrypt (RFC 3207, RFC 4511 section 4.14).

@@ -87,7 +87,7 @@ pub(super) async fn reply(speaker: &Speaker, datagram: &Datagram) -> Option<Vec<
             let behaviour = speaker.premises.behaviour();
             let faults = behaviour.log_faults(&speaker.service);
             let mut sink = speaker.premises.sink.lock().unwrap_or_else(PoisonError::into_inner);
-            sink.take(&datagram.payload, datagram.from, faults);
+            sink.take(&datagram.payload, datagram.from, &speaker.premises.node.name, faults);
             drop(sink);
             log_ins::parse(speaker, &datagram.payload, datagram.asked);
             None

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::model::{
     family::Family,
-    fault::WrongAnswer,
+    fault::{ContentFault, WrongAnswer},
     name::ServiceName,
     service::{ServiceKind, Transport},
 };
@@ -56,7 +56,9 @@ pub(super) async fn answer(
         tokio::time::sleep(LATE).await;
         wrong = None;
     }
+    let is_lame = behaviour.differs(&speaker.service, Family::of(asker), ContentFault::Lame);
     let reply = match (wrong, speaker.kind) {
+        _ if is_lame => question.reply(ResponseCode::Refused),
         (Some(how), _) => question.bent(how, soa_of(&behaviour, &speaker.service, &question))?,
         (None, ServiceKind::Resolver) => {
             let delegations = behaviour.delegations.get(&speaker.service);

@@ -6,7 +6,7 @@ use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode, Version,
     body::{Bytes, Incoming},
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_TYPE, HeaderValue, LOCATION},
     http::uri::PathAndQuery,
     server::conn::http1,
     service::service_fn,
@@ -143,6 +143,9 @@ fn respond(
         .header(SERVED_BY, served_by);
     if status == StatusCode::METHOD_NOT_ALLOWED {
         response = response.header(ALLOW, "GET, HEAD");
+    }
+    if speaker.premises.behaviour().differs(&speaker.service, family, ContentFault::OtherHeaders) {
+        response = response.header(CONTENT_LANGUAGE, "la");
     }
     response.body(Full::new(body.into())).expect("names and numbers are header values")
 }

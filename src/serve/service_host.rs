@@ -308,6 +308,9 @@ impl ServiceHost {
             Sabotage::ServeDifferently { service, how: ContentFault::TurnsAway, .. } => {
                 self.service(service, &ServiceKind::ALL)
             }
+            Sabotage::ServeDifferently { service, how: ContentFault::Lame, .. } => {
+                self.service(service, &[ServiceKind::Dns, ServiceKind::Resolver])
+            }
             Sabotage::ServeDifferently { service, how: ContentFault::Ipv4Table, .. } => {
                 self.service(service, &[ServiceKind::Snmp])
             }

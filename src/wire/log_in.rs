@@ -107,7 +107,11 @@ pub fn spoiled(client: &str, fault: LogFault, own: IpAddr) -> String {
         }
         // What is of another family, and whose messages they are: another matter than who the client is.
         (
-            LogFault::Mapped | LogFault::ZeroPadded | LogFault::ByAddress | LogFault::ByIpv4Hosts,
+            LogFault::Mapped
+            | LogFault::ZeroPadded
+            | LogFault::ByAddress
+            | LogFault::ByIpv4Hosts
+            | LogFault::AsItsOwn,
             _,
         ) => client.to_owned(),
     }

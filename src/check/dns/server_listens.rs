@@ -14,7 +14,7 @@ use crate::{
         evidence::Seen,
         experiment::Experiment,
         family::{Families, Family},
-        finding::{Complaint, Confidence, Depth, Severity},
+        finding::{Complaint, Confidence, Culprit, Depth, Severity},
         name::DomainName,
         phase::Phase,
         record::RecordType,
@@ -67,10 +67,11 @@ static TEXT: Text = Text {
         },
         Case {
             name: "lame",
-            finding: "{what} answers over {family}, but not as a server of this zone must.",
+            finding: "{what} answers {from} over {family}, but not as it must.",
             expected: "NOERROR with AA from a name server, RA from a resolver.",
             observed: "{observed}.",
-            remedy: "Load the zone into the server, or let the resolver serve this client.",
+            remedy: "Load the zone into the server; enter the client's prefix of this family in the list of those for whom the \
+                     resolver resolves (`allow-recursion`, `access-control`).",
         },
     ],
 };
@@ -230,10 +231,16 @@ fn lame(judge: Judge, stage: &Stage, seen: &Seen<'_>, subject: &Subject) -> Opti
     let reading = named.leg.read(stage, seen)?;
     debug_assert_eq!(reading.reached, Reached::Yes);
     let mut complaint = named.complaint(stage, seen, &reading, "lame", &[]);
-    let flags = if reply.authoritative { "AA" } else { "no AA" };
-    let observed = format!("{} with {flags} for {zone}", reply.rcode);
+    let (flag, is_set, part) = match server.kind {
+        ServiceKind::Resolver => {
+            ("RA", reply.recursion_available, format!("clients of {}", server.service))
+        }
+        _ => ("AA", reply.authoritative, format!("zone {zone}")),
+    };
+    let with = if is_set { "with" } else { "without" };
+    let observed = format!("{} {with} {flag} for {zone}", reply.rcode);
     complaint.args.insert("observed".to_owned(), observed);
-    complaint.culprit = crate::model::finding::Culprit::node(&server.node, format!("zone {zone}"));
+    complaint.culprit = Culprit::node(&server.node, part);
     complaint.depth = Depth::Located;
     Some(judge.fail(&named.subject, [id], complaint))
 }

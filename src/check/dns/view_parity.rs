@@ -58,10 +58,11 @@ static TEXT: Text = Text {
         },
         Case {
             name: "unsteady",
-            finding: "{server} answers about {name} one way and another.",
-            expected: "{type} {planned}, every time.",
+            finding: "{server} tells {odd} other addresses of {name} than others, and not over both families alike.",
+            expected: "{type} {planned}, whoever asks, over either family.",
             observed: "{views}.",
-            remedy: "Look for several servers behind one address, of which some hold an older zone.",
+            remedy: "Look for lists of clients that hold one of a client's prefixes and not the other, and for several servers \
+                     behind one address, of which some hold an older zone.",
         },
     ],
 };

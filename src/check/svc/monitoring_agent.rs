@@ -72,8 +72,8 @@ static TEXT: Text = Text {
             finding: "The status page of {monitor} shows {agent} as down over {family} although it answers.",
             expected: "{address} shown as up.",
             observed: "{rows}. Asked from {monitor} itself, {address} answered.",
-            remedy: "Look at how the server is told addresses of this family (brackets, escapes), and from which address of its own \
-                     it asks.",
+            remedy: "Look at how the server is told addresses of this family (brackets, escapes), from which address of its own it \
+                     asks, and how long it waits for an answer.",
         },
     ],
 };

@@ -3,7 +3,7 @@
 
 use crate::{
     check::{
-        Case, Check, Text, UseCase, ask,
+        Case, Check, Text, UseCase, ask, management,
         pages::{self, Site},
         reading::{self, Judge},
     },
@@ -52,7 +52,8 @@ static TEXT: Text = Text {
             finding: "{from} gets {name} over IPv4 although IPv6 works.",
             expected: "IPv6 as the stack chooses.",
             observed: "As the stack chooses: {default}, three times. Pinned: {observed}.",
-            remedy: "Look at the delay of connections over IPv6 and at the address selection of the host (RFC 6724).",
+            remedy: "Look at the delay of connections over IPv6, at resolvers that answer late about AAAA (RFC 8305 section 3), and \
+                     at the address selection of the host (RFC 6724).",
         },
     ],
 };
@@ -227,6 +228,8 @@ fn of_choice(judge: Judge, stage: &Stage, seen: &Seen<'_>, site: &Site<'_>) -> J
         (Some(family), Some(pinned)) if pinned.won == Some(family) && last.won.is_some() => {
             let mut complaint = complaint(stage, site, "not-chosen", family, &pinned, Some(last));
             complaint.severity = Severity::Minor;
+            // Where there is one family, there is nothing to choose.
+            complaint.bites_in = management::dual_phases(stage);
             judge.degraded(subject, "the other family was chosen every time", evidence, complaint)
         }
         _ => judge.blocked(subject, "the pinned run does not work either", evidence),

@@ -459,6 +459,7 @@ fn wrong_logs() -> Vec<&'static str> {
         "zero-padded",
         "by-address",
         "by-ipv4-hosts",
+        "as-its-own",
     ]
 }
 
@@ -474,11 +475,13 @@ fn wrong_contents() -> Vec<&'static str> {
     vec![
         "stale",
         "other-body",
+        "other-headers",
         "unavailable",
         "other-certificate",
         "other-host-key",
         "rejects-brackets",
         "turns-away",
+        "lame",
         "ipv4-table",
         "no-starttls",
         "broken-starttls",
