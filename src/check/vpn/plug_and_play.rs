@@ -73,7 +73,8 @@ static TEXT: Text = Text {
             finding: "{device} does not take the integration file of {tunnel}.",
             expected: "The file is taken.",
             observed: "At {at}: “{said}”.",
-            remedy: "Compare the file with what the manual of the box says of its form.",
+            remedy: "Compare the file with what the manual of the box says of its form. Where the box refuses a family, ask the \
+                     manufacturer for a version that takes both, and couple the subnets of that family by hand until then.",
         },
     ],
 };
