@@ -69,6 +69,12 @@ pub fn ask_again(stage: &Stage, way: &Path) -> Experiment {
     Experiment { in_order: true, ..Experiment::of_probes(repeated(way).chain(links)) }
 }
 
+/// A way asked again, and no link of it: one on which nothing was answered at all may be in order, and its next hop not yet
+/// found.
+pub fn ask_way_again(way: &Path) -> Experiment {
+    Experiment { in_order: true, ..Experiment::of_probes(repeated(way)) }
+}
+
 /// A way asked again in both families, and each of its links alone, where it is about time: turn by turn, so that a busy
 /// moment meets both families, and while nothing else is asked.
 pub fn ask_in_turns(stage: &Stage, way: &Path, twin: &Path) -> Experiment {
@@ -150,6 +156,11 @@ impl Tally {
 pub fn of_way(seen: &Seen<'_>, way: &Path) -> Result<Tally, String> {
     let rounds = (0..=REPETITIONS).map(|round| probe(way, round));
     sum(seen, rounds).ok_or_else(|| "no stream was sent".to_owned())?
+}
+
+/// What became of each stream by which a way was asked again.
+pub fn repetitions(seen: &Seen<'_>, way: &Path) -> Vec<Tally> {
+    (1..=REPETITIONS).filter_map(|round| sum(seen, [probe(way, round)])?.ok()).collect()
 }
 
 /// What became of the streams along two ways, round by round, of those that were sent along both.

@@ -302,6 +302,7 @@ fn of_variant(
         Heard::Unheard(id) => judge.blocked(subject, "the server was not reached", [id]),
         Heard::Silence(id) => {
             let mut complaint = complaint(stage, asked, "drops-form");
+            complaint.scope.carried = asked.carried(stage);
             complaint.args.insert("how".to_owned(), how.trim_start().to_owned());
             judge.fail(subject, [id], complaint)
         }

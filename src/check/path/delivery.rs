@@ -97,6 +97,9 @@ impl Check for Delivery {
         let ask = |way: Path| {
             let planned = Planned::on(stage, &way.segments);
             let tally = stream::of_way(seen, &way).ok()?;
+            if tally.answered == 0 {
+                return Some(stream::ask_way_again(&way));
+            }
             if trouble(&tally, planned, 0.0).is_some() {
                 return Some(stream::ask_again(stage, &way));
             }
@@ -116,22 +119,49 @@ impl Check for Delivery {
     }
 }
 
-/// What is worse than planned, the worst first.
+/// What happened to some packets, and to which share of them it may.
+struct Mishap {
+    case: &'static str,
+    packets: f64,
+    planned: f64,
+}
+
+/// The worst first.
+fn mishaps(tally: &Tally, planned: Planned) -> [Mishap; 3] {
+    let mishap = |case, packets: u32, planned| Mishap { case, packets: packets.into(), planned };
+    [
+        mishap("lost", tally.lost(), planned.loss),
+        mishap("repeated", tally.duplicates, planned.duplicates),
+        mishap(OVERTAKEN, tally.late, planned.late.min(1.0)),
+    ]
+}
+
+const OVERTAKEN: &str = "overtaken";
+
+/// What is worse than planned.
 fn trouble(tally: &Tally, planned: Planned, leniency: f64) -> Option<&'static str> {
     let sent = f64::from(tally.sent);
     // Four standard deviations: once in thirty thousand.
     let most = |share: f64| sent * share + 4.0 * (sent * share * (1.0 - share)).sqrt() + leniency;
     // Packets that a node of several processors takes in at once may change places there.
     let swapped = if leniency > 0.0 { sent / 10.0 } else { sent / 5.0 };
-    if f64::from(tally.lost()) > most(planned.loss) {
-        Some("lost")
-    } else if f64::from(tally.duplicates) > most(planned.duplicates) {
-        Some("repeated")
-    } else if f64::from(tally.late) > most(planned.late.min(1.0)) + swapped {
-        Some("overtaken")
-    } else {
-        None
-    }
+    let is_too_often = |mishap: &Mishap| {
+        let swapped = if mishap.case == OVERTAKEN { swapped } else { 0.0 };
+        mishap.packets > most(mishap.planned) + swapped
+    };
+    mishaps(tally, planned).into_iter().find(is_too_often).map(|mishap| mishap.case)
+}
+
+/// Whether a trouble is more often than planned whenever the way is asked again: what a link does, it does in every round, and
+/// a busy machine or a search for the next hop spoils one.
+fn lasts(case: &str, rounds: &[Tally], planned: Planned) -> bool {
+    let shows = |round: &Tally| {
+        let sent = f64::from(round.sent);
+        let swapped = if case == OVERTAKEN { sent / 10.0 } else { 0.0 };
+        let mut mishaps = mishaps(round, planned).into_iter();
+        mishaps.any(|m| m.case == case && m.packets > sent * m.planned + swapped)
+    };
+    rounds.iter().all(shows)
 }
 
 /// The fastest packet there and back of a family and of the other, in microseconds.
@@ -183,9 +213,16 @@ fn judge(stage: &Stage, seen: &Seen<'_>, way: &Path) -> Judgement {
     }
     let planned = Planned::on(stage, &way.segments);
     let late = lasting_delay(stage, seen, way);
-    let case = trouble(&tally, planned, LENIENCY).or(late.map(|_| "delayed"));
-    let Some(case) = case else {
-        return judge.pass(subject, tally.evidence);
+    let rounds = stream::repetitions(seen, way);
+    let trouble_of_all = trouble(&tally, planned, LENIENCY);
+    let lasting = trouble_of_all.filter(|case| lasts(case, &rounds, planned));
+    let Some(case) = lasting.or(late.map(|_| "delayed")) else {
+        let Some(case) = trouble_of_all else {
+            return judge.pass(subject, tally.evidence);
+        };
+        let reason =
+            format!("{}; packets are {case} in one round and not in another", words(&tally));
+        return judge.info(subject, reason, tally.evidence);
     };
     let mut evidence = tally.evidence.clone();
     let twin = stream::twin(stage, way).map(|twin| (twin.family(), stream::of_way(seen, &twin)));
@@ -491,6 +528,21 @@ mod tests {
         assert_eq!(found(&slow_uplink(80, &[0])), [], "once");
         assert_eq!(found(&slow_uplink(80, &[0, 1])), [], "a busy moment in one of the turns");
         assert_eq!(found(&slow_uplink(4, &[0, 1, 2])), [], "nobody feels that");
+    }
+
+    #[test]
+    fn what_one_round_alone_loses_is_told_and_is_no_fault() {
+        let network = Network::healthy(Phase::DualStack).bend(|probe, answer| {
+            if let Answer::Stream { answered, .. } = answer
+                && probe.round < 2
+            {
+                *answered = 0;
+            }
+        });
+        assert_eq!(found(&network), []);
+        let judged = network.ask(&[&Delivery]);
+        let told = judged.iter().filter(|j| j.reason.contains("in one round and not in another"));
+        assert!(told.count() > 0);
     }
 
     #[test]
