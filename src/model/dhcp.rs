@@ -130,6 +130,8 @@ pub enum DhcpFault {
     NeverReleases,
     /// It lets hosts keep their addresses for half as long as it gave them for, as any server may.
     RenewsForLess,
+    /// It has another name (DUID) for those who want everything but an address.
+    TwoNames,
 }
 
 /// What became of a lease that was asked for, kept and given back by hand.

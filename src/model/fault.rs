@@ -541,6 +541,8 @@ pub enum TranslationFault {
     ShortTimers,
     /// The same, and it says that it keeps them as long as it should.
     ForgetsEarly,
+    /// It tells of addresses for its users that are not of its pool.
+    LogsOutside,
 }
 
 /// How an end of a tunnel works wrongly.

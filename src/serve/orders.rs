@@ -235,7 +235,8 @@ fn bend_duty(duty: &mut DhcpDuty, how: DhcpFault) {
         | DhcpFault::ForgetsLeases
         | DhcpFault::NeverRebinds
         | DhcpFault::NeverReleases
-        | DhcpFault::RenewsForLess => link.spoilt.push(how),
+        | DhcpFault::RenewsForLess
+        | DhcpFault::TwoNames => link.spoilt.push(how),
         DhcpFault::OutsidePrefix => {
             // The last bit before the interface identifier: the prefix next door.
             for (_, address) in &mut link.leases {

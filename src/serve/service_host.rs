@@ -434,11 +434,12 @@ impl ServiceHost {
                     | DhcpFault::ForgetsLeases
                     | DhcpFault::NeverRebinds
                     | DhcpFault::NeverReleases
-                    | DhcpFault::RenewsForLess,
+                    | DhcpFault::RenewsForLess
+                    | DhcpFault::TwoNames,
                 ..
             } => {
                 let post = self.functions.get(&Function::Dhcpv6);
-                let what = "to treat hosts otherwise once they have their addresses";
+                let what = "to treat hosts otherwise from question to question";
                 post.map_or(Ok(()), |post| Err(refuse(post, what)))
             }
             Sabotage::SynthesizeWrongly { how: SynthesisFault::OverNative, .. } => {

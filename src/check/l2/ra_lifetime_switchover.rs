@@ -129,10 +129,7 @@ impl<'s> Pair<'s> {
         probes.extend(at(AFTER));
         probes.push(self.act(RouterAct::Return));
         // Others find the link as it was: the router is heard again before anything else is asked.
-        probes.extend(self.hosts.first().map(|(host, interface)| {
-            let question = Question::Solicit { interface: interface.name.clone() };
-            Probe { round: AFTER, ..ask::probe(host, question) }
-        }));
+        probes.extend(self.hosts.first().map(|host| solicit(*host)));
         Experiment { probes, in_order: true, alone: true, ..Experiment::default() }
     }
 
@@ -269,7 +266,8 @@ impl<'s> Pair<'s> {
             return fail("kept", culprit, evidence, "");
         }
         if !lists.after.contains_key(&other) {
-            let culprit = if lists.before.contains_key(&other) {
+            let held = lists.before.contains_key(&other) || self.other_announces(seen);
+            let culprit = if held {
                 Culprit::node(host, "list of default routers")
             } else {
                 Culprit::node(self.other.0, format!("advertisement on {}", self.other.1.name))
@@ -289,6 +287,15 @@ impl<'s> Pair<'s> {
             }
             _ => judge.pass(subject, evidence),
         }
+    }
+
+    /// Whether the other was heard to be a default router when the first had returned.
+    fn other_announces(&self, seen: &Seen<'_>) -> bool {
+        let answer = self.hosts.first().and_then(|host| seen.answer(&solicit(*host)));
+        let Some((_, Answer::Advertisements { heard })) = answer else { return false };
+        heard
+            .iter()
+            .any(|said| advertisement::is_from(said, self.other.1.mac) && said.lifetime_s > 0)
     }
 
     /// How long a host may hold a router that is gone: as long as it is planned to, if that is no longer than it takes to notice.
@@ -359,6 +366,11 @@ struct Lists {
 
 fn look(host: &NodeName, round: u8) -> Probe {
     Probe { round, ..ask::inspect(host, Aspect::Routes) }
+}
+
+fn solicit((host, interface): (&NodeName, &StagedInterface)) -> Probe {
+    let question = Question::Solicit { interface: interface.name.clone() };
+    Probe { round: AFTER, ..ask::probe(host, question) }
 }
 
 fn ping(host: &NodeName, to: IpAddr, round: u8) -> Probe {

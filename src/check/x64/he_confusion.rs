@@ -12,7 +12,7 @@ use crate::{
         experiment::Experiment,
         family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Packets, Scope, Severity},
-        name::DomainName,
+        name::{DomainName, NodeName},
         probe::{Probe, Question},
         segment::Plane,
         service::{Service, ServiceKind},
@@ -51,7 +51,8 @@ static TEXT: Text = Text {
             finding: "{from} does not get to {name}, although {address}, which stands for it, answers.",
             expected: "The page of {name}, from {address}.",
             observed: "Tried: {tried}. {failure}.",
-            remedy: "Update the program or its library (RFC 8305), or give it a resolver that answers AAAA alone.",
+            remedy: "If {address} is not among what was tried, look at what the resolver makes of the name. Otherwise update the \
+                     program or its library (RFC 8305), or give it a resolver that answers AAAA alone.",
         },
     ],
 };
@@ -202,9 +203,7 @@ impl User<'_> {
             |us: Option<u64>| us.map_or_else(|| "?".to_owned(), |us| (us / 1000).to_string());
         let (new, old) = (took.first().copied().flatten(), took.get(1).copied().flatten());
         let is_late = new.zip(old).is_some_and(|(new, old)| new > old + RESOLUTION_DELAY_US);
-        let resolver = self.lookups(stage).first().and_then(|probe| probe.question.destination());
-        let owner = resolver.and_then(|address| stage.owner(address)).map(|(node, _)| node);
-        let culprit = match owner.filter(|_| is_late) {
+        let culprit = match self.resolver(stage).filter(|_| is_late) {
             Some(node) => Culprit::node(node, "answers about AAAA"),
             None => Culprit::node(self.one.from(), "order of addresses"),
         };
@@ -219,9 +218,21 @@ impl User<'_> {
         complaint
     }
 
+    /// The node that resolves names for the user.
+    fn resolver<'t>(&self, stage: &'t Stage) -> Option<&'t NodeName> {
+        let server = self.lookups(stage).first()?.question.destination()?;
+        stage.owner(server).map(|(node, _)| node)
+    }
+
     fn gives_up(&self, stage: &Stage, trip: &Trip<'_>) -> Complaint {
         let tried: Vec<_> = trip.attempts.iter().map(|a| a.destination.ip().to_string()).collect();
-        let culprit = Culprit::node(self.one.from(), "order of addresses");
+        let was_told =
+            trip.attempts.iter().any(|attempt| attempt.destination.ip() == self.one.way.address);
+        let culprit = match self.resolver(stage).filter(|_| !was_told) {
+            // The same words for the culprit as `dns64.synth` has: it is the same fault.
+            Some(node) => Culprit::node(node, "synthesis of AAAA"),
+            None => Culprit::node(self.one.from(), "order of addresses"),
+        };
         let mut complaint = self.complaint(stage, "gives-up", culprit);
         let failure = trip.failure.cloned().unwrap_or_else(|| "nothing came".to_owned());
         complaint.args.insert("tried".to_owned(), tried.join(", "));

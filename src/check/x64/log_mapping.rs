@@ -46,10 +46,11 @@ static TEXT: Text = Text {
         },
         Case {
             name: "outside",
-            finding: "{gateway} shows {from} under an address that is not of its pool.",
+            finding: "{gateway} tells of {from} by an address that is not of its pool.",
             expected: "An address of the pool for {user}.",
             observed: "{count} lines; {user} is shown as {shown}.",
-            remedy: "Compare the pool of the translator with the plan: answers to other addresses do not come back to it.",
+            remedy: "Compare the pool of the translator with the plan, and its log with what hosts see: answers to other addresses do not \
+                     come back to it.",
         },
     ],
 };

@@ -407,6 +407,7 @@ fn wrong_leases() -> Vec<&'static str> {
         "never-rebinds",
         "never-releases",
         "renews-for-less",
+        "two-names",
     ]
 }
 
@@ -429,6 +430,7 @@ fn wrong_translations() -> Vec<&'static str> {
         "no-log",
         "short-timers",
         "forgets-early",
+        "logs-outside",
     ]
 }
 

@@ -12,6 +12,9 @@ const LIFETIMES_S: [u32; 2] = [3_600, 7_200];
 /// When a host asks its server anew, and when any: half and eight tenths of the former (RFC 8415 section 21.4).
 const RENEWAL_S: [u32; 2] = [1_800, 2_880];
 
+/// What a server that has two names puts behind its first.
+const OTHER_NAME: [u8; 2] = [0xff, 0xff];
+
 /// The answer to a host on a link; `None` where a server keeps silent (RFC 8415 sections 16 and 18.3).
 pub(super) fn answer(link: &DhcpLink, duid: &[u8], question: &Message) -> Option<Message> {
     let kind = match question.kind {
@@ -38,6 +41,10 @@ pub(super) fn answer(link: &DhcpLink, duid: &[u8], question: &Message) -> Option
     let mut answer = Message::new(kind, question.transaction);
     answer.client.clone_from(&question.client);
     answer.server = duid.to_vec();
+    let is_other = question.kind == Kind::InformationRequest;
+    if is_other && link.spoilt.contains(&DhcpFault::TwoNames) {
+        answer.server.extend(OTHER_NAME);
+    }
     if question.kind == Kind::Release {
         answer.status = Some(0);
         return Some(answer);
@@ -185,6 +192,9 @@ mod tests {
         let renewed = address(asks(&link(), Kind::Renew).unwrap());
         assert_eq!(asks(&link(), Kind::Release).unwrap().status, Some(0));
         let spoilt = |fault| DhcpLink { spoilt: vec![fault], ..link() };
+        let two = spoilt(DhcpFault::TwoNames);
+        let named = |kind| asks(&two, kind).unwrap().server.len();
+        assert_eq!(named(Kind::InformationRequest), named(Kind::Request) + OTHER_NAME.len());
         let deaf = spoilt(DhcpFault::NeverRenews);
         assert_eq!(asks(&deaf, Kind::Renew), None);
         assert!(asks(&deaf, Kind::Request).is_some() && asks(&deaf, Kind::Release).is_some());

@@ -26,6 +26,9 @@ use crate::{
     },
 };
 
+/// An address of no pool: it is for benchmarks (RFC 2544, RFC 6890).
+const NOBODYS: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+
 /// The longest frame.
 const LONGEST: usize = 65_600;
 
@@ -125,7 +128,18 @@ impl Knowledge {
         }
     }
 
+    /// Who stands behind which address of the pool, as it tells.
     fn mappings(&self) -> Vec<Mapping> {
+        let mut mappings = self.known();
+        if self.faults().contains(&TranslationFault::LogsOutside) {
+            for mapping in &mut mappings {
+                mapping.shown.0 = NOBODYS;
+            }
+        }
+        mappings
+    }
+
+    fn known(&self) -> Vec<Mapping> {
         match &self.by {
             By::BuiltIn(translator) => held(translator).mappings(self.began.elapsed()),
             By::Program(carrier, first) => {
@@ -280,7 +294,8 @@ fn leaves_out(fault: TranslationFault, packet: &[u8]) -> bool {
         TranslationFault::Open
         | TranslationFault::NoLog
         | TranslationFault::ShortTimers
-        | TranslationFault::ForgetsEarly => false,
+        | TranslationFault::ForgetsEarly
+        | TranslationFault::LogsOutside => false,
         TranslationFault::NoFragments => datagram.part.is_some(),
         TranslationFault::NoUdp => datagram.protocol == UDP,
         TranslationFault::NoEcho => kind.is_some_and(|[kind, _]| {

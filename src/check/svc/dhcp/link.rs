@@ -10,12 +10,13 @@ use crate::{
         reading::{Judge, complaint},
     },
     model::{
+        answer::HeardAdvertisement,
         evidence::Seen,
         family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Packets, Scope, Severity},
         verdict::Judgement,
     },
-    stage::Stage,
+    stage::{Stage, StagedInterface},
 };
 
 /// What the routers of a link announce about DHCPv6, against what answers there.
@@ -62,7 +63,7 @@ pub(super) fn flags(stage: &Stage, seen: &Seen<'_>, served: &Served<'_>) -> Opti
         segments: vec![served.segment.clone()],
         ..Scope::default()
     };
-    let culprit = Culprit::segment(served.segment, "flags M and O of the routers");
+    let culprit = whose_flags(stage, served, router);
     let complaint = Complaint {
         severity: Severity::Minor,
         confidence: Confidence::High,
@@ -70,6 +71,21 @@ pub(super) fn flags(stage: &Stage, seen: &Seen<'_>, served: &Served<'_>) -> Opti
         ..complaint(stage, "flags", culprit, scope, args)
     };
     Some(judge.fail(name, evidence, complaint))
+}
+
+/// Who is to blame for flags that do not fit: the router, unless they are those of the plan.
+fn whose_flags(stage: &Stage, served: &Served<'_>, said: &HeardAdvertisement) -> Culprit {
+    let planned = advertisement::planned(stage, served.segment);
+    let of_mac = |(_, at, _): &&(_, &StagedInterface, _)| advertisement::is_from(said, at.mac);
+    match planned.iter().find(of_mac) {
+        // The same words for the culprit as `l2.ra-plan` has: it is the same fault.
+        Some((router, at, staged))
+            if [staged.plan.managed, staged.plan.other] != [said.managed, said.other] =>
+        {
+            Culprit::node(router, format!("advertisement on {}", at.name))
+        }
+        _ => Culprit::node(served.server, format!("DHCPv6 on {}", served.segment)),
+    }
 }
 
 /// Whether a server has one name in all its answers on a link.

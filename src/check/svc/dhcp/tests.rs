@@ -102,7 +102,7 @@ fn routers_that_announce_something_else_than_what_answers_are_found() {
             }
         }
     });
-    one(&mute, "flags", "lan (flags M and O of the routers)");
+    one(&mute, "flags", "firewall (advertisement on lan0)");
 }
 
 #[test]
