@@ -53,7 +53,8 @@ pub fn subject(way: &Path) -> String {
 
 fn probe(way: &Path, round: u8) -> Probe {
     let packets = if round == 0 { FIRST } else { AGAIN };
-    let question = Question::Stream { to: way.destination, packets, size: SIZE, class: CLASS };
+    let question =
+        Question::Stream { to: way.destination, packets, size: SIZE, class: CLASS, opened: true };
     Probe { round, ..ask::probe(&way.nodes[0], question) }
 }
 
@@ -93,8 +94,13 @@ pub fn links(stage: &Stage, way: &Path) -> Vec<(SegmentName, Probe)> {
         let far = &stage.nodes[&way.nodes[at + 1]];
         let on = far.interfaces.iter().find(|interface| interface.segment == *segment)?;
         let address = on.addresses.iter().find(|a| a.family() == way.family())?;
-        let question =
-            Question::Stream { to: address.ip(), packets: AGAIN, size: SIZE, class: CLASS };
+        let question = Question::Stream {
+            to: address.ip(),
+            packets: AGAIN,
+            size: SIZE,
+            class: CLASS,
+            opened: true,
+        };
         Some((segment.clone(), ask::probe(&way.nodes[at], question)))
     };
     way.segments.iter().enumerate().filter_map(across).collect()

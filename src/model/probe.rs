@@ -428,6 +428,9 @@ pub enum Question {
         size: u16,
         /// The traffic class, or the type of service of IPv4: the same octet.
         class: u8,
+        /// Whether the far end is knocked at until it answers, and the requests are sent then: what is lost while the next hops of
+        /// the way are not known yet does not count.
+        opened: bool,
     },
     /// Does something to a tunnel that the node ends, or reads it. Only an experiment that has the lab to itself does
     /// something, and it leaves the tunnel as it found it.

@@ -194,8 +194,9 @@ impl Asker {
             Question::Dialogue { calls } => dialogue::ask(at, calls, deadline).await,
             Question::SourceFor { to } => source_for::ask(at, *to),
             Question::Canary { to, token } => ping::canary(at, *to, token, deadline).await,
-            Question::Stream { to, packets, size, class } => {
-                stream::ask(at, *to, *packets, *size, *class, deadline).await
+            Question::Stream { to, packets, size, class, opened } => {
+                let requests = stream::Requests { packets: *packets, size: *size, class: *class };
+                stream::ask(at, *to, requests, *opened, deadline).await
             }
             Question::Tunnel { tunnel, act, .. } => match at.host.tunnel(tunnel, *act).await {
                 Ok(()) if *act == TunnelAct::Read => inspect::ask(at, Aspect::Tunnels).await,

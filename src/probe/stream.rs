@@ -36,12 +36,20 @@ const KNOCK: Duration = Duration::from_millis(250);
 /// Room for replies that wait to be read, in octets; the kernel grants what its limit allows.
 const WAITING_ROOM: usize = 4 << 20;
 
+/// The requests of a stream.
+#[derive(Clone, Copy)]
+pub(super) struct Requests {
+    pub(super) packets: u16,
+    /// Octets of payload.
+    pub(super) size: u16,
+    pub(super) class: u8,
+}
+
 pub(super) async fn ask(
     at: &Vantage,
     to: IpAddr,
-    packets: u16,
-    size: u16,
-    class: u8,
+    Requests { packets, size, class }: Requests,
+    opened: bool,
     deadline: Deadline,
 ) -> Answer {
     let family = Family::of(to);
@@ -59,7 +67,7 @@ pub(super) async fn ask(
     };
     let mut replies = Replies { family, identifier, packets, ..Replies::default() };
     let mut buffer = vec![0; 65_535];
-    if let Err(knocks) = knock(&call, &replies, deadline, &mut buffer).await {
+    if opened && let Err(knocks) = knock(&call, &replies, deadline, &mut buffer).await {
         return unanswered(call.course.source.map(|source| source.ip()), knocks);
     }
     let send = |sequence| {

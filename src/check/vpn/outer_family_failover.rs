@@ -96,6 +96,7 @@ fn tunnels(stage: &Stage) -> Vec<Vec<Couple>> {
 }
 
 /// The moments at which canaries are sent.
+const BEFORE: &str = "with its first family";
 const DEAD: &str = "without its first family";
 const BACK: &str = "with its first family again";
 
@@ -124,7 +125,8 @@ fn experiment(stage: &Stage, couples: &[Couple]) -> Experiment {
             (0..ATTEMPTS).map(move |round| canary(stage, couple, moment, round))
         })
     };
-    let mut probes = vec![lose(first)];
+    let mut probes: Vec<_> = all(BEFORE).collect();
+    probes.push(lose(first));
     probes.extend(all(DEAD));
     probes.push(first.act(TunnelAct::Regain, "for vpn.outer-family-failover"));
     probes.extend(all(BACK));
@@ -165,6 +167,10 @@ fn of_couple(
     let mut evidence = vec![id];
     if let Some(reason) = answer.not_asked() {
         return judge.not_testable(subject, reason, evidence);
+    }
+    if answered(stage, seen, couple, BEFORE, &mut evidence) == 0 {
+        let reason = "nothing was answered while the first family was there: see vpn.matrix";
+        return judge.blocked(subject, reason, evidence);
     }
     let at = Canary::new(stage, couple, DEAD).sightings(stage, seen);
     evidence.extend(&at.evidence);
@@ -316,6 +322,17 @@ mod tests {
                 attempt.outcome = Outcome::TimedOut;
             }
         })
+    }
+
+    #[test]
+    fn a_host_that_answers_nobody_says_nothing_of_the_tunnel() {
+        let network = network(Phase::DualStack).bend(|probe, answer| {
+            if let (Question::Canary { .. }, Answer::Echo { attempt }) = (&probe.question, answer) {
+                attempt.outcome = Outcome::TimedOut;
+            }
+        });
+        let judged = network.ask(&[&OuterFamilyFailover]);
+        assert!(judged.iter().all(|j| j.verdict == Verdict::Blocked), "{judged:#?}");
     }
 
     #[test]

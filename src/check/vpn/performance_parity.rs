@@ -5,6 +5,7 @@ use crate::{
         Case, Check, Text, UseCase, ask,
         pages::{self, Site},
         reading::{self, Judge},
+        stream,
     },
     model::{
         answer::Answer,
@@ -13,7 +14,7 @@ use crate::{
         family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Packets, Scope, Severity},
         flow::Traffic,
-        name::TunnelName,
+        name::{SegmentName, TunnelName},
         probe::{Probe, Question},
         verdict::Judgement,
     },
@@ -38,6 +39,8 @@ const ECHO: u32 = 1_200;
 const HEADERS: u32 = 48;
 /// A family that needs so many times the time of the other is slower.
 const FACTOR: f64 = 1.5;
+/// So much longer takes what is slow on a link alone, in microseconds: single streams vary on a busy machine.
+const FELT_US: u64 = 20_000;
 
 static TEXT: Text = Text {
     id: "vpn.performance-parity",
@@ -55,8 +58,10 @@ static TEXT: Text = Text {
         expected: "About the same time in both families, less than {factor} times.",
         observed: "{octets} octets from {node} to {from}, {series} times each in turn, in two series: {family} {slow} ms (from \
                    {slow_least} to {slow_most}), {other} {fast} ms (from {fast_least} to {fast_most}). Without any service, {echoes} \
-                       echoes through the tunnel took {control_slow} ms over {family}, and {control_fast} ms over {other}.",
-        remedy: "Compare MTU, offloads and cipher of what carries each family.",
+                       echoes through the tunnel took {control_slow} ms over {family}, and {control_fast} ms over {other}. What \
+                   slows it down is {place}.",
+        remedy: "Of the tunnel, compare MTU, offloads and cipher of what carries each family; of another link, its rate and its \
+                 queues for each.",
     }],
 };
 
@@ -193,7 +198,7 @@ impl Race<'_> {
             Family::ALL.into_iter().filter_map(|family| Some(self.site.way(family)?.mtu)).min()?;
         let size = u16::try_from(least.saturating_sub(HEADERS).min(ECHO)).ok()?;
         let to = self.site.way(family)?.destination;
-        let question = Question::Stream { to, packets: ECHOES, size, class: 0 };
+        let question = Question::Stream { to, packets: ECHOES, size, class: 0, opened: true };
         Some(Probe { round, ..ask::probe(&self.site.user, question) })
     }
 
@@ -205,7 +210,35 @@ impl Race<'_> {
         }
         let rounds = (0..ROUNDS).flat_map(|round| Family::ALL.map(|family| (family, round)));
         let probes = rounds.filter_map(|(family, round)| self.echoes(family, round));
-        self.experiment(probes)
+        let links = self.links(stage).into_iter().flat_map(|(_, both)| both);
+        self.experiment(probes.chain(links))
+    }
+
+    /// The links of the way, the tunnel among them, with what crosses each alone in both families.
+    fn links(&self, stage: &Stage) -> Vec<(SegmentName, [Probe; 2])> {
+        let [Some(v4), Some(v6)] = Family::ALL.map(|family| self.site.way(family)) else {
+            return Vec::new();
+        };
+        stream::links_of_both(stage, v4, v6)
+    }
+
+    /// The first link that is slower in a family also by itself, with what that rests on.
+    fn slow_link(
+        &self,
+        stage: &Stage,
+        seen: &Seen<'_>,
+        family: Family,
+    ) -> Option<(SegmentName, Vec<EvidenceId>)> {
+        let took = |probe: &Probe| match seen.answer(probe)? {
+            (id, Answer::Stream { took_us, .. }) => Some((id, (*took_us)?)),
+            _ => None,
+        };
+        self.links(stage).into_iter().find_map(|(segment, [v4, v6])| {
+            let (v4, v6) = (took(&v4)?, took(&v6)?);
+            let (slow, fast) = if family == Family::V6 { (v6, v4) } else { (v4, v6) };
+            let is_slow = micros(slow.1) >= FACTOR * micros(fast.1) && slow.1 > fast.1 + FELT_US;
+            is_slow.then(|| (segment, vec![v4.0, v6.0]))
+        })
     }
 
     /// The times of the control, IPv4 first.
@@ -274,6 +307,7 @@ impl Race<'_> {
         };
         if slower(&control).is_some_and(|(slow, _)| slow == family) && is_apart(&control) {
             let complaint = self.complaint(stage, family, ratio, pages, &control);
+            let (evidence, complaint) = self.placed(stage, seen, family, (evidence, complaint));
             return judge.fail(subject, evidence, complaint);
         }
         let [v4, v6] = control.map(|times| millis(times.all[times.all.len() / 2]));
@@ -282,6 +316,34 @@ impl Race<'_> {
              over IPv4 and {v6} ms over IPv6; see ux.response-time-parity"
         );
         judge.absent(subject, words, evidence)
+    }
+
+    /// A link beside the tunnel that is slow by itself is to blame, and the tunnel is not.
+    fn placed(
+        &self,
+        stage: &Stage,
+        seen: &Seen<'_>,
+        family: Family,
+        (mut evidence, complaint): (Vec<EvidenceId>, Complaint),
+    ) -> (Vec<EvidenceId>, Complaint) {
+        let inside = self.site.way(family).and_then(|way| way.carried.as_deref());
+        let found = self.slow_link(stage, seen, family);
+        let Some((segment, links)) =
+            found.filter(|(segment, _)| inside.is_none_or(|carriage| carriage.inside != *segment))
+        else {
+            return (evidence, complaint);
+        };
+        evidence.extend(links);
+        let culprit = Culprit::segment(&segment, format!("speed of {family}"));
+        let mut args = complaint.args;
+        args.insert("place".to_owned(), format!("{segment}, which is as slow by itself"));
+        let scope = Scope {
+            family: Some(family),
+            segments: vec![segment],
+            packets: Some(Packets::Pace),
+            ..Scope::default()
+        };
+        (evidence, Complaint { args, culprit, scope, depth: Depth::Located, ..complaint })
     }
 
     fn complaint(
@@ -302,6 +364,7 @@ impl Race<'_> {
         let (slow, fast) = if family == Family::V6 { (v6, v4) } else { (v4, v6) };
         let middle = |times: &Times| millis(times.all[times.all.len() / 2]);
         let args = [
+            ("place", "the tunnel: no other link of the way is as slow by itself".to_owned()),
             ("tunnel", self.tunnel.to_string()),
             ("family", family.to_string()),
             ("other", family.other().to_string()),
@@ -396,6 +459,21 @@ mod tests {
         let found = complaints(&PerformanceParity, &racing(|round| 2_000 + u64::from(round)));
         let wanted = "office-to-centre (speed of IPv6)".to_owned();
         assert_eq!(found, [("slower".to_owned(), wanted)]);
+    }
+
+    #[test]
+    fn a_link_that_is_slow_by_itself_is_to_blame_and_the_tunnel_is_not() {
+        let network = racing(|_| 60_000).bend(|probe, answer| {
+            if let (
+                Question::Stream { to, class: stream::CLASS, .. },
+                Answer::Stream { took_us, .. },
+            ) = (&probe.question, answer)
+            {
+                *took_us = Some(if to.is_ipv6() { 60_000 } else { 1_000 });
+            }
+        });
+        let wanted = "office-lan (speed of IPv6)".to_owned();
+        assert_eq!(complaints(&PerformanceParity, &network), [("slower".to_owned(), wanted)]);
     }
 
     #[test]

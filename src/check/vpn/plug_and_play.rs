@@ -160,7 +160,8 @@ impl Prepared<'_> {
     /// Packets after the file was given so many times; after none, the tunnel is as planned again.
     fn stream(couple: &Couple, times: u8) -> Probe {
         let to = couple.path.destination;
-        let question = Question::Stream { to, packets: PACKETS, size: SIZE, class: 0 };
+        let question =
+            Question::Stream { to, packets: PACKETS, size: SIZE, class: 0, opened: false };
         // Rounds that no other check has for packets of its own.
         Probe { round: 100 + times, ..ask::probe(couple.from(), question) }
     }

@@ -88,7 +88,10 @@ impl Check for QosAndHopLimit {
 
 fn probe(couple: &Couple) -> Probe {
     let to = couple.path.destination;
-    ask::probe(couple.from(), Question::Stream { to, packets: PACKETS, size: SIZE, class: CLASS })
+    ask::probe(
+        couple.from(),
+        Question::Stream { to, packets: PACKETS, size: SIZE, class: CLASS, opened: false },
+    )
 }
 
 /// A tap on a link for what a host sends to the other.
