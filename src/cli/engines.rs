@@ -1,6 +1,9 @@
 //! `--engine KIND=NAME`: which programs stand in for built-in services.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{Failure, unknown::did_you_mean};
 use crate::{
@@ -36,6 +39,7 @@ pub(super) struct EngineArgs {
 impl EngineArgs {
     /// Writes the choice into a testbed.
     pub(super) fn choose(&self, testbed: &mut Arc<Testbed>) -> Result<(), Failure> {
+        self.refuse_two_of_a_kind()?;
         for choice in &self.engines {
             if let Some(name) = choice.strip_prefix(TUNNELS) {
                 let engine = read_tunnels(name).map_err(Failure::Sentence)?;
@@ -54,6 +58,21 @@ impl EngineArgs {
                 (Part::Function(function), engine) => {
                     choose_function(testbed, function, engine.as_ref());
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// The last one would win, and nobody would see which.
+    fn refuse_two_of_a_kind(&self) -> Result<(), Failure> {
+        let mut known = BTreeMap::new();
+        for choice in &self.engines {
+            let Some((kind, name)) = choice.split_once('=') else { continue };
+            let before = known.insert(kind, name).filter(|before| *before != name);
+            if let Some(before) = before {
+                return Err(Failure::Sentence(format!(
+                    "--engine gives `{kind}` to `{before}` and to `{name}`; give one of them"
+                )));
             }
         }
         Ok(())
@@ -164,7 +183,11 @@ fn read(choice: &str) -> Result<(Part, Option<EngineName>), String> {
     let (kind, name) = choice.split_once('=').ok_or_else(|| {
         format!("`{choice}` is no choice of an engine; write KIND=NAME, for example `dns=knot`")
     })?;
-    let words = || Part::all().map(Part::word);
+    // What has a program to stand in for it, and what is read before this.
+    let provided =
+        || Part::all().filter(|part| Engine::all().any(|engine| engine.parts.contains(part)));
+    let beside = [TUNNELS, TRANSLATIONS].map(|kind| kind.trim_end_matches('='));
+    let words = || provided().map(Part::word).chain(beside);
     let part = Part::all().find(|known| known.word() == kind).ok_or_else(|| {
         let hint = did_you_mean(kind, words());
         let known: Vec<_> = words().collect();
@@ -205,6 +228,14 @@ mod tests {
         assert!(read_tunnels("strongswam").unwrap_err().contains("did you mean `strongswan`?"));
         assert_eq!(read_translators("tayga").unwrap().unwrap().as_str(), "tayga");
         assert!(read_translators("taiga").unwrap_err().contains("did you mean `tayga`?"));
+        let known = why("foo=bar");
+        assert!(known.contains("vpn, nat64") && !known.contains("manager"), "{known}");
+        let two = |engines: &[&str]| {
+            let engines = engines.iter().map(|choice| (*choice).to_owned()).collect();
+            EngineArgs { engines }.refuse_two_of_a_kind().is_err()
+        };
+        assert!(two(&["dns=knot", "http=nginx", "dns=nsd"]));
+        assert!(!two(&["dns=knot", "resolver=unbound", "dns=knot"]));
         assert!(why("dsn=knot").contains("did you mean `dns`?"));
         assert!(why("dns=knit").contains("did you mean `knot`?"));
         assert!(why("dns=Knot DNS").contains("the engines are knot"));

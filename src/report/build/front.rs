@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Page, Source,
-    phrase::{code, count, foreign, gate, of, phases, sentence, stated, words},
+    phrase::{checks_of, code, count, foreign, gate, of, phases, sentence, stated, words},
     shortfall::Shortfall,
     tally::Tally,
 };
@@ -291,7 +291,7 @@ fn introduction(page: &mut Page, source: Source<'_>) {
             count(run.testbed.segments.len(), "segment"),
             count(run.testbed.nodes.len(), "node"),
             count(run.testbed.flows.len(), "flow"),
-            count(source.catalogue.iter().count(), "check"),
+            checks_of(source.checks_asked().len(), source.catalogue.iter().count()),
             UseCase::ALL.len() - 1,
         )),
         Inline::code(&run.started),

@@ -10,6 +10,11 @@ use crate::{
     },
 };
 
+/// How many of the checks that there are: `104 of 105 checks`, or `105 checks`.
+pub(super) fn checks_of(asked: usize, all: usize) -> String {
+    if asked == all { count(all, "check") } else { format!("{asked} of {}", count(all, "check")) }
+}
+
 /// A cell of our own words.
 pub(super) fn words(text: impl Into<String>) -> Line {
     vec![Inline::text(text)]

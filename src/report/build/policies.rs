@@ -12,7 +12,7 @@ use super::{
     phrase::{and, code, foreign, joined, words},
 };
 use crate::{
-    check::exchanged,
+    check::{exchanged, translated},
     model::{
         answer::Answer,
         evidence::{About, Evidence, EvidenceId},
@@ -40,6 +40,8 @@ struct Walked<'r> {
     /// The filters as the kernel held them when they were read last.
     held: BTreeMap<&'r NodeName, &'r Filter>,
     evidence: &'r [Evidence],
+    /// Who reaches whom through a translator, which no flow of a family tells.
+    translated: BTreeSet<(NodeName, NodeName)>,
 }
 
 impl<'r> Walked<'r> {
@@ -50,8 +52,10 @@ impl<'r> Walked<'r> {
             for judgement in &walked.judgements {
                 said.entry(judgement.subject.as_str()).or_default().push(judgement);
             }
+            let stage = Stage::new(&testbed, walked.phase);
             Self {
-                stage: Stage::new(&testbed, walked.phase),
+                translated: translated_in(&stage),
+                stage,
                 said,
                 held: held(source.evidence, walked.phase),
                 evidence: source.evidence,
@@ -63,6 +67,10 @@ impl<'r> Walked<'r> {
     fn of(all: &[Self], phase: Phase) -> Option<&Self> {
         all.iter().find(|walked| walked.stage.phase == phase)
     }
+}
+
+fn translated_in(stage: &Stage) -> BTreeSet<(NodeName, NodeName)> {
+    translated::uses(stage).into_iter().map(|one| (one.from().clone(), one.to)).collect()
 }
 
 fn held(evidence: &[Evidence], phase: Phase) -> BTreeMap<&NodeName, &Filter> {
@@ -296,7 +304,15 @@ impl<'r> Walked<'r> {
                 line.push(Inline::text("; "));
             }
             line.push(Inline::text(format!("{family} ")));
-            line.extend(outcome.told(flow.intent));
+            let goes_translated = || {
+                exchanges.iter().any(|e| self.translated.contains(&(e.from.clone(), e.to.clone())))
+            };
+            if family == Family::V6 && outcome.is_nothing() && goes_translated() {
+                line.push(Inline::text("by translation, see "));
+                line.push(Inline::see("translation-reached"));
+            } else {
+                line.extend(outcome.told(flow.intent));
+            }
         }
         for node in filters {
             let Some(held) = self.held.get(node) else { continue };
@@ -362,9 +378,14 @@ impl<'r> Walked<'r> {
 }
 
 impl Outcome<'_> {
+    /// Nothing of the family is there by plan.
+    fn is_nothing(&self) -> bool {
+        (self.passes, self.stopped) == (0, 0)
+    }
+
     fn told(&self, intent: Intent) -> Line {
         let otherwise = match (intent, self.passes, self.stopped) {
-            (_, 0, 0) => return words("none by plan"),
+            _ if self.is_nothing() => return words("none by plan"),
             (Intent::Allow, _, 0) | (Intent::Deny, 0, _) => "",
             (_, 0, _) => " (stopped by plan)",
             (_, _, 0) => " (passes by plan)",
@@ -413,7 +434,8 @@ mod tests {
             said.entry(judgement.subject.as_str()).or_default().push(judgement);
         }
         let held = held(&evidence, Phase::DualStack);
-        let walked = [Walked { stage, said, held, evidence: &evidence }];
+        let translated = translated_in(&stage);
+        let walked = [Walked { stage, said, held, evidence: &evidence, translated }];
         let plain = |line: &Line| line.iter().map(Inline::plain).collect::<String>();
         let flows = walked[0].stage.testbed.flows.clone();
         flows.iter().map(|flow| (flow.name.clone(), plain(&row(flow, &walked)[5]))).collect()
