@@ -220,17 +220,21 @@ mod tests {
     }
 
     #[test]
-    fn a_tunnel_that_does_not_carry_after_it_was_down_is_found() {
-        let lost = Network::tunnelled(Phase::Ipv6Only).bend(|probe, answer| {
-            let Question::Canary { token, .. } = &probe.question else { return };
-            if let Answer::Echo { attempt } = answer
-                && token.ends_with("again")
-            {
-                attempt.outcome = crate::model::answer::Outcome::TimedOut;
-            }
-        });
-        let found = complaints(&FailOpen, &lost);
+    fn a_tunnel_that_does_not_carry_after_it_was_down_is_found_and_a_host_that_never_answers_is_not_its_doing()
+     {
+        let silent = |moment: &'static str| {
+            Network::tunnelled(Phase::Ipv6Only).bend(move |probe, answer| {
+                let Question::Canary { token, .. } = &probe.question else { return };
+                if let Answer::Echo { attempt } = answer
+                    && token.ends_with(moment)
+                {
+                    attempt.outcome = crate::model::answer::Outcome::TimedOut;
+                }
+            })
+        };
+        let found = complaints(&FailOpen, &silent("again"));
         assert!(found.len() == 2 && found.iter().all(|(case, _)| case == "lost"), "{found:?}");
+        assert_eq!(complaints(&FailOpen, &silent("")), []);
     }
 
     #[test]

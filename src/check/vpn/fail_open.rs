@@ -68,6 +68,8 @@ impl Check for FailOpen {
     }
 }
 
+/// When a canary is sent whose answer the others are held against.
+const BEFORE: &str = "before anything is done";
 /// The moments at which a canary is sent, and what the tunnel does then.
 const RENEWING: &str = "renewing";
 const DOWN: &str = "down";
@@ -87,7 +89,8 @@ fn stop(couple: &Couple) -> Probe {
 fn interrupted(stage: &Stage, couple: &Couple) -> Experiment {
     let [renewing, down, again] =
         [RENEWING, DOWN, AGAIN].map(|moment| Canary::new(stage, couple, moment));
-    let mut probes: Vec<_> = couple.count(OLD_KEYS).into();
+    let mut probes = vec![Canary::new(stage, couple, BEFORE).probe()];
+    probes.extend(couple.count(OLD_KEYS));
     probes.push(couple.act(TunnelAct::Renew, "for vpn.fail-open"));
     probes.push(renewing.probe());
     probes.extend(couple.count(NEW_KEYS));
@@ -131,6 +134,13 @@ fn of_couple(judge: Judge, stage: &Stage, seen: &Seen<'_>, couple: &Couple) -> J
         };
         evidence.push(id);
         if !answer.is_answered() {
+            if let Some((id, before)) = seen.answer(&Canary::new(stage, couple, BEFORE).probe())
+                && !before.is_answered()
+            {
+                evidence.push(id);
+                let reason = "nothing leaked, and nothing was answered before the keys were renewed either: see vpn.matrix";
+                return judge.blocked(subject, reason, evidence);
+            }
             let complaint = lost(stage, couple, what, reading::describe(answer));
             return judge.fail(subject, evidence, complaint);
         }
