@@ -65,8 +65,10 @@ impl Check for RekeyBoth {
 
     fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
         let tunnels = tunnels(stage).into_iter();
-        let lossy = tunnels.filter(|all| all.iter().any(|couple| is_lossy(seen, couple, 0)));
-        lossy.map(|couples| renewal(&couples, 1)).collect()
+        let doubtful = tunnels.filter(|all| {
+            all.iter().any(|couple| is_lossy(seen, couple, 0)) || agreed_on_none(seen, &all[0], 0)
+        });
+        doubtful.map(|couples| renewal(&couples, 1)).collect()
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
@@ -98,6 +100,29 @@ fn before(couple: &Couple) -> Probe {
 
 fn moments(attempt: u8) -> [String; 2] {
     ["before", "after"].map(|when| format!("{when} new keys for both families, {attempt}"))
+}
+
+/// What both gateways counted of an attempt, and how often each agreed on keys.
+fn handshakes(seen: &Seen<'_>, first: &Couple, attempt: u8) -> Option<(Counted, [u64; 2])> {
+    let [before, after] = moments(attempt);
+    let (ids, before) = first.counted(seen, &before)?;
+    let (later, after) = first.counted(seen, &after)?;
+    let agreed =
+        [0, 1].map(|end: usize| after[end].handshakes.saturating_sub(before[end].handshakes));
+    let octets = after[0].sent.octets.saturating_sub(before[0].sent.octets);
+    Some((Counted { evidence: ids.into_iter().chain(later).collect(), octets }, agreed))
+}
+
+/// Whether an end was not seen to agree on keys. A program counts them once they were used, and may be read before that: once is
+/// nothing.
+fn agreed_on_none(seen: &Seen<'_>, first: &Couple, attempt: u8) -> bool {
+    handshakes(seen, first, attempt).is_none_or(|(_, agreed)| agreed.contains(&0))
+}
+
+/// What the gateway that begins put into the tunnel meanwhile, and what that rests on.
+struct Counted {
+    evidence: Vec<EvidenceId>,
+    octets: u64,
 }
 
 fn renew(first: &Couple, attempt: u8, turn: u8) -> Probe {
@@ -172,16 +197,11 @@ fn of_couple(
         }
     }
     let again = lost(seen, couple, 1, &mut evidence);
-    let [before, after] = moments(0);
-    let (Some((ids, before)), Some((later, after))) =
-        (first.counted(seen, &before), first.counted(seen, &after))
-    else {
+    let Some((Counted { evidence: ids, octets }, handshakes)) = handshakes(seen, first, 0) else {
         return judge.not_testable(subject, "a gateway was not read", evidence);
     };
-    evidence.extend(ids.into_iter().chain(later));
-    let handshakes =
-        [0, 1].map(|end: usize| after[end].handshakes.saturating_sub(before[end].handshakes));
-    if handshakes.contains(&0) {
+    evidence.extend(ids);
+    if handshakes.contains(&0) && agreed_on_none(seen, first, 1) {
         let complaint = complaint(stage, couple, "no-keys", handshakes, [sent, missing], all, seen);
         return judge.fail(subject, evidence, complaint);
     }
@@ -199,7 +219,6 @@ fn of_couple(
         let complaint = complaint(stage, couple, "lost", handshakes, [sent, missing], all, seen);
         return judge.fail(subject, evidence, complaint);
     }
-    let octets = after[0].sent.octets.saturating_sub(before[0].sent.octets);
     let enough = u64::from(sent - missing) * u64::from(SIZE);
     let mut outside = 0;
     for tap in frames(first) {
