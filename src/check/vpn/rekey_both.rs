@@ -145,7 +145,11 @@ fn frames(first: &Couple) -> Vec<Tap> {
 fn renewal(couples: &[Couple], attempt: u8) -> Experiment {
     let first = &couples[0];
     let [before, after] = moments(attempt);
-    let mut probes: Vec<_> = couples.iter().map(self::before).collect();
+    // What new keys broke in the first attempt is broken before the second.
+    let mut probes = Vec::new();
+    if attempt == 0 {
+        probes.extend(couples.iter().map(self::before));
+    }
     probes.extend(first.count(&before));
     probes.push(renew(first, attempt, 0));
     probes.extend(couples.iter().map(|couple| stream(couple, attempt * 2)));
