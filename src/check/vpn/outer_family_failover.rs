@@ -168,10 +168,6 @@ fn of_couple(
     if let Some(reason) = answer.not_asked() {
         return judge.not_testable(subject, reason, evidence);
     }
-    if answered(stage, seen, couple, BEFORE, &mut evidence) == 0 {
-        let reason = "nothing was answered while the first family was there: see vpn.matrix";
-        return judge.blocked(subject, reason, evidence);
-    }
     let at = Canary::new(stage, couple, DEAD).sightings(stage, seen);
     evidence.extend(&at.evidence);
     if let Some((segment, frames)) = at.in_clear() {
@@ -183,6 +179,10 @@ fn of_couple(
     }
     let carried = answered(stage, seen, couple, DEAD, &mut evidence);
     let back = answered(stage, seen, couple, BACK, &mut evidence);
+    if carried.min(back) == 0 && answered(stage, seen, couple, BEFORE, &mut evidence) == 0 {
+        let reason = "nothing was answered while the first family was there either: see vpn.matrix";
+        return judge.blocked(subject, reason, evidence);
+    }
     let Some(spare) = spare(stage, first) else {
         return judge.not_testable(subject, "the second family has no way outside", evidence);
     };
