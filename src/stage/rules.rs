@@ -264,11 +264,12 @@ fn of_flows(stage: &Stage, node: &NodeName, intent: Intent) -> Vec<Rule> {
     rules
 }
 
-/// Whether some exchange of a flow goes through a node in a family.
+/// Whether some exchange of a flow goes through a node in a family: to whichever address of the target, since the ways to them may
+/// differ.
 fn passes(stage: &Stage, node: &NodeName, flow: &Flow, family: Family) -> bool {
     stage.testbed.members(&flow.to).into_iter().any(|to| {
         let targets = stage.addresses(&to.name, Plane::Data, family);
-        targets.first().is_some_and(|target| {
+        targets.iter().any(|target| {
             stage.testbed.members(&flow.from).into_iter().any(|from| {
                 stage.path(&from.name, *target).is_ok_and(|path| path.transit().contains(node))
             })
