@@ -151,6 +151,11 @@ impl Use<'_> {
         Leg { path: self.way.after.clone(), ..self.leg.clone() }
     }
 
+    /// The way of what the gateway itself asks of the host.
+    pub fn from_gateway(&self) -> Leg {
+        Leg::new(self.way.after.clone(), self.beyond.clone())
+    }
+
     /// What a trouble touches that is seen by users: what they send, and what the translator makes of it.
     pub fn scope(&self) -> Scope {
         Scope { carried: Some(Box::new(self.behind_scope())), ..self.leg.scope() }

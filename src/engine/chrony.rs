@@ -8,12 +8,16 @@ port {{ port }}
 {% for at in listen %}
 bindaddress {{ at.address }}
 {% endfor %}
+{% for net in admits %}
+allow {{ net.net }}
+{% else %}
 {% if v4 %}
 allow 0.0.0.0/0
 {% endif %}
 {% if v6 %}
 allow ::/0
 {% endif %}
+{% endfor %}
 local stratum 2
 cmdport 0
 bindcmdaddress /

@@ -1,5 +1,6 @@
 //! HAProxy, as web service with and without TLS that answers by itself, and as front: by Host, or by server name without
-//! decrypting anything.
+//! decrypting anything. As web service it passes what it does not know, log-ins among it, on to the application behind it;
+//! it keeps the access list, says log-ins on its standard output, and sends them on to the sink of its node.
 
 use super::{Engine, Part};
 use crate::model::service::ServiceKind;
@@ -11,12 +12,12 @@ const CONF: &str = r#"global
 defaults
     mode {{ "tcp" if is_front and kind == "https" else "http" }}
     log global
-    option dontlog-normal
     timeout client 30s
     timeout connect 5s
     timeout server 30s
     timeout http-request 30s
 {% if is_front %}
+    option dontlog-normal
 {% for at in listen %}
 frontend {{ at.family }}-{{ loop.index }}
     bind {{ at.host }}:{{ port }}{% if at.v6 %} v6only{% endif %}
@@ -49,9 +50,31 @@ backend nobody
 frontend {{ at.family }}-{{ loop.index }}
     bind {{ at.host }}:{{ port }}{% if at.v6 %} v6only{% endif %}{% if kind == "https" %} ssl crt {{ work }}/both.pem alpn http/1.1{% endif %}
 
-    http-request return status 404 content-type "text/plain" string "there is no such page" unless { url "/" "{{ path }}" }
-    http-request return status 200 content-type "text/html; charset=utf-8" hdr cache-control no-store hdr sixwalk-stamp "%[date]" hdr sixwalk-served-by "{{ node }}/{{ service }}/{{ at.family }}" lf-file {{ work }}/page-{{ at.family }}.html
+{% if admits %}
+    tcp-request connection reject unless { src{% for net in admits %} {{ net.net }}{% endfor %} }
+{% endif %}
+    log stdout format raw local0 info
+{% if sink %}
+    log {{ sink }} format rfc5424 local0 info
+{% endif %}
+    log-format "%ci - %[var(txn.user)] login %[var(txn.token)]"
+    http-request set-var(txn.user) url_param(user)
+    http-request set-var(txn.token) url_param(token)
+    acl is-log-in path {{ login }}
+    acl has-user var(txn.user) -m reg ^[A-Za-z0-9._-]+$
+    acl has-token var(txn.token) -m reg ^[A-Za-z0-9._-]+$
+    http-request set-log-level silent unless is-log-in has-user has-token
+    http-response set-log-level silent unless { status 200 }
+{% if at.v6 %}
+    http-request set-header Forwarded 'for="[%[src]]:%[src_port]";by="[%[dst]]:%[dst_port]"'
+{% else %}
+    http-request set-header Forwarded 'for="%[src]:%[src_port]";by="%[dst]:%[dst_port]"'
+{% endif %}
+    http-request return status 200 content-type "text/html; charset=utf-8" hdr cache-control no-store hdr sixwalk-stamp "%[date]" hdr sixwalk-served-by "{{ node }}/{{ service }}/{{ at.family }}" lf-file {{ work }}/page-{{ at.family }}.html if { url "/" "{{ path }}" }
+    default_backend application
 {% endfor %}
+backend application
+    server application unix@{{ work }}/{{ application }}
 {% endif %}
 "#;
 

@@ -5,6 +5,7 @@ use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
 };
 
+use ipnet::IpNet;
 use minijinja::{
     Environment, UndefinedBehavior,
     syntax::SyntaxConfig,
@@ -27,14 +28,17 @@ use crate::model::{
     record::Zone,
     translation::Pref64,
 };
-use crate::wire::{dhcpv6, ra::Announcement};
+use crate::wire::{dhcpv6, log_in, ra::Announcement};
 
 /// Where an engine finds its files: its folder is mounted there for it alone.
 pub const WORK: &str = "/run";
 
 /// The file, below that folder, into which a syslog sink writes a line for every message: sender, the host that
-/// it is filed under, message, with blanks between them.
+/// it is filed under, message, with blanks between them; and a web service one for every log-in.
 pub const LOG: &str = "messages";
+
+/// The socket, likewise, at which the application behind a web service is asked for what that does not serve itself.
+pub const APPLICATION: &str = "application";
 
 /// A certificate and its key, both as PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +87,10 @@ pub struct Job {
     pub contexts: Vec<String>,
     /// What it passes on, where it is a front.
     pub front: Option<Fronted>,
+    /// Whom it lets in; everybody where nobody is named.
+    pub admits: Vec<IpNet>,
+    /// Where it sends on what it logs of log-ins.
+    pub sink: Option<SocketAddr>,
     /// What it shows to users of TLS.
     pub identity: Option<Identity>,
     /// What it shows to users of SSH, in the form of OpenSSH.
@@ -135,6 +143,10 @@ pub struct File {
 struct Context<'j> {
     work: &'static str,
     log: &'static str,
+    application: &'static str,
+    login: &'static str,
+    admits: Vec<Admitted>,
+    sink: Option<String>,
     node: &'j str,
     service: &'j str,
     kind: &'static str,
@@ -167,6 +179,13 @@ struct SiteBehind<'j> {
     node: &'j str,
     names: Vec<&'j str>,
     at: Vec<String>,
+}
+
+/// A prefix that is let in.
+#[derive(Serialize)]
+struct Admitted {
+    net: String,
+    v6: bool,
 }
 
 /// An address to bind to.
@@ -267,6 +286,14 @@ impl Job {
         Context {
             work: WORK,
             log: LOG,
+            application: APPLICATION,
+            login: log_in::LOGIN,
+            admits: self
+                .admits
+                .iter()
+                .map(|net| Admitted { net: net.to_string(), v6: net.addr().is_ipv6() })
+                .collect(),
+            sink: self.sink.map(|sink| sink.to_string()),
             node: self.node.as_str(),
             service: self.service.as_str(),
             kind: self.part.word(),
@@ -357,6 +384,8 @@ pub(super) mod tests {
             synthesis: None,
             contexts: vec!["dc=dc,dc=test".to_owned()],
             front: None,
+            admits: vec!["192.0.2.0/24".parse().unwrap(), "2001:db8:1::/64".parse().unwrap()],
+            sink: Some("[2001:db8::514]:514".parse().unwrap()),
             identity: None,
             host_key: None,
             announcements: vec![("lan".parse().unwrap(), announcement())],

@@ -38,7 +38,7 @@ use crate::model::{
     translation::{Pref64, Translator},
 };
 
-pub use job::{File, Identity, Job, LOG, Place, Synthesis, WORK};
+pub use job::{APPLICATION, File, Identity, Job, LOG, Place, Synthesis, WORK};
 
 /// Every engine.
 pub const ENGINES: &[Entry] = &[

@@ -1,5 +1,6 @@
 //! nginx, as web service with and without TLS: the page of the built-in service, with its marks. A server for each address,
-//! so that the page can say over which family it was served.
+//! so that the page can say over which family it was served. Whatever else is asked for, log-ins among it, is for the
+//! application behind it; it keeps the access list and the access log, and sends that on to the sink of its node.
 
 use super::{Engine, Part};
 use crate::model::service::ServiceKind;
@@ -18,13 +19,30 @@ http {
     uwsgi_temp_path {{ work }}/uwsgi;
     scgi_temp_path {{ work }}/scgi;
     default_type "text/html; charset=utf-8";
-    map $request_uri $known {
+    map $request_uri $is_own {
         default 0;
         "/" 1;
 {% if path != "/" %}
         "{{ path }}" 1;
 {% endif %}
     }
+    map "$status $arg_user $arg_token" $is_log_in {
+        default 0;
+        "~^200 [A-Za-z0-9._-]+ [A-Za-z0-9._-]+$" 1;
+    }
+    log_format log_in '$remote_addr - $arg_user login $arg_token';
+{% if admits %}
+    geo $is_admitted {
+        default 0;
+{% for net in admits %}
+        {{ net.net }} 1;
+{% endfor %}
+    }
+{% endif %}
+    upstream application {
+        server unix:{{ work }}/{{ application }};
+    }
+    proxy_http_version 1.1;
 {% if kind == "https" %}
     ssl_certificate {{ work }}/certificate.pem;
     ssl_certificate_key {{ work }}/key.pem;
@@ -33,11 +51,32 @@ http {
 {% for at in listen %}
     server {
         listen {{ at.host }}:{{ port }}{% if kind == "https" %} ssl{% endif %}{% if at.v6 %} ipv6only=on{% endif %};
-        add_header Cache-Control no-store;
-        add_header sixwalk-stamp $msec;
-        add_header sixwalk-served-by "{{ node }}/{{ service }}/{{ at.family }}";
+        proxy_set_header Host $http_host;
+        proxy_set_header Connection "";
+{% if at.v6 %}
+        proxy_set_header Forwarded 'for="[$remote_addr]:$remote_port";by="[$server_addr]:$server_port"';
+{% else %}
+        proxy_set_header Forwarded 'for="$remote_addr:$remote_port";by="$server_addr:$server_port"';
+{% endif %}
+{% if admits %}
+        if ($is_admitted = 0) { return 444; }
+{% endif %}
+        location = {{ login }} {
+            access_log {{ work }}/{{ log }} log_in if=$is_log_in;
+{% if sink %}
+            access_log syslog:server={{ sink }} log_in if=$is_log_in;
+{% endif %}
+            proxy_pass http://application;
+        }
         location / {
-            if ($known = 0) { return 404; }
+            if ($is_own) { rewrite ^ /.own last; }
+            proxy_pass http://application;
+        }
+        location = /.own {
+            internal;
+            add_header Cache-Control no-store;
+            add_header sixwalk-stamp $msec;
+            add_header sixwalk-served-by "{{ node }}/{{ service }}/{{ at.family }}";
             return 200 '<!doctype html>
 <html lang="en">
 <meta charset="utf-8">

@@ -1,5 +1,5 @@
-//! snmpd of Net-SNMP, as management agent. It tells what the node is and which addresses it has, to everybody who knows the
-//! community of the testbed.
+//! snmpd of Net-SNMP, as management agent. It tells what the node is and which addresses it has, to everybody whom its list
+//! lets in and who knows the community of the testbed.
 
 use super::{Engine, Part};
 use crate::model::service::ServiceKind;
@@ -10,8 +10,12 @@ const CONF: &str = "\
 [snmp] noPersistentSave yes
 agentaddress {% for at in listen %}{{ 'udp6' if at.v6 else 'udp' }}:{{ at.host }}:{{ port }}{% if not loop.last %},{% endif %}{% endfor %}
 
+{% for net in admits %}
+{{ 'rocommunity6' if net.v6 else 'rocommunity' }} public {{ net.net }}
+{% else %}
 rocommunity public default
 rocommunity6 public default
+{% endfor %}
 dontLogTCPWrappersConnects yes
 ";
 

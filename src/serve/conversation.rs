@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use super::{
     dns, echo, front, http, https, ldap,
-    log_ins::{self, Ends},
+    log_ins::{self, Ends, Parties},
     manager, ntp, radius, smtp, snmp,
     socket::Datagram,
     speaker::Speaker,
@@ -45,7 +45,7 @@ pub(super) async fn converse(speaker: &Speaker, mut stream: TcpStream) {
     // Answers are small and come at once; Nagle's algorithm would only delay the last piece.
     let _ = stream.set_nodelay(true);
     match speaker.kind {
-        ServiceKind::Http => drop(http::converse(speaker, stream, ends).await),
+        ServiceKind::Http => drop(http::converse(speaker, stream, Parties::Known(ends)).await),
         ServiceKind::Https => drop(https::converse(speaker, stream, ends).await),
         ServiceKind::Ssh => drop(ssh::converse(speaker, stream, family).await),
         ServiceKind::Echo => drop(echo::converse(speaker, stream, family).await),

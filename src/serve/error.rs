@@ -83,6 +83,16 @@ pub enum ServeError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The application behind the engine of a web service could not be placed there.
+    #[error("the application behind `{service}` of node `{node}` cannot be asked: {source}")]
+    Application {
+        /// The node.
+        node: NodeName,
+        /// The service.
+        service: ServiceName,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// Announcing could not begin.
     #[error("node `{node}` cannot announce as a router on `{interface}`: {source}")]
     Announce {

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     host_header::{Host, host},
-    log_ins::{self, Ends},
+    log_ins::{self, Ends, Parties},
     monitor,
     shared::Shared,
     speaker::Speaker,
@@ -42,20 +42,29 @@ const MOST_OCTETS: usize = 1 << 20;
 pub(super) async fn converse(
     speaker: &Speaker,
     stream: impl AsyncRead + AsyncWrite + Unpin,
-    ends: Ends,
+    parties: Parties,
 ) -> Result<(), hyper::Error> {
-    let family = Family::of(ends.own.ip());
     let service = service_fn(|request: Request<Incoming>| async move {
-        speaker.hold_back(family).await;
+        let Some(ends) = parties.of(request.headers()) else {
+            return Ok::<_, Infallible>(nobody());
+        };
+        speaker.hold_back(Family::of(ends.own.ip())).await;
         let table = match request.uri().path() {
             STATUS => monitor::table(speaker).await,
             _ => None,
         };
-        Ok::<_, Infallible>(answer(speaker, &request, ends, table))
+        Ok(answer(speaker, &request, ends, table))
     });
     // A user who has said everything and closes its side still gets its answer.
     let mut protocol = http1::Builder::new();
     protocol.half_close(true).serve_connection(TokioIo::new(stream), service).await
+}
+
+/// What somebody is told of whom nothing is known.
+fn nobody() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response
 }
 
 /// `status` is the table of the status page, where that is asked for.

@@ -4,7 +4,11 @@ use std::io;
 
 use tokio::net::TcpStream;
 
-use super::{http, log_ins::Ends, speaker::Speaker};
+use super::{
+    http,
+    log_ins::{Ends, Parties},
+    speaker::Speaker,
+};
 use crate::model::{family::Family, fault::ContentFault};
 
 pub(super) async fn converse(speaker: &Speaker, stream: TcpStream, ends: Ends) -> io::Result<()> {
@@ -14,5 +18,5 @@ pub(super) async fn converse(speaker: &Speaker, stream: TcpStream, ends: Ends) -
     let doors = speaker.premises.doors();
     let door = if other { &doors.other } else { &doors.usual };
     let stream = door.accept(stream).await?;
-    http::converse(speaker, stream, ends).await.map_err(io::Error::other)
+    http::converse(speaker, stream, Parties::Known(ends)).await.map_err(io::Error::other)
 }

@@ -12,6 +12,12 @@ const MOST: usize = 10_000;
 pub(super) struct Kept(VecDeque<LogIn>);
 
 impl Kept {
+    /// What a log says of log-ins, line by line.
+    pub(super) fn read(log: &str) -> Self {
+        let all: Vec<_> = log.lines().filter_map(LogIn::of_line).collect();
+        Self(all.into_iter().rev().take(MOST).rev().collect())
+    }
+
     pub(super) fn keep(&mut self, log_in: LogIn) {
         if self.0.len() == MOST {
             self.0.pop_front();

@@ -1,15 +1,15 @@
 //! The loop behind one listening socket. When it is stopped, the socket is closed and so is every connection that came
 //! through it.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, UnixListener},
     task::{JoinHandle, JoinSet},
     time::{sleep, timeout},
 };
 
-use super::{conversation, socket::Datagrams, speaker::Speaker};
+use super::{application, conversation, socket::Datagrams, speaker::Speaker};
 
 /// No conversation with a built-in service takes longer; a user who went away silently is forgotten then.
 const LONGEST: Duration = Duration::from_secs(120);
@@ -23,7 +23,25 @@ pub(super) struct Listening(JoinHandle<()>);
 
 impl Listening {
     pub(super) fn tcp(socket: TcpListener, speaker: Speaker) -> Self {
-        Self(tokio::spawn(accept(socket, Arc::new(speaker))))
+        let speaker = Arc::new(speaker);
+        Self(tokio::spawn(accept(
+            async move || Ok(socket.accept().await?.0),
+            move |stream| {
+                let speaker = Arc::clone(&speaker);
+                async move { conversation::converse(&speaker, stream).await }
+            },
+        )))
+    }
+
+    /// A socket at which the engine of a web service asks for what the application behind it knows.
+    pub(super) fn unix(socket: UnixListener, speaker: Arc<Speaker>) -> Self {
+        Self(tokio::spawn(accept(
+            async move || Ok(socket.accept().await?.0),
+            move |stream| {
+                let speaker = Arc::clone(&speaker);
+                async move { application::converse(&speaker, stream).await }
+            },
+        )))
     }
 
     pub(super) fn udp(socket: Datagrams, speaker: Speaker) -> Self {
@@ -44,16 +62,18 @@ impl Drop for Listening {
     }
 }
 
-async fn accept(socket: TcpListener, speaker: Arc<Speaker>) {
+/// Takes connections as long as it is not stopped, and has a conversation through each.
+async fn accept<S, C>(next: impl AsyncFn() -> io::Result<S>, converse: impl Fn(S) -> C)
+where
+    C: Future<Output = ()> + Send + 'static,
+{
     let mut conversations = JoinSet::new();
     loop {
         make_room(&mut conversations).await;
-        match socket.accept().await {
-            Ok((stream, _)) => {
-                let speaker = Arc::clone(&speaker);
-                conversations.spawn(async move {
-                    drop(timeout(LONGEST, conversation::converse(&speaker, stream)).await);
-                });
+        match next().await {
+            Ok(stream) => {
+                let conversation = converse(stream);
+                conversations.spawn(async move { drop(timeout(LONGEST, conversation).await) });
             }
             Err(_) => sleep(RESPITE).await,
         }

@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    authority::CertificateError, behaviour::Behaviour, doors::Doors, kept::Kept, lockout::Failures,
-    shared::Shared, syslog::Sink, tunnel::TunnelHost,
+    authority::CertificateError, behaviour::Behaviour, daemon, doors::Doors, kept::Kept,
+    lockout::Failures, shared::Shared, syslog::Sink, tunnel::TunnelHost,
 };
 use crate::{
     engine,
@@ -15,9 +15,10 @@ use crate::{
         management::{Cards, Station},
         name::DomainName,
         node::{Address, Node},
-        service::Revocation,
+        service::{Revocation, Service, ServiceKind},
     },
     net::namespace::Namespace,
+    wire::log_in::LogIn,
 };
 
 /// What the services of one node share. A running service holds it, and looks up its behaviour anew for every request.
@@ -75,9 +76,19 @@ impl Premises {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The log-ins that its syslog sink was told of.
-    pub(super) fn table(&self) -> MutexGuard<'_, Kept> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Keeps a log-in that its syslog sink was told of.
+    pub(super) fn keep_in_table(&self, log_in: LogIn) {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner).keep(log_in);
+    }
+
+    /// The log-ins that its syslog sink was told of, also where the sink is an engine.
+    pub(super) fn table<R>(&self, look: impl FnOnce(&Kept) -> R) -> R {
+        let is_sink =
+            |service: &&Service| service.kind == ServiceKind::Syslog && service.engine.is_some();
+        match self.node.services.iter().find(is_sink) {
+            Some(sink) => look(&Kept::read(&daemon::written(&self.node.name, &sink.name))),
+            None => look(&self.table.lock().unwrap_or_else(PoisonError::into_inner)),
+        }
     }
 
     pub(super) fn behaviour(&self) -> Arc<Behaviour> {

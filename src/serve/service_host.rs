@@ -13,7 +13,7 @@ use super::{
     dhcp::Dhcp,
     doors::Doors,
     error::ServeError,
-    ldap,
+    kept::Kept,
     listener::Listening,
     orders::{Orders, Place},
     premises::Premises,
@@ -21,23 +21,20 @@ use super::{
     shared::Shared,
     socket::{self, Datagrams},
     speaker::Speaker,
-    synthesis::Synthesis,
     tunnel::TunnelHost,
 };
 use crate::{
-    engine::{Job, Part},
     model::{
         answer::Logged,
-        dhcp::{DhcpDuty, DhcpFault},
+        dhcp::DhcpDuty,
         family::Family,
-        fault::{AdvertisementFault, ContentFault, Reference, Sabotage, SynthesisFault},
+        fault::Sabotage,
         function::Function,
         mac::Mac,
         name::{InterfaceName, NodeName, ServiceName},
         node::{Interface, Node},
         probe::{Keeper, RouterAct},
-        record::RecordData,
-        service::{Service, ServiceKind, Transport},
+        service::{ServiceKind, Transport},
         step::Change,
     },
     net::namespace::Namespace,
@@ -47,13 +44,15 @@ use crate::{
 
 /// The services of one node. Dropping it closes all of them at once.
 pub struct ServiceHost {
-    premises: Arc<Premises>,
+    pub(super) premises: Arc<Premises>,
     state: tokio::sync::Mutex<State>,
     open: Mutex<BTreeMap<Place, Listening>>,
     /// The services that engines provide.
-    posts: Vec<Post>,
+    pub(super) posts: Vec<Post>,
+    /// The applications behind those of them that are web services.
+    pub(super) applications: Mutex<BTreeMap<ServiceName, Listening>>,
     /// What engines do for the network in the place of the node itself.
-    functions: BTreeMap<Function, Post>,
+    pub(super) functions: BTreeMap<Function, Post>,
 }
 
 #[derive(Default)]
@@ -79,6 +78,7 @@ impl ServiceHost {
         });
         Self {
             posts,
+            applications: Mutex::default(),
             functions: functions.collect(),
             premises: Arc::new(Premises::new(node.clone(), namespace, shared)),
             state: tokio::sync::Mutex::default(),
@@ -198,8 +198,13 @@ impl ServiceHost {
     /// The addresses, as text, under which the logs of the node know a log-in.
     pub fn log_in(&self, token: &str, keeper: Keeper) -> Vec<String> {
         match keeper {
-            Keeper::Access => self.premises.access().clients(token),
-            Keeper::Table => self.premises.table().clients(token),
+            Keeper::Access => {
+                let built_in = self.premises.access().clients(token);
+                let engines = self.posts.iter().map(Post::access_log);
+                let written = engines.flat_map(|log| Kept::read(&log).clients(token));
+                built_in.into_iter().chain(written).collect()
+            }
+            Keeper::Table => self.premises.table(|table| table.clients(token)),
         }
     }
 
@@ -211,7 +216,7 @@ impl ServiceHost {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn node(&self) -> &NodeName {
+    pub(super) fn node(&self) -> &NodeName {
         &self.premises.node.name
     }
 
@@ -276,225 +281,6 @@ impl ServiceHost {
         Ok(())
     }
 
-    fn check_fault(&self, orders: &Orders, fault: &Sabotage) -> Result<(), ServeError> {
-        self.check_engines(orders, fault)?;
-        let node = self.node().clone();
-        match fault {
-            Sabotage::ListenOnly { service, .. }
-            | Sabotage::AdmitWrongly { service, .. }
-            | Sabotage::StopService { service, .. }
-            | Sabotage::ListenEverywhere { service, .. }
-            | Sabotage::Delay { service, .. } => self.service(service, &ServiceKind::ALL),
-            Sabotage::ServeDifferently { service, how: ContentFault::OtherCertificate, .. } => {
-                self.service(service, &[ServiceKind::Https])
-            }
-            Sabotage::ServeDifferently { service, how: ContentFault::OtherHostKey, .. } => {
-                self.service(service, &[ServiceKind::Ssh])
-            }
-            Sabotage::Quirk { service, quirk, .. } => {
-                let watches = |service: &ServiceName| {
-                    orders.watches.iter().any(|watch| watch.service == *service)
-                };
-                let kind = match quirk {
-                    quirk if quirk.is_of_monitor() && !watches(service) => {
-                        return Err(self.no_service(&format!("`{service}` that polls"), &[]));
-                    }
-                    quirk if quirk.is_of_monitor() => &[ServiceKind::Http, ServiceKind::Https][..],
-                    quirk if quirk.is_of_box() => &[ServiceKind::Box],
-                    _ => &[ServiceKind::Manager],
-                };
-                self.service(service, kind)
-            }
-            Sabotage::ServeDifferently { service, how: ContentFault::TurnsAway, .. } => {
-                self.service(service, &ServiceKind::ALL)
-            }
-            Sabotage::ServeDifferently { service, how: ContentFault::Lame, .. } => {
-                self.service(service, &[ServiceKind::Dns, ServiceKind::Resolver])
-            }
-            Sabotage::ServeDifferently { service, how: ContentFault::Ipv4Table, .. } => {
-                self.service(service, &[ServiceKind::Snmp])
-            }
-            Sabotage::Refer { service, how: Reference::Refers, .. } => {
-                self.service(service, &[ServiceKind::Ldap])
-            }
-            Sabotage::ServeDifferently {
-                service,
-                how: ContentFault::NoStarttls | ContentFault::BrokenStarttls,
-                ..
-            } => self.service(service, &[ServiceKind::Smtp, ServiceKind::Ldap]),
-            Sabotage::ServeDifferently { service, how: ContentFault::RejectsBrackets, .. } => {
-                let kinds = [ServiceKind::Http, ServiceKind::Https, ServiceKind::Smtp];
-                self.service(service, &kinds)
-            }
-            Sabotage::ServeDifferently { service, .. }
-            | Sabotage::LockWrongly { service, .. }
-            | Sabotage::Refer { service, .. } => {
-                self.service(service, &[ServiceKind::Http, ServiceKind::Https])
-            }
-            Sabotage::LogWrongly { service, how, .. } if how.is_of_sinks() => {
-                self.service(service, &[ServiceKind::Syslog])
-            }
-            Sabotage::LogWrongly { service, .. } => {
-                let kinds = [ServiceKind::Http, ServiceKind::Https, ServiceKind::Syslog];
-                self.service(service, &kinds)
-            }
-            Sabotage::FrontWrongly { service, .. } => {
-                let known = orders.fronts.passes.iter().any(|(name, _)| name == service);
-                let missing = || self.no_service(&format!("`{service}` that passes on"), &[]);
-                if known { Ok(()) } else { Err(missing()) }
-            }
-            Sabotage::ExtraListener { .. } => Ok(()),
-            Sabotage::DhcpWrongly { .. } if !orders.duties.is_empty() => Ok(()),
-            Sabotage::DhcpWrongly { .. } => Err(ServeError::NoDhcp { node }),
-            Sabotage::SetRecord { name, .. }
-            | Sabotage::RemoveRecord { name, .. }
-            | Sabotage::ShowOtherwise { name, .. } => {
-                let name = name.clone();
-                let known = orders.has_zone_for(&name);
-                if known { Ok(()) } else { Err(ServeError::NoZone { node, name }) }
-            }
-            Sabotage::AnswerWrongly { .. } => self.answers_names(),
-            Sabotage::ResolveOnly { .. } => {
-                let has = self.premises.node.services.iter();
-                let known = has.map(|service| service.kind).any(|k| k == ServiceKind::Resolver);
-                let missing = || self.no_service("that resolves", &[ServiceKind::Resolver]);
-                if known { Ok(()) } else { Err(missing()) }
-            }
-            Sabotage::SynthesizeWrongly { .. } => {
-                let kinds = [ServiceKind::Resolver];
-                let known = !orders.synthesis.is_empty();
-                if known { Ok(()) } else { Err(self.no_service("that synthesizes", &kinds)) }
-            }
-            Sabotage::AdvertiseWrongly { interface, .. } => self.announces(orders, interface),
-            other => Err(self.not_ours(format!("{other:?}"))),
-        }
-    }
-
-    /// Whether the node announces itself on an interface.
-    fn announces(&self, orders: &Orders, interface: &InterfaceName) -> Result<(), ServeError> {
-        let known = orders.announcements.contains_key(interface);
-        let (node, interface) = (self.node().clone(), interface.clone());
-        if known { Ok(()) } else { Err(ServeError::NotAnnouncing { node, interface }) }
-    }
-
-    /// Whether engines can do what a fault asks of them. They answer as they were written: what they are told can be bent,
-    /// but not how they say it.
-    fn check_engines(&self, orders: &Orders, fault: &Sabotage) -> Result<(), ServeError> {
-        let refuse = |post: &Post, what: &str| ServeError::Engine {
-            node: self.node().clone(),
-            service: post.service.clone(),
-            engine: post.engine.name,
-            what: what.to_owned(),
-        };
-        let of = |name: &ServiceName| self.posts.iter().find(|post| post.service == *name);
-        match fault {
-            Sabotage::Delay { service, .. } => {
-                of(service).map_or(Ok(()), |post| Err(refuse(post, "to answer one family later")))
-            }
-            Sabotage::AdmitWrongly { service, .. } | Sabotage::LockWrongly { service, .. } => {
-                of(service).map_or(Ok(()), |post| Err(refuse(post, "to know whom to let in")))
-            }
-            Sabotage::Refer { service, .. } => {
-                of(service).map_or(Ok(()), |post| Err(refuse(post, "to refer to something else")))
-            }
-            Sabotage::ServeDifferently { service, .. } => of(service).map_or(Ok(()), |post| {
-                Err(refuse(post, "to show users of one family something else"))
-            }),
-            Sabotage::ResolveOnly { .. } => {
-                let fits = |post: &&Post| {
-                    post.engine.parts.contains(&Part::Service(ServiceKind::Resolver))
-                };
-                let post = self.posts.iter().find(fits);
-                post.map_or(Ok(()), |post| Err(refuse(post, "to ask over one family only")))
-            }
-            Sabotage::AnswerWrongly { .. } | Sabotage::ShowOtherwise { .. } => {
-                let names = [ServiceKind::Dns, ServiceKind::Resolver];
-                let fits = |post: &&Post| {
-                    names.iter().any(|kind| post.engine.parts.contains(&Part::Service(*kind)))
-                };
-                let post = self.posts.iter().find(fits);
-                post.map_or(Ok(()), |post| Err(refuse(post, "to answer wrongly")))
-            }
-            Sabotage::AdvertiseWrongly {
-                change: AdvertisementFault::Silent | AdvertisementFault::NoFarewell,
-                ..
-            } => {
-                let post = self.functions.get(&Function::Advertisements);
-                let what = "to fall silent without a farewell";
-                post.map_or(Ok(()), |post| Err(refuse(post, what)))
-            }
-            Sabotage::DhcpWrongly { how: DhcpFault::OutsidePrefix, .. } => {
-                let post = self.functions.get(&Function::Dhcpv6);
-                let what = "to give addresses that are not of the link";
-                post.map_or(Ok(()), |post| Err(refuse(post, what)))
-            }
-            Sabotage::DhcpWrongly {
-                how:
-                    DhcpFault::NeverRenews
-                    | DhcpFault::ForgetsLeases
-                    | DhcpFault::NeverRebinds
-                    | DhcpFault::NeverReleases
-                    | DhcpFault::RenewsForLess
-                    | DhcpFault::TwoNames,
-                ..
-            } => {
-                let post = self.functions.get(&Function::Dhcpv6);
-                let what = "to treat hosts otherwise from question to question";
-                post.map_or(Ok(()), |post| Err(refuse(post, what)))
-            }
-            Sabotage::SynthesizeWrongly { how: SynthesisFault::OverNative, .. } => {
-                let mut posts = self.posts.iter();
-                let post = posts.find(|post| orders.synthesis.contains_key(&post.service));
-                let what = "to synthesize for names that have addresses of IPv6";
-                post.map_or(Ok(()), |post| Err(refuse(post, what)))
-            }
-            Sabotage::SetRecord { name, data, .. } => {
-                let is_alias = |data: &RecordData| matches!(data, RecordData::Alias(_));
-                let beside = |post: &&Post| {
-                    let zones = orders.zones_of(&post.service);
-                    let mut records = zones.iter().flat_map(|zone| &zone.extra);
-                    records.any(|r| r.name == *name && is_alias(&r.data) != is_alias(data))
-                        || is_alias(data) && zones.iter().any(|zone| zone.origin == *name)
-                };
-                self.posts.iter().find(beside).map_or(Ok(()), |post| {
-                    let what = "to serve an alias beside other records of its name (RFC 2181 section 10.1)";
-                    Err(refuse(post, what))
-                })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn not_ours(&self, what: String) -> ServeError {
-        ServeError::NotOurs { node: self.node().clone(), what }
-    }
-
-    /// Whether the node has a service of one of these kinds.
-    fn service(&self, name: &ServiceName, kinds: &[ServiceKind]) -> Result<(), ServeError> {
-        match self.premises.node.service(name.as_str()) {
-            Some(service) if kinds.contains(&service.kind) => Ok(()),
-            _ => Err(self.no_service(&format!("`{name}`"), kinds)),
-        }
-    }
-
-    fn answers_names(&self) -> Result<(), ServeError> {
-        let kinds = [ServiceKind::Dns, ServiceKind::Resolver];
-        let known = self.premises.node.services.iter().any(|s| kinds.contains(&s.kind));
-        if known { Ok(()) } else { Err(self.no_service("of any name", &kinds)) }
-    }
-
-    fn no_service(&self, service: &str, kinds: &[ServiceKind]) -> ServeError {
-        let services = &self.premises.node.services;
-        let known: Vec<_> = services.iter().map(|s| format!("`{}` ({})", s.name, s.kind)).collect();
-        let kinds: Vec<_> = kinds.iter().map(|kind| kind.word()).collect();
-        ServeError::NoService {
-            node: self.node().clone(),
-            service: service.to_owned(),
-            kinds: kinds.join(" or "),
-            known: if known.is_empty() { "none".to_owned() } else { known.join(", ") },
-        }
-    }
-
     fn interface(&self, name: &InterfaceName) -> Result<&Interface, ServeError> {
         let found = self.premises.node.interfaces.iter().find(|i| i.name == *name);
         let missing =
@@ -523,87 +309,6 @@ impl ServiceHost {
             self.announce(orders, routers).await?;
         }
         Ok(())
-    }
-
-    /// Brings engines in line with orders. That one does not come up is told by `troubles`, and is no reason to stop.
-    async fn employ(&self, orders: &Orders) -> Result<(), ServeError> {
-        for post in &self.posts {
-            let service = self.premises.node.service(post.service.as_str());
-            let job = service.map(|service| self.job(orders, service)).transpose()?.flatten();
-            post.take(job, &self.premises.namespace, &self.premises.shared).await;
-        }
-        for (function, post) in &self.functions {
-            let job = self.function_job(orders, *function);
-            post.take(job, &self.premises.namespace, &self.premises.shared).await;
-        }
-        Ok(())
-    }
-
-    /// What an engine is told that does something for the network; nothing where there is nothing to do.
-    fn function_job(&self, orders: &Orders, function: Function) -> Option<Job> {
-        let mut job = self.bare_job(Part::Function(function), function.word().parse().ok()?);
-        match function {
-            Function::Advertisements => {
-                job.announcements = orders.announced().into_iter().collect();
-            }
-            Function::Dhcpv6 => job.duties = orders.dhcp(),
-        }
-        (!job.places().is_empty()).then_some(job)
-    }
-
-    /// What every engine of the node is told.
-    fn bare_job(&self, part: Part, service: ServiceName) -> Job {
-        Job {
-            node: self.node().clone(),
-            service,
-            part,
-            port: 0,
-            path: String::new(),
-            listen: Vec::new(),
-            zones: Vec::new(),
-            delegations: Vec::new(),
-            synthesis: None,
-            contexts: Vec::new(),
-            front: None,
-            identity: None,
-            host_key: None,
-            announcements: Vec::new(),
-            duties: Vec::new(),
-            mac: self.premises.node.interfaces.first().map(|interface| interface.mac),
-            rootless: self.premises.shared.engines().rootless,
-        }
-    }
-
-    /// What an engine is told; nothing where it is to be bound to no address.
-    fn job(&self, orders: &Orders, service: &Service) -> Result<Option<Job>, ServeError> {
-        let listen = orders.listen(&service.name);
-        if listen.is_empty() {
-            return Ok(None);
-        }
-        let premises = &self.premises;
-        let certificate = |source| ServeError::Certificate { node: self.node().clone(), source };
-        let shows = match service.kind {
-            ServiceKind::Https => service.front.is_none(),
-            kind => kind == ServiceKind::Ldap,
-        };
-        let identity = shows.then(|| premises.identity()).transpose().map_err(certificate)?;
-        Ok(Some(Job {
-            port: service.port,
-            path: service.path.clone(),
-            listen,
-            zones: orders.zones_of(&service.name),
-            delegations: orders.delegations.get(&service.name).cloned().unwrap_or_default(),
-            synthesis: orders.synthesis_of(&service.name).map(Synthesis::for_engine),
-            contexts: match service.kind {
-                ServiceKind::Ldap => ldap::contexts(&service.names),
-                _ => Vec::new(),
-            },
-            front: orders.fronted(&service.name),
-            identity,
-            host_key: (service.kind == ServiceKind::Ssh)
-                .then(|| premises.shared.host_key_text(self.node())),
-            ..self.bare_job(Part::Service(service.kind), service.name.clone())
-        }))
     }
 
     async fn close_all_but(&self, wanted: &BTreeSet<Place>) {

@@ -71,7 +71,8 @@ impl LogIn {
 
     /// What a line says, or a syslog message that ends with it; `None` where it is about something else.
     pub fn of_line(line: &str) -> Option<Self> {
-        let mut words = line.rsplitn(6, ' ');
+        // Some senders end a message with a line feed, which is no part of it (RFC 6587 section 3.4.2 speaks of them).
+        let mut words = line.trim_end().rsplitn(6, ' ');
         let token = words.next()?;
         if words.next()? != "login" {
             return None;
@@ -145,6 +146,7 @@ mod tests {
         assert_eq!(first.line(), "2001:db8::1 - portal-https login t.1");
         let message = format!("<134>1 - portal https - - - {}", first.line());
         assert_eq!(LogIn::of_line(&message), Some(first.clone()));
+        assert_eq!(LogIn::of_line(&format!("{message}\n")), Some(first.clone()));
         assert_eq!(rows(&format!("<table>{}</table>", first.row())), ["t.1 2001:db8::1"]);
         assert_eq!(LogIn::of_line("<134>1 - portal sixwalk - - - sixwalk-portal-1"), None);
         assert_eq!(LogIn::of_query("user=<b>&token=1", String::new()), None);

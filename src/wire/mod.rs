@@ -25,6 +25,7 @@ pub mod radius;
 pub mod revocation;
 pub mod vici;
 pub mod log_in;
+pub mod forwarded;
 pub mod syslog;
 pub mod status;
 pub mod proxy_header;

@@ -76,34 +76,13 @@ pub(in crate::check) struct Step {
 
 /// The trails of a stage.
 pub(in crate::check) fn all(stage: &Stage) -> Vec<Trail> {
-    let engines = by_engines(stage);
-    let nodes = stage.testbed.nodes.values().filter(|node| !engines.contains(&&node.name));
-    nodes.filter_map(|node| Trail::of(stage, node)).collect()
-}
-
-/// The nodes whose log-ins an engine writes down or keeps: logs in forms of its own, which are not read here.
-pub(in crate::check) fn by_engines(stage: &Stage) -> Vec<&NodeName> {
-    let nodes = stage.testbed.nodes.values();
-    let logs = nodes.filter(|node| !stage.nodes[&node.name].log_sinks.is_empty());
-    let kept = logs.filter(|node| {
-        let sink = node.logs_to.as_ref().map(|sink| &stage.testbed.nodes[sink]);
-        is_by_engine(node, web_service) || sink.is_some_and(|sink| is_by_engine(sink, syslog))
-    });
-    kept.map(|node| &node.name).collect()
-}
-
-fn is_by_engine(node: &Node, service: fn(&Node) -> Option<&Service>) -> bool {
-    service(node).is_some_and(|service| service.engine.is_some())
+    stage.testbed.nodes.values().filter_map(|node| Trail::of(stage, node)).collect()
 }
 
 fn web_service(node: &Node) -> Option<&Service> {
     let is_site = |s: &&Service, kind| s.kind == kind && s.front.is_none();
     let of_kind = |kind| node.services.iter().find(move |service| is_site(service, kind));
     of_kind(ServiceKind::Https).or_else(|| of_kind(ServiceKind::Http))
-}
-
-fn syslog(node: &Node) -> Option<&Service> {
-    node.services.iter().find(|service| service.kind == ServiceKind::Syslog)
 }
 
 /// What to do for all of them: log-ins one after the other, then the page.
@@ -292,9 +271,7 @@ fn ways_to(stage: &Stage, node: &Node, service: &Service) -> Vec<Path> {
 /// The page at the sink, by the first who may read it.
 fn page(stage: &Stage, sink: &NodeName, user: &str) -> Option<Probe> {
     let node = &stage.testbed.nodes[sink];
-    let is_page =
-        |service: &&Service| service.kind == ServiceKind::Http && service.engine.is_none();
-    let service = node.services.iter().find(is_page)?;
+    let service = node.services.iter().find(|service| service.kind == ServiceKind::Http)?;
     let path = ways_to(stage, node, service).into_iter().next()?;
     let at = format!("{}?user={user}", log_in::LAST);
     Some(ask::fetch(&path.nodes[0], service, path.destination, &at))

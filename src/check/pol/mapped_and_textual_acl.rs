@@ -74,9 +74,28 @@ impl Check for AccessLists {
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
         let all = entrances(stage);
-        let found = all.iter().map(|entrance| entrance.judge(stage, seen, &all)).collect();
+        let asked = all.iter().map(|entrance| entrance.judge(stage, seen, &all));
+        let found = asked.chain(untold(stage)).collect();
         Judge(&TEXT).or_not_applicable(found, "no service of this phase has an access list")
     }
+}
+
+/// Services whose engines cannot be told of their lists.
+fn untold(stage: &Stage) -> impl Iterator<Item = Judgement> {
+    let all = stage.testbed.nodes.values();
+    let services = all.flat_map(|node| node.services.iter().map(move |service| (node, service)));
+    let untold = services.filter(|(node, service)| {
+        let listens = || Family::ALL.into_iter().any(|f| stage.listens(node, service, f));
+        !service.admits.is_empty() && !visitors::keeps_lists(service) && listens()
+    });
+    untold.map(|(node, service)| {
+        let engine = service.engine.as_ref().map(ToString::to_string).unwrap_or_default();
+        let reason = format!(
+            "the engine `{engine}` is told nothing of the list; ask it by `--engine {}=built-in`",
+            service.kind
+        );
+        Judge(&TEXT).not_testable(format!("{} of {}", service.name, node.name), reason, [])
+    })
 }
 
 /// A source before a service with an access list.

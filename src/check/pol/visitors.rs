@@ -3,7 +3,13 @@
 use std::net::IpAddr;
 
 use crate::{
-    model::{family::Family, flow::Traffic, name::NodeName, node::Node, service::Service},
+    model::{
+        family::Family,
+        flow::Traffic,
+        name::NodeName,
+        node::Node,
+        service::{Service, ServiceKind},
+    },
     stage::{Path, Stage},
 };
 
@@ -19,12 +25,17 @@ pub(super) struct Reception<'s> {
     pub(super) ways: Vec<Path>,
 }
 
-/// The first address in every family of every service that is wanted, listens and is built in: engines are told nothing of
-/// whom to let in.
+/// Whether a service can be told whom to let in: one that is built in, or one whose engines keep lists.
+pub(super) fn keeps_lists(service: &Service) -> bool {
+    use ServiceKind::{Http, Https, Ntp, Snmp};
+    service.engine.is_none() || matches!(service.kind, Http | Https | Ntp | Snmp)
+}
+
+/// The first address in every family of every service that is wanted, listens, and can be told whom to let in.
 pub(super) fn receptions(stage: &Stage, wanted: impl Fn(&Service) -> bool) -> Vec<Reception<'_>> {
     let mut found = Vec::new();
     for node in stage.testbed.nodes.values() {
-        for service in node.services.iter().filter(|s| s.engine.is_none() && wanted(s)) {
+        for service in node.services.iter().filter(|s| keeps_lists(s) && wanted(s)) {
             for family in Family::ALL.into_iter().filter(|f| stage.listens(node, service, *f)) {
                 let first = stage.service_addresses(node, service, family).into_iter().next();
                 let Some(address) = first else { continue };

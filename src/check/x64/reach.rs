@@ -96,6 +96,7 @@ impl Check for Reach {
                     let rounds = (1..=reading::REPETITIONS).map(|at| ask::again(&one.beyond, at));
                     let all = std::iter::once(one.beyond.clone()).chain(rounds);
                     experiments.push(Experiment::of_probes(all));
+                    experiments.extend(one.from_gateway().follow_up(stage, seen));
                     let hops = dead_link::hops(stage, &one.way.after);
                     experiments.extend(hops.iter().map(dead_link::Hop::ask));
                 }
@@ -185,8 +186,18 @@ fn unreached(
         complaint.args.insert("carried".to_owned(), carried.to_owned());
         return complaint;
     }
-    let port = one.leg.port.map_or_else(|| "echo".to_owned(), |port| port.to_string());
-    let culprit = Culprit::node(&one.to, format!("{port} over {}", Family::V4));
+    let from_gateway = one.from_gateway();
+    let located = from_gateway.read(stage, seen).filter(|reading| reading.located.is_some());
+    let culprit = located.map_or_else(
+        || {
+            let port = one.leg.port.map_or_else(|| "echo".to_owned(), |port| port.to_string());
+            Culprit::node(&one.to, format!("{port} over {}", Family::V4))
+        },
+        |reading| {
+            evidence.extend(&reading.evidence);
+            reading.culprit(&from_gateway)
+        },
+    );
     let mut complaint = complaint(stage, "beyond", one, reading, culprit);
     complaint.args.insert("beyond".to_owned(), reading::describe(beyond.telling));
     complaint.scope = one.behind_scope();

@@ -27,5 +27,5 @@ pub use program::{Engines, Mute, Program, Wanting, find, tunnel_version, version
 pub(super) use career::Career;
 pub(super) use launch::{Call, lay_out};
 pub(super) use members::Memory;
-pub(super) use post::{FOLDERS, Post};
+pub(super) use post::{FOLDERS, Post, written};
 pub(super) use running::Process;

@@ -24,7 +24,7 @@ use crate::{
         answer::{AddressState, Logged},
         function::Function,
         name::{EngineName, NodeName, ServiceName},
-        service::{Service, Transport},
+        service::{Service, ServiceKind, Transport},
     },
     net::{
         links,
@@ -124,20 +124,21 @@ impl Post {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Brings the post in line with a job: the program is started, started anew, or stopped.
+    /// Brings the post in line with a job: the program is started, started anew, or stopped. Whether somebody holds it now who
+    /// did not before.
     pub(in crate::serve) async fn take(
         &self,
         job: Option<Job>,
         namespace: &Namespace,
         shared: &Shared,
-    ) {
+    ) -> bool {
         self.notice();
         let before = {
             let mut state = self.state();
             if state.running.as_ref().map(|running| &running.job) == job.as_ref()
                 && (job.is_none() || state.trouble.is_none())
             {
-                return;
+                return false;
             }
             state.trouble = None;
             state.running.take()
@@ -145,11 +146,15 @@ impl Post {
         if let Some(before) = before {
             before.process.stop().await;
         }
-        let Some(job) = job else { return };
+        let Some(job) = job else { return false };
         match self.start(job, namespace, shared).await {
             Ok(running) => self.state().running = Some(running),
-            Err(said) => self.state().trouble = Some(said),
+            Err(said) => {
+                self.state().trouble = Some(said);
+                return false;
+            }
         }
+        true
     }
 
     async fn start(
@@ -333,8 +338,6 @@ impl Post {
 
     /// The log messages that hold a token, by the file that the program writes.
     pub(in crate::serve) fn holding(&self, token: &str) -> Vec<Logged> {
-        let text = fs::read(self.work.join(LOG)).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
         let held = |line: &str| {
             let (sender, rest) = line.split_once(' ')?;
             let (host, message) = rest.split_once(' ')?;
@@ -342,8 +345,33 @@ impl Post {
             let from = SocketAddr::new(sender.parse().ok()?, 0);
             message.contains(token).then(|| Logged { from, host: host.to_owned() })
         };
-        text.lines().filter_map(held).collect()
+        read(&self.work).lines().filter_map(held).collect()
     }
+
+    /// What the program has written down of log-ins, in its file or on its standard output, if its service has any.
+    pub(in crate::serve) fn access_log(&self) -> String {
+        match self.part {
+            Part::Service(ServiceKind::Http | ServiceKind::Https) => {
+                read(&self.work) + &self.log.said()
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// The folder of the program.
+    pub(in crate::serve) fn work(&self) -> &Path {
+        &self.work
+    }
+}
+
+/// What the engine of a service has written into its file.
+pub(in crate::serve) fn written(node: &NodeName, service: &ServiceName) -> String {
+    read(&Path::new(FOLDERS).join(node.as_str()).join(service.as_str()))
+}
+
+fn read(work: &Path) -> String {
+    let octets = fs::read(work.join(LOG)).unwrap_or_default();
+    String::from_utf8_lossy(&octets).into_owned()
 }
 
 /// `0.0.0.0:53 and [::]:53`.
