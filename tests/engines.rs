@@ -89,6 +89,13 @@ fn every_engine_gives_the_verdicts_of_the_built_in_service() {
         demand_pass(real, "dns.svcb-hints", "secure.flat.test HTTPS at resolver");
         demand_pass(real, "dns.resolver-reaches-v6-only-zone", "below.flat.test");
         demand_pass(real, "svc.ldap-v6", "server");
+        for log in ["log.family-captured", "log.not-cut", "log.canonical", "log.ui-last-logins"] {
+            demand_pass(real, log, "client->server/https/2001:db8::");
+        }
+        for list in ["http", "https", "ntp", "snmp"] {
+            demand_pass(real, "pol.mapped-and-textual-acl", &format!("server/{list}/2001:db8:"));
+        }
+        demand_pass(real, "pol.lockout-granularity", "https of server/IPv6");
     }
     let used =
         |name: &str| [&one, &other].iter().any(|r| r.engines.iter().any(|e| e.engine == name));
@@ -715,12 +722,12 @@ fn what_is_not_there_or_does_not_fit_is_said_at_once() {
     };
     let said = refused(Choice { first: "unbound", ..BUILT_IN });
     assert!(
-        said.contains("testbed.toml:32:24")
+        said.contains("testbed.toml:38:24")
             && said.contains("engines for `dns` are knot, nsd, bind"),
         "{said}"
     );
     let said = refused(Choice { first: "knit", ..BUILT_IN });
-    assert!(said.contains("testbed.toml:32:24") && said.contains("did you mean `knot`?"), "{said}");
+    assert!(said.contains("testbed.toml:38:24") && said.contains("did you mean `knot`?"), "{said}");
     let said = refused(Choice { others: "http=nginz", ..BUILT_IN });
     assert!(said.contains("did you mean `nginx`?"), "{said}");
 }

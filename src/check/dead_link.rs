@@ -89,6 +89,26 @@ impl Hop<'_> {
         both
     }
 
+    /// The node after the link, where nobody answers for its address there although it was asked, and the node is answered itself, or
+    /// has no address to ask from.
+    pub(super) fn silent(
+        &self,
+        seen: &Seen<'_>,
+        evidence: &mut Vec<EvidenceId>,
+    ) -> Option<(&NodeName, IpAddr)> {
+        let heard = |probe: &Probe| match seen.answer(probe)? {
+            (id, Answer::Neighbour { macs, .. }) => Some((id, !macs.is_empty())),
+            (id, answer) => answer.not_asked().map(|_| (id, true)),
+        };
+        let [there, back] = self.questions();
+        let ((asked, is_there), (answered, is_back)) = (heard(&there)?, heard(&back)?);
+        let is_asked = seen.answer(&there).is_some_and(|(_, answer)| answer.not_asked().is_none());
+        (is_asked && !is_there && is_back).then(|| {
+            evidence.extend([asked, answered]);
+            (&self.ends[1].node, self.ends[1].address)
+        })
+    }
+
     fn questions(&self) -> [Probe; 2] {
         let [first, second] = &self.ends;
         [(first, second), (second, first)].map(|(asker, owner)| {

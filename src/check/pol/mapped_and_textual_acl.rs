@@ -14,7 +14,7 @@ use crate::{
         experiment::Experiment,
         family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
-        service::Transport,
+        service::{ServiceKind, Transport},
         verdict::Judgement,
     },
     stage::Stage,
@@ -111,7 +111,13 @@ fn entrances(stage: &Stage) -> Vec<Entrance> {
     let of = |reception: &Reception<'_>, named: bool| {
         let way = reception.ways.iter().find(|way| reception.admits(way) == named)?.clone();
         let (node, service) = (reception.node, reception.service);
-        let leg = Named::to_service(stage, way, node, service, Severity::Critical)?;
+        let to = way.destination;
+        let mut leg = Named::to_service(stage, way, node, service, Severity::Critical)?;
+        // A web server may speak TLS with everybody, and answer whom it does not let in: only the page tells.
+        let is_site = matches!(service.kind, ServiceKind::Http | ServiceKind::Https);
+        if is_site && service.front.is_none() {
+            leg.leg.probe = ask::fetch(&leg.leg.probe.from, service, to, &service.path);
+        }
         Some(Entrance { leg, named })
     };
     let both = all.iter().flat_map(|reception| [of(reception, true), of(reception, false)]);
@@ -143,7 +149,13 @@ impl Entrance {
         };
         let evidence = reading.evidence.clone();
         match &reading.reached {
-            Reached::Yes => judge.pass(&self.leg.subject, evidence),
+            Reached::Yes if seen.answer(&self.leg.leg.probe).is_none_or(|(_, a)| lets_in(a)) => {
+                judge.pass(&self.leg.subject, evidence)
+            }
+            Reached::Yes => {
+                let complaint = self.refused(stage, seen, &reading, all);
+                judge.fail(&self.leg.subject, evidence, complaint)
+            }
             Reached::Unknown(reason) => judge.not_testable(&self.leg.subject, reason, evidence),
             // A service that answers some of the time knows its users: `svc.*` tells of the loss.
             Reached::Sometimes { answered, asked } => {
@@ -195,7 +207,7 @@ impl Entrance {
         if let Some(reason) = answer.not_asked() {
             return judge.not_testable(subject, reason, [id]);
         }
-        if answer.is_answered() {
+        if lets_in(answer) {
             return judge.fail(subject, [id], self.admitted(stage, seen, answer, all));
         }
         let Some((control, ping)) = seen.answer(&self.ping()) else {
@@ -209,7 +221,7 @@ impl Entrance {
         // A service that turns away lets TCP connect first; silence over UDP could have any other reason.
         let came = ping.is_answered() || reaches_the_service(answer);
         match twin {
-            Some((_, answer)) if came && answer.is_answered() => {
+            Some((_, answer)) if came && lets_in(answer) => {
                 judge.absent(subject, "turned away by the service, as planned", evidence)
             }
             _ if !came => judge.not_testable(subject, "it did not come to the node", evidence),
@@ -250,10 +262,20 @@ impl Entrance {
     }
 }
 
+/// Whether an answer is what somebody gets who is let in: a page that is not forbidden (RFC 9110 section 15.5.4).
+fn lets_in(answer: &Answer) -> bool {
+    let is_forbidden = match answer {
+        Answer::Page { page: Some(page), .. } => matches!(page.status, 401 | 403),
+        _ => false,
+    };
+    answer.is_answered() && !is_forbidden
+}
+
 /// Whether something connected before it was turned away.
 fn reaches_the_service(answer: &Answer) -> bool {
     let Some(attempt) = answer.attempt() else { return false };
-    matches!(attempt.outcome, Outcome::Stalled | Outcome::Garbled { .. } | Outcome::Refused)
+    use Outcome::{Answered, Garbled, Refused, Stalled};
+    matches!(attempt.outcome, Answered | Stalled | Garbled { .. } | Refused)
 }
 
 /// Whether nothing came back where nothing connects first.

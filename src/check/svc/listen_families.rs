@@ -1,6 +1,6 @@
 //! `svc.listen-families`: services listen on exactly the families of the phase, by the socket table of their node.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, ops::RangeInclusive};
 
 use crate::{
     check::{
@@ -236,7 +236,13 @@ fn strangers(
 ) -> Vec<Judgement> {
     let still = strange(stage, node, again);
     let ports = strange(stage, node, held).into_iter().filter(|port| still.contains(port));
-    let judged = ports.map(|port| {
+    let (senders, ports): (Vec<_>, Vec<_>) = ports.partition(|port| may_be_of_a_sender(*port));
+    let senders = (!senders.is_empty()).then(|| {
+        let reason = "a socket at a port that the kernel gives to whoever sends without asking for one: whether somebody listens \
+                      there cannot be told";
+        judge.info(format!("{}/udp of senders", node.name), reason, evidence.clone())
+    });
+    let judged = ports.into_iter().map(|port| {
         let at = held.iter().filter(|socket| sockets::port_of(socket) == port);
         let families = at.fold(Families::NONE, |all, socket| all.or(socket.families()));
         let args = [
@@ -256,7 +262,16 @@ fn strangers(
         };
         judge.fail(format!("{}/{port}", node.name), evidence.clone(), complaint)
     });
-    judged.collect()
+    judged.chain(senders).collect()
+}
+
+/// The ports that Linux gives to sockets that ask for none (`net.ipv4.ip_local_port_range`).
+const GIVEN: RangeInclusive<u16> = 32_768..=60_999;
+
+/// Whether a socket at a port may be of a program that only sends, as what forwards log messages keeps one open: over UDP it
+/// looks like that of a server.
+fn may_be_of_a_sender(port: Port) -> bool {
+    port.transport == Transport::Udp && GIVEN.contains(&port.number)
 }
 
 fn is_public(address: IpAddr) -> bool {
@@ -275,7 +290,7 @@ mod tests {
             fixture::{self, Network},
             from_outside::service_reach::SERVICE_REACH,
         },
-        model::{answer::Answer, phase::Phase, service::Transport},
+        model::{answer::Answer, phase::Phase, verdict::Verdict},
     };
 
     #[test]
@@ -310,8 +325,8 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_that_is_gone_when_one_looks_again_is_no_listener() {
-        let passing = |rounds: u8| {
+    fn a_socket_that_is_gone_when_one_looks_again_or_may_be_of_a_sender_is_no_listener() {
+        let passing = |rounds: u8, local: &'static str| {
             Network::healthy(Phase::DualStack).bend(move |probe, answer| {
                 if let Answer::Sockets(sockets) = answer
                     && probe.from.as_str() == "portal"
@@ -319,15 +334,20 @@ mod tests {
                 {
                     sockets.push(SocketState {
                         transport: Transport::Udp,
-                        local: "[::]:36447".parse().unwrap(),
+                        local: local.parse().unwrap(),
                         v6_only: Some(true),
                         service: None,
                     });
                 }
             })
         };
-        assert_eq!(fixture::complaints(&ListenFamilies, &passing(1)), []);
-        assert_eq!(fixture::complaints(&ListenFamilies, &passing(2)).len(), 1);
+        assert_eq!(fixture::complaints(&ListenFamilies, &passing(1, "[::]:5353")), []);
+        assert_eq!(fixture::complaints(&ListenFamilies, &passing(2, "[::]:5353")).len(), 1);
+        let sends = passing(2, "[::]:36447");
+        assert_eq!(fixture::complaints(&ListenFamilies, &sends), []);
+        let judged = sends.ask(&[&ListenFamilies]);
+        let told = judged.iter().find(|j| j.verdict == Verdict::Info).unwrap();
+        assert_eq!(told.subject, "portal/udp of senders");
     }
 
     #[test]

@@ -186,6 +186,13 @@ fn unreached(
         complaint.args.insert("carried".to_owned(), carried.to_owned());
         return complaint;
     }
+    if let Some((node, address)) = hops.iter().find_map(|hop| hop.silent(seen, evidence)) {
+        let culprit = Culprit::node(node, format!("neighbour discovery of {address}"));
+        let mut complaint = complaint(stage, "beyond", one, reading, culprit);
+        complaint.args.insert("beyond".to_owned(), reading::describe(beyond.telling));
+        complaint.scope = one.behind_scope();
+        return Complaint { confidence: Confidence::High, ..complaint };
+    }
     let from_gateway = one.from_gateway();
     let located = from_gateway.read(stage, seen).filter(|reading| reading.located.is_some());
     let culprit = located.map_or_else(
