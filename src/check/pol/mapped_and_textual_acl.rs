@@ -10,10 +10,11 @@ use crate::{
     },
     model::{
         answer::{Answer, Outcome},
-        evidence::Seen,
+        evidence::{EvidenceId, Seen},
         experiment::Experiment,
         family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
+        probe::Probe,
         service::{ServiceKind, Transport},
         verdict::Judgement,
     },
@@ -61,7 +62,9 @@ impl Check for AccessLists {
         let all = entrances(stage);
         let sent = all.iter().flat_map(|entrance| {
             let ping = (!entrance.named).then(|| entrance.ping());
-            [Some(entrance.leg.leg.probe.clone()), ping].into_iter().flatten()
+            [Some(entrance.leg.leg.probe.clone()), ping, entrance.page.clone()]
+                .into_iter()
+                .flatten()
         });
         vec![Experiment::of_probes(sent)]
     }
@@ -69,7 +72,19 @@ impl Check for AccessLists {
     fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
         let all = entrances(stage);
         let named = all.iter().filter(|entrance| entrance.named);
-        named.flat_map(|entrance| entrance.leg.leg.follow_up(stage, seen)).collect()
+        let again = |entrance: &Entrance| {
+            let page = entrance
+                .page
+                .as_ref()
+                .filter(|page| seen.answer(page).is_some_and(|(_, a)| is_denial(a)));
+            let rounds = page.into_iter().flat_map(|page| {
+                (1..=reading::REPETITIONS).map(move |round| ask::again(page, round))
+            });
+            let mut experiments = entrance.leg.leg.follow_up(stage, seen);
+            experiments.push(Experiment::of_probes(rounds));
+            experiments
+        };
+        named.flat_map(again).collect()
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
@@ -101,6 +116,8 @@ fn untold(stage: &Stage) -> impl Iterator<Item = Judgement> {
 /// A source before a service with an access list.
 struct Entrance {
     leg: Named,
+    /// A web server may speak TLS with everybody, and answer whom it does not let in: only the page tells.
+    page: Option<Probe>,
     /// Whether the list names it.
     named: bool,
 }
@@ -112,13 +129,11 @@ fn entrances(stage: &Stage) -> Vec<Entrance> {
         let way = reception.ways.iter().find(|way| reception.admits(way) == named)?.clone();
         let (node, service) = (reception.node, reception.service);
         let to = way.destination;
-        let mut leg = Named::to_service(stage, way, node, service, Severity::Critical)?;
-        // A web server may speak TLS with everybody, and answer whom it does not let in: only the page tells.
+        let leg = Named::to_service(stage, way, node, service, Severity::Critical)?;
         let is_site = matches!(service.kind, ServiceKind::Http | ServiceKind::Https);
-        if is_site && service.front.is_none() {
-            leg.leg.probe = ask::fetch(&leg.leg.probe.from, service, to, &service.path);
-        }
-        Some(Entrance { leg, named })
+        let page = (is_site && service.front.is_none())
+            .then(|| ask::fetch(&leg.leg.probe.from, service, to, &service.path));
+        Some(Entrance { leg, page, named })
     };
     let both = all.iter().flat_map(|reception| [of(reception, true), of(reception, false)]);
     both.flatten().collect()
@@ -129,8 +144,13 @@ impl Entrance {
         self.leg.leg.family()
     }
 
+    /// The question that tells whether it is let in.
+    fn telling(&self) -> &Probe {
+        self.page.as_ref().unwrap_or(&self.leg.leg.probe)
+    }
+
     /// A control: whether the one that is to be turned away comes to the node at all.
-    fn ping(&self) -> crate::model::probe::Probe {
+    fn ping(&self) -> Probe {
         ask::ping(&self.leg.leg.probe.from, self.leg.leg.path.destination)
     }
 
@@ -149,13 +169,20 @@ impl Entrance {
         };
         let evidence = reading.evidence.clone();
         match &reading.reached {
-            Reached::Yes if seen.answer(&self.leg.leg.probe).is_none_or(|(_, a)| lets_in(a)) => {
-                judge.pass(&self.leg.subject, evidence)
-            }
-            Reached::Yes => {
-                let complaint = self.refused(stage, seen, &reading, all);
-                judge.fail(&self.leg.subject, evidence, complaint)
-            }
+            Reached::Yes => match self.page.as_ref().and_then(|page| denial(seen, page)) {
+                None => judge.pass(&self.leg.subject, evidence),
+                Some((ids, answer)) => {
+                    let mut complaint = self.refused(stage, seen, &reading, all);
+                    let port = self.leg.leg.port.map_or_else(String::new, |port| port.to_string());
+                    complaint.culprit = Culprit {
+                        node: self.leg.leg.path.nodes.last().cloned(),
+                        segment: None,
+                        part: format!("{port} over {}", self.family()),
+                    };
+                    complaint.args.insert("observed".to_owned(), reading::describe(answer));
+                    judge.fail(&self.leg.subject, [evidence, ids].concat(), complaint)
+                }
+            },
             Reached::Unknown(reason) => judge.not_testable(&self.leg.subject, reason, evidence),
             // A service that answers some of the time knows its users: `svc.*` tells of the loss.
             Reached::Sometimes { answered, asked } => {
@@ -201,7 +228,7 @@ impl Entrance {
     fn judge_stranger(&self, stage: &Stage, seen: &Seen<'_>, all: &[Self]) -> Judgement {
         let judge = Judge(&TEXT);
         let subject = format!("{} as a stranger", self.leg.subject);
-        let Some((id, answer)) = seen.answer(&self.leg.leg.probe) else {
+        let Some((id, answer)) = seen.answer(self.telling()) else {
             return judge.not_testable(subject, "it was not tried", []);
         };
         if let Some(reason) = answer.not_asked() {
@@ -216,7 +243,7 @@ impl Entrance {
         let twin = all.iter().find(|other| {
             other.named && other.leg.what == self.leg.what && other.family() == self.family()
         });
-        let twin = twin.and_then(|twin| seen.answer(&twin.leg.leg.probe));
+        let twin = twin.and_then(|twin| seen.answer(twin.telling()));
         let evidence: Vec<_> = [id, control].into_iter().chain(twin.map(|(id, _)| id)).collect();
         // A service that turns away lets TCP connect first; silence over UDP could have any other reason.
         let came = ping.is_answered() || reaches_the_service(answer);
@@ -255,11 +282,25 @@ impl Entrance {
         let twin = all.iter().find(|twin| {
             (twin.named, &twin.leg.what, twin.family()) == (self.named, &self.leg.what, other)
         });
-        match twin.and_then(|twin| seen.answer(&twin.leg.leg.probe)) {
+        match twin.and_then(|twin| seen.answer(twin.telling())) {
             Some((_, answer)) => format!("{other}: {}", reading::describe(answer)),
             None => format!("{other} is not planned here"),
         }
     }
+}
+
+/// What became of a page that was asked for again and again and denied each time.
+fn denial<'e>(seen: &Seen<'e>, page: &Probe) -> Option<(Vec<EvidenceId>, &'e Answer)> {
+    let rounds = (0..=reading::REPETITIONS).map(|round| ask::again(page, round));
+    let answers = rounds.map(|page| seen.answer(&page)).collect::<Option<Vec<_>>>()?;
+    let all_denied = answers.iter().all(|(_, answer)| is_denial(answer));
+    let (_, first) = *answers.first()?;
+    all_denied.then(|| (answers.iter().map(|(id, _)| *id).collect(), first))
+}
+
+/// Whether an answer is what somebody gets who came and is not let in.
+fn is_denial(answer: &Answer) -> bool {
+    answer.not_asked().is_none() && !lets_in(answer)
 }
 
 /// Whether an answer is what somebody gets who is let in: a page that is not forbidden (RFC 9110 section 15.5.4).
