@@ -105,6 +105,30 @@ fn every_engine_gives_the_verdicts_of_the_built_in_service() {
     assert!(unused.is_empty(), "nobody walks with {}", unused.join(", "));
 }
 
+/// The reference testbed, every service of which an engine provides that has one.
+#[test]
+fn the_reference_testbed_comes_to_the_same_verdicts() {
+    let testbed = Path::new(env!("CARGO_MANIFEST_DIR")).join("testbed/fokus.toml");
+    let walk = |engines: &'static [&str]| {
+        let testbed = testbed.clone();
+        thread::spawn(move || {
+            let phases = ["--phases", "dual-stack", "--except", "vpn.*"];
+            Place::new().run_of(&testbed, &[&phases[..], engines].concat())
+        })
+    };
+    let engines = &["--engine", ONE.others, "--engine", "dns=knot"];
+    let [built_in, real] = [walk(&[]), walk(engines)]
+        .map(|walk| walk.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+    let mut differences = differences(&built_in, &real);
+    // What was asked twice is told by the numbers of the evidence, of which there is more with one than with the other.
+    differences.retain(|said| !said.contains("meta.repeatable"));
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    demand_records(&real);
+    demand_pass(&real, "log.ui-last-logins", "portal");
+    demand_pass(&real, "pol.mapped-and-textual-acl", "app/https/");
+    demand_pass(&real, "svc.monitoring-agent", "");
+}
+
 /// The front of the shipped testbed, as it is built in and as HAProxy, before the same sites; and whoever tells of them.
 #[test]
 fn a_front_passes_on_as_the_built_in_one_does() {
