@@ -43,5 +43,6 @@ pub(super) static ENGINE: Engine = Engine {
     passes_on: false,
     relays: true,
     pref64_after: None,
+    needs_glue: false,
     gives_up_groups: false,
 };

@@ -22,6 +22,9 @@ defaults
 frontend {{ at.family }}-{{ loop.index }}
     bind {{ at.host }}:{{ port }}{% if at.v6 %} v6only{% endif %}
 
+{% if admits %}
+    tcp-request connection reject unless { src{% for net in admits %} {{ net.net }}{% endfor %} }
+{% endif %}
 {% if kind == "https" %}
     tcp-request inspect-delay 5s
     tcp-request content accept if { req.ssl_hello_type 1 }
@@ -31,7 +34,7 @@ frontend {{ at.family }}-{{ loop.index }}
     use_backend {{ site.node }} if { {{ "req.ssl_sni -i" if kind == "https" else "req.hdr(host),field(1,:) -i" }} {{ site.names | join(" ") }} }
 {% endfor %}
 {% if kind == "http" %}
-    default_backend nobody
+    default_backend _nobody
 {% endif %}
 {% endfor %}
 {% for site in sites %}
@@ -42,7 +45,7 @@ backend {{ site.node }}
 {% endfor %}
 {% endfor %}
 {% if kind == "http" %}
-backend nobody
+backend _nobody
     http-request return status 421 content-type "text/plain" string "no such site"
 {% endif %}
 {% else %}
@@ -57,20 +60,19 @@ frontend {{ at.family }}-{{ loop.index }}
 {% if sink %}
     log {{ sink }} format rfc5424 local0 info
 {% endif %}
-    log-format "%ci - %[var(txn.user)] login %[var(txn.token)]"
-    http-request set-var(txn.user) url_param(user)
-    http-request set-var(txn.token) url_param(token)
-    acl is-log-in path {{ login }}
-    acl has-user var(txn.user) -m reg ^[A-Za-z0-9._-]+$
-    acl has-token var(txn.token) -m reg ^[A-Za-z0-9._-]+$
-    http-request set-log-level silent unless is-log-in has-user has-token
-    http-response set-log-level silent unless { status 200 }
+    log-format "%ci - %[var(txn.told)]"
+    http-request set-log-level silent unless { path {{ login }} }
+    http-response set-var(txn.told) res.hdr({{ told }})
+    http-response set-log-level silent unless { res.hdr({{ told }}) -m found }
+    http-response del-header {{ told }}
 {% if at.v6 %}
     http-request set-header Forwarded 'for="[%[src]]:%[src_port]";by="[%[dst]]:%[dst_port]"'
 {% else %}
     http-request set-header Forwarded 'for="%[src]:%[src_port]";by="%[dst]:%[dst_port]"'
 {% endif %}
-    http-request return status 200 content-type "text/html; charset=utf-8" hdr cache-control no-store hdr sixwalk-stamp "%[date]" hdr sixwalk-served-by "{{ node }}/{{ service }}/{{ at.family }}" lf-file {{ work }}/page-{{ at.family }}.html if { url "/" "{{ path }}" }
+{% if paths %}
+    http-request return status 200 content-type "text/html; charset=utf-8" hdr cache-control no-store hdr sixwalk-stamp "%[date]" hdr sixwalk-served-by "{{ node }}/{{ service }}/{{ at.family }}" lf-file {{ work }}/page-{{ at.family }}.html if { url{% for path in paths %} '{{ path | replace("'", "'\\''") }}'{% endfor %} }
+{% endif %}
     default_backend application
 {% endfor %}
 backend application
@@ -106,5 +108,6 @@ pub(super) static ENGINE: Engine = Engine {
     passes_on: true,
     relays: false,
     pref64_after: None,
+    needs_glue: false,
     gives_up_groups: false,
 };

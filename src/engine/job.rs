@@ -73,8 +73,8 @@ pub struct Job {
     pub part: Part,
     /// The port.
     pub port: u16,
-    /// The path that users of HTTP ask for.
-    pub path: String,
+    /// The paths whose page a web service has itself; all others are for the application behind it.
+    pub paths: Vec<String>,
     /// The addresses that a service binds to: unspecified for every address of a family. There is at least one.
     pub listen: Vec<IpAddr>,
     /// The zones that it serves.
@@ -145,13 +145,15 @@ struct Context<'j> {
     log: &'static str,
     application: &'static str,
     login: &'static str,
+    /// The header by which the application tells of a log-in.
+    told: &'static str,
     admits: Vec<Admitted>,
     sink: Option<String>,
     node: &'j str,
     service: &'j str,
     kind: &'static str,
     port: u16,
-    path: &'j str,
+    paths: &'j [String],
     listen: Vec<Bound>,
     v4: bool,
     v6: bool,
@@ -288,6 +290,7 @@ impl Job {
             log: LOG,
             application: APPLICATION,
             login: log_in::LOGIN,
+            told: log_in::TOLD,
             admits: self
                 .admits
                 .iter()
@@ -298,7 +301,7 @@ impl Job {
             service: self.service.as_str(),
             kind: self.part.word(),
             port: self.port,
-            path: &self.path,
+            paths: &self.paths,
             listen: self.listen.iter().map(place).collect(),
             v4: self.listen.iter().any(IpAddr::is_ipv4),
             v6: self.listen.iter().any(IpAddr::is_ipv6),
@@ -372,7 +375,7 @@ pub(super) mod tests {
             service: part.word().parse().unwrap(),
             part,
             port: 53,
-            path: "/app".to_owned(),
+            paths: vec!["/".to_owned(), "/app?it's=$(this)".to_owned()],
             listen: vec!["0.0.0.0".parse().unwrap(), "2001:db8::53".parse().unwrap()],
             zones: vec![Zone {
                 origin: origin.clone(),

@@ -39,6 +39,7 @@ use crate::model::{
 };
 
 pub use job::{APPLICATION, File, Identity, Job, LOG, Place, Synthesis, WORK};
+pub use zone_file::lacks_glue;
 
 /// Every engine.
 pub const ENGINES: &[Entry] = &[
@@ -132,6 +133,8 @@ pub struct Engine {
     pub relays: bool,
     /// The last version that cannot announce translation prefixes (RFC 8781), where any can.
     pub pref64_after: Option<(u32, u32)>,
+    /// Whether it refuses a zone one of whose servers has its name in it and no address there.
+    pub needs_glue: bool,
     /// Whether it gives up its groups where it is root, which a user namespace with one user forbids: there it runs as somebody
     /// else.
     pub gives_up_groups: bool,

@@ -21,16 +21,11 @@ http {
     default_type "text/html; charset=utf-8";
     map $request_uri $is_own {
         default 0;
-        "/" 1;
-{% if path != "/" %}
+{% for path in paths %}
         "{{ path }}" 1;
-{% endif %}
+{% endfor %}
     }
-    map "$status $arg_user $arg_token" $is_log_in {
-        default 0;
-        "~^200 [A-Za-z0-9._-]+ [A-Za-z0-9._-]+$" 1;
-    }
-    log_format log_in '$remote_addr - $arg_user login $arg_token';
+    log_format log_in '$remote_addr - $upstream_http_sixwalk_log_in';
 {% if admits %}
     geo $is_admitted {
         default 0;
@@ -62,10 +57,11 @@ http {
         if ($is_admitted = 0) { return 444; }
 {% endif %}
         location = {{ login }} {
-            access_log {{ work }}/{{ log }} log_in if=$is_log_in;
+            access_log {{ work }}/{{ log }} log_in if=$upstream_http_sixwalk_log_in;
 {% if sink %}
-            access_log syslog:server={{ sink }} log_in if=$is_log_in;
+            access_log syslog:server={{ sink }} log_in if=$upstream_http_sixwalk_log_in;
 {% endif %}
+            proxy_hide_header {{ told }};
             proxy_pass http://application;
         }
         location / {
@@ -102,5 +98,6 @@ pub(super) static ENGINE: Engine = Engine {
     passes_on: false,
     relays: false,
     pref64_after: None,
+    needs_glue: false,
     gives_up_groups: false,
 };

@@ -50,5 +50,6 @@ pub(super) static ENGINE: Engine = Engine {
     passes_on: false,
     relays: false,
     pref64_after: Some((2, 19)),
+    needs_glue: false,
     gives_up_groups: false,
 };

@@ -26,5 +26,6 @@ pub(super) static ENGINE: Engine = Engine {
     passes_on: false,
     relays: false,
     pref64_after: None,
+    needs_glue: false,
     gives_up_groups: false,
 };

@@ -29,6 +29,7 @@ pub(super) static ENGINE: Engine = Engine {
     command: &["-f", "-LE", "4", "-I", "-smux", "-C", "-c", "{{ work }}/snmpd.conf"],
     files: &[("snmpd.conf", CONF)],
     folders: &["state"],
+    needs_glue: false,
     gives_up_groups: false,
     passes_on: false,
     relays: false,

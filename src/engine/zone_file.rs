@@ -17,13 +17,8 @@ const LONGEST: usize = 255;
 pub(super) fn text(zone: &Zone, all: &[Zone]) -> String {
     let origin = &zone.origin;
     let name = |node: &NodeName| {
-        let has_address = |zone: &&Zone| {
-            let name = server_name(node, &zone.origin);
-            let mut records = zone.extra.iter().filter(|record| record.name == name);
-            records.any(|record| matches!(record.data, RecordData::Address(_)))
-        };
-        let known = [zone].into_iter().chain(all).find(has_address).unwrap_or(zone);
-        server_name(node, &known.origin)
+        let known = [zone].into_iter().chain(all).find(|zone| has_address(node, zone));
+        server_name(node, &known.unwrap_or(zone).origin)
     };
     let servers: Vec<_> = zone.servers.iter().map(name).collect();
     let primary = servers.first().unwrap_or(origin);
@@ -48,6 +43,19 @@ pub(super) fn text(zone: &Zone, all: &[Zone]) -> String {
         let _ = writeln!(text, "{}. {data}", record.name);
     }
     text
+}
+
+/// Whether some zone has a server that has no address in any of them.
+pub fn lacks_glue(zones: &[Zone]) -> bool {
+    let mut servers = zones.iter().flat_map(|zone| &zone.servers);
+    servers.any(|server| !zones.iter().any(|zone| has_address(server, zone)))
+}
+
+/// Whether a server has an address by its name in a zone.
+fn has_address(server: &NodeName, zone: &Zone) -> bool {
+    let name = server_name(server, &zone.origin);
+    let mut records = zone.extra.iter().filter(|record| record.name == name);
+    records.any(|record| matches!(record.data, RecordData::Address(_)))
 }
 
 /// The hints of an HTTPS record, by family (RFC 9460 section 7.3).

@@ -9,7 +9,7 @@ use super::{
     speaker::Speaker, synthesis::Synthesis,
 };
 use crate::{
-    engine::{Job, Part},
+    engine::{Engine, Job, Part, lacks_glue},
     model::{
         family::Family,
         function::Function,
@@ -21,6 +21,14 @@ use crate::{
 /// Whether a service is a web service that answers for itself, and no front.
 fn is_site(service: &Service) -> bool {
     matches!(service.kind, ServiceKind::Http | ServiceKind::Https) && service.front.is_none()
+}
+
+/// The paths of which a web service itself has a page. One that loads others is of the application.
+fn own_paths(path: &str, loads: bool) -> Vec<String> {
+    let mut paths = vec!["/".to_owned(), path.to_owned()];
+    paths.dedup();
+    paths.retain(|own| !(loads && own == path));
+    paths
 }
 
 impl ServiceHost {
@@ -78,7 +86,7 @@ impl ServiceHost {
             service,
             part,
             port: 0,
-            path: String::new(),
+            paths: Vec::new(),
             listen: Vec::new(),
             zones: Vec::new(),
             delegations: Vec::new(),
@@ -109,7 +117,10 @@ impl ServiceHost {
     /// What an engine is told; nothing where it is to be bound to no address.
     fn job(&self, orders: &Orders, service: &Service) -> Result<Option<Job>, ServeError> {
         let listen = orders.listen(&service.name);
-        if listen.is_empty() {
+        let zones = orders.zones_of(&service.name);
+        let engine = service.engine.as_ref().and_then(Engine::of);
+        let waits = engine.is_some_and(|it| it.needs_glue) && lacks_glue(&zones);
+        if listen.is_empty() || waits {
             return Ok(None);
         }
         let (premises, is_site) = (&self.premises, is_site(service));
@@ -121,10 +132,9 @@ impl ServiceHost {
         let identity = shows.then(|| premises.identity()).transpose().map_err(certificate)?;
         Ok(Some(Job {
             port: service.port,
-            // A page that loads others is one of the application.
-            path: if service.loads.is_empty() { service.path.clone() } else { "/".to_owned() },
+            paths: own_paths(&service.path, !service.loads.is_empty()),
             listen,
-            zones: orders.zones_of(&service.name),
+            zones,
             delegations: orders.delegations.get(&service.name).cloned().unwrap_or_default(),
             synthesis: orders.synthesis_of(&service.name).map(Synthesis::for_engine),
             contexts: match service.kind {
@@ -139,5 +149,18 @@ impl ServiceHost {
                 .then(|| premises.shared.host_key_text(self.node())),
             ..self.bare_job(Part::Service(service.kind), service.name.clone())
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::own_paths;
+
+    #[test]
+    fn a_page_that_loads_others_is_never_that_of_an_engine() {
+        assert_eq!(own_paths("/app", false), ["/", "/app"]);
+        assert_eq!(own_paths("/app", true), ["/"]);
+        assert_eq!(own_paths("/", false), ["/"]);
+        assert!(own_paths("/", true).is_empty());
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{daemon::Post, error::ServeError, orders::Orders, service_host::ServiceHost};
 use crate::{
-    engine::Part,
+    engine::{Part, lacks_glue},
     model::{
         dhcp::DhcpFault,
         fault::{AdvertisementFault, ContentFault, Reference, Sabotage, SynthesisFault},
@@ -144,18 +144,26 @@ impl ServiceHost {
             Sabotage::ServeDifferently { service, .. } => of(service).map_or(Ok(()), |post| {
                 Err(refuse(post, "to show users of one family something else"))
             }),
-            Sabotage::ResolveOnly { .. } => {
-                let fits = |post: &&Post| {
-                    post.engine.parts.contains(&Part::Service(ServiceKind::Resolver))
+            Sabotage::RemoveRecord { .. } => {
+                let mut after = orders.clone();
+                after.faults.push(fault.clone());
+                let refuses = |post: &&Post| {
+                    let lacks = |orders: &Orders| lacks_glue(&orders.zones_of(&post.service));
+                    post.engine.needs_glue && !lacks(orders) && lacks(&after)
                 };
+                let post = self.posts.iter().find(refuses);
+                let what = "to serve a zone without an address of its own server";
+                post.map_or(Ok(()), |post| Err(refuse(post, what)))
+            }
+            Sabotage::ResolveOnly { .. } => {
+                let fits = |post: &&Post| post.part == Part::Service(ServiceKind::Resolver);
                 let post = self.posts.iter().find(fits);
                 post.map_or(Ok(()), |post| Err(refuse(post, "to ask over one family only")))
             }
             Sabotage::AnswerWrongly { .. } | Sabotage::ShowOtherwise { .. } => {
                 let names = [ServiceKind::Dns, ServiceKind::Resolver];
-                let fits = |post: &&Post| {
-                    names.iter().any(|kind| post.engine.parts.contains(&Part::Service(*kind)))
-                };
+                let fits =
+                    |post: &&Post| names.iter().any(|kind| post.part == Part::Service(*kind));
                 let post = self.posts.iter().find(fits);
                 post.map_or(Ok(()), |post| Err(refuse(post, "to answer wrongly")))
             }

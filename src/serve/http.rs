@@ -6,7 +6,9 @@ use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode, Version,
     body::{Bytes, Incoming},
-    header::{ALLOW, CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_TYPE, HeaderValue, LOCATION},
+    header::{
+        ALLOW, CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION,
+    },
     http::uri::PathAndQuery,
     server::conn::http1,
     service::service_fn,
@@ -104,8 +106,9 @@ fn answer<B>(
         let added = behaviour.refers(&speaker.service, Reference::Loads);
         body.extend(planned.chain(added).map(reference::loading));
     }
+    let mut told = None;
     match request.uri().path() {
-        log_in::LOGIN if page.is_ok() => log_ins::note(speaker, query, ends),
+        log_in::LOGIN if page.is_ok() => told = log_ins::note(speaker, query, ends),
         STATUS if page.is_ok() => body.extend(status),
         MIRRORS if page.is_ok() => {
             let planned = own.iter().flat_map(|own| own.mirrors.iter().map(String::as_str));
@@ -115,7 +118,11 @@ fn answer<B>(
         log_in::LAST if page.is_ok() => body += &log_ins::shown(speaker, query, ends.own.ip()),
         _ => {}
     }
-    respond(speaker, family, page.err().unwrap_or(StatusCode::OK), &stamp, body)
+    let status = page.err().unwrap_or(StatusCode::OK);
+    let mut response = respond(speaker, family, status, &stamp, body);
+    let told = told.and_then(|told| HeaderValue::try_from(told).ok());
+    response.headers_mut().extend(told.map(|told| (HeaderName::from_static(log_in::TOLD), told)));
+    response
 }
 
 /// The least number of octets of the page that is asked for, or why there is none.

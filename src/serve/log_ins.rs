@@ -37,14 +37,14 @@ impl Parties {
     }
 }
 
-/// Notes a log-in, where the query says that it is one, and sends it on.
-pub(super) fn note(speaker: &Speaker, query: &str, ends: Ends) {
+/// Notes a log-in, where the query says that it is one, and sends it on. Where an engine does so, what it is told.
+pub(super) fn note(speaker: &Speaker, query: &str, ends: Ends) -> Option<String> {
     let client = ends.client.ip().to_canonical().to_string();
-    let Some(mut log_in) = LogIn::of_query(query, client) else { return };
+    let mut log_in = LogIn::of_query(query, client)?;
     let premises = &speaker.premises;
     let own = premises.node.service(speaker.service.as_str());
     if own.is_some_and(|service| service.engine.is_some()) {
-        return;
+        return Some(log_in.told());
     }
     log_in.client = speaker.spoiled(log_in.client, ends.own.ip());
     let (node, service) = (premises.node.name.as_str(), speaker.service.as_str());
@@ -54,6 +54,7 @@ pub(super) fn note(speaker: &Speaker, query: &str, ends: Ends) {
     if let Some(sink) = premises.behaviour().log_sinks.first() {
         let _ = premises.namespace.run(|| send(&message, *sink));
     }
+    None
 }
 
 fn send(message: &str, sink: SocketAddr) -> std::io::Result<usize> {

@@ -78,7 +78,10 @@ impl Orders {
     pub(super) fn listen(&self, service: &ServiceName) -> Vec<IpAddr> {
         let told =
             self.listeners.iter().filter(|(name, ip)| name == service && self.is_open(name, *ip));
-        told.map(|(_, ip)| *ip).collect()
+        let everywhere = self.is_everywhere(service);
+        let bound =
+            told.map(|(_, ip)| if everywhere { Family::of(*ip).unspecified() } else { *ip });
+        bound.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// The zones of a service as faults bend them.
@@ -317,6 +320,18 @@ mod tests {
             other => format!("{other:?}"),
         };
         zone.extra.iter().map(text).collect()
+    }
+
+    #[test]
+    fn engines_are_told_to_listen_everywhere_too() {
+        let service: ServiceName = "ssh".parse().unwrap();
+        let at = |text: &str| (service.clone(), text.parse::<IpAddr>().unwrap());
+        let node = "gw".parse().unwrap();
+        let fault = Sabotage::ListenEverywhere { node, service: service.clone() };
+        let listeners = ["10.9.0.1", "2001:db8:9::1", "2001:db8:9::2"].map(at).into();
+        let orders = Orders { listeners, faults: vec![fault], ..Orders::default() };
+        let any = ["0.0.0.0", "::"].map(|text| text.parse::<IpAddr>().unwrap());
+        assert_eq!(orders.listen(&service), any);
     }
 
     #[test]

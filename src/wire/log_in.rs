@@ -9,6 +9,9 @@ use crate::model::fault::LogFault;
 pub const LOGIN: &str = "/login";
 /// The page that shows a user the last log-ins: `/last-log-ins?user=NAME`.
 pub const LAST: &str = "/last-log-ins";
+/// The header by which an application tells the web server before it of a log-in: `NAME login TOKEN`, what that writes down behind
+/// the address of the client.
+pub const TOLD: &str = "sixwalk-log-in";
 /// How many it shows (GEN6 D3.6.4, section 4.2).
 pub const SHOWN: usize = 3;
 /// Written where there is no address.
@@ -66,7 +69,12 @@ impl LogIn {
 
     /// The line of the access log.
     pub fn line(&self) -> String {
-        format!("{} - {} login {}", self.client, self.user, self.token)
+        format!("{} - {}", self.client, self.told())
+    }
+
+    /// The line without the client, whom a web server before the application knows.
+    pub fn told(&self) -> String {
+        format!("{} login {}", self.user, self.token)
     }
 
     /// What a line says, or a syslog message that ends with it; `None` where it is about something else.

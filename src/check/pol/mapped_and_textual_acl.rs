@@ -15,7 +15,7 @@ use crate::{
         family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
         probe::Probe,
-        service::{ServiceKind, Transport},
+        service::{Service, ServiceKind, Transport},
         verdict::Judgement,
     },
     stage::Stage,
@@ -95,20 +95,24 @@ impl Check for AccessLists {
     }
 }
 
-/// Services whose engines cannot be told of their lists.
+/// Services whose lists cannot be tried: fronts, and those whose engines cannot be told of them.
 fn untold(stage: &Stage) -> impl Iterator<Item = Judgement> {
     let all = stage.testbed.nodes.values();
     let services = all.flat_map(|node| node.services.iter().map(move |service| (node, service)));
     let untold = services.filter(|(node, service)| {
         let listens = || Family::ALL.into_iter().any(|f| stage.listens(node, service, f));
-        !service.admits.is_empty() && !visitors::keeps_lists(service) && listens()
+        let is_untold = service.front.is_some() || !visitors::keeps_lists(service);
+        !service.admits.is_empty() && is_untold && listens()
     });
     untold.map(|(node, service)| {
         let engine = service.engine.as_ref().map(ToString::to_string).unwrap_or_default();
-        let reason = format!(
-            "the engine `{engine}` is told nothing of the list; ask it by `--engine {}=built-in`",
-            service.kind
-        );
+        let reason = match service.front {
+            Some(_) => "a front turns away before it has a page of its own to show".to_owned(),
+            None => format!(
+                "the engine `{engine}` is told nothing of the list; ask it by `--engine {}=built-in`",
+                service.kind
+            ),
+        };
         Judge(&TEXT).not_testable(format!("{} of {}", service.name, node.name), reason, [])
     })
 }
@@ -124,15 +128,15 @@ struct Entrance {
 
 /// For each address of each service with a list, the first source that it names and the first that it does not.
 fn entrances(stage: &Stage) -> Vec<Entrance> {
-    let all = visitors::receptions(stage, |service| !service.admits.is_empty());
+    let has_list = |service: &Service| !service.admits.is_empty() && service.front.is_none();
+    let all = visitors::receptions(stage, has_list);
     let of = |reception: &Reception<'_>, named: bool| {
         let way = reception.ways.iter().find(|way| reception.admits(way) == named)?.clone();
         let (node, service) = (reception.node, reception.service);
         let to = way.destination;
         let leg = Named::to_service(stage, way, node, service, Severity::Critical)?;
         let is_site = matches!(service.kind, ServiceKind::Http | ServiceKind::Https);
-        let page = (is_site && service.front.is_none())
-            .then(|| ask::fetch(&leg.leg.probe.from, service, to, &service.path));
+        let page = is_site.then(|| ask::fetch(&leg.leg.probe.from, service, to, &service.path));
         Some(Entrance { leg, page, named })
     };
     let both = all.iter().flat_map(|reception| [of(reception, true), of(reception, false)]);

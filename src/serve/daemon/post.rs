@@ -45,7 +45,7 @@ const BETWEEN: Duration = Duration::from_millis(10);
 pub(in crate::serve) struct Post {
     pub(in crate::serve) service: ServiceName,
     pub(in crate::serve) engine: &'static Engine,
-    part: Part,
+    pub(in crate::serve) part: Part,
     node: NodeName,
     ports: Vec<(Transport, u16)>,
     program: Option<Program>,
