@@ -96,6 +96,7 @@ fn every_engine_gives_the_verdicts_of_the_built_in_service() {
             demand_pass(real, "pol.mapped-and-textual-acl", &format!("server/{list}/2001:db8:"));
         }
         demand_pass(real, "pol.lockout-granularity", "https of server/IPv6");
+        demand_pass(real, "out.redirect-and-subresources-v6", "keeper/http");
     }
     let used =
         |name: &str| [&one, &other].iter().any(|r| r.engines.iter().any(|e| e.engine == name));

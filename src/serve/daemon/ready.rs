@@ -134,7 +134,8 @@ impl Caller<'_> {
         let mut start = [0; 12];
         stream.read_exact(&mut start).await?;
         let expected = if self.job.front.is_some() { b"HTTP/1.1 421" } else { b"HTTP/1.1 200" };
-        Ok(start == *expected)
+        // Without a page of its own it says that nobody is behind it yet.
+        Ok(start == *expected || self.job.paths.is_empty() && start.starts_with(b"HTTP/1.1 "))
     }
 
     async fn tls(&self, to: SocketAddr) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
