@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, io, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
-    time::timeout,
+    time::{interval, timeout},
 };
 
 use super::speaker::Speaker;
@@ -26,6 +26,10 @@ use crate::{
 const MOST: usize = 64 << 10;
 /// How long whoever has reached a directory waits for being sent on.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often TLS is asked for while operations are outstanding, and how long it is waited for in between.
+const MOST_REQUESTS: usize = 20;
+const RESPITE: Duration = Duration::from_millis(20);
 
 /// What a directory has to say to the client before it.
 struct Words<'d> {
@@ -127,12 +131,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         shown.others
     }
 
-    /// Asks for TLS: the connection, over which it is to be spoken now.
+    /// Asks for TLS: the connection, over which it is to be spoken now. A server that still puts a search away, the answer to which
+    /// is out, says that operations are outstanding (RFC 4511 section 4.14.1), and is asked again.
     pub(crate) async fn start_tls(mut self) -> io::Result<S> {
-        self.id += 1;
-        self.stream.write_all(&ldap::start_tls(self.id)).await?;
-        let octets = self.next().await?;
-        ldap::read_started(&octets, self.id).map_err(io::Error::other)?;
+        let mut beat = interval(RESPITE);
+        for left in (0..MOST_REQUESTS).rev() {
+            beat.tick().await;
+            self.id += 1;
+            self.stream.write_all(&ldap::start_tls(self.id)).await?;
+            let octets = self.next().await?;
+            match ldap::read_started(&octets, self.id) {
+                Ok(()) => break,
+                Err(BadLdap::Result(ldap::OPERATIONS_ERROR)) if left > 0 => {}
+                Err(error) => return Err(io::Error::other(error)),
+            }
+        }
         if !self.held.is_empty() {
             return Err(io::Error::other("more than a reply came before TLS began"));
         }
@@ -254,6 +267,26 @@ mod tests {
         let mut client = Client::new(near);
         let all = async { (client.root_dse().await, client.sends_on().await) };
         tokio::join!(all, directory).0
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn tls_is_asked_for_again_while_operations_are_outstanding_and_not_for_ever() {
+        let asked = async |refusals: usize| {
+            let (near, mut far) = tokio::io::duplex(4096);
+            let directory = async {
+                let mut held = Vec::new();
+                for left in (0..=refusals).rev() {
+                    let Some(next) = message(&mut far, &mut held).await.unwrap() else { return };
+                    let (id, request) = ldap::read_request(&next).unwrap();
+                    let code = if left > 0 { ldap::OPERATIONS_ERROR } else { ldap::SUCCESS };
+                    far.write_all(&ldap::result(id, &request, code, &[]).unwrap()).await.unwrap();
+                }
+            };
+            tokio::join!(Client::new(near).start_tls(), directory).0
+        };
+        assert!(asked(2).await.is_ok());
+        let error = asked(MOST_REQUESTS).await.unwrap_err();
+        assert!(error.to_string().ends_with("result 1"), "{error}");
     }
 
     #[tokio::test(flavor = "current_thread")]

@@ -43,6 +43,8 @@ pub const REFERRAL: u32 = 10;
 pub const NO_SUCH_OBJECT: u32 = 32;
 /// `unwillingToPerform`: what is asked for is not done here.
 pub const UNWILLING: u32 = 53;
+/// Something stands in the way, such as operations that are outstanding.
+pub const OPERATIONS_ERROR: u32 = 1;
 
 /// Why octets are no answer to what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

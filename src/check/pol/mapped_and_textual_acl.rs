@@ -318,8 +318,8 @@ fn lets_in(answer: &Answer) -> bool {
 
 /// Whether something connected before it was turned away.
 fn reaches_the_service(answer: &Answer) -> bool {
-    let Some(attempt) = answer.attempt() else { return false };
     use Outcome::{Answered, Garbled, Refused, Stalled};
+    let Some(attempt) = answer.attempt() else { return false };
     matches!(attempt.outcome, Answered | Stalled | Garbled { .. } | Refused)
 }
 
