@@ -676,6 +676,22 @@ fn a_router_in_a_prefix_that_a_flow_opens_for_hosts_is_no_open_door() {
     assert_eq!(side.verdict, Verdict::NotApplicable);
 }
 
+/// What `pol.icmpv6-musts` sends the other way makes it an answer.
+#[test]
+fn a_protocol_that_may_be_an_answer_is_not_tried() {
+    let subjects = |flows: Vec<Flow>| -> Vec<String> {
+        let mut testbed = (*testbed()).clone();
+        testbed.flows = flows;
+        let network = Network::of(Stage::new(&Arc::new(testbed), Phase::DualStack));
+        network.ask(&[&DefaultDenyV6]).into_iter().map(|judgement| judgement.subject).collect()
+    };
+    let protocol = "firewall: lan to dmz/protocol 253";
+    let has = |subjects: &[String], wanted: &str| subjects.iter().any(|s| s.starts_with(wanted));
+    assert!(has(&subjects(Vec::new()), protocol));
+    let open = subjects(vec![Flow { from: End::Everywhere, ..open_to_the_lan("uplink") }]);
+    assert!(!has(&open, protocol) && has(&open, "firewall: lan to dmz/tcp/"), "{open:?}");
+}
+
 fn open_to_the_lan(from: &str) -> Flow {
     Flow {
         name: from.to_owned(),

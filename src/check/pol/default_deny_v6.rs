@@ -189,7 +189,12 @@ fn of_side(stage: &Stage, side: &Side, ways: &[Crossing]) -> Vec<Knock> {
         }
     }
     // Any traffic between the two is one flow's word; a port's flow does not let other protocols pass.
-    if let Some(way) = ways.iter().find(|way| way.is_closed(stage, &Traffic::Any)) {
+    // Where one lets it pass the other way, filters that track connections take it for an answer once somebody has sent it.
+    let is_one_way = |way: &&Crossing| {
+        way.is_closed(stage, &Traffic::Any)
+            && !stage.is_allowed(way.to(), way.from(), &Traffic::Any)
+    };
+    if let Some(way) = ways.iter().find(is_one_way) {
         let to = way.path.destination;
         let question = Question::Provoke { to, how: Provocation::UnknownNextHeader };
         let what = format!("protocol {}", Provocation::UNKNOWN_PROTOCOL);
