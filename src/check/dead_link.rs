@@ -96,14 +96,14 @@ impl Hop<'_> {
         seen: &Seen<'_>,
         evidence: &mut Vec<EvidenceId>,
     ) -> Option<(&NodeName, IpAddr)> {
-        let heard = |probe: &Probe| match seen.answer(probe)? {
-            (id, Answer::Neighbour { macs, .. }) => Some((id, !macs.is_empty())),
-            (id, answer) => answer.not_asked().map(|_| (id, true)),
+        let [there, back] = self.questions().map(|question| seen.answer(&question));
+        let ((asked, there), (answered, back)) = (there?, back?);
+        let is_silent = matches!(there, Answer::Neighbour { macs, .. } if macs.is_empty());
+        let is_alive = match back {
+            Answer::Neighbour { macs, .. } => !macs.is_empty(),
+            other => other.not_asked().is_some(),
         };
-        let [there, back] = self.questions();
-        let ((asked, is_there), (answered, is_back)) = (heard(&there)?, heard(&back)?);
-        let is_asked = seen.answer(&there).is_some_and(|(_, answer)| answer.not_asked().is_none());
-        (is_asked && !is_there && is_back).then(|| {
+        (is_silent && is_alive).then(|| {
             evidence.extend([asked, answered]);
             (&self.ends[1].node, self.ends[1].address)
         })

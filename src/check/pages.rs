@@ -12,7 +12,7 @@ use crate::{
         name::NodeName,
         node::{Node, Role},
         probe::Probe,
-        service::{Port, Service, ServiceKind, Transport},
+        service::{Port, Service, Transport},
     },
     stage::{Expect, Path, Stage},
 };
@@ -42,7 +42,7 @@ pub(super) fn sites(stage: &Stage) -> Vec<Site<'_>> {
         let (from, node) =
             (&stage.testbed.nodes[&exchange.from], &stage.testbed.nodes[&exchange.to]);
         let named = exchange.service.as_ref().and_then(|name| node.service(name.as_str()));
-        let Some(service) = named.filter(|s| is_web(s) && s.front.is_none()) else { continue };
+        let Some(service) = named.filter(|s| s.is_site()) else { continue };
         if !is_user(from) {
             continue;
         }
@@ -73,11 +73,6 @@ pub(super) fn is_outside(node: &Node) -> bool {
 /// Whether someone sits before the node and uses services.
 pub(super) fn is_user(node: &Node) -> bool {
     matches!(node.role, Role::Workplace | Role::OutsideClient)
-}
-
-/// Whether a service shows pages.
-pub(super) fn is_web(service: &Service) -> bool {
-    matches!(service.kind, ServiceKind::Http | ServiceKind::Https)
 }
 
 /// The pages that came of a question, in the first round and in those that repeat it.

@@ -258,6 +258,16 @@ impl fmt::Display for Port {
 }
 
 impl Service {
+    /// Whether it is a web service, with or without TLS.
+    pub fn is_web(&self) -> bool {
+        matches!(self.kind, ServiceKind::Http | ServiceKind::Https)
+    }
+
+    /// Whether it is a web service that answers for itself, and no front.
+    pub fn is_site(&self) -> bool {
+        self.is_web() && self.front.is_none()
+    }
+
     /// The ports that it occupies.
     pub fn ports(&self) -> impl Iterator<Item = Port> + '_ {
         let number = self.port;

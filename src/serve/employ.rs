@@ -18,11 +18,6 @@ use crate::{
     },
 };
 
-/// Whether a service is a web service that answers for itself, and no front.
-fn is_site(service: &Service) -> bool {
-    matches!(service.kind, ServiceKind::Http | ServiceKind::Https) && service.front.is_none()
-}
-
 /// The paths of which a web service itself has a page. One that loads others is of the application.
 fn own_paths(path: &str, loads: bool) -> Vec<String> {
     let mut paths = vec!["/".to_owned(), path.to_owned()];
@@ -38,7 +33,7 @@ impl ServiceHost {
             let service = self.premises.node.service(post.service.as_str());
             let job = service.map(|service| self.job(orders, service)).transpose()?.flatten();
             let is_new = post.take(job, &self.premises.namespace, &self.premises.shared).await;
-            if let Some(service) = service.filter(|service| is_new && is_site(service)) {
+            if let Some(service) = service.filter(|service| is_new && service.is_site()) {
                 self.place_application(post, service)?;
             }
         }
@@ -123,7 +118,7 @@ impl ServiceHost {
         if listen.is_empty() || waits {
             return Ok(None);
         }
-        let (premises, is_site) = (&self.premises, is_site(service));
+        let (premises, is_site) = (&self.premises, service.is_site());
         let certificate = |source| ServeError::Certificate { node: self.node().clone(), source };
         let shows = match service.kind {
             ServiceKind::Https => is_site,

@@ -59,8 +59,7 @@ impl Orders {
     pub(super) fn places(&self, node: &Node) -> BTreeSet<Place> {
         let told = self.listeners.iter().filter(|(service, ip)| self.is_open(service, *ip));
         let places = told.flat_map(|(name, ip)| {
-            let everywhere = self.is_everywhere(name);
-            let ip = if everywhere { Family::of(*ip).unspecified() } else { *ip };
+            let ip = self.bound(name, *ip);
             let service = node.service(name.as_str());
             service.into_iter().flat_map(move |service| {
                 service.ports().map(move |port| Place {
@@ -78,10 +77,8 @@ impl Orders {
     pub(super) fn listen(&self, service: &ServiceName) -> Vec<IpAddr> {
         let told =
             self.listeners.iter().filter(|(name, ip)| name == service && self.is_open(name, *ip));
-        let everywhere = self.is_everywhere(service);
-        let bound =
-            told.map(|(_, ip)| if everywhere { Family::of(*ip).unspecified() } else { *ip });
-        bound.collect::<BTreeSet<_>>().into_iter().collect()
+        let bound: BTreeSet<_> = told.map(|(name, ip)| self.bound(name, *ip)).collect();
+        bound.into_iter().collect()
     }
 
     /// The zones of a service as faults bend them.
@@ -117,6 +114,11 @@ impl Orders {
             }
             _ => false,
         })
+    }
+
+    /// What a listener is bound to that is told an address.
+    fn bound(&self, listener: &ServiceName, ip: IpAddr) -> IpAddr {
+        if self.is_everywhere(listener) { Family::of(ip).unspecified() } else { ip }
     }
 
     fn is_everywhere(&self, listener: &ServiceName) -> bool {

@@ -12,14 +12,10 @@ use crate::model::{
 /// Fills in the sinks of nodes with a web service of their own: a front writes nothing down.
 pub(super) fn derive(stage: &mut Stage) {
     let testbed = std::sync::Arc::clone(&stage.testbed);
-    for node in testbed.nodes.values().filter(|node| node.services.iter().any(is_web)) {
+    for node in testbed.nodes.values().filter(|node| node.services.iter().any(Service::is_site)) {
         let sinks = sinks(stage, node);
         stage.nodes.get_mut(&node.name).expect("a node of the testbed").log_sinks = sinks;
     }
-}
-
-fn is_web(service: &Service) -> bool {
-    matches!(service.kind, ServiceKind::Http | ServiceKind::Https) && service.front.is_none()
 }
 
 /// The live sockets of the sink to which there is a way.

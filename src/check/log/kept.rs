@@ -133,9 +133,8 @@ impl Check for LogKept {
             let log_ins = trail.log_ins.iter();
             log_ins.flat_map(move |log_in| self.judge_one(stage, seen, trail, log_in))
         });
-        let judged = judged.collect();
         let reason = "nobody logs in at a service that sends its log to a sink in this phase";
-        Judge(self.text).or_not_applicable(judged, reason)
+        Judge(self.text).or_not_applicable(judged.collect(), reason)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
         family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
         probe::Probe,
-        service::{Service, ServiceKind, Transport},
+        service::{Service, Transport},
         verdict::Judgement,
     },
     stage::Stage,
@@ -135,8 +135,8 @@ fn entrances(stage: &Stage) -> Vec<Entrance> {
         let (node, service) = (reception.node, reception.service);
         let to = way.destination;
         let leg = Named::to_service(stage, way, node, service, Severity::Critical)?;
-        let is_site = matches!(service.kind, ServiceKind::Http | ServiceKind::Https);
-        let page = is_site.then(|| ask::fetch(&leg.leg.probe.from, service, to, &service.path));
+        let page =
+            service.is_site().then(|| ask::fetch(&leg.leg.probe.from, service, to, &service.path));
         Some(Entrance { leg, page, named })
     };
     let both = all.iter().flat_map(|reception| [of(reception, true), of(reception, false)]);

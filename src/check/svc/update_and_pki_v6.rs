@@ -146,7 +146,7 @@ fn readers(stage: &Stage) -> Vec<Reader<'_>> {
         let nodes = &stage.testbed.nodes;
         let (user, node) = (&nodes[&exchange.from], &nodes[&exchange.to]);
         let named = exchange.service.as_ref().and_then(|name| node.service(name.as_str()));
-        let Some(service) = named.filter(|service| pages::is_web(service)) else { continue };
+        let Some(service) = named.filter(|service| service.is_web()) else { continue };
         let lists = (!service.mirrors.is_empty()).then_some((MIRRORS, true));
         let shows = (!service.revocation.is_empty()).then_some((service.path.as_str(), false));
         let told: Vec<_> = lists.into_iter().chain(shows).collect();

@@ -167,13 +167,15 @@ fn unreached(
         // The link itself is not as planned, and whatever crosses it fails.
         return Complaint { depth: Depth::Foundation, confidence: Confidence::High, ..complaint };
     }
-    if let Some(lost) = lost_behind(stage, seen, one, evidence) {
-        let behind = one.behind();
-        let reading = LegReading { located: Some(lost), ..reading.clone() };
-        let mut complaint = complaint(stage, "beyond", one, &reading, reading.culprit(&behind));
+    let behind = |reading: &LegReading<'_>, culprit: Culprit| {
+        let mut complaint = complaint(stage, "beyond", one, reading, culprit);
         complaint.args.insert("beyond".to_owned(), reading::describe(beyond.telling));
         complaint.scope = one.behind_scope();
-        return complaint;
+        complaint
+    };
+    if let Some(lost) = lost_behind(stage, seen, one, evidence) {
+        let reading = LegReading { located: Some(lost), ..reading.clone() };
+        return behind(&reading, reading.culprit(&one.behind()));
     }
     if beyond.reached() == Reached::Yes {
         let nothing = !translated::uses(stage).iter().any(|other| {
@@ -188,10 +190,7 @@ fn unreached(
     }
     if let Some((node, address)) = hops.iter().find_map(|hop| hop.silent(seen, evidence)) {
         let culprit = Culprit::node(node, format!("neighbour discovery of {address}"));
-        let mut complaint = complaint(stage, "beyond", one, reading, culprit);
-        complaint.args.insert("beyond".to_owned(), reading::describe(beyond.telling));
-        complaint.scope = one.behind_scope();
-        return Complaint { confidence: Confidence::High, ..complaint };
+        return Complaint { confidence: Confidence::High, ..behind(reading, culprit) };
     }
     let from_gateway = one.from_gateway();
     let located = from_gateway.read(stage, seen).filter(|reading| reading.located.is_some());
@@ -205,10 +204,7 @@ fn unreached(
             reading.culprit(&from_gateway)
         },
     );
-    let mut complaint = complaint(stage, "beyond", one, reading, culprit);
-    complaint.args.insert("beyond".to_owned(), reading::describe(beyond.telling));
-    complaint.scope = one.behind_scope();
-    complaint
+    behind(reading, culprit)
 }
 
 /// Who loses the translated packets behind the translator, or the answers to them, where taps show that it has done its part.
