@@ -220,8 +220,13 @@ fn connect(to: SocketAddr, hello: Hello) -> Question {
     Question::Connect { to, source: None, hello, watch: true }
 }
 
+/// Puts a question with all its patience.
+async fn ask(asker: &Asker, at: &Vantage, question: &Question) -> Answer {
+    asker.ask(at, question, question.patience()).await
+}
+
 async fn connection(asker: &Asker, at: &Vantage, to: SocketAddr) -> Attempt {
-    let answer = asker.ask(at, &connect(to, Hello::Nothing)).await;
+    let answer = ask(asker, at, &connect(to, Hello::Nothing)).await;
     answer.attempt().cloned().unwrap_or_else(|| panic!("no attempt in {answer:?}"))
 }
 
@@ -350,7 +355,7 @@ fn services_answer_in_their_own_words() {
             let to = |port| SocketAddr::new(server, port);
             let ask = |question: Question| {
                 let (asker, at) = (&asker, &at);
-                async move { asker.ask(at, &question).await }
+                async move { ask(asker, at, &question).await }
             };
             let outcome = |answer: &Answer| answer.attempt().unwrap().outcome.clone();
 
@@ -422,18 +427,18 @@ fn services_answer_in_their_own_words() {
             hello: Hello::Nothing,
             watch: false,
         };
-        let answer = asker.ask(&at, &foreign).await;
+        let answer = ask(&asker, &at, &foreign).await;
         assert!(answer.not_asked().is_some_and(|reason| reason.contains("assign")), "{answer:?}");
 
         let sink = |token: &str| Question::Sink { token: token.to_owned() };
-        let heard = asker.ask(&at, &sink("known")).await;
+        let heard = ask(&asker, &at, &sink("known")).await;
         let from = "192.0.2.1:5".parse().unwrap();
         let known = Logged { from, host: "web".to_owned() };
         assert_eq!(heard, Answer::of_sink(vec![known]));
-        assert_eq!(asker.ask(&at, &sink("other")).await, Answer::of_sink(Vec::new()));
+        assert_eq!(ask(&asker, &at, &sink("other")).await, Answer::of_sink(Vec::new()));
 
         // The socket table, with the flag that decides over IPv4.
-        let answer = asker.ask(&vantage(&lane.server), &Question::Inspect(Aspect::Sockets)).await;
+        let answer = ask(&asker, &vantage(&lane.server), &Question::Inspect(Aspect::Sockets)).await;
         let Answer::Sockets(sockets) = &answer else { panic!("{answer:?}") };
         let web = sockets.iter().find(|s| s.local.port() == 80).unwrap();
         assert_eq!((web.transport, web.v6_only), (Transport::Tcp, Some(false)));
@@ -466,7 +471,9 @@ fn a_tap_counts_each_frame_once_and_knows_when_it_is_deaf() {
         let to = |family| SocketAddr::new(of(SERVER, family), 7);
         for family in Family::ALL {
             assert!(
-                asker.ask(&at, &Question::Datagram { to: to(family), size: 9 }).await.is_answered()
+                ask(&asker, &at, &Question::Datagram { to: to(family), size: 9 })
+                    .await
+                    .is_answered()
             );
         }
         let packets = |family| Watch::Packets {
@@ -480,11 +487,10 @@ fn a_tap_counts_each_frame_once_and_knows_when_it_is_deaf() {
         let pings = open(Watch::icmp(Family::V6, &[128])).await;
         for _ in 0..5 {
             let question = Question::Datagram { to: to(Family::V6), size: 9 };
-            assert!(asker.ask(&at, &question).await.is_answered());
+            assert!(ask(&asker, &at, &question).await.is_answered());
         }
         let server = of(SERVER, Family::V6);
-        asker
-            .ask(&at, &Question::Ping { to: server, source: None, size: 9, hop_limit: None })
+        ask(&asker, &at, &Question::Ping { to: server, source: None, size: 9, hop_limit: None })
             .await;
 
         let reading = to_v6.close().await;
@@ -502,7 +508,7 @@ fn a_tap_counts_each_frame_once_and_knows_when_it_is_deaf() {
         let arp = open(Watch::Ethertypes(vec![0x0806])).await;
         sh(&lane.client, "ip neigh flush all");
         let ping = |to| Question::Ping { to, source: None, size: 9, hop_limit: None };
-        assert!(asker.ask(&at, &ping(of(GATE, Family::V4))).await.is_answered());
+        assert!(ask(&asker, &at, &ping(of(GATE, Family::V4))).await.is_answered());
         let reading = arp.close().await;
         assert!(reading.is_trustworthy());
         assert_eq!(reading.frames, 2, "a request and its reply: {reading:?}");
@@ -535,7 +541,7 @@ fn the_path_tells_its_mtu_its_routers_and_its_errors() {
         let at = lane.client();
         let sweep = async |family| {
             let question = Question::PathMtu { to: of(SERVER, family), ceiling: 1500 };
-            match asker.ask(&at, &question).await {
+            match ask(&asker, &at, &question).await {
                 Answer::PathMtu { sweep } => sweep,
                 other => panic!("{other:?}"),
             }
@@ -570,14 +576,14 @@ fn the_path_tells_its_mtu_its_routers_and_its_errors() {
 
         for family in Family::ALL {
             let (gate, server) = (of(GATE, family), of(SERVER, family));
-            let trace = async |to| asker.ask(&at, &Question::Trace { to, most: 8 }).await;
+            let trace = async |to| ask(&asker, &at, &Question::Trace { to, most: 8 }).await;
             let reached = Answer::Trace { hops: vec![Some(gate)], reached: true };
             assert_eq!(trace(server).await, reached);
             let nowhere = Answer::Trace { hops: Vec::new(), reached: false };
             assert_eq!(trace(of(NOWHERE, family)).await, nowhere);
 
             let provoked = async |to, how| {
-                let answer = asker.ask(&at, &Question::Provoke { to, how }).await;
+                let answer = ask(&asker, &at, &Question::Provoke { to, how }).await;
                 let attempt = answer.attempt().unwrap_or_else(|| panic!("{answer:?}"));
                 let icmp = attempt.icmp.unwrap_or_else(|| panic!("{how:?}: {attempt:?}"));
                 (icmp.kind, icmp.code, icmp.sender)
@@ -595,14 +601,14 @@ fn the_path_tells_its_mtu_its_routers_and_its_errors() {
             for ((how, sender), (kind, code)) in ways.into_iter().zip(wanted) {
                 assert_eq!(provoked(server, how).await, (kind, code, sender), "{family} {how:?}");
             }
-            let source = asker.ask(&at, &Question::SourceFor { to: server }).await;
+            let source = ask(&asker, &at, &Question::SourceFor { to: server }).await;
             assert_eq!(source, Answer::SourceFor { source: Some(of(CLIENT, family)) });
-            let none = asker.ask(&at, &Question::SourceFor { to: of(NOWHERE, family) }).await;
+            let none = ask(&asker, &at, &Question::SourceFor { to: of(NOWHERE, family) }).await;
             assert_eq!(none, Answer::SourceFor { source: None });
         }
         let how = Provocation::UnknownOption;
         let server = of(SERVER, Family::V6);
-        let answer = asker.ask(&at, &Question::Provoke { to: server, how }).await;
+        let answer = ask(&asker, &at, &Question::Provoke { to: server, how }).await;
         let icmp = answer.attempt().unwrap().icmp.unwrap_or_else(|| panic!("{answer:?}"));
         assert_eq!((icmp.kind, icmp.code, icmp.sender), (4, 2, server));
     });
@@ -635,17 +641,14 @@ fn a_false_source_is_seen_by_the_tap() {
                 to: SocketAddr::new(of(SERVER, family), 514),
                 token: "a token-4711 within".into(),
             };
-            assert!(asker.ask(&at, &question).await.is_answered());
+            assert!(ask(&asker, &at, &question).await.is_answered());
             // What follows without the token does not count.
-            asker
-                .ask(
-                    &at,
-                    &Question::Log {
-                        to: SocketAddr::new(of(SERVER, family), 514),
-                        token: "x".into(),
-                    },
-                )
-                .await;
+            ask(
+                &asker,
+                &at,
+                &Question::Log { to: SocketAddr::new(of(SERVER, family), 514), token: "x".into() },
+            )
+            .await;
             let reading = open.close().await;
             assert!(reading.is_trustworthy());
             assert_eq!(reading.frames, 1, "{reading:?}");
@@ -688,7 +691,7 @@ fn what_waits_for_its_next_hop_has_not_left_yet() {
                 sh(&lane.client, &seek);
                 sh(&lane.link, "ip link set p1 up");
             };
-            let (answer, ()) = tokio::join!(asker.ask(&at, &question), gate_comes_back);
+            let (answer, ()) = tokio::join!(ask(&asker, &at, &question), gate_comes_back);
             assert!(answer.is_answered(), "{answer:?}");
             let reading = open.close().await;
             assert!(reading.is_trustworthy());
@@ -720,7 +723,7 @@ fn a_capture_that_finds_no_more_room_says_so_and_the_count_goes_on() {
                 to: SocketAddr::new(of(SERVER, Family::V6), 514),
                 token: format!("token{:0>900}", 1),
             };
-            asker.ask(&at, &question).await;
+            ask(&asker, &at, &question).await;
         }
         let reading = open.close().await;
         // Nobody listens there, and ICMP errors quote what they are about.
@@ -788,7 +791,7 @@ fn the_link_tells_its_routers_and_neighbours() {
         let asker = Asker::new(None).unwrap();
         let at = lane.client();
         let interface = || "eth0".parse().unwrap();
-        let answer = asker.ask(&at, &Question::Solicit { interface: interface() }).await;
+        let answer = ask(&asker, &at, &Question::Solicit { interface: interface() }).await;
         let Answer::Advertisements { heard } = &answer else { panic!("{answer:?}") };
         assert_eq!(heard.len(), 1);
         assert_eq!(
@@ -801,7 +804,7 @@ fn the_link_tells_its_routers_and_neighbours() {
         for family in Family::ALL {
             let who_has = async |target| {
                 let question = Question::Neighbour { interface: interface(), target };
-                match asker.ask(&at, &question).await {
+                match ask(&asker, &at, &question).await {
                     Answer::Neighbour { macs, took_us } => (macs, took_us),
                     other => panic!("{other:?}"),
                 }
@@ -815,14 +818,17 @@ fn the_link_tells_its_routers_and_neighbours() {
         }
 
         let missing = Question::Solicit { interface: "eth7".parse().unwrap() };
-        let answer = asker.ask(&at, &missing).await;
+        let answer = ask(&asker, &at, &missing).await;
         assert!(answer.not_asked().is_some_and(|reason| reason.contains("`eth7`")), "{answer:?}");
 
         // With IPv6 off on the node, routers are still heard: the frame goes out by hand.
         sh(&lane.client, "echo 1 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6");
-        let answer = asker
-            .ask(&at, &Question::Neighbour { interface: interface(), target: of(GATE, Family::V6) })
-            .await;
+        let answer = ask(
+            &asker,
+            &at,
+            &Question::Neighbour { interface: interface(), target: of(GATE, Family::V6) },
+        )
+        .await;
         assert!(answer.not_asked().is_some_and(|reason| reason.contains("IPv6 address")));
     });
 }
@@ -865,7 +871,7 @@ fn a_journey_hides_a_dead_family_and_says_what_it_cost() {
             let name = name.parse().unwrap();
             let path = "/".to_owned();
             let question = Question::Journey { name, port: 80, tls: false, path, pinned };
-            match asker.ask(&at, &question).await {
+            match ask(&asker, &at, &question).await {
                 Answer::Journey { resolved, attempts, page, total_us, failure, .. } => {
                     (resolved, attempts, page.map(|page| page.status), total_us, failure)
                 }
@@ -899,7 +905,7 @@ fn a_journey_hides_a_dead_family_and_says_what_it_cost() {
             path: "/".into(),
             pinned: None,
         };
-        let answer = asker.ask(&none, &question).await;
+        let answer = ask(&asker, &none, &question).await;
         let Answer::Journey { failure: Some(failure), .. } = &answer else { panic!("{answer:?}") };
         assert!(failure.contains("has no resolver"));
     });

@@ -2,7 +2,7 @@
 
 pub mod netns;
 
-use std::{fmt, future::Future, path::Path, pin::Pin};
+use std::{fmt, future::Future, path::Path, pin::Pin, time::Duration};
 
 use crate::{
     model::{
@@ -80,8 +80,8 @@ pub trait Driver: Send + Sync {
     /// of a wave come together, because to switch a thousand of them one by one costs more than the switching.
     fn change(&self, errands: Vec<Errand>) -> Soon<'_, Vec<Result<(), ChangeError>>>;
 
-    /// Puts a question. Never fails: what cannot be asked is an answer that says so.
-    fn ask<'a>(&'a self, probe: &'a Probe) -> Soon<'a, Answer>;
+    /// Puts a question, and waits for so long. Never fails: what cannot be asked is an answer that says so.
+    fn ask<'a>(&'a self, probe: &'a Probe, patience: Duration) -> Soon<'a, Answer>;
 
     /// Opens a tap and proves it alive with a canary; an error is a sentence. With a path, the frames that count are also
     /// written there as pcapng.

@@ -1,5 +1,7 @@
 //! Experiments: what a check wants done, as a value.
 
+use std::time::Duration;
+
 use super::{
     name::TunnelName,
     probe::{Probe, Question},
@@ -30,6 +32,11 @@ impl Experiment {
     /// Probes that need nothing else.
     pub fn of_probes(probes: impl IntoIterator<Item = Probe>) -> Self {
         Self { probes: probes.into_iter().collect(), ..Self::default() }
+    }
+
+    /// How long it may wait for an answer that never comes: the longest of its probes.
+    pub fn patience(&self) -> Duration {
+        self.probes.iter().map(|probe| probe.question.patience()).max().unwrap_or_default()
     }
 
     /// Whether there is nothing to learn where nobody carries a tunnel: it takes the lab for that tunnel alone.

@@ -1,7 +1,10 @@
 //! Probes: one question asked from one node. A probe is a value: it can be shown, counted, stored, compared and
 //! asked again. Checks that ask the same question share its answer.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -456,11 +459,11 @@ pub enum Question {
 }
 
 impl Question {
-    /// The longest that a single attempt may wait for an answer, in milliseconds. Above 3.07 s, so that a dead host
+    /// The longest that a single attempt may wait for an answer. Above 3.07 s, so that a dead host
     /// behind a router (three neighbour solicitations of one second each, RFC 4861 section 10) is told apart from a
     /// firewall that drops.
-    pub fn patience_ms(&self) -> u64 {
-        match self {
+    pub fn patience(&self) -> Duration {
+        let ms = match self {
             Self::Connect { .. } | Self::Fetch { .. } | Self::Provoke { .. } => 4_000,
             // A lease takes six exchanges, each asked twice if need be.
             Self::Journey { .. } | Self::Lease { .. } => 12_000,
@@ -487,7 +490,8 @@ impl Question {
             Self::Log { .. } | Self::Inspect(_) | Self::Forge { .. } | Self::SourceFor { .. } => {
                 1_000
             }
-        }
+        };
+        Duration::from_millis(ms)
     }
 
     /// The port that it goes to, where it has one.

@@ -129,9 +129,8 @@ impl Asker {
         Ok(Self { roots: Arc::new(roots) })
     }
 
-    /// Puts a question from a node. Always ends, within the patience of the question.
-    pub async fn ask(&self, at: &Vantage, question: &Question) -> Answer {
-        let patience = Duration::from_millis(question.patience_ms());
+    /// Puts a question from a node. Always ends, within this patience: that of the question, or less.
+    pub async fn ask(&self, at: &Vantage, question: &Question, patience: Duration) -> Answer {
         let deadline = Deadline::after(patience);
         // One state for every kind of question is large, and most of a walk's futures wait: on the heap, not in each.
         let answer = Box::pin(self.put(at, question, deadline));

@@ -17,7 +17,6 @@ use hickory_proto::{
         rdata::{A, AAAA, CNAME},
     },
 };
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, UdpSocket},
@@ -32,6 +31,7 @@ use crate::{
     net::{
         namespace::Namespace,
         patience::{Deadline, within},
+        socket::{self, Speech},
     },
 };
 
@@ -227,9 +227,9 @@ async fn over_udp(
     octets: &[u8],
     query: &Message,
 ) -> io::Result<Message> {
+    // A router's word that there is no way is an error of this socket: the next server is asked at once (RFC 8085 section 5.2).
     let socket = namespace.run(|| {
-        let domain = Domain::for_address(server);
-        let socket = Socket::new(domain, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+        let socket = socket::open(Speech::Datagram, server.ip())?;
         socket.connect(&server.into())?;
         UdpSocket::from_std(socket.into())
     })?;

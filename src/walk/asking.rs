@@ -1,6 +1,7 @@
 //! Asking: experiments carried out on the lab, each probe once, and their evidence.
 
 use std::{
+    cmp::Reverse,
     path::Path,
     pin::pin,
     sync::{
@@ -15,7 +16,7 @@ use tokio::{
     time::{Duration, timeout},
 };
 
-use super::silence;
+use super::silence::{self, Unheard};
 
 use crate::{
     lab::{Driver, OpenTap},
@@ -48,6 +49,7 @@ pub(super) struct Asking<'a> {
     places: Semaphore,
     fresh: Semaphore,
     agenda: Mutex<Agenda>,
+    unheard: Mutex<Unheard>,
     next: AtomicUsize,
     answered: AtomicUsize,
     total: AtomicUsize,
@@ -86,6 +88,7 @@ impl<'a> Asking<'a> {
             places: Semaphore::new(at_once),
             fresh: Semaphore::new(FRESH_AT_ONCE),
             agenda: Mutex::default(),
+            unheard: Mutex::default(),
             next: AtomicUsize::new(first as usize + 1),
             answered: AtomicUsize::new(0),
             total: AtomicUsize::new(0),
@@ -133,7 +136,10 @@ impl<'a> Asking<'a> {
         }
         let probes: usize = experiments.iter().map(|experiment| experiment.probes.len()).sum();
         self.total.fetch_add(probes, Ordering::Relaxed);
-        let (alone, together): (Vec<_>, Vec<_>) = experiments.into_iter().partition(|e| e.alone);
+        let (alone, mut together): (Vec<_>, Vec<_>) =
+            experiments.into_iter().partition(|e| e.alone);
+        // The longest silences begin first, so that what is answered is asked while they last.
+        together.sort_by_key(|experiment| Reverse(experiment.patience()));
         let this = self;
         let together = stream::iter(together).map(|experiment| this.one(experiment));
         let alone = stream::iter(alone).then(|experiment| this.one(experiment));
@@ -171,6 +177,10 @@ impl<'a> Asking<'a> {
         self.agenda.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn unheard(&self) -> MutexGuard<'_, Unheard> {
+        self.unheard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Closes the taps that were open for the whole phase.
     pub(super) async fn close(&self, watching: Vec<Watching>) -> Vec<Evidence> {
         join_all(watching.into_iter().map(|tap| self.read(tap))).await
@@ -181,7 +191,11 @@ impl<'a> Asking<'a> {
         let mut evidence = Vec::new();
         if experiment.in_order {
             for probe in experiment.probes {
-                evidence.push(self.ask(probe).await);
+                evidence.push(if experiment.alone {
+                    self.ask_alone(probe).await
+                } else {
+                    self.ask(probe).await
+                });
             }
         } else {
             evidence = join_all(experiment.probes.into_iter().map(|probe| self.ask(probe))).await;
@@ -194,9 +208,22 @@ impl<'a> Asking<'a> {
     }
 
     async fn ask(&self, probe: Probe) -> Evidence {
+        let patience = probe.question.patience();
+        self.ask_for(probe, patience).await
+    }
+
+    /// Holds everything else up no longer than it must.
+    async fn ask_alone(&self, probe: Probe) -> Evidence {
+        let patience = self.unheard().patience(&probe);
+        let piece = self.ask_for(probe, patience).await;
+        self.unheard().note(&piece);
+        piece
+    }
+
+    async fn ask_for(&self, probe: Probe, patience: Duration) -> Evidence {
         let place = self.places.acquire().await.expect("never closed");
         let at_us = self.clock.us();
-        let answer = self.put(&probe).await;
+        let answer = self.put(&probe, patience).await;
         drop(place);
         let answered = self.answered.fetch_add(1, Ordering::Relaxed) + 1;
         (self.tell)(answered, self.total.load(Ordering::Relaxed));
@@ -205,9 +232,9 @@ impl<'a> Asking<'a> {
 
     /// Puts a question. Questions begin a few at a time, so that a thousand at once are not late through each other; one
     /// that has got no answer yet only waits, and lets the next begin.
-    async fn put(&self, probe: &Probe) -> Answer {
+    async fn put(&self, probe: &Probe, patience: Duration) -> Answer {
         let fresh = self.fresh.acquire().await.expect("never closed");
-        let mut asking = self.driver.ask(probe);
+        let mut asking = self.driver.ask(probe, patience);
         if let Ok(answer) = timeout(FRESH, &mut asking).await {
             return answer;
         }

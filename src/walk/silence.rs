@@ -1,10 +1,18 @@
 //! Silence: how long questions wait for what never comes. This part of a walk no machine can shorten, because only the
 //! end of a time limit tells a silent network from a slow one.
 
+use std::{
+    collections::HashMap,
+    mem::{self, Discriminant},
+    net::IpAddr,
+    time::Duration,
+};
+
 use crate::{
     model::{
         answer::{Answer, Attempt, Outcome},
         evidence::{About, Evidence},
+        name::NodeName,
         probe::{Probe, Question},
     },
     report::run::Wait,
@@ -14,8 +22,47 @@ use crate::{
 pub(super) fn forced(piece: &Evidence) -> Option<Wait> {
     let About::Probe { probe, answer } = &piece.about else { return None };
     // What is above the time limit is not forced: there the harness was late.
-    let us = piece.took_us.min(probe.question.patience_ms() * 1_000);
+    let us = u64::try_from(probe.question.patience().as_micros()).unwrap_or(u64::MAX);
+    let us = piece.took_us.min(us);
     is_forced(answer).then(|| Wait { reason: in_words(probe), us })
+}
+
+/// How long an experiment that holds up everything else still waits where nobody answered when first asked: far longer
+/// than an answer takes in a lab, and than keys that have just been agreed on take to carry it.
+const BRIEFLY: Duration = Duration::from_millis(250);
+
+/// A kind of question, from a node to an address.
+type Way = (NodeName, IpAddr, Discriminant<Question>);
+
+/// Who has answered in this phase when experiments held everything else up. Where the first question of a kind was met with
+/// silence, for as long as it may wait, silence tells no more a second time, and an answer need not be waited for that long.
+#[derive(Default)]
+pub(super) struct Unheard(HashMap<Way, bool>);
+
+impl Unheard {
+    /// How long the next question may wait.
+    pub(super) fn patience(&self, probe: &Probe) -> Duration {
+        let full = probe.question.patience();
+        match way(probe).and_then(|way| self.0.get(&way)) {
+            Some(false) => full.min(BRIEFLY),
+            Some(true) | None => full,
+        }
+    }
+
+    /// Notes what came of a question.
+    pub(super) fn note(&mut self, piece: &Evidence) {
+        let About::Probe { probe, answer } = &piece.about else { return };
+        let Some(way) = way(probe) else { return };
+        let is_heard = match answer {
+            Answer::Stream { answered, .. } => *answered > 0,
+            other => !is_forced(other),
+        };
+        *self.0.entry(way).or_default() |= is_heard;
+    }
+}
+
+fn way(Probe { from, question, .. }: &Probe) -> Option<Way> {
+    Some((from.clone(), question.destination()?, mem::discriminant(question)))
 }
 
 /// The longest of waits that passed at the same time.
@@ -101,6 +148,7 @@ fn in_words(Probe { from, question, .. }: &Probe) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{evidence::EvidenceId, phase::Phase};
 
     fn wait(us: u64) -> Wait {
         Wait { reason: us.to_string(), us }
@@ -112,6 +160,40 @@ mod tests {
         assert_eq!(in_series([wait(2), wait(5)]), Some(Wait { reason: "2".to_owned(), us: 7 }));
         assert_eq!(longest([]), None);
         assert_eq!(in_series([]), None);
+    }
+
+    #[test]
+    fn who_was_silent_at_first_is_not_waited_for_as_long_again_until_an_answer_comes() {
+        let to: IpAddr = [10, 0, 0, 1].into();
+        let question = Question::Stream { to, packets: 8, size: 64, class: 0, opened: false };
+        let full = question.patience();
+        let probe = Probe { from: "desk".parse().unwrap(), question, round: 0 };
+        let stream = |answered| Answer::Stream {
+            source: None,
+            sent: 8,
+            answered,
+            duplicates: 0,
+            late: 0,
+            classes: Default::default(),
+            fastest_us: None,
+            took_us: None,
+        };
+        let piece = |answered| Evidence {
+            id: EvidenceId(1),
+            phase: Phase::DualStack,
+            at_us: 0,
+            took_us: 0,
+            about: About::Probe { probe: probe.clone(), answer: stream(answered) },
+        };
+        let mut unheard = Unheard::default();
+        assert_eq!(unheard.patience(&probe), full);
+        unheard.note(&piece(0));
+        assert_eq!(unheard.patience(&probe), BRIEFLY);
+        let elsewhere = Probe { from: "files".parse().unwrap(), ..probe.clone() };
+        assert_eq!(unheard.patience(&elsewhere), full);
+        unheard.note(&piece(7));
+        unheard.note(&piece(0));
+        assert_eq!(unheard.patience(&probe), full);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use sixwalk::{
@@ -112,8 +113,8 @@ impl Driver for Faulty {
         Box::pin(self.make(errands))
     }
 
-    fn ask<'a>(&'a self, probe: &'a Probe) -> Soon<'a, Answer> {
-        self.lab.ask(probe)
+    fn ask<'a>(&'a self, probe: &'a Probe, patience: Duration) -> Soon<'a, Answer> {
+        self.lab.ask(probe, patience)
     }
 
     fn tap<'a>(

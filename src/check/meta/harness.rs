@@ -336,9 +336,28 @@ impl Check for Repeatable {
         let repeated = repeated.filter(|(_, _, answer)| answer.attempt().is_some());
         let first = repeated.map(|(_, probe, _)| first_round(seen, probe));
         let first: BTreeSet<_> = first.collect();
-        let found = first.iter().filter_map(|probe| repeatable(judge, stage, seen, probe));
+        let mut subjects = BTreeMap::new();
+        let found = first.iter().filter_map(|probe| {
+            let subject = numbered(subject(stage, probe)?, &mut subjects);
+            repeatable(judge, stage, seen, probe, subject)
+        });
         judge.or_not_applicable(found.collect(), "no question had to be repeated")
     }
+}
+
+/// Who asked whom.
+fn subject(stage: &Stage, probe: &Probe) -> Option<String> {
+    let to = probe.question.destination()?;
+    let port = leg(stage, probe).and_then(|leg| leg.port);
+    let port = port.map_or_else(String::new, |port| format!("/{port}"));
+    Some(format!("{}->{to}{port}", probe.from))
+}
+
+/// Different questions to the same place are numbered in their order, which is the same in every run.
+fn numbered(subject: String, before: &mut BTreeMap<String, usize>) -> String {
+    let number = before.entry(subject.clone()).or_default();
+    *number += 1;
+    if *number == 1 { subject } else { format!("{subject} ({number})") }
 }
 
 /// The first round of a repetition: repetitions of connections also watch the hop limit.
@@ -354,12 +373,15 @@ fn first_round(seen: &Seen<'_>, repeated: &Probe) -> Probe {
     first
 }
 
-fn repeatable(judge: Judge, stage: &Stage, seen: &Seen<'_>, probe: &Probe) -> Option<Judgement> {
+fn repeatable(
+    judge: Judge,
+    stage: &Stage,
+    seen: &Seen<'_>,
+    probe: &Probe,
+    subject: String,
+) -> Option<Judgement> {
     let to = probe.question.destination()?;
     let rounds = reading::consensus(seen, probe)?;
-    let port = leg(stage, probe).and_then(|leg| leg.port);
-    let port = port.map_or_else(String::new, |port| format!("/{port}"));
-    let subject = format!("{}->{to}{port} #{}", probe.from, rounds.evidence.first()?);
     let evidence = rounds.evidence.clone();
     Some(match rounds.reached() {
         Reached::Yes | Reached::No => judge.pass(subject, evidence),

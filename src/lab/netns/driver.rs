@@ -6,7 +6,7 @@ use std::{
     ops::Range,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use futures_util::future::join_all;
@@ -54,7 +54,7 @@ use crate::{
 };
 
 /// How often tunnels are looked at that have not agreed on keys yet.
-const BETWEEN_LOOKS: std::time::Duration = std::time::Duration::from_millis(20);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// A lab of namespaces with everything that runs in it.
 pub struct Netns {
@@ -323,7 +323,7 @@ impl Netns {
         }
     }
 
-    async fn put(&self, probe: &Probe) -> Answer {
+    async fn put(&self, probe: &Probe, patience: Duration) -> Answer {
         let Some(occupant) = self.occupants.get(&probe.from) else {
             return Answer::NotAsked { reason: format!("the lab has no node `{}`", probe.from) };
         };
@@ -333,7 +333,7 @@ impl Netns {
             let reason = format!("filters would forget UDP before the silence is over: {error}");
             return Answer::NotAsked { reason };
         }
-        self.asker.ask(&occupant.vantage(), &probe.question).await
+        self.asker.ask(&occupant.vantage(), &probe.question, patience).await
     }
 
     /// Filters of nodes are stand-ins, and how long the kernel of this machine remembers is none of the testbed's: no node
@@ -444,7 +444,7 @@ fn mouth(lab: &NetnsLab, node: &planned::Node, inside: &SegmentName) -> Option<M
     Some(Mouth { wire, port: port.index, mac: interface.mac })
 }
 
-fn wait(reason: super::Reason, time: std::time::Duration) -> Wait {
+fn wait(reason: super::Reason, time: Duration) -> Wait {
     Wait { reason: reason.to_string(), us: u64::try_from(time.as_micros()).unwrap_or(u64::MAX) }
 }
 
@@ -480,8 +480,8 @@ impl Driver for Netns {
         Box::pin(self.make(errands))
     }
 
-    fn ask<'a>(&'a self, probe: &'a Probe) -> Soon<'a, Answer> {
-        Box::pin(self.put(probe))
+    fn ask<'a>(&'a self, probe: &'a Probe, patience: Duration) -> Soon<'a, Answer> {
+        Box::pin(self.put(probe, patience))
     }
 
     fn tap<'a>(

@@ -149,10 +149,18 @@ struct Opened {
 }
 
 impl Opened {
+    fn worker(&self) -> Option<&'static TunnelWorker> {
+        Some(&self.end.engine.as_ref().and_then(TunnelEngine::of)?.by)
+    }
+
     /// Whether what carries it leaves device and routes when it is stopped.
     fn leaves_device(&self) -> bool {
-        let engine = self.end.engine.as_ref().and_then(TunnelEngine::of);
-        engine.is_some_and(|engine| matches!(engine.by, TunnelWorker::Kernel))
+        matches!(self.worker(), Some(TunnelWorker::Kernel))
+    }
+
+    /// Whether what carries it looks itself at where packets that leave come from. WireGuard looks only where they go.
+    fn keeps_back(&self) -> bool {
+        matches!(self.worker(), Some(TunnelWorker::Program(_)))
     }
 
     fn order(&self, order: Order) {
@@ -258,7 +266,9 @@ impl TunnelHost {
         let opened = ends.get_mut(tunnel).ok_or_else(not_ours)?;
         match act {
             TunnelAct::Widen => {
-                if let Some(engine) = opened.end.engine.clone() {
+                if opened.keeps_back()
+                    && let Some(engine) = opened.end.engine.clone()
+                {
                     return Err(TunnelError::Selective { tunnel: tunnel.clone(), engine });
                 }
                 opened.faults.widen(true);
