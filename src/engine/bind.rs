@@ -14,14 +14,14 @@ options {
     dump-file \"{{ work }}/dump\";
     listen-on port {{ port }} { {% if v4 %}{% for at in listen %}{% if not at.v6 %}{% if at.any %}any; {% else %}{{ at.address }}; {% endif %}{% endif %}{% endfor %}{% else %}none; {% endif %}};
     listen-on-v6 port {{ port }} { {% if v6 %}{% for at in listen %}{% if at.v6 %}{% if at.any %}any; {% else %}{{ at.address }}; {% endif %}{% endif %}{% endfor %}{% else %}none; {% endif %}};
-    allow-query { any; };
+    allow-query { {% for net in admits %}{{ net.net }}; {% else %}any; {% endfor %}};
     notify no;
     empty-zones-enable no;
     dnssec-validation no;
     minimal-responses yes;
 {% if kind == 'resolver' %}
     recursion yes;
-    allow-recursion { any; };
+    allow-recursion { {% for net in admits %}{{ net.net }}; {% else %}any; {% endfor %}};
     max-cache-ttl 0;
     max-ncache-ttl 0;
     servfail-ttl 0;

@@ -18,6 +18,14 @@ database:
 log:
   - target: stderr
     any: warning
+{% if admits %}
+mod-queryacl:
+  - id: users
+    address: [{% for net in admits %}{{ net.net }}{% if not loop.last %}, {% endif %}{% endfor %}]
+template:
+  - id: default
+    global-module: mod-queryacl/users
+{% endif %}
 {% if zones %}
 zone:
 {% for zone in zones %}

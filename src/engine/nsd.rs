@@ -25,6 +25,9 @@ remote-control:
 zone:
     name: \"{{ zone.origin }}\"
     zonefile: \"{{ zone.file }}\"
+{% for net in admits %}
+    allow-query: {{ net.net }} NOKEY
+{% endfor %}
 {% endfor %}
 ";
 

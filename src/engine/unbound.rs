@@ -28,8 +28,11 @@ server:
 {% for at in listen %}
     interface: {{ at.address }}
 {% endfor %}
-    access-control: 0.0.0.0/0 allow
-    access-control: ::/0 allow
+{% for net in admits %}
+    access-control: {{ net.net }} allow
+{% endfor %}
+    access-control: 0.0.0.0/0 {{ 'deny' if admits else 'allow' }}
+    access-control: ::/0 {{ 'deny' if admits else 'allow' }}
 {% if synthesis %}
     module-config: \"dns64 iterator\"
     dns64-prefix: {{ synthesis.prefix }}

@@ -1,6 +1,6 @@
 //! Services of nodes: what is offered, on which port, over which families in each phase.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
@@ -97,6 +97,12 @@ pub const TESTBED_USER: TestbedUser =
     TestbedUser { name: "sixwalk", password: "open sesame", secret: "common to the testbed" };
 
 impl ServiceKind {
+    /// Whether every engine for it keeps access lists.
+    pub fn has_lists_in_engines(self) -> bool {
+        use ServiceKind::{Dns, Http, Https, Ntp, Resolver, Snmp};
+        matches!(self, Dns | Http | Https | Ntp | Resolver | Snmp)
+    }
+
     /// Every kind.
     pub const ALL: [Self; 14] = [
         Self::Http,
@@ -258,6 +264,16 @@ impl fmt::Display for Port {
 }
 
 impl Service {
+    /// Whether its access list lets in who comes from there; without a list it lets in everybody.
+    pub fn lets_in(&self, source: IpAddr) -> bool {
+        self.admits.is_empty() || self.admits.iter().any(|net| net.contains(&source))
+    }
+
+    /// Whether it can be told whom to let in: it is built in, or its engines keep lists.
+    pub fn keeps_list(&self) -> bool {
+        self.engine.is_none() || self.kind.has_lists_in_engines()
+    }
+
     /// Whether it is a web service, with or without TLS.
     pub fn is_web(&self) -> bool {
         matches!(self.kind, ServiceKind::Http | ServiceKind::Https)

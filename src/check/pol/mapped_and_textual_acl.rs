@@ -101,7 +101,7 @@ fn untold(stage: &Stage) -> impl Iterator<Item = Judgement> {
     let services = all.flat_map(|node| node.services.iter().map(move |service| (node, service)));
     let untold = services.filter(|(node, service)| {
         let listens = || Family::ALL.into_iter().any(|f| stage.listens(node, service, f));
-        let is_untold = service.front.is_some() || !visitors::keeps_lists(service);
+        let is_untold = service.front.is_some() || !service.keeps_list();
         !service.admits.is_empty() && is_untold && listens()
     });
     untold.map(|(node, service)| {
@@ -307,10 +307,14 @@ fn is_denial(answer: &Answer) -> bool {
     answer.not_asked().is_none() && !lets_in(answer)
 }
 
-/// Whether an answer is what somebody gets who is let in: a page that is not forbidden (RFC 9110 section 15.5.4).
+/// Whether an answer is what somebody gets who is let in: a page that is not forbidden (RFC 9110 section 15.5.4), or a reply
+/// that is not refused (RFC 1035 section 4.1.1; Knot says NOTAUTH).
 fn lets_in(answer: &Answer) -> bool {
     let is_forbidden = match answer {
         Answer::Page { page: Some(page), .. } => matches!(page.status, 401 | 403),
+        Answer::Dns { reply: Some(reply), .. } => {
+            matches!(reply.rcode.as_str(), "Refused" | "NotAuth")
+        }
         _ => false,
     };
     answer.is_answered() && !is_forbidden

@@ -3,13 +3,7 @@
 use std::net::IpAddr;
 
 use crate::{
-    model::{
-        family::Family,
-        flow::Traffic,
-        name::NodeName,
-        node::Node,
-        service::{Service, ServiceKind},
-    },
+    model::{family::Family, flow::Traffic, name::NodeName, node::Node, service::Service},
     stage::{Path, Stage},
 };
 
@@ -25,17 +19,11 @@ pub(super) struct Reception<'s> {
     pub(super) ways: Vec<Path>,
 }
 
-/// Whether a service can be told whom to let in: one that is built in, or one whose engines keep lists.
-pub(super) fn keeps_lists(service: &Service) -> bool {
-    use ServiceKind::{Http, Https, Ntp, Snmp};
-    service.engine.is_none() || matches!(service.kind, Http | Https | Ntp | Snmp)
-}
-
 /// The first address in every family of every service that is wanted, listens, and can be told whom to let in.
 pub(super) fn receptions(stage: &Stage, wanted: impl Fn(&Service) -> bool) -> Vec<Reception<'_>> {
     let mut found = Vec::new();
     for node in stage.testbed.nodes.values() {
-        for service in node.services.iter().filter(|s| keeps_lists(s) && wanted(s)) {
+        for service in node.services.iter().filter(|s| s.keeps_list() && wanted(s)) {
             for family in Family::ALL.into_iter().filter(|f| stage.listens(node, service, *f)) {
                 let first = stage.service_addresses(node, service, family).into_iter().next();
                 let Some(address) = first else { continue };
@@ -50,8 +38,7 @@ pub(super) fn receptions(stage: &Stage, wanted: impl Fn(&Service) -> bool) -> Ve
 impl Reception<'_> {
     /// Whether the access list of the service lets in who comes by a way; without a list it lets in everybody.
     pub(super) fn admits(&self, way: &Path) -> bool {
-        let list = &self.service.admits;
-        list.is_empty() || list.iter().any(|net| net.contains(&way.source))
+        self.service.lets_in(way.source)
     }
 }
 

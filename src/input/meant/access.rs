@@ -279,11 +279,14 @@ fn can_lock(node: &written::node::Node, service: &Service, found: &mut Vec<Diagn
     }
 }
 
-/// Engines are not told of access lists and locks.
+/// Some engines are not told of access lists and locks.
 fn told(node: &written::node::Node, service: &Service, found: &mut Vec<Diagnostic>) {
     let is_engine =
         |at: &&At<crate::model::name::EngineName>| at.is.as_str() != crate::engine::BUILT_IN;
     let Some(engine) = service.engine.as_ref().filter(is_engine) else { return };
+    if service.speaks().is_none_or(ServiceKind::has_lists_in_engines) {
+        return;
+    }
     let at = service.lockout.as_ref().map(|lockout| &lockout.at);
     let list = service.admits.as_ref();
     let listed = list.map(|list| list.is.first().map_or(&list.at, |word| &word.at));
@@ -292,7 +295,7 @@ fn told(node: &written::node::Node, service: &Service, found: &mut Vec<Diagnosti
             "the engine `{}` of service `{}` of node `{}` is not told whom to let in",
             engine.is, service.name.is, node.name.is
         );
-        let hint = "take out `engine`: the built-in service has access lists and locks";
+        let hint = "take out `engine`: the built-in service has access lists";
         found.push(Diagnostic::error(at, message).note(&engine.at, "this engine").hint(hint));
     }
 }
