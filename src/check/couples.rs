@@ -5,7 +5,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{ask, reading};
+use super::{
+    ask,
+    reading::{self, Judge},
+};
 use crate::{
     model::{
         answer::Answer,
@@ -16,7 +19,9 @@ use crate::{
         name::{NodeName, SegmentName},
         probe::{Probe, Question},
         segment::{Plane, Segment},
+        service::Service,
         tunnel::{Relation, TunnelAct, TunnelCounters, TunnelEnd},
+        verdict::Judgement,
     },
     stage::{Path, Stage},
 };
@@ -108,6 +113,11 @@ impl Couple {
         self.act_of(&self.gateway, act, moment)
     }
 
+    /// What both of its gateways do to the tunnel at a moment, this side first.
+    pub fn act_of_both(&self, act: TunnelAct, moment: &str) -> [Probe; 2] {
+        [&self.gateway, &self.end.peer].map(|gateway| self.act_of(gateway, act, moment))
+    }
+
     fn act_of(&self, gateway: &NodeName, act: TunnelAct, moment: &str) -> Probe {
         let moment = format!("{}, {moment}", self.subject());
         let question = Question::Tunnel { tunnel: self.end.tunnel.clone(), act, moment };
@@ -116,7 +126,7 @@ impl Couple {
 
     /// What both gateways have counted at a moment, this side first.
     pub fn count(&self, moment: &str) -> [Probe; 2] {
-        [&self.gateway, &self.end.peer].map(|gateway| self.act_of(gateway, TunnelAct::Read, moment))
+        self.act_of_both(TunnelAct::Read, moment)
     }
 
     /// What came of that; `None` where a gateway was not read.
@@ -175,21 +185,48 @@ pub fn of_stage(stage: &Stage) -> Vec<Couple> {
     found
 }
 
-/// What is coupled and has nobody to stand for it, as a subject, and why.
-pub fn without_hosts(stage: &Stage) -> Vec<(String, String)> {
-    let silent =
-        live(stage).filter(|(_, end, relation)| ways(stage, end, *relation).next().is_none());
-    let told = silent.map(|(gateway, end, Relation { here, there })| {
+/// What is coupled by the ends that are wanted and has nobody to stand for it, and why: nobody shall take it for tried.
+pub fn untried(
+    judge: Judge,
+    stage: &Stage,
+    wanted: impl Fn(&TunnelEnd) -> bool,
+) -> impl Iterator<Item = Judgement> {
+    let all = live(stage).filter(move |(_, end, _)| wanted(end));
+    let silent = all.filter(|(_, end, relation)| ways(stage, end, *relation).next().is_none());
+    silent.map(move |(gateway, end, relation)| {
+        let Relation { here, there } = relation;
         let subject = format!("{}: {here} with {there} at {gateway}", end.tunnel);
-        let reason = match [here, there].map(|net| hosts_in(stage, net).next().is_none()) {
-            [true, _] => format!("no host has an address in {here}"),
-            [_, true] => format!("no host has an address in {there}"),
-            _ => "no flow lets a host of the one begin with one of the other through the tunnel"
-                .to_owned(),
-        };
-        (subject, reason)
-    });
-    told.collect()
+        let nobody = |net| format!("no host has an address in {net}");
+        match [here, there].map(|net| hosts_in(stage, net).next().is_none()) {
+            [true, _] => judge.not_applicable(subject, nobody(here)),
+            [_, true] => judge.not_applicable(subject, nobody(there)),
+            _ if !is_used(stage, relation) => judge.not_applicable(
+                subject,
+                "no flow lets a host of the one begin with one of the other through the tunnel",
+            ),
+            _ => judge.not_testable(
+                subject,
+                "tunnels are tried with echoes, and no flow lets a host of the one ping one of the other: allow `ping` there",
+                [],
+            ),
+        }
+    })
+}
+
+/// Whether a flow lets some host of the one side begin anything with a host of the other.
+fn is_used(stage: &Stage, Relation { here, there }: Relation) -> bool {
+    let ports = |to: &NodeName| {
+        let services = stage.testbed.nodes[to].services.iter();
+        let ports = services.flat_map(Service::ports);
+        ports.map(|port| Traffic::Port { word: port.to_string(), port }).collect::<Vec<_>>()
+    };
+    let offers: Vec<_> = hosts_in(stage, there).map(|(to, _)| (ports(&to), to)).collect();
+    hosts_in(stage, here).any(|(from, _)| {
+        let may = |to, traffic| stage.is_allowed(&from, to, traffic);
+        offers.iter().any(|(ports, to)| {
+            may(to, &Traffic::Ping) || ports.iter().any(|traffic| may(to, traffic))
+        })
+    })
 }
 
 /// What the ends of tunnels couple in this stage.

@@ -215,8 +215,25 @@ pub struct Planned {
 }
 
 impl Planned {
+    /// On a way, and on that of what carries it.
+    pub fn on_way(stage: &Stage, way: &Path) -> Self {
+        Self::on(stage, links_of(way))
+    }
+
+    /// On one link of a way alone: the inside of a tunnel is as good as what carries it.
+    pub fn on_link(stage: &Stage, way: &Path, segment: &SegmentName) -> Self {
+        let carriage = way.carried.as_deref().filter(|carriage| carriage.inside == *segment);
+        let outside = carriage.into_iter().flat_map(|carriage| links_of(&carriage.way));
+        Self::on(stage, std::iter::once(segment).chain(outside))
+    }
+
+    /// Whether so many packets may get lost without blame.
+    pub fn may_lose(&self, sent: u32, lost: u32) -> bool {
+        f64::from(lost) <= most(f64::from(sent), self.loss)
+    }
+
     /// On some links.
-    pub fn on<'s>(stage: &Stage, segments: impl IntoIterator<Item = &'s SegmentName>) -> Self {
+    fn on<'s>(stage: &Stage, segments: impl IntoIterator<Item = &'s SegmentName>) -> Self {
         let of = |segment: &SegmentName| stage.testbed.segments[segment].impairment;
         let all: Vec<Impairment> = segments.into_iter().map(of).collect();
         let hit = |share: fn(&Impairment) -> Share| {
@@ -230,16 +247,27 @@ impl Planned {
     }
 }
 
+/// How many of some packets may meet what a share of them is planned to: four standard deviations more, which happens once in
+/// thirty thousand.
+pub fn most(sent: f64, share: f64) -> f64 {
+    sent * share + 4.0 * (sent * share * (1.0 - share)).sqrt()
+}
+
+fn links_of(way: &Path) -> Vec<&SegmentName> {
+    let carriage = way.carried.as_deref().map(|carriage| links_of(&carriage.way));
+    way.segments.iter().chain(carriage.into_iter().flatten()).collect()
+}
+
 /// The families in which something is wrong on a link alone, by link, among the links of some ways.
 pub fn troubled_links(
     stage: &Stage,
     seen: &Seen<'_>,
-    is_wrong: impl Fn(&SegmentName, &Tally) -> bool,
+    is_wrong: impl Fn(&Path, &SegmentName, &Tally) -> bool,
 ) -> BTreeMap<SegmentName, (BTreeSet<Family>, Vec<EvidenceId>)> {
     let mut found = BTreeMap::<_, (BTreeSet<Family>, Vec<EvidenceId>)>::new();
     for way in ways(stage) {
         for (segment, probe) in links(stage, &way) {
-            let Some(tally) = of_link(seen, &probe).filter(|tally| is_wrong(&segment, tally))
+            let Some(tally) = of_link(seen, &probe).filter(|tally| is_wrong(&way, &segment, tally))
             else {
                 continue;
             };

@@ -32,6 +32,7 @@ use crate::{
     },
     record::{Clock, RecordError},
     report::run::Wait,
+    stage::Stage,
 };
 
 /// Experiments that have the lab to themselves are carried out one after another; of the others so many at once.
@@ -41,10 +42,19 @@ const EXPERIMENTS_AT_ONCE: usize = 1024;
 const FRESH_AT_ONCE: usize = 16;
 const FRESH: Duration = Duration::from_millis(4);
 
+/// How long the links of a stage are planned to hold up a packet and its answer, all of them together. What goes through a
+/// tunnel may need keys first, which go there and back too.
+fn planned_delay(stage: &Stage) -> Duration {
+    let delays = stage.testbed.segments.values().map(|segment| segment.impairment.delay.0);
+    Duration::from_millis(delays.map(u64::from).sum::<u64>() * 4)
+}
+
 /// Carries out experiments in one phase.
 pub(super) struct Asking<'a> {
     driver: &'a dyn Driver,
     phase: Phase,
+    /// What links are planned to delay, there and back: no question waits for less than that.
+    delay: Duration,
     clock: Clock,
     places: Semaphore,
     fresh: Semaphore,
@@ -76,14 +86,15 @@ impl<'a> Asking<'a> {
     pub(super) fn new(
         at_once: usize,
         driver: &'a dyn Driver,
-        phase: Phase,
+        stage: &Stage,
         clock: Clock,
         first: u32,
         tell: &'a (dyn Fn(usize, usize) + Sync),
     ) -> Self {
         Self {
             driver,
-            phase,
+            phase: stage.phase,
+            delay: planned_delay(stage),
             clock,
             places: Semaphore::new(at_once),
             fresh: Semaphore::new(FRESH_AT_ONCE),
@@ -208,13 +219,13 @@ impl<'a> Asking<'a> {
     }
 
     async fn ask(&self, probe: Probe) -> Evidence {
-        let patience = probe.question.patience();
+        let patience = probe.question.patience() + self.delay;
         self.ask_for(probe, patience).await
     }
 
     /// Holds everything else up no longer than it must.
     async fn ask_alone(&self, probe: Probe) -> Evidence {
-        let patience = self.unheard().patience(&probe);
+        let patience = self.unheard().patience(&probe) + self.delay;
         let piece = self.ask_for(probe, patience).await;
         self.unheard().note(&piece);
         piece

@@ -231,12 +231,11 @@ impl Visit<'_> {
         let absences = self.driver.absences(self.stage).into_iter();
         let idle: Vec<_> = absences.filter_map(|absence| absence.tunnel).collect();
         let mut tally = Tally::new(self.stage, self.order.checks, &count);
-        let (phase, clock) = (self.stage.phase, self.clock);
         let asking = asking::Asking::new(
             self.order.at_once,
             self.driver,
-            phase,
-            clock,
+            self.stage,
+            self.clock,
             self.first_evidence,
             &tell,
         );

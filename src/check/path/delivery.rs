@@ -95,7 +95,7 @@ impl Check for Delivery {
 
     fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
         let ask = |way: Path| {
-            let planned = Planned::on(stage, &way.segments);
+            let planned = Planned::on_way(stage, &way);
             let tally = stream::of_way(seen, &way).ok()?;
             if tally.answered == 0 {
                 return Some(stream::ask_way_again(&way));
@@ -141,8 +141,7 @@ const OVERTAKEN: &str = "overtaken";
 /// What is worse than planned.
 fn trouble(tally: &Tally, planned: Planned, leniency: f64) -> Option<&'static str> {
     let sent = f64::from(tally.sent);
-    // Four standard deviations: once in thirty thousand.
-    let most = |share: f64| sent * share + 4.0 * (sent * share * (1.0 - share)).sqrt() + leniency;
+    let most = |share: f64| stream::most(sent, share) + leniency;
     // Packets that a node of several processors takes in at once may change places there.
     let swapped = if leniency > 0.0 { sent / 10.0 } else { sent / 5.0 };
     let is_too_often = |mishap: &Mishap| {
@@ -211,7 +210,7 @@ fn judge(stage: &Stage, seen: &Seen<'_>, way: &Path) -> Judgement {
     if tally.answered == 0 {
         return judge.blocked(subject, "not one packet was answered", tally.evidence);
     }
-    let planned = Planned::on(stage, &way.segments);
+    let planned = Planned::on_way(stage, way);
     let late = lasting_delay(stage, seen, way);
     let rounds = stream::repetitions(seen, way);
     let trouble_of_all = trouble(&tally, planned, LENIENCY);
@@ -246,8 +245,8 @@ fn judge(stage: &Stage, seen: &Seen<'_>, way: &Path) -> Judgement {
         let complaint = complaining.of(Some((&segment, false)));
         return judge.fail(subject, evidence, complaint);
     }
-    let alone = stream::troubled_links(stage, seen, |segment, tally| {
-        trouble(tally, Planned::on(stage, [segment]), LENIENCY) == Some(case)
+    let alone = stream::troubled_links(stage, seen, |way, segment, tally| {
+        trouble(tally, Planned::on_link(stage, way, segment), LENIENCY) == Some(case)
     });
     let place = way.segments.iter().find_map(|segment| {
         let (families, evidence) = alone.get(segment)?;

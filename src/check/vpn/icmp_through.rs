@@ -68,7 +68,8 @@ impl Check for IcmpThrough {
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
         let judge = Judge(&TEXT);
         let errors = errors(stage);
-        let found = errors.iter().map(|error| error.judge(judge, stage, seen, &errors)).collect();
+        let found = errors.iter().map(|error| error.judge(judge, stage, seen, &errors));
+        let found = found.chain(couples::untried(judge, stage, |_| true)).collect();
         judge.or_not_applicable(found, "no tunnel couples anything in this phase")
     }
 }

@@ -78,7 +78,8 @@ impl Check for InnerMtu {
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
         let judge = Judge(&TEXT);
         let inner = inners(stage);
-        let found = inner.iter().map(|one| one.judge(judge, stage, seen, &inner)).collect();
+        let found = inner.iter().map(|one| one.judge(judge, stage, seen, &inner));
+        let found = found.chain(couples::untried(judge, stage, |_| true)).collect();
         judge.or_not_applicable(found, "no tunnel couples anything in this phase")
     }
 }

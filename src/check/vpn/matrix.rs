@@ -31,12 +31,9 @@ impl Check for Matrix {
         legs::follow_up(stage, seen, &subjects(stage))
     }
 
-    /// What has nobody to stand for it is said: nobody shall take it for tried.
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
         let judge = Judge(&TEXT);
-        let silent = couples::without_hosts(stage).into_iter();
-        let mut found: Vec<_> =
-            silent.map(|(couple, why)| judge.not_applicable(couple, why)).collect();
+        let mut found: Vec<_> = couples::untried(judge, stage, |_| true).collect();
         found.extend(legs::judge(judge, stage, seen, &subjects(stage)));
         judge.or_not_applicable(found, "no tunnel couples anything in this phase")
     }

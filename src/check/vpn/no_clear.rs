@@ -57,7 +57,9 @@ impl Check for NoClear {
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
         let judge = Judge(&TEXT);
         let couples = couples::of_stage(stage);
-        let found = couples.iter().map(|couple| of_couple(judge, stage, seen, couple)).collect();
+        let found = couples.iter().map(|couple| of_couple(judge, stage, seen, couple));
+        let found =
+            found.chain(couples::untried(judge, stage, |end| end.kind.is_encrypted())).collect();
         judge.or_not_applicable(found, "no tunnel couples anything in this phase")
     }
 }

@@ -105,8 +105,9 @@ fn canary(stage: &Stage, couple: &Couple, moment: &str, round: u8) -> Probe {
     Probe { round, ..Canary::new(stage, couple, moment).probe() }
 }
 
-fn lose(first: &Couple) -> Probe {
-    first.act(TunnelAct::Lose(first.outer()), "for vpn.outer-family-failover")
+/// What dies between two gateways is dead for both.
+fn lose(first: &Couple) -> [Probe; 2] {
+    first.act_of_both(TunnelAct::Lose(first.outer()), "for vpn.outer-family-failover")
 }
 
 /// The way of the tunnel over its spare family.
@@ -126,9 +127,9 @@ fn experiment(stage: &Stage, couples: &[Couple]) -> Experiment {
         })
     };
     let mut probes: Vec<_> = all(BEFORE).collect();
-    probes.push(lose(first));
+    probes.extend(lose(first));
     probes.extend(all(DEAD));
-    probes.push(first.act(TunnelAct::Regain, "for vpn.outer-family-failover"));
+    probes.extend(first.act_of_both(TunnelAct::Regain, "for vpn.outer-family-failover"));
     probes.extend(all(BACK));
     let spare = spare(stage, first);
     let mut taps: Vec<_> = spare.iter().flat_map(|spare| spare.taps(&first.gateway)).collect();
@@ -161,12 +162,15 @@ fn of_couple(
     first: &Couple,
 ) -> Judgement {
     let subject = couple.subject();
-    let Some((id, answer)) = seen.answer(&lose(first)) else {
-        return judge.not_testable(subject, "nobody took the first family away", []);
-    };
-    let mut evidence = vec![id];
-    if let Some(reason) = answer.not_asked() {
-        return judge.not_testable(subject, reason, evidence);
+    let mut evidence = Vec::new();
+    for lost in lose(first) {
+        let Some((id, answer)) = seen.answer(&lost) else {
+            return judge.not_testable(subject, "nobody took the first family away", evidence);
+        };
+        evidence.push(id);
+        if let Some(reason) = answer.not_asked() {
+            return judge.not_testable(subject, reason, evidence);
+        }
     }
     let at = Canary::new(stage, couple, DEAD).sightings(stage, seen);
     evidence.extend(&at.evidence);

@@ -5,6 +5,7 @@ use crate::{
         Case, Check, Text, UseCase, ask,
         couples::{self, Couple},
         reading::{self, Judge},
+        stream::Planned,
     },
     model::{
         answer::Answer,
@@ -66,7 +67,9 @@ impl Check for RekeyBoth {
     fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
         let tunnels = tunnels(stage).into_iter();
         let doubtful = tunnels.filter(|all| {
-            all.iter().any(|couple| is_lossy(seen, couple, 0)) || agreed_on_none(seen, &all[0], 0)
+            let lacks = |told: Counted| told.lacks(0) || told.lacks(1);
+            all.iter().any(|couple| is_lossy(seen, couple, 0))
+                || counted(seen, &all[0], 0).is_none_or(lacks)
         });
         doubtful.map(|couples| renewal(&couples, 1)).collect()
     }
@@ -77,7 +80,9 @@ impl Check for RekeyBoth {
         let found = all.iter().flat_map(|couples| {
             couples.iter().map(|couple| of_couple(judge, stage, seen, couple, couples))
         });
-        judge.or_not_applicable(found.collect(), "no tunnel has keys in this phase")
+        let found =
+            found.chain(couples::untried(judge, stage, |end| end.kind.is_encrypted())).collect();
+        judge.or_not_applicable(found, "no tunnel has keys in this phase")
     }
 }
 
@@ -98,35 +103,55 @@ fn before(couple: &Couple) -> Probe {
     ask::probe(couple.from(), question)
 }
 
-fn moments(attempt: u8) -> [String; 2] {
-    ["before", "after"].map(|when| format!("{when} new keys for both families, {attempt}"))
+/// The moments of an attempt at which gateways are read: each gateway renews between two of them.
+fn moments(attempt: u8) -> [String; 3] {
+    ["before", "between", "after"]
+        .map(|when| format!("{when} new keys for both families, {attempt}"))
 }
 
-/// What both gateways counted of an attempt, and how often each agreed on keys.
-fn handshakes(seen: &Seen<'_>, first: &Couple, attempt: u8) -> Option<(Counted, [u64; 2])> {
-    let [before, after] = moments(attempt);
-    let (ids, before) = first.counted(seen, &before)?;
-    let (later, after) = first.counted(seen, &after)?;
-    let agreed =
-        [0, 1].map(|end: usize| after[end].handshakes.saturating_sub(before[end].handshakes));
-    let octets = after[0].sent.octets.saturating_sub(before[0].sent.octets);
-    Some((Counted { evidence: ids.into_iter().chain(later).collect(), octets }, agreed))
+/// What both gateways counted of an attempt.
+fn counted(seen: &Seen<'_>, first: &Couple, attempt: u8) -> Option<Counted> {
+    let mut evidence = Vec::new();
+    let mut counters = Vec::new();
+    for moment in moments(attempt) {
+        let (ids, both) = first.counted(seen, &moment)?;
+        evidence.extend(ids);
+        counters.push(both);
+    }
+    let agreed = [0, 1].map(|turn: usize| {
+        let (before, after) = (counters[turn], counters[turn + 1]);
+        [0, 1].map(|end: usize| after[end].handshakes.saturating_sub(before[end].handshakes))
+    });
+    let octets = counters[2][0].sent.octets.saturating_sub(counters[0][0].sent.octets);
+    Some(Counted { evidence, octets, agreed })
 }
 
-/// Whether an end was not seen to agree on keys. A program counts them once they were used, and may be read before that: once is
-/// nothing.
-fn agreed_on_none(seen: &Seen<'_>, first: &Couple, attempt: u8) -> bool {
-    handshakes(seen, first, attempt).is_none_or(|(_, agreed)| agreed.contains(&0))
-}
-
-/// What the gateway that begins put into the tunnel meanwhile, and what that rests on.
+/// What the gateway that begins put into the tunnel meanwhile, how often each end agreed on keys when the one and when the
+/// other was told to renew them, and what that rests on.
 struct Counted {
     evidence: Vec<EvidenceId>,
     octets: u64,
+    agreed: [[u64; 2]; 2],
 }
 
-fn renew(first: &Couple, attempt: u8, turn: u8) -> Probe {
-    first.act(TunnelAct::Renew, &format!("for both families, {attempt}.{turn}"))
+impl Counted {
+    /// Whether an end agreed on no keys when this one was told to renew them, of the two.
+    fn lacks(&self, turn: usize) -> bool {
+        self.agreed[turn].contains(&0)
+    }
+}
+
+/// The end that was told in vain to renew the keys. A program counts keys once they were used, and may be read before that:
+/// once is nothing.
+fn in_vain(seen: &Seen<'_>, first: &Couple, told: &Counted) -> Option<usize> {
+    let again = counted(seen, first, 1);
+    let lacks_again = |turn: &usize| again.as_ref().is_none_or(|again| again.lacks(*turn));
+    [0, 1].into_iter().filter(|turn| told.lacks(*turn)).find(lacks_again)
+}
+
+/// What tells each gateway in its turn to renew the keys.
+fn renew(first: &Couple, attempt: u8) -> [Probe; 2] {
+    first.act_of_both(TunnelAct::Renew, &format!("for both families, {attempt}"))
 }
 
 /// The way of the tunnel's own packets, there and back.
@@ -140,20 +165,22 @@ fn frames(first: &Couple) -> Vec<Tap> {
     taps
 }
 
-/// New keys, and packets of every couple right behind the order for them; then once more, with the couples in the other
-/// order, so that each comes first once.
+/// New keys, and packets of every couple right behind the order for them; then the same from the other end, with the couples
+/// in the other order, so that each comes first once.
 fn renewal(couples: &[Couple], attempt: u8) -> Experiment {
     let first = &couples[0];
-    let [before, after] = moments(attempt);
+    let [before, between, after] = moments(attempt);
+    let [own, peers] = renew(first, attempt);
     // What new keys broke in the first attempt is broken before the second.
     let mut probes = Vec::new();
     if attempt == 0 {
         probes.extend(couples.iter().map(self::before));
     }
     probes.extend(first.count(&before));
-    probes.push(renew(first, attempt, 0));
+    probes.push(own);
     probes.extend(couples.iter().map(|couple| stream(couple, attempt * 2)));
-    probes.push(renew(first, attempt, 1));
+    probes.extend(first.count(&between));
+    probes.push(peers);
     probes.extend(couples.iter().rev().map(|couple| stream(couple, attempt * 2 + 1)));
     probes.extend(first.count(&after));
     Experiment { taps: frames(first), probes, in_order: true, alone: true, ..Experiment::default() }
@@ -194,22 +221,25 @@ fn of_couple(
     let Some([sent, missing]) = lost(seen, couple, 0, &mut evidence) else {
         return judge.not_testable(subject, "no packets were sent", evidence);
     };
-    if let Some((id, answer)) = seen.answer(&renew(first, 0, 0)) {
+    for told in renew(first, 0) {
+        let Some((id, answer)) = seen.answer(&told) else { continue };
         evidence.push(id);
         if let Some(reason) = answer.not_asked() {
             return judge.not_testable(subject, reason, evidence);
         }
     }
     let again = lost(seen, couple, 1, &mut evidence);
-    let Some((Counted { evidence: ids, octets }, handshakes)) = handshakes(seen, first, 0) else {
+    let Some(told) = counted(seen, first, 0) else {
         return judge.not_testable(subject, "a gateway was not read", evidence);
     };
-    evidence.extend(ids);
-    if handshakes.contains(&0) && agreed_on_none(seen, first, 1) {
-        let complaint = complaint(stage, couple, "no-keys", handshakes, [sent, missing], all, seen);
+    evidence.extend(&told.evidence);
+    if let Some(turn) = in_vain(seen, first, &told) {
+        let complaint = no_keys(stage, couple, first, turn, told.agreed[turn]);
         return judge.fail(subject, evidence, complaint);
     }
-    if missing > 0 && again.is_none_or(|[_, missing]| missing > 0) {
+    let planned = Planned::on_way(stage, &couple.path);
+    let too_many = |[sent, lost]: [u16; 2]| !planned.may_lose(sent.into(), lost.into());
+    if too_many([sent, missing]) && again.is_none_or(too_many) {
         if let Some((id, Answer::Stream { sent, answered, .. })) =
             seen.answer(&self::before(couple))
             && answered < sent
@@ -220,7 +250,7 @@ fn of_couple(
                 format!("{lost} of {sent} packets were lost before any key was renewed, too");
             return judge.blocked(subject, reason, evidence);
         }
-        let complaint = complaint(stage, couple, "lost", handshakes, [sent, missing], all, seen);
+        let complaint = losing(stage, couple, [sent, missing], all, seen);
         return judge.fail(subject, evidence, complaint);
     }
     let enough = u64::from(sent - missing) * u64::from(SIZE);
@@ -231,22 +261,45 @@ fn of_couple(
             outside += reading.frames;
         }
     }
-    if octets < enough || outside < u64::from(sent - missing) {
+    if told.octets < enough || outside < u64::from(sent - missing) {
         let reason = "the gateway counted less than was answered: it did not go through the tunnel";
         return judge.not_testable(subject, reason, evidence);
     }
     let reason = format!(
-        "{} handshakes, {octets} octets inside and {outside} frames outside meanwhile",
-        handshakes[0]
+        "{} handshakes, {} octets inside and {outside} frames outside meanwhile",
+        told.agreed[0][0] + told.agreed[1][0],
+        told.octets
     );
     judge.absent(subject, reason, evidence)
 }
 
-fn complaint(
+/// New keys that a gateway was told to agree on, and did not: they would be those of both families.
+fn no_keys(
     stage: &Stage,
     couple: &Couple,
-    case: &str,
-    [own, peers]: [u64; 2],
+    first: &Couple,
+    turn: usize,
+    agreed: [u64; 2],
+) -> Complaint {
+    let ends = [&first.gateway, &first.end.peer];
+    let (gateway, peer) = (ends[turn], ends[1 - turn]);
+    let tunnel = &couple.end.tunnel;
+    let args = [
+        ("tunnel", tunnel.to_string()),
+        ("gateway", gateway.to_string()),
+        ("peer", peer.to_string()),
+        ("handshakes", agreed[turn].to_string()),
+        ("peer_handshakes", agreed[1 - turn].to_string()),
+    ];
+    let scope = Scope { family: None, from: None, to: None, ..couple.scope() };
+    let culprit = Culprit::node(gateway, format!("keys of {tunnel}"));
+    complaint(stage, "no-keys", culprit, scope, args)
+}
+
+/// Packets of a family that new keys cost.
+fn losing(
+    stage: &Stage,
+    couple: &Couple,
     [sent, missing]: [u16; 2],
     all: &[Couple],
     seen: &Seen<'_>,
@@ -254,7 +307,10 @@ fn complaint(
     let other = couple.inner().other();
     let twin = all.iter().find(|twin| twin.gateway == couple.gateway && twin.inner() == other);
     let twin = twin.and_then(|twin| lost(seen, twin, 0, &mut Vec::new()));
-    let (gateway, peer) = (&all[0].gateway, &all[0].end.peer);
+    let other = match twin {
+        Some([sent, lost]) => format!("Of {other}, {lost} of {sent} were lost"),
+        None => format!("{other} is not there to compare with"),
+    };
     let args = [
         ("tunnel", couple.end.tunnel.to_string()),
         ("family", couple.inner().to_string()),
@@ -262,33 +318,18 @@ fn complaint(
         ("to", couple.path.destination.to_string()),
         ("lost", missing.to_string()),
         ("sent", sent.to_string()),
-        ("gateway", gateway.to_string()),
-        ("peer", peer.to_string()),
-        ("handshakes", own.to_string()),
-        ("peer_handshakes", peers.to_string()),
-        (
-            "other",
-            match twin {
-                Some([sent, lost]) => format!("Of {other}, {lost} of {sent} were lost"),
-                None => format!("{other} is not there to compare with"),
-            },
-        ),
+        ("other", other),
     ];
-    let keys = case == "no-keys";
-    let scope = Scope {
-        family: (!keys).then(|| couple.inner()),
-        from: (!keys).then(|| couple.from().clone()),
-        to: (!keys).then(|| couple.to().clone()),
-        nodes: couple.path.nodes.clone(),
-        segments: couple.path.segments.clone(),
-        carried: reading::carrier(&couple.path),
-        ..Scope::default()
-    };
-    let culprit = if keys {
-        Culprit::node(gateway, format!("keys of {}", couple.end.tunnel))
-    } else {
-        couple.through(stage)
-    };
+    complaint(stage, "lost", couple.through(stage), couple.scope(), args)
+}
+
+fn complaint<const N: usize>(
+    stage: &Stage,
+    case: &str,
+    culprit: Culprit,
+    scope: Scope,
+    args: [(&str, String); N],
+) -> Complaint {
     Complaint {
         severity: Severity::Major,
         confidence: Confidence::High,
@@ -358,6 +399,22 @@ mod tests {
         });
         let found = complaints(&RekeyBoth, &stubborn);
         let wanted = ("no-keys".to_owned(), "gateway-a (keys of office-to-centre)".to_owned());
+        assert_eq!(found, [wanted.clone(), wanted]);
+    }
+
+    #[test]
+    fn the_end_that_renews_nothing_is_named_whichever_it_is() {
+        // Both ends agree on keys when the first is told to, and not when the other is.
+        let stubborn = Network::tunnelled(Phase::Ipv6Only).bend(|probe, answer| {
+            let Question::Tunnel { moment, .. } = &probe.question else { return };
+            if let Answer::Tunnels(states) = answer {
+                for state in states {
+                    state.counters.handshakes = if moment.contains("before new") { 1 } else { 2 };
+                }
+            }
+        });
+        let found = complaints(&RekeyBoth, &stubborn);
+        let wanted = ("no-keys".to_owned(), "gateway-b (keys of office-to-centre)".to_owned());
         assert_eq!(found, [wanted.clone(), wanted]);
     }
 
