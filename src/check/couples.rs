@@ -75,6 +75,11 @@ impl Couple {
         if self.ambiguous { format!("{names} ({here} with {there})") } else { names }
     }
 
+    /// The hosts of the other side, each with an address that is coupled.
+    pub fn far_hosts(&self, stage: &Stage) -> Vec<(NodeName, IpAddr)> {
+        hosts_in(stage, self.relation.there).take(HOSTS).collect()
+    }
+
     /// What a trouble with it touches.
     pub fn scope(&self) -> Scope {
         Scope {

@@ -26,6 +26,8 @@ pub struct Passage {
 pub struct Sight {
     /// The readings of both taps.
     pub evidence: [EvidenceId; 2],
+    /// How many packets of the probe came to the filtering node by the side that is tried.
+    pub came: u64,
     /// How many packets of the probe got past the filtering node.
     pub passed: u64,
     /// Why the taps do not prove that it stopped the probe; `None` if they do.
@@ -66,7 +68,7 @@ impl Passage {
         } else {
             None
         };
-        Some(Sight { evidence: [b, a], passed, doubt })
+        Some(Sight { evidence: [b, a], came, passed, doubt })
     }
 }
 

@@ -214,7 +214,8 @@ impl Forgery {
         if let Some(reason) = answer.not_asked() {
             return judge.not_testable(self.subject(), reason, evidence);
         }
-        if sight.passed > 0 {
+        // A sender with a leg on another link may have sent by that, where the source is in place.
+        if sight.passed > 0 && sight.came > 0 {
             return judge.fail(self.subject(), evidence, self.complaint(stage, sight.passed));
         }
         sight.stopped(judge, &self.way, self.subject(), evidence)

@@ -6,7 +6,7 @@ use crate::{
     check::{
         Case, Check, Text, UseCase, ask,
         couples::{self, Couple},
-        crossing,
+        crossing::{self, Crossing},
         knock::Knock,
         reading::{self, Judge},
     },
@@ -14,12 +14,13 @@ use crate::{
         answer::Answer,
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
+        family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Packets, Scope, Severity},
         flow::Traffic,
         name::NodeName,
         probe::{Probe, Question},
         segment::Plane,
-        service::Transport,
+        service::{Port, Service, Transport},
         tap::{Tap, Watch},
         tunnel::TunnelAct,
         verdict::Judgement,
@@ -130,31 +131,67 @@ fn of_couple(judge: Judge, stage: &Stage, seen: &Seen<'_>, couple: &Couple) -> V
     found
 }
 
-/// A port that no flow names, knocked at across both gateways: from a host, which the first gateway has to stop, and from
-/// the first gateway itself, which leaves it to the second.
+/// What no flow names, knocked at across both gateways: from a host, which the first gateway has to stop, and from the first
+/// gateway itself, which leaves it to the second. It is a port that nobody uses, and a service of a host that is none of the
+/// sender's.
 fn knocks(stage: &Stage, couple: &Couple) -> Vec<Knock> {
-    let (inside, to) = (couple.inside(stage), couple.path.destination);
-    let next_door = stage.path(&couple.gateway, to).ok();
-    let ways = [Some(couple.path.clone()), next_door];
-    let crossings = ways.into_iter().flatten().flat_map(|path: Path| {
-        let own = crossing::of_path(stage, &path).into_iter();
-        own.filter(|at| at.is_first(stage) && [at.before(), at.after()].contains(&inside))
+    let unused = crossings(stage, couple, couple.path.destination).filter_map(|crossing| {
+        let port = crossing.unused_port(stage, Transport::Udp);
+        knock(stage, crossing, port, format!("{}, {port}", couple.subject()))
     });
-    crossings
-        .filter_map(|crossing| {
-            let port = crossing.unused_port(stage, Transport::Udp);
-            let traffic = Traffic::Port { word: port.to_string(), port };
-            crossing.is_closed(stage, &traffic).then(|| Knock {
-                subject: format!("{}, {port} at {}", couple.subject(), crossing.by),
-                what: port.to_string(),
-                probe: ask::knock(crossing.from(), to, port),
-                to,
-                port: Some(port),
-                is_used: true,
-                crossing,
-            })
-        })
-        .collect()
+    let forbidden = couple.far_hosts(stage).into_iter().find_map(|(host, address)| {
+        let found = services(stage, &host, couple.inner()).find_map(|port| {
+            let subject = format!("{}, {port} of {host}", couple.subject());
+            let all: Vec<_> = crossings(stage, couple, address)
+                .filter_map(|crossing| knock(stage, crossing, port, subject.clone()))
+                .collect();
+            (!all.is_empty()).then_some(all)
+        });
+        found.filter(|_| host != *couple.to())
+    });
+    unused.chain(forbidden.into_iter().flatten()).collect()
+}
+
+/// The TCP ports at which a host listens for those who come from outside its own networks.
+fn services<'s>(
+    stage: &'s Stage,
+    host: &'s NodeName,
+    family: Family,
+) -> impl Iterator<Item = Port> + 's {
+    let node = &stage.testbed.nodes[host];
+    let services = node
+        .services
+        .iter()
+        .filter(move |service| service.on.is_none() && stage.listens(node, service, family));
+    services.flat_map(Service::ports).filter(|port| port.transport == Transport::Tcp)
+}
+
+/// Where the ways to an address meet the filters at both ends of the tunnel: from the host of a couple, and from its gateway.
+fn crossings<'s>(
+    stage: &'s Stage,
+    couple: &'s Couple,
+    to: IpAddr,
+) -> impl Iterator<Item = Crossing> + 's {
+    let inside = couple.inside(stage);
+    let ways = [couple.from(), &couple.gateway].into_iter();
+    ways.filter_map(move |from| stage.path(from, to).ok()).flat_map(move |path: Path| {
+        let own = crossing::of_path(stage, &path).into_iter();
+        own.filter(move |at| at.is_first(stage) && [at.before(), at.after()].contains(&inside))
+    })
+}
+
+fn knock(stage: &Stage, crossing: Crossing, port: Port, subject: String) -> Option<Knock> {
+    let traffic = Traffic::Port { word: port.to_string(), port };
+    let to = crossing.path.destination;
+    crossing.is_closed(stage, &traffic).then(|| Knock {
+        subject: format!("{subject} at {}", crossing.by),
+        what: port.to_string(),
+        probe: ask::knock(crossing.from(), to, port),
+        to,
+        port: Some(port),
+        is_used: true,
+        crossing,
+    })
 }
 
 /// Packets that a gateway would send into a tunnel from an address that the tunnel does not couple.
