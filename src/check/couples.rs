@@ -13,14 +13,14 @@ use crate::{
     model::{
         answer::Answer,
         evidence::{EvidenceId, Seen},
-        family::Family,
+        family::{Families, Family},
         finding::{Culprit, Scope},
         flow::Traffic,
         name::{NodeName, SegmentName},
         probe::{Probe, Question},
         segment::{Plane, Segment},
         service::Service,
-        tunnel::{Relation, TunnelAct, TunnelCounters, TunnelEnd},
+        tunnel::{Relation, TunnelAct, TunnelCounters, TunnelEnd, TunnelKind},
         verdict::Judgement,
     },
     stage::{Path, Stage},
@@ -190,13 +190,47 @@ pub fn of_stage(stage: &Stage) -> Vec<Couple> {
     found
 }
 
-/// What is coupled by the ends that are wanted and has nobody to stand for it, and why: nobody shall take it for tried.
+/// What is coupled by tunnels of the kinds that are wanted and is not tried, and why: nobody shall take it for tried.
 pub fn untried(
     judge: Judge,
     stage: &Stage,
-    wanted: impl Fn(&TunnelEnd) -> bool,
+    wanted: impl Fn(TunnelKind) -> bool + Copy,
 ) -> impl Iterator<Item = Judgement> {
-    let all = live(stage).filter(move |(_, end, _)| wanted(end));
+    of_nobody(judge, stage, wanted).chain(not_there(judge, stage, wanted))
+}
+
+/// Tunnels that should couple what is live on both sides, and are not there: their gateways do not meet outside.
+fn not_there(
+    judge: Judge,
+    stage: &Stage,
+    wanted: impl Fn(TunnelKind) -> bool,
+) -> impl Iterator<Item = Judgement> {
+    let tunnels = stage.testbed.tunnels.values().filter(move |tunnel| wanted(tunnel.kind));
+    let gone = tunnels.filter(|tunnel| !stage.ends().any(|(_, end)| end.tunnel == tunnel.name));
+    gone.flat_map(move |tunnel| {
+        let lives = |relation: &Relation| {
+            let sides = [relation.here, relation.there];
+            sides.into_iter().all(|side| hosts_in(stage, side).next().is_some())
+        };
+        let outer: Families = tunnel.outer.iter().copied().collect();
+        let coupled = tunnel.relations.iter().filter(move |relation| lives(relation));
+        coupled.map(move |Relation { here, there }| {
+            let subject = format!("{}: {here} with {there}", tunnel.name);
+            let reason = format!(
+                "the tunnel goes over {outer}, and its gateways do not meet over that in this phase"
+            );
+            judge.not_testable(subject, reason, [])
+        })
+    })
+}
+
+/// What is coupled and has nobody to stand for it.
+fn of_nobody(
+    judge: Judge,
+    stage: &Stage,
+    wanted: impl Fn(TunnelKind) -> bool,
+) -> impl Iterator<Item = Judgement> {
+    let all = live(stage).filter(move |(_, end, _)| wanted(end.kind));
     let silent = all.filter(|(_, end, relation)| ways(stage, end, *relation).next().is_none());
     silent.map(move |(gateway, end, relation)| {
         let Relation { here, there } = relation;

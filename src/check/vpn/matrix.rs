@@ -175,6 +175,40 @@ mod tests {
     }
 
     #[test]
+    fn what_may_not_be_pinged_is_not_taken_for_tried() {
+        let mut testbed = (*Network::tunnelled(Phase::DualStack).plan.testbed).clone();
+        let deny = |name: &str, from: &str, to: &str| Flow {
+            name: name.to_owned(),
+            from: End::Site(from.parse().unwrap()),
+            to: End::Site(to.parse().unwrap()),
+            traffic: vec![Traffic::Ping],
+            intent: Intent::Deny,
+        };
+        testbed.flows.push(deny("no-echo", "office", "centre"));
+        testbed.flows.push(deny("no-echo-back", "centre", "office"));
+        let network = Network::of(Stage::new(&testbed.into(), Phase::DualStack));
+        for check in [&Matrix as &dyn Check, &crate::check::vpn::no_clear::NoClear] {
+            let judgements = network.ask(&[check]);
+            let open = judgements.iter().filter(|j| j.verdict == Verdict::NotTestable);
+            assert!(open.count() >= 2, "{judgements:#?}");
+        }
+    }
+
+    #[test]
+    fn a_tunnel_whose_gateways_do_not_meet_is_not_taken_for_tried() {
+        let mut testbed = (*Network::tunnelled(Phase::Ipv6Only).plan.testbed).clone();
+        for tunnel in testbed.tunnels.values_mut() {
+            tunnel.outer = vec![Family::V4];
+        }
+        let network = Network::of(Stage::new(&testbed.into(), Phase::Ipv6Only));
+        let judgements = network.ask(&[&Matrix]);
+        let said = |j: &crate::model::verdict::Judgement| {
+            j.verdict == Verdict::NotTestable && j.reason.contains("goes over IPv4")
+        };
+        assert!(judgements.iter().any(said), "{judgements:#?}");
+    }
+
+    #[test]
     fn who_may_not_begin_is_not_asked_and_that_is_said() {
         let mut testbed = (*Network::tunnelled(Phase::Ipv4Only).plan.testbed).clone();
         testbed.flows.push(Flow {

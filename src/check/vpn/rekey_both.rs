@@ -14,7 +14,7 @@ use crate::{
         finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
         probe::{Probe, Question},
         tap::Tap,
-        tunnel::TunnelAct,
+        tunnel::{TunnelAct, TunnelKind},
         verdict::Judgement,
     },
     stage::Stage,
@@ -80,8 +80,7 @@ impl Check for RekeyBoth {
         let found = all.iter().flat_map(|couples| {
             couples.iter().map(|couple| of_couple(judge, stage, seen, couple, couples))
         });
-        let found =
-            found.chain(couples::untried(judge, stage, |end| end.kind.is_encrypted())).collect();
+        let found = found.chain(couples::untried(judge, stage, TunnelKind::is_encrypted)).collect();
         judge.or_not_applicable(found, "no tunnel has keys in this phase")
     }
 }

@@ -60,6 +60,7 @@ pub(super) fn resolve(written: &written::testbed::Testbed) -> (Testbed, Vec<Diag
     zones::inside(written, &mut testbed, &mut found);
     nodes::check_routes(written, &testbed, &mut found);
     services::check(written, &testbed, &mut found);
+    tunnels::check(written, &testbed, &mut found);
     management::check(written, &testbed, &mut found);
     policy::check(written, &flows, &testbed, &mut found);
     access::check(written, &flows, &testbed, &mut found);

@@ -20,6 +20,7 @@ pub(super) fn check(written: &Testbed, tunnel: &Tunnel, found: &mut Vec<Diagnost
     let [here, there] = tunnel.between.as_slice() else { return };
     let outside = Outside::new(written, [&here.is, &there.is]);
     swallowed(written, tunnel, &outside, found);
+    apart(tunnel, &outside, found);
     mtu(written, tunnel, &outside, found);
 }
 
@@ -47,6 +48,21 @@ fn swallowed(
                 .hint("couple the networks behind the gateways, not the one that they meet on"),
         );
     }
+}
+
+/// A tunnel goes over a family that its gateways have in common outside.
+fn apart(tunnel: &Tunnel, outside: &Outside<'_>, found: &mut Vec<Diagnostic>) {
+    let families = insides::may_carry(tunnel);
+    let meets = |family| outside.widest(|segment| segment.prefix(family).is_some()).is_some();
+    let said = tunnel.outer.first().filter(|_| outside.widest(|_| true).is_some());
+    let Some(said) = said.filter(|_| !families.iter().any(meets)) else { return };
+    let [here, there] = outside.gateways;
+    let message = format!(
+        "tunnel `{}` goes over {families} alone, and no way between `{here}` and `{there}` has that",
+        tunnel.name.is
+    );
+    let hint = "name in `outer` a family of the networks between its gateways";
+    found.push(Diagnostic::error(&said.at, message).hint(hint));
 }
 
 /// What is given as the MTU inside fits into a packet outside, in each family that may carry it.

@@ -18,7 +18,9 @@ use crate::{
         family::Family,
         name::{EngineName, NodeName, SegmentName, TunnelName},
         node::Role,
+        phase::Phase,
         segment::{Plane, SegmentKind},
+        testbed as model,
         tunnel::{Relation, Tunnel, TunnelKind},
     },
 };
@@ -44,6 +46,41 @@ pub(super) fn resolve(
         .filter_map(&mut one)
         .map(|tunnel| (tunnel.name.clone(), tunnel))
         .collect()
+}
+
+/// Phases in which the two sides of a couple are there and have no family in common: nothing of them is coupled then.
+pub(super) fn check(written: &Testbed, testbed: &model::Testbed, found: &mut Vec<Diagnostic>) {
+    for (tunnel, couple) in
+        written.tunnels.iter().flat_map(|t| t.couple.iter().map(move |c| (t, c)))
+    {
+        let [a, b] = couple.ends.as_slice() else { continue };
+        let side = |word: &At<String>| {
+            let mut segments = testbed.segments.values();
+            segments.find(|segment| segment.name.as_str() == word.is)
+        };
+        let (Some(left), Some(right)) = (side(a), side(b)) else { continue };
+        // Sides that never have a family in common have been complained of.
+        let in_common = |phase: &Phase| {
+            !left.families.in_phase(*phase).and(*right.families.in_phase(*phase)).is_empty()
+        };
+        if !Phase::ALL.iter().any(in_common) {
+            continue;
+        }
+        for phase in Phase::ALL {
+            let [here, there] = [left, right].map(|segment| *segment.families.in_phase(phase));
+            let both_live = !here.is_empty() && !there.is_empty();
+            if !both_live || !here.and(there).is_empty() {
+                continue;
+            }
+            let message = format!(
+                "in the {phase} phase `{}` has {here} alone and `{}` has {there} alone: tunnel `{}` couples nothing of them",
+                a.is, b.is, tunnel.name.is
+            );
+            let hint = "give both sides a family in common in every phase in which they are to reach each other";
+            found
+                .push(Diagnostic::warning(&b.at, message).note(&a.at, "the other side").hint(hint));
+        }
+    }
 }
 
 /// Outside, tunnels of a kind without a port of their own are told apart by their gateways alone. Datagrams of VXLAN come
