@@ -234,9 +234,18 @@ async fn over_udp(
         UdpSocket::from_std(socket.into())
     })?;
     socket.send(octets).await?;
+    let mut again = Deadline::after(PATIENCE / 2);
     loop {
         let mut buffer = vec![0; usize::from(MOST_OCTETS)];
-        let length = socket.recv(&mut buffer).await?;
+        let length = match within(again, socket.recv(&mut buffer)).await {
+            Ok(heard) => heard?,
+            // UDP may get lost: what was not answered in half of the time is sent once more.
+            Err(_) => {
+                again = Deadline::after(PATIENCE);
+                socket.send(octets).await?;
+                continue;
+            }
+        };
         buffer.truncate(length);
         let heard = Message::from_vec(&buffer).map_err(io::Error::other)?;
         if belongs(&heard, query) {
