@@ -50,7 +50,7 @@ pub fn findings(
 pub fn leave_open(phase: Phase, judgements: &mut [Judgement], absences: &[Absence]) {
     let mut open = BTreeMap::new();
     for cause in causes(phase, judgements) {
-        let absence = absences.iter().find(|absence| absence.covers(&cause.complaint.culprit));
+        let absence = absences.iter().find(|absence| absence.covers(cause.complaint));
         for judged in cause.all().filter(|_| absence.is_some()) {
             open.insert((judged.check.clone(), judged.subject.clone()), absence);
         }
@@ -270,6 +270,12 @@ mod tests {
         }
     }
 
+    /// Who is not there, and who has addresses from there.
+    fn absence(name: &str, host: &str, why: String) -> Absence {
+        let hosts = host.parse().into_iter().collect();
+        Absence { nodes: vec![node(name)], hosts, tunnel: None, inside: None, why }
+    }
+
     fn v6_to_portal() -> Scope {
         Scope { family: Some(Family::V6), to: Some(node("portal")), ..Scope::default() }
     }
@@ -311,11 +317,52 @@ mod tests {
             bad("listen-too", Depth::Read, culprit("other"), of_other),
         ];
         let why = "the engine is not there".to_owned();
-        let absent = Absence { nodes: vec![node("portal")], tunnel: None, inside: None, why };
+        let absent = absence("portal", "", why);
         leave_open(Phase::DualStack, &mut judgements, &[absent]);
         let verdicts: Vec<_> = judgements.iter().map(|j| (j.verdict, j.reason.as_str())).collect();
         let open = (Verdict::NotTestable, "the engine is not there");
         assert_eq!(verdicts, [open, open, (Verdict::Fail, "")]);
+    }
+
+    #[test]
+    fn who_asks_somebody_absent_is_not_blamed_for_the_silence_and_who_is_in_the_way_is() {
+        let to_portal = |from: &str| Scope { from: Some(node(from)), ..v6_to_portal() };
+        let of_desk = Culprit::node(&node("desk"), "traffic of its own over IPv6");
+        let in_the_way = Culprit::node(&node("firewall"), "forwarding");
+        let elsewhere =
+            Scope { to: Some(node("other")), from: Some(node("desk")), ..v6_to_portal() };
+        let judgements = [
+            bad("asked", Depth::Located, of_desk.clone(), to_portal("desk")),
+            bad("stopped", Depth::Located, in_the_way, to_portal("visitor")),
+            bad("asked-elsewhere", Depth::Located, of_desk.clone(), elsewhere),
+            bad("read", Depth::Read, of_desk, to_portal("desk")),
+        ];
+        let why = "the engine does not answer".to_owned();
+        let absent = absence("portal", "", why);
+        let alone = |at: usize| {
+            let mut one = vec![judgements[at].clone()];
+            leave_open(Phase::DualStack, &mut one, std::slice::from_ref(&absent));
+            one[0].verdict
+        };
+        let [open, bad] = [Verdict::NotTestable, Verdict::Fail];
+        assert_eq!([alone(0), alone(1), alone(2), alone(3)], [open, bad, bad, bad]);
+    }
+
+    #[test]
+    fn who_passes_nothing_on_to_a_host_without_address_is_not_blamed() {
+        let absent = absence("router", "desk", "the engine is not there".to_owned());
+        let of = |culprit: &str, family, to: &str, depth| {
+            let scope = Scope { family: Some(family), to: Some(node(to)), ..Scope::default() };
+            let mut one = vec![bad("leg", depth, Culprit::node(&node(culprit), "part"), scope)];
+            leave_open(Phase::DualStack, &mut one, std::slice::from_ref(&absent));
+            one[0].verdict == Verdict::NotTestable
+        };
+        assert!(of("firewall", Family::V6, "desk", Depth::Located));
+        assert!(of("desk", Family::V6, "portal", Depth::Foundation));
+        assert!(!of("desk", Family::V4, "portal", Depth::Foundation));
+        assert!(!of("firewall", Family::V4, "desk", Depth::Located));
+        assert!(!of("firewall", Family::V6, "desk", Depth::Read));
+        assert!(!of("firewall", Family::V6, "portal", Depth::Located));
     }
 
     #[test]

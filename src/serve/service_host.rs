@@ -180,9 +180,19 @@ impl ServiceHost {
         }
     }
 
-    /// Services that an engine should provide and does not, as sentences.
-    pub fn troubles(&self) -> Vec<String> {
+    fn troubles(&self) -> Vec<String> {
         self.all_posts().filter_map(Post::trouble).collect()
+    }
+
+    /// Services that an engine should provide and does not, as sentences.
+    pub fn troubles_of_services(&self) -> Vec<String> {
+        self.posts.iter().filter_map(Post::trouble).collect()
+    }
+
+    /// What an engine should do for links and does not, likewise.
+    pub fn troubles_of_functions(&self) -> Vec<(Function, String)> {
+        let functions = self.functions.iter();
+        functions.filter_map(|(function, post)| Some((*function, post.trouble()?))).collect()
     }
 
     /// Engines that have ended without being asked to, as sentences; each is told once.

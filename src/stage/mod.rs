@@ -14,7 +14,7 @@ mod fronts;
 mod watches;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
@@ -27,6 +27,7 @@ use crate::{
         dhcp::DhcpDuty,
         family::{Families, Family},
         front::Fronts,
+        function::Function,
         mac::Mac,
         monitor::Watch,
         name::{DomainName, InterfaceName, NodeName, SegmentName, ServiceName},
@@ -34,7 +35,7 @@ use crate::{
         phase::Phase,
         policy::Filter,
         record::Zone,
-        segment::{Advertisement, Plane},
+        segment::{Advertisement, Plane, Segment},
         service::{Service, ServiceKind},
         testbed::Testbed,
         translation::{Pref64, Translator},
@@ -194,6 +195,29 @@ impl Stage {
         watches::derive(&mut stage);
         rules::derive(&mut stage);
         stage
+    }
+
+    /// The hosts that are told by a node on its links what they need there.
+    pub fn told_by(&self, node: &NodeName, function: Function) -> BTreeSet<NodeName> {
+        let served: BTreeSet<_> = self.served_by(node, function).map(|it| &it.name).collect();
+        let is_told = |interface: &StagedInterface| {
+            interface.accepts_advertisements && served.contains(&interface.segment)
+        };
+        let told = self.nodes.iter().filter(|(_, host)| host.interfaces.iter().any(is_told));
+        told.map(|(host, _)| host.clone()).collect()
+    }
+
+    /// Those without whom a node does nothing for its links, itself among them: of DHCPv6 a server and its relays.
+    pub fn at_work_with(&self, node: &NodeName, function: Function) -> BTreeSet<NodeName> {
+        let plans = self.served_by(node, function).filter_map(|segment| segment.dhcp.as_ref());
+        let plans = plans.filter(|_| function == Function::Dhcpv6);
+        let all = plans.flat_map(|plan| plan.relay.iter().chain([&plan.server]));
+        all.chain([node]).cloned().collect()
+    }
+
+    fn served_by(&self, node: &NodeName, function: Function) -> impl Iterator<Item = &Segment> {
+        let segments = self.testbed.segments.values();
+        segments.filter(move |segment| function.is_of(node, [*segment]))
     }
 
     /// The families live on some interface of a node in a plane.
@@ -363,5 +387,38 @@ impl StagedNode {
     /// Its interface of this name.
     pub fn interface(&self, name: &str) -> Option<&StagedInterface> {
         self.interfaces.iter().find(|interface| interface.name.as_str() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_told_something_by_whoever_does_it_on_their_links() {
+        let text = include_str!("../../tests/faults/testbeds/leased.toml");
+        let testbed = Arc::new(crate::input::examine("leased.toml", text).0.unwrap());
+        let joined = |all: BTreeSet<NodeName>| {
+            all.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        let told = |phase, name: &str, function| {
+            joined(Stage::new(&testbed, phase).told_by(&name.parse().unwrap(), function))
+        };
+        let [routers, servers] = Function::ALL;
+        assert_eq!(told(Phase::DualStack, "fw", routers), "desk guest");
+        assert_eq!(told(Phase::DualStack, "edge", routers), "far-desk");
+        assert_eq!(told(Phase::DualStack, "web", routers), "");
+        assert_eq!(told(Phase::DualStack, "names", servers), "desk far-desk");
+        assert_eq!(told(Phase::DualStack, "edge", servers), "far-desk");
+        assert_eq!(told(Phase::DualStack, "web", servers), "guest");
+        assert_eq!(told(Phase::Ipv4Only, "fw", routers), "");
+
+        let stage = Stage::new(&testbed, Phase::DualStack);
+        let with =
+            |name: &str, function| joined(stage.at_work_with(&name.parse().unwrap(), function));
+        assert_eq!(with("fw", routers), "fw");
+        assert_eq!(with("names", servers), "edge names");
+        assert_eq!(with("edge", servers), "edge names");
+        assert_eq!(with("web", servers), "web");
     }
 }

@@ -25,6 +25,7 @@ use crate::{
         answer::{Answer, Logged},
         family::Family,
         fault::Sabotage,
+        function::Function,
         name::{InterfaceName, NodeName, SegmentName, ServiceName, TranslationName, TunnelName},
         node as planned,
         probe::{Aspect, Keeper, Probe, Question, RouterAct},
@@ -515,18 +516,35 @@ impl Driver for Netns {
     fn absences(&self, stage: &Stage) -> Vec<Absence> {
         let Testbed { tunnels, translations, .. } = &*stage.testbed;
         let of = |(name, node): (&NodeName, &Arc<Occupant>)| {
-            let alone =
-                |why| Absence { nodes: vec![name.clone()], tunnel: None, inside: None, why };
+            let alone = |why| Absence {
+                nodes: vec![name.clone()],
+                hosts: Vec::new(),
+                tunnel: None,
+                inside: None,
+                why,
+            };
             let tunnel = |(name, why): (TunnelName, String)| {
                 let planned = &tunnels[&name];
                 let inside = Some(planned.inside.clone());
-                Absence { nodes: planned.between.to_vec(), tunnel: Some(name), inside, why }
+                Absence {
+                    nodes: planned.between.to_vec(),
+                    tunnel: Some(name),
+                    inside,
+                    ..alone(why)
+                }
             };
             let translation = |(name, why): (TranslationName, String)| {
                 let inside = Some(translations[&name].inside.clone());
                 Absence { inside, ..alone(why) }
             };
-            let mut absences: Vec<_> = node.services.troubles().into_iter().map(alone).collect();
+            let of_links = |(function, why): (Function, String)| {
+                let nodes = stage.at_work_with(name, function).into_iter().collect();
+                let hosts = stage.told_by(name, function).into_iter().collect();
+                Absence { nodes, hosts, ..alone(why) }
+            };
+            let services = node.services.troubles_of_services();
+            let mut absences: Vec<_> = services.into_iter().map(alone).collect();
+            absences.extend(node.services.troubles_of_functions().into_iter().map(of_links));
             absences.extend(node.tunnels.troubles().into_iter().map(tunnel));
             absences.extend(node.translators.troubles().into_iter().map(translation));
             absences
