@@ -110,10 +110,13 @@ fn mourn(killed: &Killed) -> i32 {
 /// Builds the lab, walks, and writes the report; also when the walk fails, of what was done until then.
 pub(super) fn walk(task: Task) -> Result<Done, Failure> {
     inside(|inside, outside, stop| async move {
+        // What is wanting leaves no record of a walk that has not begun.
+        let engines = engines(&task, &task.phases, inside)?;
         let clock = Clock::start();
         let mut directory = begin(&task, clock)?;
         outside.tell(&directory.path().display().to_string());
-        let walked = walk_in(&task, (inside, &outside), clock, stop, &mut directory).await;
+        let engines = engines.kept_in(logs(&directory));
+        let walked = walk_in(&task, (inside, &outside), clock, stop, engines, &mut directory).await;
         if let Err(Failure::Sentence(said)) = &walked {
             // Why it failed is told below; that the record cannot be ended, often for the same reason, adds nothing.
             let _ = end_early(&directory, said);
@@ -153,13 +156,13 @@ async fn walk_in(
     (inside, outside): (Inside, &Outside),
     clock: Clock,
     stop: Stop,
+    engines: Engines,
     directory: &mut RunDirectory,
 ) -> Result<Run, Failure> {
     warn_of_limit(inside, &task.testbed);
     let mut run = blank(task, inside, clock);
     directory.write_run(&run)?;
     let building = clock.us();
-    let engines = engines(task, &task.phases, inside, directory)?;
     let stage = Stage::new(&task.testbed, task.phases[0]);
     let lab = Netns::build_with(&stage, clock.origin(), engines)?.amid(outside.crowding());
     run.timings.build_us = clock.us() - building;
@@ -181,15 +184,14 @@ async fn walk_in(
     Ok(run?)
 }
 
-/// The engines of the testbed, or what is wanting; what they say is kept in the run directory.
-pub(super) fn engines(
-    task: &Task,
-    phases: &[Phase],
-    inside: Inside,
-    directory: &RunDirectory,
-) -> Result<Engines, Failure> {
-    let logs = directory.path().join("engines");
-    Ok(Engines::gather(&task.testbed, phases, inside.rootless, logs)?)
+/// The engines of the testbed, or what is wanting.
+pub(super) fn engines(task: &Task, phases: &[Phase], inside: Inside) -> Result<Engines, Failure> {
+    Ok(Engines::gather(&task.testbed, phases, inside.rootless)?)
+}
+
+/// Where what engines say is kept.
+pub(super) fn logs(directory: &RunDirectory) -> PathBuf {
+    directory.path().join("engines")
 }
 
 /// The least number of questions that are under way at once.

@@ -28,13 +28,14 @@ use crate::{
 /// Builds the lab, says on stdout where it is, and answers until it is told to end.
 pub(super) fn stand(task: &Task, detached: bool) -> Result<(), Failure> {
     lab::inside(|inside, outside, mut stop| async move {
+        let engines = lab::engines(task, &Phase::ALL, inside)?;
         let clock = Clock::start();
         let mut directory = lab::begin(task, clock)?;
         outside.tell(&directory.path().display().to_string());
         lab::warn_of_limit(inside, &task.testbed);
         directory.write_run(&lab::blank(task, inside, clock))?;
         let stage = Stage::new(&task.testbed, task.phases[0]);
-        let engines = lab::engines(task, &Phase::ALL, inside, &directory)?;
+        let engines = engines.kept_in(lab::logs(&directory));
         let driver = Netns::build_with(&stage, clock.origin(), engines)?.amid(outside.crowding());
         driver.lab().publish()?;
         let at_once = lab::at_once(inside, &task.testbed);

@@ -211,7 +211,6 @@ impl Engines {
         testbed: &Arc<Testbed>,
         phases: &[Phase],
         rootless: bool,
-        logs: PathBuf,
     ) -> Result<Self, Wanting> {
         let mut programs = BTreeMap::new();
         for post in posts(testbed) {
@@ -254,7 +253,13 @@ impl Engines {
             })?;
             programs.insert(engine.name, Program { path, version: String::new() });
         }
-        Ok(Self { programs, logs: Some(logs), rootless, trust: Arc::default() })
+        Ok(Self { programs, logs: None, rootless, trust: Arc::default() })
+    }
+
+    /// The same, with a folder in which what they say is kept.
+    #[must_use]
+    pub fn kept_in(self, logs: PathBuf) -> Self {
+        Self { logs: Some(logs), ..self }
     }
 
     /// The program of an engine; where nobody has looked for it before, it is looked for now.
@@ -357,6 +362,14 @@ pub enum Mute {
         /// How it was asked.
         asked: String,
     },
+    /// It says more than anybody reads, and no version in it.
+    #[error(
+        "asked for its version by `{asked}`, it says more than {MOST} octets, and no version among them"
+    )]
+    Raves {
+        /// How it was asked.
+        asked: String,
+    },
     /// It says something else.
     #[error("asked for its version by `{asked}`, it says {said}")]
     Other {
@@ -371,7 +384,7 @@ pub enum Mute {
 pub fn version(program: &Path, arguments: &[&str]) -> Result<String, Mute> {
     let name = program.file_name().unwrap_or_default().to_string_lossy();
     let asked = [&[&*name], arguments].concat().join(" ");
-    let (said, is_over) = said(program, arguments)?;
+    let (said, end) = said(program, arguments)?;
     let said = String::from_utf8_lossy(&said).into_owned();
     let shown = |line: &str| line.chars().filter(|c| !c.is_control()).take(LONGEST).collect();
     let has_number = |line: &&str| {
@@ -381,17 +394,26 @@ pub fn version(program: &Path, arguments: &[&str]) -> Result<String, Mute> {
     if let Some(line) = said.lines().find(has_number) {
         return Ok(shown(line.trim()));
     }
-    if !is_over {
-        return Err(Mute::Hangs { asked });
+    match end {
+        End::Over => {}
+        End::TooMuch => return Err(Mute::Raves { asked }),
+        End::TooLate => return Err(Mute::Hangs { asked }),
     }
     let first: Option<String> = said.lines().map(str::trim).find(|l| !l.is_empty()).map(shown);
     let said = first.map_or_else(|| "nothing".to_owned(), |line| format!("`{line}`"));
     Err(Mute::Other { asked, said })
 }
 
-/// What a program says on both of its outputs, until it ends, has said too much, or the time is over; and whether it has come to
-/// an end. Whoever it has started is ended with it.
-fn said(program: &Path, arguments: &[&str]) -> io::Result<(Vec<u8>, bool)> {
+/// Why a program was not listened to any longer.
+enum End {
+    Over,
+    TooMuch,
+    TooLate,
+}
+
+/// What a program says on both of its outputs, until it ends, has said too much, or the time is over; and which of these it was.
+/// Whoever it has started is ended with it.
+fn said(program: &Path, arguments: &[&str]) -> io::Result<(Vec<u8>, End)> {
     let (mut reader, writer) = io::pipe()?;
     let mut child = Command::new(program)
         .args(arguments)
@@ -401,8 +423,12 @@ fn said(program: &Path, arguments: &[&str]) -> io::Result<(Vec<u8>, bool)> {
         .stderr(writer)
         .spawn()?;
     let began = Instant::now();
-    let (mut said, mut is_over) = (Vec::new(), false);
-    while let Some(left) = PATIENCE.checked_sub(began.elapsed()).filter(|_| said.len() < MOST) {
+    let (mut said, mut end) = (Vec::new(), End::TooLate);
+    while let Some(left) = PATIENCE.checked_sub(began.elapsed()) {
+        if said.len() >= MOST {
+            end = End::TooMuch;
+            break;
+        }
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
         match poll(&mut [PollFd::new(reader.as_fd(), PollFlags::POLLIN)], timeout) {
             Ok(1..) => {}
@@ -412,7 +438,7 @@ fn said(program: &Path, arguments: &[&str]) -> io::Result<(Vec<u8>, bool)> {
         let mut buffer = [0; 4096];
         match reader.read(&mut buffer) {
             Ok(0) => {
-                is_over = true;
+                end = End::Over;
                 break;
             }
             Ok(length) => said.extend(&buffer[..length]),
@@ -426,7 +452,7 @@ fn said(program: &Path, arguments: &[&str]) -> io::Result<(Vec<u8>, bool)> {
         let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
     }
     let _ = child.wait();
-    Ok((said, is_over))
+    Ok((said, end))
 }
 
 #[cfg(test)]
@@ -451,5 +477,11 @@ mod tests {
         let why = "it hangs: asked for its version by `sleep 60`, it has not ended within 2s";
         assert_eq!(said, why);
         assert!(began.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn a_program_that_says_too_much_does_not_hang() {
+        let said = version(Path::new("/bin/sh"), &["-c", "exec yes"]).unwrap_err().to_string();
+        assert!(said.contains("it says more than "), "{said}");
     }
 }
