@@ -2,7 +2,7 @@
 
 pub mod netns;
 
-use std::{fmt, future::Future, path::Path, pin::Pin, time::Duration};
+use std::{collections::BTreeSet, fmt, future::Future, path::Path, pin::Pin, time::Duration};
 
 use crate::{
     model::{
@@ -103,6 +103,10 @@ pub trait Driver: Send + Sync {
 
     /// Who does not do the work of a stage now, though an engine should.
     fn absences(&self, stage: &Stage) -> Vec<Absence>;
+
+    /// Asks engines once more that have answered when the phase was entered: one that hangs is not there either. Those of
+    /// spared nodes are left alone, where something was done on purpose that may keep them from answering.
+    fn hear_again<'a>(&'a self, spared: &'a BTreeSet<NodeName>) -> Soon<'a, ()>;
 
     /// Engines that have ended without being asked to, as sentences; each is told once.
     fn losses(&self) -> Vec<String>;

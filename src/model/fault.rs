@@ -399,6 +399,25 @@ pub enum Sabotage {
 }
 
 impl Sabotage {
+    /// The node on which the fault is; `None` for one of a link, or of a stranger on it.
+    pub fn node(&self) -> Option<&NodeName> {
+        match self {
+            Self::AddRule { node, .. }
+            | Self::RemoveRule { node, .. }
+            | Self::OpenPolicy { node, .. }
+            | Self::RemoveRoute { node, .. }
+            | Self::AddRoute { node, .. }
+            | Self::AddAddress { node, .. }
+            | Self::RemoveAddress { node, .. }
+            | Self::SetMtu { node, .. }
+            | Self::SetSwitch { node, .. }
+            | Self::TranslateWrongly { node, .. }
+            | Self::CarryWrongly { node, .. }
+            | Self::Talk { node, .. } => Some(node),
+            of_service_or_link => of_service_or_link.service_node(),
+        }
+    }
+
     /// The node whose services carry the fault out; `None` for a fault of the kernel or of a stranger on a link.
     pub fn service_node(&self) -> Option<&NodeName> {
         match self {

@@ -27,9 +27,14 @@ fn own_paths(path: &str, loads: bool) -> Vec<String> {
 }
 
 impl ServiceHost {
-    /// Brings engines in line with orders. That one does not come up is told by `troubles`, and is no reason to stop.
-    pub(super) async fn employ(&self, orders: &Orders) -> Result<(), ServeError> {
-        for post in &self.posts {
+    /// Brings engines in line with orders, those at some posts. That one does not come up is told by `troubles`, and is no
+    /// reason to stop.
+    pub(super) async fn employ(
+        &self,
+        orders: &Orders,
+        at: impl Fn(&Post) -> bool,
+    ) -> Result<(), ServeError> {
+        for post in self.posts.iter().filter(|post| at(post)) {
             let service = self.premises.node.service(post.service.as_str());
             let job = service.map(|service| self.job(orders, service)).transpose()?.flatten();
             let is_new = post.take(job, &self.premises.namespace, &self.premises.shared).await;
@@ -37,7 +42,7 @@ impl ServiceHost {
                 self.place_application(post, service)?;
             }
         }
-        for (function, post) in &self.functions {
+        for (function, post) in self.functions.iter().filter(|(_, post)| at(post)) {
             let job = self.function_job(orders, *function);
             post.take(job, &self.premises.namespace, &self.premises.shared).await;
         }

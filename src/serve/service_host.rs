@@ -7,6 +7,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use futures_util::future::join_all;
+
 use super::{
     announcement,
     daemon::Post,
@@ -172,12 +174,26 @@ impl ServiceHost {
         sink.into_iter().chain(self.posts.iter().flat_map(|post| post.holding(token))).collect()
     }
 
+    /// Starts engines once more that have ended by themselves or fallen silent, whose job may be the same in the next phase.
+    pub async fn revive(&self) {
+        let state = self.state.lock().await;
+        // What does not come up is told by its trouble.
+        let _ = self.employ(&state.orders, Post::is_lost).await;
+    }
+
     /// Asks engines at addresses that the node could not use when they were started.
     pub async fn settle(&self) {
         let _turn = self.state.lock().await;
         for post in self.all_posts() {
             post.settle(&self.premises.namespace, &self.premises.shared).await;
         }
+    }
+
+    /// Asks engines once more that have answered before: one that hangs is told as one that has ended is.
+    pub async fn hear_again(&self) {
+        let _turn = self.state.lock().await;
+        let (namespace, shared) = (&self.premises.namespace, &self.premises.shared);
+        join_all(self.all_posts().map(|post| post.hear_again(namespace, shared))).await;
     }
 
     fn troubles(&self) -> Vec<String> {
@@ -310,7 +326,7 @@ impl ServiceHost {
         wanted.retain(|place| self.posts.iter().all(|post| post.service != place.service));
         self.close_all_but(&wanted).await;
         self.open_missing(wanted)?;
-        self.employ(orders).await?;
+        self.employ(orders, |_| true).await?;
         let built_in = |function| !self.functions.contains_key(&function);
         if built_in(Function::Dhcpv6) {
             self.do_dhcp(orders.dhcp(), dhcp)?;

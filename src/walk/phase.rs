@@ -84,10 +84,10 @@ pub struct Examined {
     pub probes: usize,
     /// Taps opened.
     pub taps: usize,
-    /// Waits that time limits forced.
-    pub waits: Vec<Wait>,
     /// What the phase had to go without, as sentences.
     pub without: Vec<String>,
+    /// Engines that were lost while questions were asked, likewise.
+    pub lost: Vec<String>,
     /// Every check's verdict on every subject.
     pub judgements: Vec<Judgement>,
 }
@@ -100,14 +100,22 @@ impl Visit<'_> {
         directory: &mut RunDirectory,
     ) -> Result<PhaseRun, Stopped> {
         let started_us = self.clock.us();
-        let Entered { steps, steps_us, mut waits, deviations } =
+        let Entered { steps, steps_us, mut waits, mut deviations } =
             self.enter(before, directory).await?;
+        // What was lost before has been started once more, or is among the deviations.
+        let lost_before = self.driver.losses();
         let faults = self.plant(directory).await?;
-        let examined = self.examine(directory).await?;
+        let evidence = self.question(directory, &mut waits).await?;
+        let spared = faults.iter().filter_map(|fault| fault.what.node()).cloned().collect();
+        self.driver.hear_again(&spared).await;
+        let mut examined = self.conclude(&evidence);
+        examined.without.extend(lost_before);
+        self.tell_without(&examined);
+        // What it did not do, and since when, is not known.
+        deviations.append(&mut examined.lost);
         if !faults.is_empty() {
             self.driver.mend(self.stage).await.map_err(Stopped::Fault)?;
         }
-        waits.extend(examined.waits);
         Ok(PhaseRun {
             phase: self.stage.phase,
             started_us,
@@ -180,10 +188,22 @@ impl Visit<'_> {
 
     /// Asks every check and judges.
     pub async fn examine(&self, directory: &mut RunDirectory) -> Result<Examined, Stopped> {
-        let mut waits = Vec::new();
-        let evidence = self.question(directory, &mut waits).await?;
+        let evidence = self.question(directory, &mut Vec::new()).await?;
+        let examined = self.conclude(&evidence);
+        self.tell_without(&examined);
+        Ok(examined)
+    }
+
+    fn tell_without(&self, examined: &Examined) {
+        for said in examined.without.iter().chain(&examined.lost) {
+            (self.tell)(Event::Without { said });
+        }
+    }
+
+    /// Judges by what was seen, and leaves open what may have a reason outside of the testbed.
+    fn conclude(&self, evidence: &[Evidence]) -> Examined {
         let taps = evidence.iter().filter(|piece| piece.is_tap()).count();
-        let mut judgements = self.judge(&evidence);
+        let mut judgements = self.judge(evidence);
         let doubts = self.driver.doubts();
         cause::leave_open(self.stage.phase, &mut judgements, &self.driver.absences(self.stage));
         if let Some(doubt) = doubts.first() {
@@ -192,12 +212,9 @@ impl Visit<'_> {
             }
         }
         let mut without: Vec<_> = evidence.iter().filter_map(Evidence::trouble).collect();
-        without.extend(self.driver.losses());
         without.extend(doubts);
-        for said in &without {
-            (self.tell)(Event::Without { said });
-        }
-        Ok(Examined { probes: evidence.len() - taps, taps, waits, without, judgements })
+        let lost = self.driver.losses();
+        Examined { probes: evidence.len() - taps, taps, without, lost, judgements }
     }
 
     /// Plants the faults of this phase.

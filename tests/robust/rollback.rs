@@ -2,7 +2,7 @@
 //! afterwards. A machine that loses the lab's packets: nobody in the testbed is blamed.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     sync::{
@@ -139,6 +139,10 @@ impl Driver for Faulty {
 
     fn absences(&self, stage: &Stage) -> Vec<Absence> {
         self.lab.absences(stage)
+    }
+
+    fn hear_again<'a>(&'a self, spared: &'a BTreeSet<NodeName>) -> Soon<'a, ()> {
+        self.lab.hear_again(spared)
     }
 
     fn losses(&self) -> Vec<String> {

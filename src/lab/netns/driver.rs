@@ -1,7 +1,7 @@
 //! The driver: nodes of namespaces with built-in services, questions put from them, taps on their links.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     ops::Range,
     path::Path,
@@ -376,6 +376,8 @@ impl Netns {
     }
 
     async fn wait(&self, stage: &Stage) -> Settled {
+        // Hosts may wait for what one of them is to tell.
+        join_all(self.occupants.values().map(|node| node.services.revive())).await;
         let mut settled = match self.lab.settle(stage, PATIENCE).await {
             Ok(settled) => Settled {
                 waits: settled.waited.iter().map(|(reason, time)| wait(*reason, *time)).collect(),
@@ -550,6 +552,12 @@ impl Driver for Netns {
             absences
         };
         self.occupants.iter().flat_map(of).collect()
+    }
+
+    fn hear_again<'a>(&'a self, spared: &'a BTreeSet<NodeName>) -> Soon<'a, ()> {
+        let asked = self.occupants.iter().filter(|(name, _)| !spared.contains(*name));
+        let asked = asked.map(|(_, node)| node.services.hear_again());
+        Box::pin(async { drop(join_all(asked).await) })
     }
 
     fn losses(&self) -> Vec<String> {

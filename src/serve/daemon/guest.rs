@@ -23,9 +23,9 @@ const NOBODY: Mac = Mac([0x02, 0xff, 0xff, 0xff, 0xff, 0xfe]);
 /// What tells the question from those of hosts.
 const TRANSACTION: u32 = 0x51_c0de;
 
-/// Whether a router answers a solicitation on a link.
+/// Whether the node answers a solicitation on a link, as a router. There may be others.
 pub(super) async fn solicit(namespace: &Namespace, on: &InterfaceName) -> io::Result<bool> {
-    let socket = namespace.run(|| {
+    let (socket, own) = namespace.run(|| {
         let interface = Interface::read(on.as_str())?;
         let socket = Socket::new(Domain::IPV6, Type::RAW.nonblocking(), Some(Protocol::ICMPV6))?;
         socket.set_multicast_if_v6(interface.index)?;
@@ -35,13 +35,13 @@ pub(super) async fn solicit(namespace: &Namespace, on: &InterfaceName) -> io::Re
         let to = SocketAddrV6::new(ALL_ROUTERS, 0, 0, interface.index);
         socket.send_to(&ra::solicitation(interface.mac), &to.into())?;
         // A raw socket in the clothes of a UDP one: the runtime polls both alike and does nothing else with it.
-        UdpSocket::from_std(socket.into())
+        Ok((UdpSocket::from_std(socket.into())?, own))
     })?;
     let mut buffer = [0; 1500];
     loop {
         let (length, from) = socket.recv_from(&mut buffer).await?;
         let router = from.ip();
-        if ra::decode(&buffer[..length], router, None, HOP_LIMIT).is_ok() {
+        if router == own && ra::decode(&buffer[..length], router, None, HOP_LIMIT).is_ok() {
             return Ok(true);
         }
     }

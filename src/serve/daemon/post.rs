@@ -4,7 +4,10 @@ use std::{
     fs, io,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -12,7 +15,7 @@ use nix::net::if_::if_nametoindex;
 use tokio::time::interval;
 
 use super::{
-    Memory, Program,
+    Memory, Process, Program,
     log::Log,
     ready::Caller,
     running::Running,
@@ -41,6 +44,20 @@ pub(in crate::serve) const FOLDERS: &str = "/run/sixwalk/engines";
 /// How often one that starts is asked.
 const BETWEEN: Duration = Duration::from_millis(10);
 
+/// How long one is waited for that has answered before: as long as a router may take that has just spoken (RFC 4861 section
+/// 6.2.6).
+const PATIENCE_AGAIN: Duration = Duration::from_secs(4);
+/// How often somebody has been asked, so that no two questions are alike.
+static ASKED: AtomicU32 = AtomicU32::new(0);
+
+/// What a program does instead of answering.
+enum Lack {
+    /// It has ended, in this way.
+    Ended(String),
+    /// It says nothing, there.
+    Silent(String),
+}
+
 /// The post of a service.
 pub(in crate::serve) struct Post {
     pub(in crate::serve) service: ServiceName,
@@ -61,9 +78,13 @@ struct State {
     starts: u32,
     ready_us: Option<u64>,
     memory: Memory,
+    /// Those who have ended by themselves, as long as somebody may be left whom they have started.
+    gone: Vec<Process>,
     /// Why nobody holds the post, as a sentence.
     trouble: Option<String>,
-    /// Who has ended without being asked to, as sentences that nobody has been told yet.
+    /// Whether that is because who held it has ended or fallen silent.
+    is_lost: bool,
+    /// Who has ended or fallen silent, as sentences that nobody has been told yet.
     losses: Vec<String>,
 }
 
@@ -133,18 +154,20 @@ impl Post {
         shared: &Shared,
     ) -> bool {
         self.notice();
-        let before = {
+        let before: Vec<_> = {
             let mut state = self.state();
-            if state.running.as_ref().map(|running| &running.job) == job.as_ref()
-                && (job.is_none() || state.trouble.is_none())
+            if state.trouble.is_none()
+                && state.running.as_ref().map(|running| &running.job) == job.as_ref()
             {
                 return false;
             }
             state.trouble = None;
-            state.running.take()
+            state.is_lost = false;
+            let running = state.running.take().map(|running| running.process);
+            std::mem::take(&mut state.gone).into_iter().chain(running).collect()
         };
-        if let Some(before) = before {
-            before.process.stop().await;
+        for process in before {
+            process.stop().await;
         }
         let Some(job) = job else { return false };
         match self.start(job, namespace, shared).await {
@@ -203,30 +226,36 @@ impl Post {
         shared: &Shared,
     ) -> Result<(), String> {
         let watch = Stopwatch::start();
-        let engine = self.engine.name;
-        match self.answers(running, places, namespace, shared).await {
-            Ok(()) if places.is_empty() => Ok(()),
+        let answers = self.answers(running, places, PATIENCE, namespace, shared).await;
+        let what = match answers {
+            Ok(()) if places.is_empty() => return Ok(()),
             Ok(()) => {
-                self.trust.note_works(engine, &self.place());
-                Ok(())
+                self.trust.note_works(self.engine.name, &self.place());
+                return Ok(());
             }
-            Err(what) => {
-                let what = self.trust.note_vain(engine, &self.place(), watch.elapsed(), what);
-                Err(self.sentence(&what))
-            }
-        }
+            Err(Lack::Ended(how)) => format!("has ended before it answered ({how})"),
+            Err(Lack::Silent(at)) => format!("has not answered {at} within {PATIENCE:?}"),
+        };
+        Err(self.in_vain(&watch, what))
     }
 
-    /// The same. An error is what it did instead.
+    /// Notes what a program did instead of answering; a sentence.
+    fn in_vain(&self, watch: &Stopwatch, what: String) -> String {
+        let time = watch.elapsed();
+        self.sentence(&self.trust.note_vain(self.engine.name, &self.place(), time, what))
+    }
+
+    /// The same, with so much patience. An error is what it did instead.
     async fn answers(
         &self,
         running: &Running,
         places: &[Place],
+        patience: Duration,
         namespace: &Namespace,
         shared: &Shared,
-    ) -> Result<(), String> {
-        let caller = Caller { namespace, job: &running.job, work: &self.work, shared };
-        let deadline = Deadline::after(PATIENCE);
+    ) -> Result<(), Lack> {
+        let caller = self.caller(running, namespace, shared);
+        let deadline = Deadline::after(patience);
         for place in places {
             let mut beat = interval(BETWEEN);
             let answered = async {
@@ -236,17 +265,25 @@ impl Post {
             };
             tokio::select! {
                 biased;
-                how = running.process.ending() => {
-                    return Err(format!("has ended before it answered ({how})"));
-                }
+                how = running.process.ending() => return Err(Lack::Ended(how)),
                 () = answered => {}
                 () = deadline.passed() => {
                     let at = if matches!(place, Place::Address(_)) { "at" } else { "on" };
-                    return Err(format!("has not answered {at} {place} within {PATIENCE:?}"));
+                    return Err(Lack::Silent(format!("{at} {place}")));
                 }
             }
         }
         Ok(())
+    }
+
+    fn caller<'c>(
+        &'c self,
+        running: &'c Running,
+        namespace: &'c Namespace,
+        shared: &'c Shared,
+    ) -> Caller<'c> {
+        let turn = ASKED.fetch_add(1, Ordering::Relaxed);
+        Caller { namespace, job: &running.job, work: &self.work, shared, turn }
     }
 
     /// Asks where nobody could be reached when the program was started.
@@ -255,12 +292,50 @@ impl Post {
         let Some(mut running) = self.state().running.take() else { return };
         let unasked = std::mem::take(&mut running.unasked);
         match self.heard(&running, &unasked, namespace, shared).await {
-            Ok(()) => self.state().running = Some(running),
+            Ok(()) => {
+                running.answered = self.answering(&running, namespace, shared).await;
+                self.state().running = Some(running);
+            }
             Err(said) => {
                 running.process.stop().await;
                 self.state().trouble = Some(said);
             }
         }
+    }
+
+    /// Where a program answers now that all is in place around it: what keeps it from answering elsewhere is no fault of its.
+    async fn answering(
+        &self,
+        running: &Running,
+        namespace: &Namespace,
+        shared: &Shared,
+    ) -> Vec<Place> {
+        let caller = self.caller(running, namespace, shared);
+        let mut answering = Vec::new();
+        for place in running.job.places() {
+            // Nothing stands between a node and its own links, on which an answer may take its time.
+            if matches!(place, Place::Link(_)) || caller.answers(&place).await {
+                answering.push(place);
+            }
+        }
+        answering
+    }
+
+    /// Asks once more where the program has answered before. One that does not any more is ended, so that nobody half holds the
+    /// post.
+    pub(in crate::serve) async fn hear_again(&self, namespace: &Namespace, shared: &Shared) {
+        self.notice();
+        let Some(running) = self.state().running.take() else { return };
+        let watch = Stopwatch::start();
+        let places = &running.answered;
+        let answers = self.answers(&running, places, PATIENCE_AGAIN, namespace, shared).await;
+        let Err(Lack::Silent(at)) = answers else {
+            self.state().running = Some(running);
+            return self.notice();
+        };
+        let said = self.in_vain(&watch, format!("does not answer {at} any more"));
+        running.process.stop().await;
+        lose(&mut self.state(), said);
     }
 
     fn weigh(&self, running: &Running) {
@@ -275,10 +350,17 @@ impl Post {
         let Some(how) = state.running.as_ref().and_then(|running| running.process.end()) else {
             return;
         };
-        state.running = None;
-        let said = self.sentence(&format!("has ended by itself ({how})"));
-        state.losses.push(said.clone());
-        state.trouble = Some(said);
+        if let Some(running) = state.running.take() {
+            running.process.clear();
+            state.gone.push(running.process);
+        }
+        lose(&mut state, self.sentence(&format!("has ended by itself ({how})")));
+    }
+
+    /// Whether nobody holds the post because who held it has ended or fallen silent.
+    pub(in crate::serve) fn is_lost(&self) -> bool {
+        self.notice();
+        self.state().is_lost
     }
 
     fn place(&self) -> String {
@@ -300,7 +382,7 @@ impl Post {
         self.state().trouble.clone()
     }
 
-    /// Whose end nobody has been told yet.
+    /// Whose end or silence nobody has been told yet.
     pub(in crate::serve) fn losses(&self) -> Vec<String> {
         self.notice();
         std::mem::take(&mut self.state().losses)
@@ -362,6 +444,13 @@ impl Post {
     pub(in crate::serve) fn work(&self) -> &Path {
         &self.work
     }
+}
+
+/// Notes that the program does not do its work any more, and why.
+fn lose(state: &mut State, said: String) {
+    state.losses.push(said.clone());
+    state.trouble = Some(said);
+    state.is_lost = true;
 }
 
 /// What the engine of a service has written into its file.

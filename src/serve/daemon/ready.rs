@@ -36,6 +36,8 @@ pub(super) struct Caller<'c> {
     pub(super) job: &'c Job,
     pub(super) work: &'c Path,
     pub(super) shared: &'c Shared,
+    /// What tells its questions from those of others.
+    pub(super) turn: u32,
 }
 
 impl Caller<'_> {
@@ -81,7 +83,7 @@ impl Caller<'_> {
                 Ok(snmp::read_told(&reply, 1, to.ip()).is_ok())
             }
             ServiceKind::Syslog => {
-                let token = format!("{TOKEN}-{}", to.ip().is_ipv6());
+                let token = format!("{TOKEN}-{}-{}.", self.turn, to.ip().is_ipv6());
                 let message = format!("<134>1 - {} sixwalk - - - {token}", self.job.node);
                 self.socket(to)?.send(message.as_bytes()).await?;
                 tokio::task::yield_now().await;

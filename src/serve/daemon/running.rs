@@ -33,6 +33,8 @@ pub(super) struct Running {
     pub(super) since: Instant,
     /// Where it has not been asked, because the node could not be reached there yet.
     pub(super) unasked: Vec<Place>,
+    /// Where it has answered when all was in place around it.
+    pub(super) answered: Vec<Place>,
     pub(super) process: Process,
 }
 
@@ -63,7 +65,7 @@ impl Running {
             is_somebody: job.rootless && engine.gives_up_groups,
         };
         let process = Process::start(call, namespace, work, log)?;
-        Ok(Self { job, since, unasked: Vec::new(), process })
+        Ok(Self { job, since, unasked: Vec::new(), answered: Vec::new(), process })
     }
 }
 
@@ -110,6 +112,13 @@ impl Process {
     /// The memory of all its processes.
     pub(in crate::serve) fn memory(&self) -> Memory {
         self.household.as_ref().map_or_else(Memory::default, Household::memory)
+    }
+
+    /// Kills whoever is left of one that has ended.
+    pub(super) fn clear(&self) {
+        if let Some(household) = &self.household {
+            household.clear();
+        }
     }
 
     /// Ends it: by asking, then by force, and whoever it has left behind.
