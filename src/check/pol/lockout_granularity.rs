@@ -14,6 +14,7 @@ use crate::{
         family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Packets, Scope, Severity},
         name::NodeName,
+        phase::Phase,
         probe::Probe,
         service::Service,
         verdict::Judgement,
@@ -23,7 +24,7 @@ use crate::{
 };
 
 /// Fails to log in from one host until the log-in must be locked, and then logs in with the right password from there, from
-/// a neighbour and from elsewhere. Each family has a user of its own, so that nobody else is locked out.
+/// a neighbour and from elsewhere. Each family of each phase has a user of its own, so that nobody else is locked out.
 pub(in crate::check) struct LockoutGranularity;
 
 static TEXT: Text = Text {
@@ -81,7 +82,7 @@ impl Check for LockoutGranularity {
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
-        let of = |reception: &Reception<'_>| match attempt(reception) {
+        let of = |reception: &Reception<'_>| match attempt(stage.phase, reception) {
             Some(attempt) => attempt.judge(stage, seen),
             None => vec![unvisited(reception)],
         };
@@ -99,6 +100,7 @@ pub(in crate::check) struct Attempt {
     what: String,
     node: NodeName,
     service: Service,
+    phase: Phase,
     way: Path,
     comers: Vec<Comer>,
 }
@@ -114,7 +116,7 @@ struct Comer {
 
 /// One attempt for each family of each service that locks log-ins, where somebody can make it.
 pub(in crate::check) fn attempts(stage: &Stage) -> Vec<Attempt> {
-    locking(stage).iter().filter_map(attempt).collect()
+    locking(stage).iter().filter_map(|reception| attempt(stage.phase, reception)).collect()
 }
 
 /// Every service that locks log-ins, with whom its own access list lets in: nobody else comes as far as a log-in.
@@ -128,7 +130,7 @@ fn locking(stage: &Stage) -> Vec<Reception<'_>> {
 }
 
 /// From a host that has a neighbour, if some has one; the log-in is tried from it, from the neighbour and from elsewhere.
-fn attempt(reception: &Reception<'_>) -> Option<Attempt> {
+fn attempt(phase: Phase, reception: &Reception<'_>) -> Option<Attempt> {
     let lockout = reception.service.lockout?;
     let ways = &reception.ways;
     let link = |way: &Path| way.segments.first().cloned();
@@ -151,6 +153,7 @@ fn attempt(reception: &Reception<'_>) -> Option<Attempt> {
         what: what(reception),
         node: reception.node.name.clone(),
         service: reception.service.clone(),
+        phase,
         comers,
         way,
     })
@@ -172,8 +175,10 @@ impl Attempt {
         self.way.family()
     }
 
+    /// Locks last as long as the lab, and the way of a guesser may begin elsewhere in the next phase: each has its own user.
     fn user(&self) -> String {
-        format!("locked-{}-{}-{}", self.node, self.service.name, self.family().word())
+        let (phase, family) = (self.phase.word(), self.family().word());
+        format!("locked-{}-{}-{phase}-{family}", self.node, self.service.name)
     }
 
     /// Whether it is about this user.
@@ -310,7 +315,7 @@ mod tests {
     use super::*;
     use crate::{
         check::fixture::{self, Network, node},
-        model::{phase::Phase, verdict::Verdict},
+        model::verdict::Verdict,
     };
 
     /// What somebody gets who logs in over IPv6 with the right password.
@@ -343,6 +348,18 @@ mod tests {
         let judgements = Network::healthy(Phase::DualStack).ask(&[&LockoutGranularity]);
         assert_eq!(judgements.len(), 6, "{judgements:#?}");
         assert!(judgements.iter().all(|judgement| judgement.verdict == Verdict::Pass));
+    }
+
+    #[test]
+    fn the_locks_of_a_phase_are_of_nobody_who_logs_in_in_the_next() {
+        let users = |phase| {
+            let all = attempts(&Network::healthy(phase).plan);
+            all.iter().map(Attempt::user).collect::<std::collections::BTreeSet<_>>()
+        };
+        let phases = Phase::ALL.map(users);
+        let of_each = phases.iter().map(std::collections::BTreeSet::len);
+        let all: std::collections::BTreeSet<_> = phases.iter().flatten().collect();
+        assert!(of_each.sum::<usize>() == all.len() && all.len() > 4, "{all:?}");
     }
 
     #[test]
