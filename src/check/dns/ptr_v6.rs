@@ -1,5 +1,6 @@
 //! `dns.ptr-v6`: addresses of servers have a reverse name that leads back to them.
 
+use super::server_listens;
 use crate::{
     check::{
         Case, Check, Text, UseCase, legs,
@@ -129,6 +130,10 @@ impl Subject {
             .collect();
         if self.planned.iter().all(|name| found.contains(name)) {
             return judge.pass(subject, [id]);
+        }
+        if server_listens::is_lame(stage, seen, &self.server) {
+            let reason = format!("it answers {}: see dns.server-listens", reply.rcode);
+            return judge.blocked(subject, reason, [id]);
         }
         let (case, text) = match found.as_slice() {
             [] => ("missing", reply.rcode.clone()),

@@ -245,6 +245,16 @@ fn lame(judge: Judge, stage: &Stage, seen: &Seen<'_>, subject: &Subject) -> Opti
     Some(judge.fail(&named.subject, [id], complaint))
 }
 
+/// Whether a server answers, and has not even its zone, or resolves for nobody: whatever else is wrong with its answers comes of
+/// that. Known only where its zone was asked for.
+pub(super) fn is_lame(stage: &Stage, seen: &Seen<'_>, server: &Server) -> bool {
+    let zones = names::forward_zones(stage);
+    let Some(zone) = zones.first() else { return false };
+    let asked = subject(stage, server.clone(), Transport::Udp, &zone.origin);
+    let answer = asked.and_then(|asked| seen.answer(&asked.named.leg.probe));
+    matches!(answer, Some((_, Answer::Dns { reply: Some(reply), .. })) if !serves(server.kind, reply))
+}
+
 fn serves(kind: ServiceKind, reply: &DnsReply) -> bool {
     match kind {
         ServiceKind::Resolver => reply.recursion_available,

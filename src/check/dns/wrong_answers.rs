@@ -1,6 +1,7 @@
 //! `dns.aaaa-rcode`, `dns.aaaa-silent` and `dns.a-breaks-v6`: name servers answer questions for addresses of either
 //! family as RFC 4074 asks, also where there is no such address.
 
+use super::server_listens;
 use crate::{
     check::{
         Case, Check, Text, UseCase,
@@ -233,6 +234,10 @@ fn of_one(
             "it did not get a good answer from the name server itself",
             [id],
         );
+    }
+    if server_listens::is_lame(stage, seen, &asked.server) {
+        let reason = "it answers nothing as it should: see dns.server-listens";
+        return judge.blocked(subject, reason, [id]);
     }
     let case = if reply.rcode == "NoError" { "no-soa" } else { "wrong" };
     let mut complaint = complaint(stage, asked, case);
