@@ -1,7 +1,8 @@
 //! `dns.resolver-reaches-v6-only-zone`: resolvers get at zones whose name servers have addresses of one family alone.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
+use super::server_listens;
 use crate::{
     check::{
         Case, Check, Text, UseCase, ask, legs,
@@ -18,7 +19,7 @@ use crate::{
         name::DomainName,
         phase::Phase,
         probe::Probe,
-        record::RecordData,
+        record::{Record, RecordData},
         service::{Port, ServiceKind, Transport},
         tap::{Tap, Watch},
         verdict::Judgement,
@@ -57,6 +58,14 @@ static TEXT: Text = Text {
                      take A.",
         },
         Case {
+            name: "stale-glue",
+            finding: "{parent} refers to the name servers of {zone} at {glue}, where none of them is: {zone} is looked up in vain.",
+            expected: "{wanted} at {planned} beside the name servers of {zone}.",
+            observed: "{parent} gives {glue}. {resolver} answers {observed}.",
+            remedy: "Give the zone above the addresses that the name servers of {zone} have now, and change both together whenever \
+                     they are renumbered.",
+        },
+        Case {
             name: "way",
             finding: "{resolver} cannot reach the name servers of {zone}, which have addresses of {family} alone.",
             expected: "An answer at {address}.",
@@ -71,10 +80,20 @@ struct Subject {
     resolver: Server,
     zone: DomainName,
     family: Family,
+    /// Where the servers of the zone are.
+    planned: BTreeSet<IpAddr>,
     /// The servers of the zone, as the resolver would ask them.
     direct: Vec<(Server, Leg)>,
     /// The servers of the zone above, as the resolver would ask them for those of this one.
     above: Vec<Server>,
+}
+
+/// What a server of the zone above says of the servers of a zone.
+struct Referral<'e> {
+    parent: &'e Server,
+    evidence: Option<EvidenceId>,
+    /// Whom it refers to; `None` where it refers to nobody, or was not heard.
+    reply: Option<&'e DnsReply>,
 }
 
 impl Check for ReachesZones {
@@ -128,6 +147,7 @@ fn subjects(stage: &Stage) -> Vec<Subject> {
             found.push(Subject {
                 resolver: resolver.clone(),
                 family,
+                planned: delegation.servers.iter().copied().collect(),
                 direct: direct.collect(),
                 above: above(stage, resolver, &zone.origin),
                 zone: zone.origin.clone(),
@@ -233,6 +253,10 @@ impl Subject {
             return judge.pass(name, [id]);
         }
         let mut evidence = vec![id];
+        if server_listens::is_lame(stage, seen, &self.resolver) {
+            let reason = format!("it answers {}: see dns.server-listens", reply.rcode);
+            return judge.blocked(name, reason, evidence);
+        }
         let readings = self
             .direct
             .iter()
@@ -254,8 +278,20 @@ impl Subject {
             let complaint = self.no_way(stage, server, leg, reading);
             return judge.fail(name, evidence, complaint);
         };
-        if let Some(complaint) = self.without_glue(stage, seen, reply, &mut evidence) {
+        let referrals = self.referrals(seen);
+        evidence.extend(referrals.iter().filter_map(|referral| referral.evidence));
+        if let Some(complaint) = self.bad_glue(stage, &referrals, reply) {
             return judge.fail(name, evidence, complaint);
+        }
+        if let Some(mute) = referrals.iter().find(|referral| referral.reply.is_none()) {
+            let reason = format!(
+                "{} ({}) refers to no name server of {}, so the resolver cannot know whom to ask: see dns.server-listens and \
+                 dns.aaaa-rcode",
+                mute.parent.node,
+                mute.parent.at.ip(),
+                self.zone
+            );
+            return judge.blocked(name, reason, evidence);
         }
         match self.sent(seen, &mut evidence) {
             // It uses the family; what becomes of its questions is the matter of the links that they take.
@@ -295,65 +331,84 @@ impl Subject {
         }
     }
 
-    /// The zone above refers to servers without the addresses that they have.
-    fn without_glue(
+    /// What the zone above says, asked by the node of the resolver.
+    fn referrals<'e>(&'e self, seen: &Seen<'e>) -> Vec<Referral<'e>> {
+        let of = |parent| match names::heard(seen, &self.referral(parent)) {
+            Heard::Reply(id, reply) => {
+                let reply = Some(reply).filter(|reply| !reply.refers.is_empty());
+                Referral { parent, evidence: Some(id), reply }
+            }
+            Heard::Silence(id) | Heard::Unheard(id) => {
+                Referral { parent, evidence: Some(id), reply: None }
+            }
+            Heard::NotSent => Referral { parent, evidence: None, reply: None },
+        };
+        self.above.iter().map(of).collect()
+    }
+
+    /// The glue of a referral, of the family that the servers have.
+    fn glue<'r>(
+        &self,
+        referral: &'r DnsReply,
+    ) -> impl Iterator<Item = (&'r DomainName, IpAddr)> + use<'r> {
+        let family = self.family;
+        let address = |record: &'r Record| match record.data {
+            RecordData::Address(address) => Some((&record.name, address)),
+            _ => None,
+        };
+        let all = referral.glue.iter().filter_map(address);
+        all.filter(move |(_, address)| Family::of(*address) == family)
+    }
+
+    /// The zone above refers to servers without the addresses that they have, or with such as they do not have.
+    fn bad_glue(
         &self,
         stage: &Stage,
-        seen: &Seen<'_>,
+        referrals: &[Referral<'_>],
         reply: &DnsReply,
-        evidence: &mut Vec<EvidenceId>,
     ) -> Option<Complaint> {
-        let referrals = self.above.iter().filter_map(|server| {
-            match names::heard(seen, &self.referral(server)) {
-                Heard::Reply(id, referral) if !referral.refers.is_empty() => {
-                    Some((server, id, referral))
-                }
-                _ => None,
-            }
-        });
-        let of_family = |referral: &DnsReply| {
-            let addresses = referral.glue.iter().filter_map(|record| match record.data {
-                RecordData::Address(address) => Some(address),
-                _ => None,
-            });
-            addresses.filter(|address| Family::of(*address) == self.family).count()
-        };
-        let referrals: Vec<_> = referrals.collect();
-        evidence.extend(referrals.iter().map(|(_, id, _)| *id));
-        let all_lack = referrals.iter().all(|(_, _, referral)| of_family(referral) == 0);
-        let (server, _, referral) = referrals.first().filter(|_| all_lack)?;
+        let given = || referrals.iter().filter_map(|one| Some((one.parent, one.reply?)));
+        let (first, referral) = given().next()?;
         let rtype = self.family.record_type();
-        let names: Vec<_> = referral
-            .refers
-            .iter()
-            .filter_map(|record| match &record.data {
-                RecordData::Server(name) => Some(name),
-                _ => None,
-            })
-            .collect();
-        let first = names.first()?;
+        let names = referral.refers.iter().filter_map(|record| match &record.data {
+            RecordData::Server(name) => Some(name),
+            _ => None,
+        });
+        let names: Vec<_> = names.collect();
         let wanted = names.iter().map(|name| format!("{rtype} {name}")).collect::<Vec<_>>();
-        let glue = match referral.glue.len() {
-            0 => "no address at all".to_owned(),
-            some => format!("{some} addresses, none of {}", self.family),
+        let (case, parent, name, glue) = if given().all(|(_, one)| self.glue(one).next().is_none())
+        {
+            let glue = match referral.glue.len() {
+                0 => "no address at all".to_owned(),
+                some => format!("{some} addresses, none of {}", self.family),
+            };
+            ("glue", first, *names.first()?, glue)
+        } else {
+            let is_stale = |(_, at): &(&DomainName, IpAddr)| !self.planned.contains(at);
+            let mut stale =
+                given().filter_map(|(parent, one)| Some((parent, self.glue(one).find(is_stale)?)));
+            let (parent, (name, at)) = stale.next()?;
+            ("stale-glue", parent, name, at.to_string())
         };
+        let planned: Vec<_> = self.planned.iter().map(ToString::to_string).collect();
         let args = [
-            ("parent", server.node.to_string()),
+            ("parent", parent.node.to_string()),
             ("resolver", self.resolver.node.to_string()),
             ("zone", self.zone.to_string()),
             ("family", self.family.to_string()),
             ("wanted", wanted.join(", ")),
+            ("planned", planned.join(", ")),
             ("glue", glue),
             ("observed", reply.rcode.clone()),
         ];
-        let culprit = Culprit::node(&server.node, format!("record {rtype} {first}"));
+        let culprit = Culprit::node(&parent.node, format!("record {rtype} {name}"));
         let scope =
-            Scope { family: Some(self.family), name: Some((*first).clone()), ..Scope::default() };
+            Scope { family: Some(self.family), name: Some(name.clone()), ..Scope::default() };
         Some(Complaint {
             severity: severity(stage),
             confidence: Confidence::High,
             depth: Depth::Read,
-            ..reading::complaint(stage, "glue", culprit, scope, args)
+            ..reading::complaint(stage, case, culprit, scope, args)
         })
     }
 
@@ -462,6 +517,40 @@ mod tests {
         let found = fixture::complaints(&ReachesZones, &network);
         let culprit = "ns (record AAAA ns-sites.sites.hosting.test)".to_owned();
         assert_eq!(found, [("glue".to_owned(), culprit)]);
+    }
+
+    #[test]
+    fn glue_that_leads_to_nobody_is_the_fault_of_the_zone_above() {
+        let network = hosting(Phase::DualStack).with(|live| {
+            lost(live);
+            let zones = &mut live.nodes.get_mut("ns").unwrap().zones.as_mut().unwrap().1;
+            let glue = domain("ns-sites.sites.hosting.test");
+            let all = zones.iter_mut().flat_map(|zone| &mut zone.extra);
+            for record in all.filter(|record| record.name == glue) {
+                record.data = RecordData::Address("2001:db8:b:1::99".parse().unwrap());
+            }
+        });
+        let found = fixture::complaints(&ReachesZones, &network);
+        let culprit = "ns (record AAAA ns-sites.sites.hosting.test)".to_owned();
+        assert_eq!(found, [("stale-glue".to_owned(), culprit)]);
+    }
+
+    #[test]
+    fn a_zone_above_that_refers_to_nobody_is_no_fault_of_the_resolver() {
+        let without_zones = |live: &mut Stage| {
+            lost(live);
+            live.nodes.get_mut("ns").unwrap().zones.as_mut().unwrap().1.clear();
+        };
+        for network in [
+            hosting(Phase::DualStack).with(without_zones),
+            hosting(Phase::DualStack).with(lost).deafen("ns", "dns", Family::V6),
+            hosting(Phase::Ipv6Only).with(lost).deafen("ns", "dns", Family::V6),
+        ] {
+            let found = network.ask(&[&ReachesZones]);
+            let below = |one: &&Judgement| one.subject.starts_with("sites.hosting.test");
+            let verdicts: Vec<_> = found.iter().filter(below).map(|one| one.verdict).collect();
+            assert_eq!(verdicts, [Verdict::Blocked], "{found:#?}");
+        }
     }
 
     #[test]
