@@ -137,6 +137,11 @@ fn made(prefix: Pref64, old: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
     old.iter().filter_map(embed).collect()
 }
 
+/// Whether an address is made with a prefix.
+fn is_made(prefix: Pref64, address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if prefix.extract(address).is_some())
+}
+
 /// A question for the IPv4 addresses of a name at the server that is asked for the others.
 fn old(asked: &Asked) -> Probe {
     names::lookup(&asked.server, &asked.published.name, RecordType::A, Transport::Udp, None)
@@ -203,8 +208,12 @@ fn of_one(
         let reason = "it follows from what the name server answers: see dns.aaaa-parity";
         return judge.blocked(subject, reason, [id]);
     }
+    if found.is_empty() && !names::is_in_order(reply) && !asked.is_gone(seen) {
+        let reason = format!("it answers {}: see dns.aaaa-rcode", reply.rcode);
+        return judge.blocked(subject, reason, [id]);
+    }
     let case = match asked.published.of(Family::V6).is_empty() {
-        false if planned.is_subset(&found) || found.is_disjoint(&planned) => "over-native",
+        false if found.iter().any(|address| is_made(prefix, *address)) => "over-native",
         false => return judge.blocked(subject, "it is judged with the native addresses", [id]),
         true if found.is_empty() => "missing",
         true => "prefix",
