@@ -1,6 +1,8 @@
 //! Reaching: a question along a path, repeated when it fails, with a control beside it and taps along the way, until the
 //! node that stops it is known. The engine behind many checks.
 
+use std::{collections::BTreeSet, net::IpAddr};
+
 use super::{
     ask,
     hops::HopLimit,
@@ -36,6 +38,8 @@ pub struct Leg {
     pub probe: Probe,
     /// The port at the far end, where there is one.
     pub port: Option<Port>,
+    /// The source of its packets, where it is known: what others send to the far end is then told from them.
+    pub source: Option<IpAddr>,
 }
 
 /// Where something stops, and how that is known.
@@ -72,7 +76,27 @@ impl Leg {
     /// A question along a path; the port is read from the question.
     pub fn new(path: Path, probe: Probe) -> Self {
         let port = probe.question.port();
-        Self { path, probe, port }
+        Self { path, probe, port, source: None }
+    }
+
+    /// The same, where the source of its packets is read from answers: from those of all rounds, if they had one and the same.
+    /// What the plan says of it is no proof: a host may have more addresses than planned.
+    #[must_use]
+    pub fn sent_from<'e>(self, answers: impl IntoIterator<Item = &'e Answer>) -> Self {
+        let sources = answers.into_iter().filter_map(|answer| answer.attempt()?.source);
+        let sources: BTreeSet<_> = sources.map(|source| source.ip().to_canonical()).collect();
+        let is_one = |source: &&IpAddr| {
+            sources.len() == 1 && Family::of(**source) == self.family() && !source.is_unspecified()
+        };
+        let source = sources.first().filter(is_one).copied();
+        Self { source, ..self }
+    }
+
+    /// The same, as it was sent in the rounds that are known.
+    #[must_use]
+    pub fn as_sent(&self, seen: &Seen<'_>) -> Self {
+        let rounds = reading::rounds(seen, &self.probe);
+        self.clone().sent_from(rounds.map(|(_, answer)| answer))
     }
 
     /// The family that it goes over.
@@ -128,7 +152,7 @@ impl Leg {
     /// from those of other services of the far end.
     fn watch(&self, back: bool) -> Watch {
         let (family, far) = (self.family(), Some(self.path.destination));
-        let (source, destination) = if back { (far, None) } else { (None, far) };
+        let (source, destination) = if back { (far, None) } else { (self.source, far) };
         if matches!(self.probe.question, Question::Ping { .. }) {
             let kind =
                 if back { icmp::echo_reply_type(family) } else { icmp::echo_request_type(family) };
@@ -148,7 +172,7 @@ impl Leg {
             return Vec::new();
         }
         let probes = (1..=REPETITIONS).map(|round| ask::again(&self.probe, round)).collect();
-        let mut taps = self.taps();
+        let mut taps = self.as_sent(seen).taps();
         taps.extend(self.path.carried.iter().flat_map(|carriage| carriage.taps(&self.probe.from)));
         let again = Experiment { taps, probes, ..Experiment::default() };
         let ends = self.path.nodes.first().into_iter().chain(self.path.nodes.last());
@@ -165,7 +189,7 @@ impl Leg {
         let mut located = None;
         if !matches!(reached, Reached::Yes) {
             evidence.extend(control.map(|(id, _)| id));
-            located = self.locate(stage, seen, &rounds, &mut evidence);
+            located = self.as_sent(seen).locate(stage, seen, &rounds, &mut evidence);
         }
         Some(LegReading {
             observed: reading::describe(rounds.telling),
@@ -423,7 +447,11 @@ mod tests {
             fixture::{self, Network, node},
             from_outside::service_reach::SERVICE_REACH,
         },
-        model::phase::Phase,
+        model::{
+            phase::Phase,
+            policy::{Action, Hook, Match, Rule},
+            service::Transport,
+        },
     };
 
     /// Packets of the visitor end at the router, and it says so; the visitor's hop limit is this.
@@ -452,6 +480,36 @@ mod tests {
         let found = fixture::complaints(&SERVICE_REACH, network);
         assert!(!found.is_empty());
         assert!(found.iter().all(|(_, culprit)| culprit == expected), "{found:?}");
+    }
+
+    #[test]
+    fn what_others_send_to_the_same_place_is_not_taken_for_what_was_lost() {
+        let dropped = Rule {
+            label: "planted".to_owned(),
+            matches: vec![Match::Family(Family::V6), Match::Transport(Transport::Tcp)],
+            action: Action::Drop,
+        };
+        let plan = Network::healthy(Phase::DualStack).plan;
+        let network = Network::healthy(Phase::DualStack)
+            .with(|live| {
+                let chains = &mut live.nodes.get_mut("firewall").unwrap().filter.chains;
+                let forward = chains.iter_mut().find(|chain| chain.hook == Hook::Forward);
+                forward.unwrap().rules.insert(0, dropped);
+            })
+            .bend(move |probe, answer| {
+                // Who waits in vain knows from where it asked.
+                if let Answer::Connection { attempt, .. } = answer
+                    && let Ok(way) = plan.path(&probe.from, attempt.destination.ip())
+                {
+                    attempt.source = Some((way.source, 40_000).into());
+                }
+            })
+            .bend_tap(|tap, reading| {
+                let is_of_all =
+                    matches!(tap.watch, Watch::Packets { source: None, destination: Some(_), .. });
+                reading.frames += u64::from(is_of_all);
+            });
+        blames(&network, "firewall (forwarding of IPv6)");
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Check for Syslog {
         let lost = subjects(stage).into_iter().filter(|s| s.arrival(seen, 0) == Arrival::Lost);
         let again = lost.flat_map(|subject| {
             (1..=reading::REPETITIONS).map(move |round| Experiment {
-                taps: if round == 1 { subject.leg(round).taps() } else { Vec::new() },
+                taps: if round == 1 { subject.leg(seen).taps() } else { Vec::new() },
                 ..subject.experiment(round)
             })
         });
@@ -149,8 +149,10 @@ impl Subject {
         }
     }
 
-    fn leg(&self, round: u8) -> Leg {
-        Leg::new(self.path.clone(), self.log(round))
+    /// The way of its messages, by the source that they had.
+    fn leg(&self, seen: &Seen<'_>) -> Leg {
+        let sent = (0..=reading::REPETITIONS).filter_map(|round| seen.answer(&self.log(round)));
+        Leg::new(self.path.clone(), self.log(1)).sent_from(sent.map(|(_, answer)| answer))
     }
 
     fn arrival(&self, seen: &Seen<'_>, round: u8) -> Arrival {
@@ -189,7 +191,7 @@ impl Subject {
         sent: usize,
         evidence: &mut Vec<EvidenceId>,
     ) -> Complaint {
-        let leg = self.leg(1);
+        let leg = self.leg(seen);
         let reading = LegReading {
             reached: Reached::No,
             observed: "no message arrived".to_owned(),
