@@ -11,7 +11,7 @@ use crate::{
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
         family::Family,
-        finding::{Complaint, Confidence, Culprit, Depth},
+        finding::{Complaint, Confidence, Culprit, Depth, Scope},
         name::{NodeName, SegmentName},
         probe::Probe,
         segment::Plane,
@@ -88,6 +88,7 @@ impl Subject<'_> {
             ("place", place),
             ("culprit", culprit.to_string()),
         ];
+        let scope = Scope { carried: self.relayed_by(stage, &culprit), ..self.scope() };
         let part =
             if Some(&culprit) == self.served.relay { "DHCPv6 relay" } else { "DHCPv6 server" };
         let is_end = culprit == *self.served.server || Some(&culprit) == self.served.relay;
@@ -96,9 +97,16 @@ impl Subject<'_> {
             severity: self.severity(stage),
             confidence: Confidence::High,
             depth: Depth::Located,
-            ..complaint(stage, "silent", Culprit::node(&culprit, part), self.scope(), args)
+            ..complaint(stage, "silent", Culprit::node(&culprit, part), scope, args)
         };
         judge.fail(self.name(), evidence, complaint)
+    }
+
+    /// What passes between relay and server is traffic like any other, and a node that lacks its route loses it.
+    fn relayed_by(&self, stage: &Stage, culprit: &NodeName) -> Option<Box<Scope>> {
+        let segments = self.relayed(stage)?.segments;
+        let (family, nodes) = (Some(Family::V6), vec![culprit.clone()]);
+        Some(Box::new(Scope { family, nodes, segments, ..Scope::default() }))
     }
 
     /// The node that is to blame for silence, and how that is known.
