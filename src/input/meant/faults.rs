@@ -513,9 +513,23 @@ impl<'c> Place<'c> {
         let Some(name) = self.table.one::<String>("segment") else { return };
         let testbed = self.testbed;
         let known = || testbed.segments.keys().map(SegmentName::as_str);
-        if !known().any(|segment| segment == name.is) {
-            self.unknown("segment", "of the testbed", &name.is, &name.at, known());
+        match testbed.segments.get(name.is.as_str()) {
+            None => self.unknown("segment", "of the testbed", &name.is, &name.at, known()),
+            Some(segment) if segment.kind.is_inside() => self.no_link(&name),
+            Some(_) => {}
         }
+    }
+
+    /// Between a gateway and its translator, or inside of a tunnel, nobody carries frames.
+    fn no_link(&mut self, name: &At<String>) {
+        let message = format!(
+            "`{}` is the inside of a tunnel or of a translation: there is no link that could be changed, or plugged into",
+            name.is
+        );
+        let links = self.testbed.segments.values().filter(|segment| !segment.kind.is_inside());
+        let links: Vec<_> = links.map(|segment| segment.name.as_str()).collect();
+        let hint = format!("these are links: {}", crate::input::suggest::list(links.into_iter()));
+        self.found.push(Diagnostic::error(&name.at, message).hint(hint));
     }
 
     fn interface(&mut self, node: &Node, key: &str) {
