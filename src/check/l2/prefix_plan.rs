@@ -182,7 +182,14 @@ fn other_length(
         segments: vec![interface.segment.clone()],
         ..Scope::default()
     };
-    let culprit = Culprit::node(node, format!("prefix length of {address}"));
+    let is_planned = interface.addresses.iter().any(|planned| planned.ip() == address.addr());
+    // Of an address that nobody planned, its length is the least: it is one trouble with `meta.plan-vs-topology`.
+    let part = if is_planned {
+        format!("prefix length of {address}")
+    } else {
+        format!("address {}", address.addr())
+    };
+    let culprit = Culprit::node(node, part);
     Complaint {
         severity: Severity::Minor,
         confidence: Confidence::High,
@@ -195,7 +202,10 @@ fn other_length(
 mod tests {
     use super::*;
     use crate::{
-        check::fixture::{Network, assert_silent_when_healthy, complaints, testbed},
+        check::{
+            CHECKS, cause,
+            fixture::{Network, assert_silent_when_healthy, complaints, testbed},
+        },
         model::phase::Phase,
     };
 
@@ -241,5 +251,27 @@ mod tests {
         });
         let culprit = "portal (prefix length of 2001:db8:d::a/128)".to_owned();
         assert_eq!(complaints(&PrefixPlan, &network), [("other-length".to_owned(), culprit)]);
+    }
+
+    #[test]
+    fn an_address_that_nobody_planned_is_one_trouble_whatever_its_length() {
+        let network = Network::healthy(Phase::Ipv6Only).bend(|probe, answer| {
+            if let Answer::Addresses(links) = answer
+                && probe.from.as_str() == "portal"
+            {
+                for link in links.iter_mut() {
+                    let mut more = link.addresses.clone();
+                    more.retain(|a| a.net.addr().to_string() == "2001:db8:d::a");
+                    for address in &mut more {
+                        address.net = "2001:db8:d::77/128".parse().unwrap();
+                    }
+                    link.addresses.extend(more);
+                }
+            }
+        });
+        let judgements = network.ask(CHECKS);
+        let found = cause::findings(&[(Phase::Ipv6Only, judgements)], |_, _| String::new());
+        let found: Vec<_> = found.iter().map(|f| f.check.as_str()).collect();
+        assert_eq!(found, ["meta.plan-vs-topology"]);
     }
 }
