@@ -4,6 +4,7 @@
 mod product;
 mod conversation;
 mod said;
+mod soon;
 
 use crate::{
     check::reading::Judge,
@@ -22,6 +23,7 @@ use crate::{
 pub(super) use conversation::{Conversation, Heard};
 pub(super) use product::Product;
 pub(super) use said::{NONSENSE, Try, proposal};
+pub(super) use soon::SOON_US;
 
 /// Every product of the stage with every box that it can speak to.
 pub(super) fn of_stage(stage: &Stage) -> Vec<Product<'_>> {

@@ -14,6 +14,11 @@ use crate::model::{
 pub(in crate::check) const NONSENSE: [&str; 3] =
     ["2001:db8::g", "2001:db8::/129", "2001:db8::1::2"];
 
+const NOBODY: &str = "which nobody has";
+
+/// How many addresses of a link are looked at for one that is free.
+const MOST_HOSTS: usize = 1024;
+
 /// Two addresses for an upload.
 #[derive(Clone, Copy)]
 pub(in crate::check) struct Try {
@@ -25,6 +30,15 @@ pub(in crate::check) struct Try {
     pub(in crate::check) v6: IpAddr,
     /// Which of them answers first, or at all.
     pub(in crate::check) wanted: IpAddr,
+    /// Why the other one does not; `None` where it does.
+    pub(in crate::check) dead: Option<&'static str>,
+}
+
+impl Try {
+    /// The address that is not wanted.
+    pub(in crate::check) fn other(&self) -> IpAddr {
+        if self.wanted == self.v6 { self.v4 } else { self.v6 }
+    }
 }
 
 impl Product<'_> {
@@ -104,18 +118,31 @@ impl Product<'_> {
         Some(Pair { local: local.to_string(), remote: remote.to_string() })
     }
 
-    /// What uploads are tried with: a name, the IPv4 address of the box, an IPv6 address that is the box's, that nobody has,
-    /// or at which nothing listens, and which of the two must be used. `None` where station or box lack a family.
-    pub(in crate::check) fn tries(&self) -> Option<[Try; 3]> {
+    /// What uploads are tried with: the addresses of the box; an IPv6 address that nobody has, or at which nothing listens,
+    /// beside the IPv4 address of the box; and the other way round, for a product that begins with IPv4. `None` where station
+    /// or box lack a family.
+    pub(in crate::check) fn tries(&self) -> Option<Vec<Try>> {
         let both = Family::ALL.into_iter().all(|family| {
             self.stage.listens(self.station, self.manager, family)
                 && self.stage.listens(self.device, self.port, family)
         });
-        let nobody = self.nobody().filter(|_| both)?;
+        let nobody = self.nobody(Family::V6).filter(|_| both)?;
         let [v4, v6] = Family::ALL.map(|family| self.at(self.device, self.port, family).ip());
         let closed = self.at(self.station, self.manager, Family::V6).ip();
-        let to = |name, v6, wanted| Try { name, v4, v6, wanted };
-        Some([to("both", v6, v6), to("nobody", nobody, v4), to("closed", closed, v4)])
+        let without = |name, v6, why| Try { name, v4, v6, wanted: v4, dead: Some(why) };
+        let mut tries = vec![
+            Try { name: "both", v4, v6, wanted: v6, dead: None },
+            without("nobody", nobody, NOBODY),
+            without("closed", closed, "at which nothing listens"),
+        ];
+        tries.extend(self.nobody(Family::V4).map(|nobody| Try {
+            name: "nobody else",
+            v4: nobody,
+            v6,
+            wanted: v6,
+            dead: Some(NOBODY),
+        }));
+        Some(tries)
     }
 
     /// Uploads to the box with all of them.
@@ -123,7 +150,8 @@ impl Product<'_> {
         let mut said = Conversation::of(self);
         let to = self.socket();
         for Try { name, v4, v6, .. } in self.tries()? {
-            let path = format!("/drafts/upload-{name}-{}-{}", self.station.name, self.device.name);
+            let word = name.replace(' ', "-");
+            let path = format!("/drafts/upload-{word}-{}-{}", self.station.name, self.device.name);
             let draft = Draft { addresses: vec![v4, v6], ..self.empty() };
             said.say(format!("new {name}"), to, Method::Put, path.clone(), &draft);
             said.say(name, to, Method::Post, format!("{path}/upload"), &());
@@ -131,16 +159,20 @@ impl Product<'_> {
         Some(said)
     }
 
-    /// An IPv6 address on the link of station and box that no node has.
-    pub(super) fn nobody(&self) -> Option<IpAddr> {
-        let v6 = self.at(self.device, self.port, Family::V6).ip();
-        let (_, interface) = self.stage.owner(v6)?;
-        let address = interface.addresses.iter().find(|address| address.ip() == v6)?;
-        let IpNet::V6(net) = address.net else { return None };
-        let first = u128::from(net.network());
-        let mut all = (0xdead..0xdf00_u128).map(|host| Ipv6Addr::from(first | host));
-        let free = |ip: &Ipv6Addr| net.contains(ip) && self.stage.owner((*ip).into()).is_none();
-        all.find(free).map(IpAddr::V6)
+    /// An address on the link of station and box that no node has.
+    fn nobody(&self, family: Family) -> Option<IpAddr> {
+        let own = self.at(self.device, self.port, family).ip();
+        let (_, interface) = self.stage.owner(own)?;
+        let net = interface.addresses.iter().find(|address| address.ip() == own)?.net;
+        let free = |ip: &IpAddr| net.contains(ip) && self.stage.owner(*ip).is_none();
+        match net {
+            IpNet::V4(net) => net.hosts().take(MOST_HOSTS).map(IpAddr::V4).filter(free).last(),
+            IpNet::V6(net) => {
+                let first = u128::from(net.network());
+                let mut hosts = (0xdead..0xdf00_u128).map(|host| Ipv6Addr::from(first | host));
+                hosts.find_map(|ip| Some(IpAddr::V6(ip)).filter(free))
+            }
+        }
     }
 
     /// The box is as it comes from the factory.
