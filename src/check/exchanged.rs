@@ -41,6 +41,11 @@ pub fn delivered(from: &NodeName, node: &NodeName, to: IpAddr) -> String {
     format!("{from}->{node}/{to}")
 }
 
+/// Of the check of what a box keeps: its card, what the menu of the software took for it, and what a file keeps of that.
+pub fn kept(station: &NodeName, device: &NodeName) -> [String; 3] {
+    ["", ", entry", ", file"].map(|part| format!("{station}->{device}{part}"))
+}
+
 /// What is sent: `tcp/443`, or `ping`.
 pub fn sent(traffic: &Traffic) -> String {
     match traffic {

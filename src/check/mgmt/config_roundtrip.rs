@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     check::{
-        Case, Check, Text, UseCase,
+        Case, Check, Text, UseCase, exchanged,
         management::{self, Heard, Product},
         reading::{self, Judge},
     },
@@ -62,41 +62,60 @@ impl Check for ConfigRoundtrip {
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
         let judge = Judge(&TEXT);
         let products = management::of_stage(stage);
-        let judged = products.iter().map(|product| of_product(judge, stage, seen, product));
+        let judged = products.iter().flat_map(|product| of_product(judge, stage, seen, product));
         judge.or_not_applicable(judged.collect(), "no management software is planned in this phase")
     }
 }
 
-fn of_product(judge: Judge, stage: &Stage, seen: &Seen<'_>, product: &Product<'_>) -> Judgement {
-    let subject = product.subject();
+/// The judgements of a box: what its card keeps, what the menu took, and what a file keeps. Each of them can be wrong while
+/// another is as well, and has its own culprit.
+fn of_product(
+    judge: Judge,
+    stage: &Stage,
+    seen: &Seen<'_>,
+    product: &Product<'_>,
+) -> [Judgement; 3] {
+    let [card, entry, file] = exchanged::kept(&product.station.name, &product.device.name);
     let heard = match product.configuration().heard(seen) {
         Ok(heard) => heard,
-        Err((reason, evidence)) => return judge.not_testable(subject, reason, evidence),
+        Err((reason, evidence)) => {
+            return [card, entry, file]
+                .map(|subject| judge.not_testable(subject, reason.clone(), evidence.clone()));
+        }
     };
-    let entered = product.items();
-    if let Some(said) = heard.refusal("upload") {
-        let reason = format!("the upload failed, so there is nothing to compare: {said}");
-        return judge.not_testable(subject, reason, [heard.id]);
-    }
-    let complaint = refused(stage, product, &heard, &entered)
-        .or_else(|| lost(stage, product, &heard, &entered));
-    match complaint {
+    let judged = |subject, complaint| match complaint {
         Some(complaint) => judge.fail(subject, [heard.id], complaint),
         None => judge.pass(subject, [heard.id]),
-    }
+    };
+    let refusals = refusals(product, &heard);
+    let lost = |steps| lost(stage, product, &heard, &refusals, steps);
+    let on_card = match heard.refusal("upload") {
+        Some(said) => {
+            let reason = format!("the upload failed, so there is nothing to compare: {said}");
+            judge.not_testable(card, reason, [heard.id])
+        }
+        None => judged(card, lost(ON_CARD)),
+    };
+    let in_file = match heard.refusal("file").filter(|_| !refusals.is_empty()) {
+        Some(said) => {
+            let reason = format!("what the menu refuses is refused in a file too: {said}");
+            judge.blocked(file, reason, [heard.id])
+        }
+        None => judged(file, lost(IN_FILE)),
+    };
+    [on_card, judged(entry, refused(stage, product, &refusals)), in_file]
 }
 
-/// Items that were not taken when they were entered.
-fn refused(
-    stage: &Stage,
-    product: &Product<'_>,
-    heard: &Heard<'_>,
-    entered: &[Item],
-) -> Option<Complaint> {
-    let refusals = entered.iter().enumerate().filter_map(|(at, item)| {
+/// The items that were not taken when they were entered, and what was said.
+fn refusals(product: &Product<'_>, heard: &Heard<'_>) -> Vec<(Item, String)> {
+    let items = product.items().into_iter().enumerate();
+    let refused = items.filter_map(|(at, item)| {
         heard.refusal(&format!("item {at}")).map(|said| (item.canonical(), said))
     });
-    let refusals: Vec<_> = refusals.collect();
+    refused.collect()
+}
+
+fn refused(stage: &Stage, product: &Product<'_>, refusals: &[(Item, String)]) -> Option<Complaint> {
     let (_, said) = refusals.first()?;
     let items: BTreeSet<_> = refusals.iter().map(|(item, _)| item.clone()).collect();
     let args = [
@@ -111,20 +130,23 @@ fn refused(
     Some(found(stage, "refused", culprit, product, &items, args))
 }
 
-/// Items that are gone at the first step at which any is.
+/// Calls after which a box is to have every item, and the step in words.
+const ON_CARD: &[(&str, &str)] =
+    &[("card", "after the upload"), ("card again", "after the box has started again")];
+/// The same for a file, which needs no box.
+const IN_FILE: &[(&str, &str)] = &[("file again", "after import and export as a file")];
+
+/// Items that were taken and are gone at the first step at which any is.
 fn lost(
     stage: &Stage,
     product: &Product<'_>,
     heard: &Heard<'_>,
-    entered: &[Item],
+    refusals: &[(Item, String)],
+    steps: &[(&str, &str)],
 ) -> Option<Complaint> {
-    let entered: BTreeSet<_> = entered.iter().map(Item::canonical).collect();
-    let steps = [
-        ("card", "after the upload"),
-        ("card again", "after the box has started again"),
-        ("file again", "after import and export as a file"),
-    ];
-    steps.into_iter().find_map(|(name, step)| {
+    let mut entered: BTreeSet<_> = product.items().iter().map(Item::canonical).collect();
+    entered.retain(|item| refusals.iter().all(|(refused, _)| refused != item));
+    steps.iter().find_map(|&(name, step)| {
         let shown = heard.draft(name).map(|d| d.canonical_items()).unwrap_or_default();
         let items: BTreeSet<_> =
             entered.iter().filter(|item| !shown.contains(item)).cloned().collect();
@@ -206,6 +228,18 @@ mod tests {
             let culprit = ("refused".to_owned(), "manager (entry of items)".to_owned());
             assert!(found.iter().all(|one| *one == culprit), "{found:?}");
         }
+    }
+
+    #[test]
+    fn what_the_software_refuses_hides_nothing_that_a_box_loses() {
+        let network = tests::network(Phase::DualStack)
+            .quirk("manager", Quirk::NoIpv6Time)
+            .quirk("gateway-b", Quirk::LosesIpv6Directory);
+        let found = fixture::complaints(&ConfigRoundtrip, &network);
+        let of = |wanted: &str| found.iter().filter(|(case, _)| case == wanted).count();
+        assert_eq!((of("refused"), of("lost")), (2, 1), "{found:?}");
+        let lost = ("lost".to_owned(), "gateway-b (stored configuration)".to_owned());
+        assert!(found.contains(&lost), "{found:?}");
     }
 
     #[test]

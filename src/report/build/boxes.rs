@@ -111,8 +111,7 @@ impl Use<'_> {
             cell::judged(of_check.filter(|judgement| subjects.contains(&judgement.subject)))
         };
         let Asked::Service { from, to, service } = &self.asked else {
-            let subject = format!("{}->{}", self.with, self.device.name);
-            return judged(&[subject]);
+            return judged(&exchanged::kept(self.with, &self.device.name));
         };
         let mut line = Line::new();
         for family in Family::ALL {
