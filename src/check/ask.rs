@@ -72,7 +72,7 @@ pub fn hello(
         ServiceKind::Ldap => connect(Hello::Ldap { name: host_of(service, to) }),
         ServiceKind::Smtp => connect(Hello::Smtp),
         ServiceKind::Ntp => Question::Time { to: socket },
-        ServiceKind::Snmp => Question::Snmp { to: socket },
+        ServiceKind::Snmp => Question::Snmp { to: socket, source: None },
         ServiceKind::Radius => Question::Radius { to: socket },
         ServiceKind::Dns | ServiceKind::Resolver => {
             let staged = &stage.nodes[&node.name];

@@ -285,6 +285,9 @@ pub enum Question {
     Snmp {
         /// Literal destination.
         to: SocketAddr,
+        /// Source to bind to. For a link-local destination it names the link, where the node has several.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<IpAddr>,
     },
     /// Asks an admission server for the one user that it knows (RFC 2865).
     Radius {
@@ -502,7 +505,7 @@ impl Question {
             Self::Datagram { to, .. }
             | Self::Time { to }
             | Self::LateTime { to, .. }
-            | Self::Snmp { to }
+            | Self::Snmp { to, .. }
             | Self::Radius { to }
             | Self::Log { to, .. } => (Transport::Udp, to),
             _ => return None,
@@ -519,7 +522,7 @@ impl Question {
             | Self::Datagram { to, .. }
             | Self::Time { to }
             | Self::LateTime { to, .. }
-            | Self::Snmp { to }
+            | Self::Snmp { to, .. }
             | Self::Radius { to }
             | Self::Log { to, .. }
             | Self::Spoof { to, .. } => Some(to.ip()),

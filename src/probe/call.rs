@@ -43,7 +43,7 @@ impl Call {
     ) -> Result<Self, Box<Attempt>> {
         let course = Course::start(to);
         let opened = at.namespace.run(move || {
-            let scope = at.scope();
+            let scope = at.scope(source);
             let socket = socket::open(speech, to.ip())?;
             prepare(&socket)?;
             if let Some(source) = source {

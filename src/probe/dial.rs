@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
 };
 
 use socket2::Socket;
@@ -80,7 +80,7 @@ fn begin(
 ) -> (Course, io::Result<Begun>) {
     let mut course = Course::start(to);
     let begun = at.namespace.run(|| {
-        let scope = at.scope();
+        let scope = at.scope(source);
         let socket = socket::open(Speech::Stream, to.ip())?;
         if let Some(source) = source {
             socket::bind(&socket, source, scope)?;
@@ -110,11 +110,20 @@ fn hop_limit(ear: &Socket, port: u16) -> Option<u8> {
 }
 
 impl Vantage {
-    /// The scope of link-local destinations, to be asked within the node: its one interface, or 0 for unclear.
-    pub(super) fn scope(&self) -> u32 {
-        match &self.interfaces[..] {
-            [only] => nix::net::if_::if_nametoindex(only.as_str()).unwrap_or(0),
+    /// The scope of link-local destinations, to be asked within the node: the interface that has the source address, if that is
+    /// link-local, or its one interface; 0 for unclear.
+    pub(super) fn scope(&self, source: Option<IpAddr>) -> u32 {
+        match (source, &self.interfaces[..]) {
+            (_, [only]) => nix::net::if_::if_nametoindex(only.as_str()).unwrap_or(0),
+            (Some(IpAddr::V6(source)), _) if source.is_unicast_link_local() => holder(source),
             _ => 0,
         }
     }
+}
+
+/// The index of the interface of this namespace that has a link-local address, or 0.
+fn holder(address: Ipv6Addr) -> u32 {
+    let addresses = nix::ifaddrs::getifaddrs().into_iter().flatten();
+    let mut v6 = addresses.filter_map(|on| on.address?.as_sockaddr_in6().copied());
+    v6.find(|own| own.ip() == address).map_or(0, |own| own.scope_id())
 }

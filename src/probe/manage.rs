@@ -1,6 +1,6 @@
 //! `Question::Snmp`: a request to a management agent.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::{
     Deadline, Vantage,
@@ -12,8 +12,13 @@ use crate::{
     wire::snmp::{self, BadSnmp, Told},
 };
 
-pub(super) async fn ask(at: &Vantage, to: SocketAddr, deadline: Deadline) -> Answer {
-    match exchange(at, to, deadline).await {
+pub(super) async fn ask(
+    at: &Vantage,
+    to: SocketAddr,
+    source: Option<IpAddr>,
+    deadline: Deadline,
+) -> Answer {
+    match exchange(at, to, source, deadline).await {
         Ok((attempt, told)) => Answer::Managed {
             attempt,
             system: told.as_ref().map(|told| told.system.clone()),
@@ -26,11 +31,12 @@ pub(super) async fn ask(at: &Vantage, to: SocketAddr, deadline: Deadline) -> Ans
 async fn exchange(
     at: &Vantage,
     to: SocketAddr,
+    source: Option<IpAddr>,
     deadline: Deadline,
 ) -> Result<(Attempt, Option<Told>), Box<Attempt>> {
     // A request id is a signed number of 32 bits (RFC 3416 section 3).
     let id = fresh_word() & 0x7fff_ffff;
-    let mut call = Call::open(at, Speech::Datagram, to, None, |_| Ok(()))?;
+    let mut call = Call::open(at, Speech::Datagram, to, source, |_| Ok(()))?;
     call.send(&snmp::query(id, to.ip()))?;
     let read = |packet: &[u8]| match snmp::read_told(packet, id, to.ip()) {
         Err(BadSnmp::Id) => None,

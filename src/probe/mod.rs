@@ -104,7 +104,7 @@ pub struct Vantage {
     pub node: NodeName,
     /// Its namespace.
     pub namespace: Namespace,
-    /// Its interfaces. The scope of a link-local destination is only clear if there is a single one.
+    /// Its interfaces. Where there are several, a link-local destination is on the one that has the source address.
     pub interfaces: Vec<InterfaceName>,
     /// Its resolvers, in the order asked.
     pub resolvers: Vec<IpAddr>,
@@ -158,7 +158,7 @@ impl Asker {
             Question::Datagram { to, size } => datagram::ask(at, *to, *size, deadline).await,
             Question::Time { to } => time::ask(at, *to, deadline).await,
             Question::LateTime { to, after_s } => time::ask_late(at, *to, *after_s, deadline).await,
-            Question::Snmp { to } => manage::ask(at, *to, deadline).await,
+            Question::Snmp { to, source } => manage::ask(at, *to, *source, deadline).await,
             Question::Radius { to } => admission::ask(at, *to, deadline).await,
             Question::Log { to, token } => log::ask(at, *to, token),
             Question::LogIn { token, keeper } => log_in::ask(at, token, *keeper, deadline).await,

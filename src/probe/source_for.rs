@@ -22,7 +22,7 @@ pub(super) fn ask(at: &Vantage, to: IpAddr) -> Answer {
 /// The source for each of some destinations; none where there is no way.
 pub(super) fn sources(at: &Vantage, to: &[IpAddr]) -> std::io::Result<Vec<Option<IpAddr>>> {
     at.namespace.run(|| {
-        let scope = at.scope();
+        let scope = at.scope(None);
         to.iter().map(|to| source(*to, scope)).collect()
     })
 }

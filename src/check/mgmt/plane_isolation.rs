@@ -1,7 +1,7 @@
 //! `mgmt.plane-isolation`: what is offered on the management plane is not reached from the data plane, nor under a link-local
 //! address.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use crate::{
     check::{
@@ -14,8 +14,8 @@ use crate::{
         family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
         name::{NodeName, SegmentName},
-        node::Node,
-        probe::Probe,
+        node::{Address, Node},
+        probe::{Probe, Question},
         segment::Plane,
         service::{Port, Service, Transport},
         verdict::Judgement,
@@ -27,8 +27,7 @@ use crate::{
 pub(super) struct PlaneIsolation;
 
 /// How many doors are tried.
-const MOST: usize = 64;
-const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
+const MOST: usize = 256;
 
 static TEXT: Text = Text {
     id: "mgmt.plane-isolation",
@@ -49,27 +48,63 @@ static TEXT: Text = Text {
     }],
 };
 
+/// An address of a node on the data plane, and who tries it.
+#[derive(Clone, Copy)]
+struct Place<'s> {
+    segment: &'s SegmentName,
+    address: IpAddr,
+    /// A neighbour on that link, and its own address there where it must be named; `None` if nobody there speaks the family.
+    from: Option<(&'s NodeName, Option<IpAddr>)>,
+}
+
 /// A door that is to be closed.
 struct Door<'s> {
     node: &'s Node,
     service: &'s Service,
-    segment: &'s SegmentName,
-    from: &'s NodeName,
-    address: IpAddr,
+    place: Place<'s>,
 }
 
 impl Door<'_> {
-    fn port(&self) -> Port {
-        Port { transport: Transport::Tcp, number: self.service.port }
+    fn transport(&self) -> Transport {
+        let transports = self.service.kind.transports();
+        if transports.contains(&Transport::Tcp) { Transport::Tcp } else { Transport::Udp }
     }
 
-    fn knock(&self) -> Probe {
-        ask::knock(self.from, self.address, self.port())
+    fn port(&self) -> Port {
+        Port { transport: self.transport(), number: self.service.port }
+    }
+
+    /// A connection, or for what has none the question that the service answers. `None` where there is nobody to ask it, or
+    /// where it has no room for the link.
+    fn knock(&self, stage: &Stage) -> Option<Probe> {
+        let (from, source) = self.place.from?;
+        let mut probe = match self.transport() {
+            Transport::Tcp => ask::knock(from, self.place.address, self.port()),
+            Transport::Udp => ask::hello(stage, from, self.node, self.service, self.place.address)?,
+        };
+        match &mut probe.question {
+            Question::Connect { source: own, .. } | Question::Snmp { source: own, .. } => {
+                *own = source;
+            }
+            _ if source.is_some() => return None,
+            _ => {}
+        }
+        Some(probe)
     }
 
     /// That the address is there and the way to it is open.
-    fn control(&self) -> Probe {
-        ask::ping(self.from, self.address)
+    fn control(&self) -> Option<Probe> {
+        let (from, source) = self.place.from?;
+        let mut probe = ask::ping(from, self.place.address);
+        if let Question::Ping { source: own, .. } = &mut probe.question {
+            *own = source;
+        }
+        Some(probe)
+    }
+
+    fn subject(&self) -> String {
+        let from = self.place.from.map_or("nobody", |(from, _)| from.as_str());
+        format!("{from}->{}/{}, {}", self.node.name, self.service.name, self.place.address)
     }
 }
 
@@ -80,7 +115,8 @@ impl Check for PlaneIsolation {
 
     fn ask(&self, stage: &Stage) -> Vec<Experiment> {
         let doors = doors(stage);
-        vec![Experiment::of_probes(doors.iter().flat_map(|door| [door.knock(), door.control()]))]
+        let probes = doors.iter().flat_map(|door| [door.knock(stage), door.control()]).flatten();
+        vec![Experiment::of_probes(probes)]
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
@@ -96,10 +132,10 @@ fn doors(stage: &Stage) -> Vec<Door<'_>> {
     for node in stage.testbed.nodes.values() {
         let managed: Vec<_> =
             stage.interfaces(&node.name, Plane::Management).map(|i| &i.name).collect();
-        let services = node.services.iter().filter(|service| {
-            let there = service.on.as_ref().is_some_and(|name| managed.contains(&name));
-            there && service.kind.transports().contains(&Transport::Tcp)
-        });
+        let services = node
+            .services
+            .iter()
+            .filter(|service| service.on.as_ref().is_some_and(|name| managed.contains(&name)));
         let places = places(stage, node);
         for service in services {
             // Another service of the node may be offered at the same port elsewhere, by plan.
@@ -107,92 +143,110 @@ fn doors(stage: &Stage) -> Vec<Door<'_>> {
             if node.services.iter().any(other) {
                 continue;
             }
-            doors.extend(places.iter().map(|(segment, from, address)| Door {
-                node,
-                service,
-                segment,
-                from,
-                address: *address,
-            }));
+            doors.extend(places.iter().map(|place| Door { node, service, place: *place }));
         }
     }
     legs::sample(doors, MOST)
 }
 
-/// The data-plane addresses of a node, one of each family and a link-local one, each with a neighbour that can try it.
-fn places<'s>(stage: &'s Stage, node: &'s Node) -> Vec<(&'s SegmentName, &'s NodeName, IpAddr)> {
+/// The data-plane addresses of a node: of each interface one of each family and the link-local one. Where nobody else is on the
+/// link, there is nobody to be closed to.
+fn places<'s>(stage: &'s Stage, node: &'s Node) -> Vec<Place<'s>> {
     let mut places = Vec::new();
-    for family in Family::ALL {
-        let found = stage.interfaces(&node.name, Plane::Data).find_map(|interface| {
-            let address = interface.addresses.iter().find(|a| a.family() == family)?.ip();
-            let from = neighbour(stage, node, interface, family, false)?;
-            Some((&interface.segment, from, address))
-        });
-        places.extend(found);
+    for interface in stage.interfaces(&node.name, Plane::Data) {
+        let beside = beside(stage, node, interface);
+        if beside.is_empty() {
+            continue;
+        }
+        let first = |family| interface.addresses.iter().find(move |a| a.family() == family);
+        let global = Family::ALL.into_iter().filter_map(first).map(Address::ip);
+        let local = interface.families.has(Family::V6).then(|| interface.link_local().into());
+        places.extend(global.chain(local).map(|address| Place {
+            segment: &interface.segment,
+            address,
+            from: neighbour(&beside, address),
+        }));
     }
-    let local = stage.interfaces(&node.name, Plane::Data).find_map(|interface| {
-        let live = interface.families.has(Family::V6);
-        let from = neighbour(stage, node, interface, Family::V6, true).filter(|_| live)?;
-        Some((&interface.segment, from, IpAddr::V6(interface.mac.within(LINK_LOCAL))))
-    });
-    places.extend(local);
     places
 }
 
-/// Another node on the link of an interface. A link-local address is only clear to a node with a single interface.
-fn neighbour<'s>(
+/// The other nodes on the link of an interface, each with its interface there, and whether that is its only one.
+fn beside<'s>(
     stage: &'s Stage,
     node: &Node,
     interface: &StagedInterface,
-    family: Family,
-    single: bool,
-) -> Option<&'s NodeName> {
-    let mut others = stage.nodes.iter().filter(|(name, _)| **name != node.name);
-    let beside = others.find(|(_, other)| {
-        let mut on = other.interfaces.iter().filter(|i| i.segment == interface.segment);
-        on.any(|i| i.families.has(family)) && (!single || other.interfaces.len() == 1)
+) -> Vec<(&'s NodeName, &'s StagedInterface, bool)> {
+    let others = stage.nodes.iter().filter(|(name, _)| **name != node.name);
+    let beside = others.flat_map(|(name, other)| {
+        let on = other.interfaces.iter().filter(|i| i.segment == interface.segment);
+        on.map(move |i| (name, i, other.interfaces.len() == 1))
     });
-    beside.map(|(name, _)| name)
+    beside.collect()
+}
+
+/// Who tries an address. A link-local one is clear to a node with a single interface; any other node says by its source on
+/// which of its links it is (RFC 4007 section 6).
+fn neighbour<'s>(
+    beside: &[(&'s NodeName, &'s StagedInterface, bool)],
+    address: IpAddr,
+) -> Option<(&'s NodeName, Option<IpAddr>)> {
+    let mut able = beside.iter().filter(|(_, i, _)| i.families.has(Family::of(address)));
+    let is_local = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    if !is_local {
+        return able.next().map(|(name, ..)| (*name, None));
+    }
+    let alone = able.clone().find(|(.., alone)| *alone).map(|(name, ..)| (*name, None));
+    alone.or_else(|| able.next().map(|(name, i, _)| (*name, Some(i.link_local().into()))))
 }
 
 fn try_door(judge: Judge, stage: &Stage, seen: &Seen<'_>, door: &Door<'_>) -> Judgement {
-    let port = door.port();
-    let subject =
-        format!("{}->{}/{}, {}", door.from, door.node.name, door.service.name, door.address);
-    let Some((id, answer)) = seen.answer(&door.knock()) else {
+    let subject = door.subject();
+    let Place { segment, address, from } = door.place;
+    let Some((from, _)) = from else {
+        let reason = format!("nobody else on {segment} speaks {}", Family::of(address));
+        return judge.not_testable(subject, reason, []);
+    };
+    let Some(knock) = door.knock(stage) else {
+        return judge.not_testable(
+            subject,
+            "a service of this kind cannot be asked from there",
+            [],
+        );
+    };
+    let Some((id, answer)) = seen.answer(&knock) else {
         return judge.not_testable(subject, "it was not asked", []);
     };
     if let Some(reason) = answer.not_asked() {
         return judge.not_testable(subject, reason, [id]);
     }
     if !answer.is_answered() {
-        return match seen.answer(&door.control()) {
+        return match door.control().and_then(|control| seen.answer(&control)) {
             Some((control, said)) if said.is_answered() => judge.pass(subject, [id, control]),
             Some((control, said)) => {
                 let said = reading::describe(said);
-                let reason = format!("nothing from there reaches {}: {said}", door.address);
+                let reason = format!("nothing from there reaches {address}: {said}");
                 judge.not_testable(subject, reason, [id, control])
             }
             None => judge.not_testable(subject, "its control was not asked", [id]),
         };
     }
-    let family = Family::of(door.address);
+    let family = Family::of(address);
     let args = [
         ("service", door.service.name.to_string()),
         ("node", door.node.name.to_string()),
         ("family", family.to_string()),
-        ("from", door.from.to_string()),
-        ("segment", door.segment.to_string()),
-        ("address", door.address.to_string()),
-        ("port", port.to_string()),
+        ("from", from.to_string()),
+        ("segment", segment.to_string()),
+        ("address", address.to_string()),
+        ("port", door.port().to_string()),
         ("observed", reading::describe(answer)),
     ];
     let scope = Scope {
         family: Some(family),
         to: Some(door.node.name.clone()),
-        address: Some(door.address),
-        port: Some(port),
-        from: Some(door.from.clone()),
+        address: Some(address),
+        port: Some(door.port()),
+        from: Some(from.clone()),
         ..Scope::default()
     };
     let culprit =
@@ -234,6 +288,46 @@ mod tests {
             let wanted = ("open".to_owned(), "portal (ssh on the data plane)".to_owned());
             assert!(!found.is_empty(), "{phase}");
             assert!(found.iter().all(|one| *one == wanted), "{phase}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn an_agent_that_answers_on_the_data_plane_is_found_though_it_has_no_connections() {
+        let mut testbed = (*fixture::testbed()).clone();
+        for service in &mut testbed.nodes.get_mut("firewall").unwrap().services {
+            service.admits.clear();
+        }
+        let agent = testbed.nodes["firewall"].services[1].clone();
+        testbed.nodes.get_mut("portal").unwrap().services.push(agent);
+        let network = Network::of(Stage::new(&testbed.into(), Phase::DualStack));
+        assert_eq!(fixture::complaints(&PlaneIsolation, &network), []);
+        let network = network.with(|live| {
+            let listeners = &mut live.nodes.get_mut("portal").unwrap().listeners;
+            for listener in listeners.iter_mut().filter(|l| l.port == 161) {
+                listener.address = Family::of(listener.address).unspecified();
+            }
+        });
+        let found = fixture::complaints(&PlaneIsolation, &network);
+        let wanted = ("open".to_owned(), "portal (snmp on the data plane)".to_owned());
+        assert_eq!(found, [wanted.clone(), wanted]);
+    }
+
+    #[test]
+    fn every_data_interface_is_tried_and_each_link_local_address_from_its_own_link() {
+        let stage = Stage::new(&fixture::testbed(), Phase::DualStack);
+        let node = &stage.testbed.nodes["firewall"];
+        let places = places(&stage, node);
+        // Three interfaces, each with an address of either family and a link-local one.
+        assert_eq!(places.len(), 9);
+        for place in places {
+            let (from, source) = place.from.expect("somebody is there");
+            let on = |i: &&StagedInterface| i.segment == *place.segment;
+            let interface =
+                stage.nodes[from].interfaces.iter().find(on).expect("it is a neighbour");
+            let alone = stage.nodes[from].interfaces.len() == 1;
+            let local = matches!(place.address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+            let named = (local && !alone).then(|| interface.link_local().into());
+            assert_eq!(source, named, "{}", place.address);
         }
     }
 }
