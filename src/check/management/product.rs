@@ -132,17 +132,16 @@ impl Product<'_> {
         tunnels.flat_map(|tunnel| tunnel.seen_from(&self.device.name)).collect()
     }
 
-    /// The subnets on both sides of the tunnels of the box.
-    pub(super) fn networks(&self) -> Vec<IpNet> {
-        let mut networks: Vec<_> =
-            self.relations().iter().flat_map(|relation| [relation.here, relation.there]).collect();
-        networks.sort();
-        networks.dedup();
-        networks
+    /// The subnets behind the other ends of the tunnels that couple a subnet of this side.
+    pub(in crate::check) fn beyond(&self, here: IpNet) -> Vec<IpNet> {
+        let tunnels = self.stage.testbed.tunnels.values();
+        let sides = tunnels.map(|tunnel| tunnel.seen_from(&self.device.name));
+        let coupling = sides.filter(|side| side.iter().any(|relation| relation.here == here));
+        coupling.flatten().map(|relation| relation.there).collect()
     }
 
     pub(super) fn empty(&self) -> Draft {
-        Draft { port: self.port.port, networks: self.networks(), ..Draft::default() }
+        Draft { port: self.port.port, known: self.relations(), ..Draft::default() }
     }
 
     /// What the phase gives the box to know: the base configuration of S2 section 2.2.1.

@@ -1,5 +1,7 @@
 //! `vpn.default-subnet-family`: the subnet that is proposed for the other side has the family of this side.
 
+use std::collections::BTreeSet;
+
 use crate::{
     check::{
         Case, Check, Text, UseCase,
@@ -25,8 +27,9 @@ static TEXT: Text = Text {
     title: "Proposed subnets",
     section: "S2 2.4",
     use_case: UseCase::Policies,
-    question: "Is the subnet that the management software proposes for the other side of a tunnel of the family of this side?",
-    good: "The proposed subnet has the family of this side.",
+    question: "Is the subnet that the management software proposes for the other side of a tunnel of the family of this side, and \
+               is it behind the other end?",
+    good: "The proposed subnet is behind the other end of the tunnel, and has the family of this side.",
     references: &["S2 2.3.2", "RFC 4301 section 4.4.1.1"],
     cases: &[
         Case {
@@ -36,6 +39,14 @@ static TEXT: Text = Text {
             expected: "For {local} of {device}, an {wanted} subnet.",
             observed: "Over {family}, at {at}: it proposes {remote}.",
             remedy: "Let a second pair of eyes look at each couple, and ask the manufacturer for proposals by family.",
+        },
+        Case {
+            name: "other-side",
+            finding: "The management software on {station} proposes a subnet for the other side of a tunnel that is not there.",
+            expected: "For {local} of {device}, one of the subnets behind the other end: {there}.",
+            observed: "Over {family}, at {at}: it proposes {remote}.",
+            remedy: "Let a second pair of eyes look at each couple: a tunnel that couples a subnet with the wrong one carries \
+                     nothing, or what it should not. Ask the manufacturer for proposals from the data of the other side.",
         },
         Case {
             name: "none",
@@ -78,16 +89,25 @@ fn wrong(stage: &Stage, product: &Product<'_>, heard: &Heard<'_>) -> Option<Comp
         let wanted = relation.family();
         let proposal = reply.value::<Proposal>().filter(|_| reply.is_done());
         let proposed = proposal.as_ref().map(|proposal| Family::of_net(proposal.remote));
-        if proposed == Some(wanted) {
-            return None;
-        }
-        let case = if proposed.is_some() { "other-family" } else { "none" };
+        let beyond = product.beyond(relation.here);
+        let is_there =
+            |Proposal { remote }: &Proposal| beyond.iter().any(|net| net.contains(remote));
+        let case = match &proposal {
+            None => "none",
+            Some(_) if proposed != Some(wanted) => "other-family",
+            Some(proposal) if !is_there(proposal) => "other-side",
+            Some(_) => return None,
+        };
+        let there: BTreeSet<_> =
+            beyond.iter().filter(|net| Family::of_net(**net) == wanted).collect();
+        let there: Vec<_> = there.into_iter().map(ToString::to_string).collect();
         let remote = proposal.map(|proposal| proposal.remote.to_string());
         let args = [
             ("device", product.device.name.to_string()),
             ("wanted", wanted.to_string()),
             ("proposed", proposed.map_or_else(String::new, |family| family.to_string())),
             ("local", relation.here.to_string()),
+            ("there", there.join(", ")),
             ("remote", remote.or_else(|| heard.refusal(&name)).unwrap_or_default()),
         ];
         Some(Complaint {
@@ -120,5 +140,29 @@ mod tests {
             let wanted = ("other-family".to_owned(), "manager (proposed subnets)".to_owned());
             assert_eq!(found, [wanted], "{phase}");
         }
+    }
+
+    #[test]
+    fn a_proposal_of_this_side_is_no_better_for_its_family() {
+        for phase in Phase::ALL {
+            let network = tests::network(phase).quirk("manager", Quirk::ProposesOwnSide);
+            let found = fixture::complaints(&DefaultSubnetFamily, &network);
+            let wanted = ("other-side".to_owned(), "manager (proposed subnets)".to_owned());
+            assert_eq!(found, [wanted], "{phase}");
+        }
+    }
+
+    #[test]
+    fn each_of_several_networks_of_a_site_has_one_of_the_other_site_proposed() {
+        let text = tests::REFERENCE.replace(
+            "[[\"admin-lan\", \"dc-lan\"]]",
+            "[[\"admin-lan\", \"dc-lan\"], [\"archive\", \"dc-lan\"]]",
+        ) + "\n[segment.archive]\nsite = \"administration\"\nipv4 = \"10.0.0.0/24\"\n\
+               ipv6 = \"2001:db8:a:0::/64\"\n";
+        let text =
+            text.replace("lan = \"admin-lan\",", "lan = \"admin-lan\", archive = \"archive\",");
+        let testbed = crate::input::testbed("archive.toml", &text).expect("it has no mistakes");
+        let network = fixture::Network::of(Stage::new(&testbed.into(), Phase::DualStack));
+        assert_eq!(fixture::complaints(&DefaultSubnetFamily, &network), []);
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::model::family::Family;
+use crate::model::{family::Family, tunnel::Relation};
 
 /// What an item of a configuration is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -128,9 +128,9 @@ pub struct Draft {
     pub addresses: Vec<IpAddr>,
     /// The port at which it is managed.
     pub port: u16,
-    /// The subnets that the product knows of, for its proposals.
+    /// What the product knows of the subnets behind the box and behind the other ends of its tunnels, for its proposals.
     #[serde(default)]
-    pub networks: Vec<IpNet>,
+    pub known: Vec<Relation>,
     /// What was entered.
     #[serde(default)]
     pub items: Vec<Item>,

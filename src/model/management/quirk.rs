@@ -29,6 +29,8 @@ pub enum Quirk {
     ProposesIpv4,
     /// No subnet is proposed for an IPv6 network of this side.
     ProposesNoIpv6,
+    /// The subnet that is proposed for the other side is the one of this side.
+    ProposesOwnSide,
     /// What is no IPv6 address or prefix is complained of when the draft is made final, and not before.
     LateErrors,
     /// The software does not run on a host that has no IPv4 address.
@@ -55,7 +57,7 @@ pub enum Quirk {
 
 impl Quirk {
     /// Every quirk.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::OneAddress,
         Self::SilentFallback,
         Self::Ipv4First,
@@ -65,6 +67,7 @@ impl Quirk {
         Self::MixedCouples,
         Self::ProposesIpv4,
         Self::ProposesNoIpv6,
+        Self::ProposesOwnSide,
         Self::LateErrors,
         Self::NeedsIpv4,
         Self::OldManual,
@@ -90,6 +93,7 @@ impl Quirk {
             Self::MixedCouples => "mixed-couples",
             Self::ProposesIpv4 => "proposes-ipv4",
             Self::ProposesNoIpv6 => "proposes-no-ipv6",
+            Self::ProposesOwnSide => "proposes-own-side",
             Self::LateErrors => "late-errors",
             Self::NeedsIpv4 => "needs-ipv4",
             Self::OldManual => "old-manual",

@@ -114,14 +114,7 @@ impl Station {
             }
             (Method::Post, ["proposal"]) => {
                 let Local { local } = asked.value()?;
-                let always_v4 = quirks.contains(&Quirk::ProposesIpv4);
-                let wanted = if always_v4 { Family::V4 } else { Family::of_net(local) };
-                let none = quirks.contains(&Quirk::ProposesNoIpv6) && wanted == Family::V6;
-                let fits =
-                    |net: &&IpNet| **net != local && Family::of_net(**net) == wanted && !none;
-                let remote = *draft.networks.iter().find(fits).ok_or_else(|| {
-                    Reply::refusal(404, format!("no {wanted} subnet of another side is known"))
-                })?;
+                let remote = proposal(draft, local, quirks)?;
                 Ok(Reply::of(200, &Proposal { remote }))
             }
             (Method::Post, ["final"]) => match draft.complaint() {
@@ -131,6 +124,22 @@ impl Station {
             _ => Err(Reply::nothing_here()),
         }
     }
+}
+
+/// The subnet to propose for the other side: the one that this side is coupled with, or else any that is there.
+fn proposal(draft: &Draft, local: IpNet, quirks: &[Quirk]) -> Result<IpNet, Reply> {
+    if quirks.contains(&Quirk::ProposesOwnSide) {
+        return Ok(local);
+    }
+    let always_v4 = quirks.contains(&Quirk::ProposesIpv4);
+    let wanted = if always_v4 { Family::V4 } else { Family::of_net(local) };
+    let none = quirks.contains(&Quirk::ProposesNoIpv6) && wanted == Family::V6;
+    let mut fits = draft.known.iter().filter(|known| known.family() == wanted && !none);
+    let coupled = fits.clone().find(|known| known.here == local);
+    coupled
+        .or_else(|| fits.next())
+        .map(|known| known.there)
+        .ok_or_else(|| Reply::refusal(404, format!("no {wanted} subnet of another side is known")))
 }
 
 fn entry_of_item(item: &Item, quirks: &[Quirk]) -> Result<(), Reply> {
@@ -166,8 +175,10 @@ mod tests {
         }
     }
 
-    const EMPTY: &str = r#"{"addresses":[],"port":8081,"networks":["10.1.0.0/24","10.2.0.0/24",
-        "2001:db8:a::/64","2001:db8:b::/64"]}"#;
+    const EMPTY: &str = r#"{"addresses":[],"port":8081,"known":[
+        {"here":"10.1.0.0/24","there":"10.2.0.0/24"},{"here":"10.1.1.0/24","there":"10.2.0.0/24"},
+        {"here":"2001:db8:c::/64","there":"2001:db8:d::/64"},
+        {"here":"2001:db8:a::/64","there":"2001:db8:b::/64"}]}"#;
 
     fn step(quirks: &[Quirk], path: &str, body: &str) -> (u16, u16) {
         let mut station = Station::default();
@@ -207,10 +218,12 @@ mod tests {
     }
 
     #[test]
-    fn a_proposal_has_the_family_of_this_side_or_with_the_quirk_always_ipv4() {
-        for (quirks, remote) in
-            [(&[][..], "2001:db8:b::/64"), (&[Quirk::ProposesIpv4], "10.1.0.0/24")]
-        {
+    fn a_proposal_is_of_the_other_side_and_of_the_family_of_this_one_but_for_the_quirks() {
+        for (quirks, remote) in [
+            (&[][..], "2001:db8:b::/64"),
+            (&[Quirk::ProposesIpv4], "10.2.0.0/24"),
+            (&[Quirk::ProposesOwnSide], "2001:db8:a::/64"),
+        ] {
             let mut station = Station::default();
             call(&mut station, Method::Put, "/drafts/x", EMPTY, quirks);
             let local = r#"{"local":"2001:db8:a::/64"}"#;
