@@ -467,6 +467,17 @@ fn the_pilot_as_found_comes_to_the_conclusions_of_the_document() {
             }
         }
     }
+    // The evaluation says both: of the tunnels, and of the software that configures them.
+    let mut runs = fs::read_dir(directory.path()).expect("the runs").flatten();
+    let run = runs.find(|entry| entry.path().join("report.md").exists()).expect("a report");
+    let report = fs::read_to_string(run.path().join("report.md")).expect("readable");
+    for said in [
+        "The tunnels themselves carried all that they couple",
+        "The management software that configures the boxes fell short in: IPv4-only (",
+        "No finding blames a box.",
+    ] {
+        assert!(report.contains(said), "{said}");
+    }
     // An upload tries IPv6 first and then IPv4: reported, and no fault.
     let judgements = walked.phases().iter().filter_map(|w| w["judgements"].as_array());
     let uploads: Vec<_> =

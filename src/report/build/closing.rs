@@ -1,7 +1,7 @@
 //! Section 2.4 and 3: evaluation and conclusions, computed and nothing else.
 
 use super::{
-    Page, Source, phrase,
+    Page, Source, management, phrase,
     phrase::{and, of, words},
     shortfall::Shortfall,
     tally::Tally,
@@ -51,9 +51,8 @@ fn capability(page: &mut Page, source: Source<'_>) {
         0 => "In no phase did every judgement that applied pass.".to_owned(),
         _ => format!("Every judgement that applied passed in: {}.", and(&capable)),
     });
-    if let Some(tunnels) = tunnels::capability(source) {
-        page.words(&tunnels);
-    }
+    let told = [tunnels::capability(source), management::capability(source)];
+    told.iter().flatten().for_each(|told| page.words(told));
 }
 
 fn evaluation_table(page: &mut Page, source: Source<'_>) {

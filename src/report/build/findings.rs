@@ -22,9 +22,6 @@ const MOST_SYMPTOMS: usize = 12;
 /// How many pieces of evidence are named.
 const MOST_EVIDENCE: usize = 16;
 
-/// How long a heading may become, in characters.
-const LONGEST_HEADING: usize = 140;
-
 pub(super) fn write(page: &mut Page, source: Source<'_>) {
     page.heading(4, "2.3.2 Findings");
     let findings = &source.run.findings;
@@ -99,17 +96,11 @@ fn in_full(page: &mut Page, source: Source<'_>, finding: &Finding) {
     symptoms(page, finding);
 }
 
-/// The id and what is wrong. A very long sentence is left to the table of findings.
+/// The id, what was looked at, and where the trouble is: what is wrong stands in the table of findings, in a whole sentence.
 fn heading(source: Source<'_>, finding: &Finding) -> Line {
-    let sentence = sentence(source, finding);
-    let length: usize = sentence.iter().map(|inline| inline.plain().chars().count()).sum();
-    let mut line = vec![Inline::text(format!("{} ", finding.id))];
-    if length <= LONGEST_HEADING {
-        line.extend(sentence);
-    } else {
-        let title = source.catalogue.text(&finding.check).map(|text| text.title);
-        line.push(Inline::text(title.unwrap_or("finding").to_owned()));
-    }
+    let title = source.catalogue.text(&finding.check).map_or("Finding", |text| text.title);
+    let mut line = words(format!("{} {title}: ", finding.id));
+    line.extend(foreign(&finding.culprit.to_string()));
     line
 }
 
@@ -128,6 +119,13 @@ fn details(source: Source<'_>, finding: &Finding) -> Vec<[Line; 2]> {
         .filter(|w| w.gate.is_closed_by(finding))
         .map(|w| w.phase)
         .collect();
+    let suffered = finding.phases.iter().filter(|phase| !gates.contains(phase));
+    let suffered: Vec<Phase> = suffered.copied().collect();
+    let closes = if gates.is_empty() || suffered.is_empty() {
+        phases(&gates)
+    } else {
+        format!("{}; the rule lets it stay open in {}", phases(&gates), phases(&suffered))
+    };
     let references = text.map_or(&[][..], |text| text.references);
     let mut check = code(&finding.check);
     check.push(Inline::text(format!(" {}", text.map_or("", |text| text.title))));
@@ -137,7 +135,7 @@ fn details(source: Source<'_>, finding: &Finding) -> Vec<[Line; 2]> {
         [words("Culprit"), foreign(&finding.culprit.to_string())],
         [words("Observed in"), words(phases(&finding.phases))],
         [words("Hurts in"), words(phases(&finding.bites_in))],
-        [words("Closes the gate of"), words(phases(&gates))],
+        [words("Closes the gate of"), words(closes)],
         [words("Check"), check],
         [words("Subject"), code(&finding.subject)],
         [words("Evidence"), phrase::evidence(&finding.evidence, MOST_EVIDENCE)],

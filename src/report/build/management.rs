@@ -1,10 +1,10 @@
 //! Section 2.3.4: what was asked of management products, and what they did (S2 sections 2.3.1 and 2.3.2).
 
-use std::net::SocketAddr;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use super::{
     Page, Source, boxes,
-    phrase::{self, code, count, foreign, joined, words},
+    phrase::{self, and, code, count, foreign, joined, words},
 };
 use crate::{
     model::{
@@ -14,11 +14,13 @@ use crate::{
         management::{
             About, Draft, Integration, Item, Local, Manual, Method, Pair, Proposal, Reply, Uploaded,
         },
+        name::NodeName,
         node::Node,
         phase::Phase,
         probe::{Call, Question},
         service::ServiceKind,
         testbed::Testbed,
+        verdict::{Judgement, Verdict},
     },
     report::{
         document::{Inline, Line},
@@ -55,6 +57,69 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
             rows,
         );
     }
+}
+
+/// What is asked of the software itself: in the order of the sentence.
+const OF_SOFTWARE: [&str; 8] = [
+    "mgmt.os-ready",
+    "mgmt.single-address-field",
+    "mgmt.config-roundtrip",
+    "mgmt.family-fallback-order",
+    "mgmt.late-error",
+    "vpn.mixed-family-coupling",
+    "vpn.default-subnet-family",
+    "mgmt.docs-vs-device",
+];
+
+/// In which phases the software that configures the boxes did what was asked of it, for the evaluation (S2 section 2.4): what a
+/// box does wrong is none of its doing. `None` where there is no such software.
+pub(super) fn capability(source: Source<'_>) -> Option<String> {
+    let nodes = source.run.testbed.nodes.values();
+    let stations = nodes.filter(|node| offers(node, ServiceKind::Manager));
+    let stations: BTreeSet<_> = stations.map(|station| &station.name).collect();
+    let (mut whole, mut short, mut open) = (Vec::new(), Vec::new(), Vec::new());
+    for walked in &source.run.phases {
+        let of = |id: &'static str| walked.judgements.iter().filter(move |it| it.check == id);
+        let asked = || OF_SOFTWARE.into_iter().flat_map(of);
+        let blamed = |it: &&Judgement| {
+            let node = it.complaint.as_ref().and_then(|complaint| complaint.culprit.node.as_ref());
+            it.verdict.is_bad() && node.is_some_and(|node| stations.contains(node))
+        };
+        let lacks = OF_SOFTWARE.into_iter().filter(|id| of(*id).any(|it| blamed(&it)));
+        let lacks: Vec<_> = lacks
+            .map(|id| source.catalogue.text(id).map_or(id, |text| text.title).to_owned())
+            .collect();
+        if !lacks.is_empty() {
+            short.push(format!("{} ({})", walked.phase, lacks.join("; ")));
+        } else if asked().any(|it| it.verdict.is_open()) {
+            open.push(walked.phase.to_string());
+        } else if asked().any(|it| it.verdict == Verdict::Pass) {
+            whole.push(walked.phase.to_string());
+        }
+    }
+    let told = [
+        (whole, "did all that was asked of it in"),
+        (short, "fell short in"),
+        (open, "did so in what could be measured, which is not all, in"),
+    ];
+    let mut told: Vec<_> = told
+        .into_iter()
+        .filter(|(phases, _)| !phases.is_empty())
+        .map(|(phases, what)| {
+            format!("The management software that configures the boxes {what}: {}.", and(&phases))
+        })
+        .collect();
+    let nodes = &source.run.testbed.nodes;
+    let is_box = |name: &NodeName| nodes.get(name).is_some_and(|it| offers(it, ServiceKind::Box));
+    let mut blamed = source.run.findings.iter().filter_map(|finding| finding.culprit.node.as_ref());
+    if !told.is_empty() && !blamed.any(is_box) {
+        told.push("No finding blames a box.".to_owned());
+    }
+    (!told.is_empty()).then(|| told.join(" "))
+}
+
+fn offers(node: &Node, kind: ServiceKind) -> bool {
+    node.services.iter().any(|service| service.kind == kind)
 }
 
 fn label(phase: Phase) -> String {

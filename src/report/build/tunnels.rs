@@ -327,7 +327,13 @@ impl Column {
         let part = self.part(couple);
         let all = matches!(self.of, Of::Parts);
         let is_it = |subject: &str| subject == part || all && subject.starts_with(&part);
-        cell::judged(judgements.iter().filter(|j| j.check == self.check && is_it(&j.subject)))
+        let of_check = judgements.iter().filter(|j| j.check == self.check);
+        let said: Vec<_> = of_check.clone().filter(|j| is_it(&j.subject)).collect();
+        if !said.is_empty() {
+            return cell::judged(said);
+        }
+        // A check that has nothing to ask in a phase says so once, and not of each couple.
+        cell::judged(of_check.filter(|j| j.verdict == Verdict::NotApplicable && j.subject == "-"))
     }
 }
 
