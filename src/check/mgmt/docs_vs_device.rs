@@ -61,6 +61,17 @@ impl Check for DocsVsDevice {
         vec![Experiment::of_probes(talks)]
     }
 
+    /// Whether the box itself answers over IPv6, where an upload went over IPv4.
+    fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
+        let products = management::stations(stage).into_iter().filter(|product| {
+            let heard = product.configuration().heard(seen).ok();
+            let reply = heard.as_ref().and_then(|heard| heard.reply("upload"));
+            let went = reply.and_then(|(reply, _)| reply.value::<Uploaded>());
+            product.family == Family::V6 && went.is_some_and(|went| went.address.is_ipv4())
+        });
+        vec![Experiment::of_probes(products.flat_map(|product| product.controls(Family::V6)))]
+    }
+
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
         let judge = Judge(&TEXT);
         let mut judged = Vec::new();
@@ -200,7 +211,10 @@ fn works(
         Feature::UploadsOverIpv6 => {
             let heard = configured().filter(|_| product.family == Family::V6)?;
             let went: Uploaded = heard.reply("upload")?.0.value()?;
-            Some((Family::of(went.address) == Family::V6, heard.id))
+            let over_v6 = Family::of(went.address) == Family::V6;
+            // What a box does not answer, or not soon, no product uploads.
+            (over_v6 || product.answers_soon(seen, Family::V6).is_ok())
+                .then_some((over_v6, heard.id))
         }
         Feature::RefusesMixedCouples => {
             product.unequal()?;
@@ -239,7 +253,7 @@ mod tests {
             fixture::{self, Network},
             mgmt::single_address_field::SingleAddressField,
         },
-        model::management::Quirk,
+        model::{answer::Answer, management::Quirk},
     };
 
     #[test]
@@ -296,5 +310,21 @@ mod tests {
         assert_eq!(found.len(), 1, "{found:#?}");
         assert_eq!(found[0].check, "mgmt.single-address-field");
         assert_eq!(found[0].symptoms.len(), 1);
+    }
+
+    #[test]
+    fn an_upload_that_a_box_did_not_take_over_ipv6_is_no_claim_that_fails() {
+        let slow = tests::network(Phase::DualStack).quirk("manager", Quirk::Ipv4First);
+        let claims = |network: &Network| fixture::complaints(&DocsVsDevice, network);
+        let overstated = ("overstated".to_owned(), "manager (claims of the manual)".to_owned());
+        assert_eq!(claims(&slow), [overstated]);
+        let slow = slow.bend(|_, answer| {
+            if let Answer::Connection { attempt, .. } = answer
+                && attempt.family == Family::V6
+            {
+                attempt.total_us = 1_500_000;
+            }
+        });
+        assert_eq!(claims(&slow), []);
     }
 }
