@@ -57,7 +57,10 @@ pub fn open(speech: Speech, towards: IpAddr) -> io::Result<Socket> {
 
 /// Binds to a source address; the kernel chooses the port when the connection is made.
 pub fn bind(socket: &Socket, source: IpAddr, scope: u32) -> io::Result<()> {
-    set_number(socket, libc::SOL_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)?;
+    // A raw socket has no port to choose, and an IPv6 one does not know the option.
+    if socket.r#type()? != Type::RAW {
+        set_number(socket, libc::SOL_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)?;
+    }
     socket.bind(&scoped(SocketAddr::new(source, 0), scope).into())
 }
 

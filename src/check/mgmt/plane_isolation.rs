@@ -160,7 +160,10 @@ fn places<'s>(stage: &'s Stage, node: &'s Node) -> Vec<Place<'s>> {
         }
         let first = |family| interface.addresses.iter().find(move |a| a.family() == family);
         let global = Family::ALL.into_iter().filter_map(first).map(Address::ip);
-        let local = interface.families.has(Family::V6).then(|| interface.link_local().into());
+        // No link joins the ends of a tunnel, and what goes to a link-local address is coupled by none.
+        let is_link = !stage.testbed.segments[&interface.segment].kind.is_inside();
+        let is_local = is_link && interface.families.has(Family::V6);
+        let local = is_local.then(|| interface.link_local().into());
         places.extend(global.chain(local).map(|address| Place {
             segment: &interface.segment,
             address,
