@@ -164,11 +164,13 @@ fn places<'s>(stage: &'s Stage, node: &'s Node) -> Vec<Place<'s>> {
         let is_link = !stage.testbed.segments[&interface.segment].kind.is_inside();
         let is_local = is_link && interface.families.has(Family::V6);
         let local = is_local.then(|| interface.link_local().into());
-        places.extend(global.chain(local).map(|address| Place {
+        let all = global.chain(local).map(|address| Place {
             segment: &interface.segment,
             address,
             from: neighbour(&beside, address),
-        }));
+        });
+        // Where nobody else on the link speaks the family by plan, there is nobody to be closed to either.
+        places.extend(all.filter(|place| place.from.is_some()));
     }
     places
 }
