@@ -84,6 +84,16 @@ fn demand_records(run: &Run) {
     }
 }
 
+/// What two walks do not agree about, but for controls beside silences: some name servers say to strangers that they refuse, where
+/// the built-in one says nothing.
+fn differences_but_refusals(built_in: &Run, real: &Run) -> Vec<String> {
+    let is_control =
+        |said: &String| said.contains("meta.control-probe") && said.ends_with("Some(Pass), None");
+    let mut all = differences(built_in, real);
+    all.retain(|said| !is_control(said));
+    all
+}
+
 #[test]
 fn every_engine_gives_the_verdicts_of_the_built_in_service() {
     let walk = |choice: Choice| thread::spawn(move || Place::new().run(choice, &[]));
@@ -92,7 +102,7 @@ fn every_engine_gives_the_verdicts_of_the_built_in_service() {
         .map(|walk| walk.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
     assert!(built_in.engines.is_empty());
     for real in [&one, &other] {
-        let differences = differences(&built_in, real);
+        let differences = differences_but_refusals(&built_in, real);
         assert!(differences.is_empty(), "{}", differences.join("\n"));
         demand_records(real);
         demand_pass(real, "dns.svcb-hints", "secure.flat.test HTTPS at resolver");
@@ -127,11 +137,15 @@ fn the_reference_testbed_comes_to_the_same_verdicts() {
     let [built_in, real] = [walk(&[]), walk(engines)]
         .map(|walk| walk.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
     let mut differences = differences(&built_in, &real);
-    // A question that one of them answers late is asked twice of that one alone, and what would be asked then is not.
-    let is_unasked = |said: &String| {
-        said.contains("svc.update-and-pki-v6") && said.ends_with("Some(Pass), Some(NotTestable)")
+    // A question that one of them answers late is asked twice of that one alone, and what would be asked then is not. Between
+    // islands of IPv6 a program tries servers that it cannot reach, and may be late.
+    let is_late = |said: &String| {
+        said.contains("meta.repeatable")
+            || said.contains("svc.update-and-pki-v6")
+                && said.ends_with("Some(Pass), Some(NotTestable)")
+            || said.contains("->resolver-") && said.ends_with("Some(Pass), Some(Degraded)")
     };
-    differences.retain(|said| !said.contains("meta.repeatable") && !is_unasked(said));
+    differences.retain(|said| !is_late(said));
     assert!(differences.is_empty(), "{}", differences.join("\n"));
     demand_records(&real);
     demand_pass(&real, "log.ui-last-logins", "portal");
@@ -499,7 +513,7 @@ fn an_ordinary_user_has_every_service() {
         .map(walk)
         .map(|walk| walk.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
     for real in [&one, &other] {
-        let differences = differences(&built_in, real);
+        let differences = differences_but_refusals(&built_in, real);
         assert!(differences.is_empty(), "{}", differences.join("\n"));
     }
 }
@@ -663,17 +677,23 @@ fn who_lives_from_a_program_that_does_nothing_is_not_blamed() {
     let dies = || "echo no way >&2; exit 3".to_owned();
     let hangs = || format!("trap '' TERM\n{}", mark(4));
     let ended = "(exit status: 3)";
-    for (testbed, program, script, engine, check, why) in [
+    let cases = [
         (SMALL, "radvd", dies(), "advertisements=radvd", "l2.neighbour-path", ended),
         (LEASED, "kea-dhcp6", dies(), "dhcpv6=kea", "svc.dhcpv6", ended),
         (LEASED, "dnsmasq", hangs(), "dhcpv6=dnsmasq", "svc.dhcpv6", "has not answered on"),
-    ] {
-        let place = Place::new().fake(program, &script);
-        let chosen = ["--phases", "dual-stack", "--engine", engine];
-        let run = place.run_of(&shipped(testbed), &chosen);
-        demand_open(&run, check, why);
-        let gate = &run.phases[0].gate;
-        assert!(matches!(gate, Gate::NotDecidable { .. }), "{engine}: {gate:?}");
+    ];
+    let walks = cases.map(|(testbed, program, script, engine, check, why)| {
+        thread::spawn(move || {
+            let place = Place::new().fake(program, &script);
+            let chosen = ["--phases", "dual-stack", "--engine", engine];
+            let run = place.run_of(&shipped(testbed), &chosen);
+            demand_open(&run, check, why);
+            let gate = &run.phases[0].gate;
+            assert!(matches!(gate, Gate::NotDecidable { .. }), "{engine}: {gate:?}");
+        })
+    });
+    for walk in walks {
+        walk.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     }
     assert!(!is_running(&mark(4)));
 }
