@@ -41,7 +41,11 @@ impl Place {
     /// One in which an ordinary user walks.
     pub(crate) fn of_ordinary_user() -> Self {
         let place = Self { ordinary: true, ..Self::new() };
-        fs::copy(env!("CARGO_BIN_EXE_sixwalk"), place.program()).expect("a copy for everybody");
+        let program = env!("CARGO_BIN_EXE_sixwalk");
+        // A copy that another thread's child still holds open for writing cannot be started.
+        fs::hard_link(program, place.program())
+            .or_else(|_| fs::copy(program, place.program()).map(drop))
+            .expect("a copy for everybody");
         fs::set_permissions(place.program(), fs::Permissions::from_mode(0o755)).expect("ours");
         place
     }
