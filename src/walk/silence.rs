@@ -147,6 +147,8 @@ fn in_words(Probe { from, question, .. }: &Probe) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::model::{evidence::EvidenceId, phase::Phase};
 
@@ -174,7 +176,7 @@ mod tests {
             answered,
             duplicates: 0,
             late: 0,
-            classes: Default::default(),
+            classes: BTreeSet::new(),
             fastest_us: None,
             took_us: None,
         };
