@@ -237,16 +237,13 @@ async fn over_udp(
     let mut again = Deadline::after(PATIENCE / 2);
     loop {
         let mut buffer = vec![0; usize::from(MOST_OCTETS)];
-        let length = match within(again, socket.recv(&mut buffer)).await {
-            Ok(heard) => heard?,
+        let Ok(length) = within(again, socket.recv(&mut buffer)).await else {
             // UDP may get lost: what was not answered in half of the time is sent once more.
-            Err(_) => {
-                again = Deadline::after(PATIENCE);
-                socket.send(octets).await?;
-                continue;
-            }
+            again = Deadline::after(PATIENCE);
+            socket.send(octets).await?;
+            continue;
         };
-        buffer.truncate(length);
+        buffer.truncate(length?);
         let heard = Message::from_vec(&buffer).map_err(io::Error::other)?;
         if belongs(&heard, query) {
             return Ok(heard);

@@ -432,7 +432,7 @@ impl Prepared<'_> {
     ) -> Complaint {
         let words: Vec<_> =
             missing.iter().map(|item| format!("the {} {}", item.kind.word(), item.value)).collect();
-        let families: BTreeSet<_> = missing.iter().filter_map(|item| item.family()).collect();
+        let families: BTreeSet<_> = missing.iter().filter_map(Item::family).collect();
         let family = families.first().copied().filter(|_| families.len() == 1);
         let args = [
             ("items", words.join(", ")),

@@ -137,13 +137,13 @@ fn of_couple(judge: Judge, stage: &Stage, seen: &Seen<'_>, couple: &Couple) -> V
 fn knocks(stage: &Stage, couple: &Couple) -> Vec<Knock> {
     let unused = crossings(stage, couple, couple.path.destination).filter_map(|crossing| {
         let port = crossing.unused_port(stage, Transport::Udp);
-        knock(stage, crossing, port, format!("{}, {port}", couple.subject()))
+        knock(stage, crossing, port, &format!("{}, {port}", couple.subject()))
     });
     let forbidden = couple.far_hosts(stage).into_iter().find_map(|(host, address)| {
         let found = services(stage, &host, couple.inner()).find_map(|port| {
             let subject = format!("{}, {port} of {host}", couple.subject());
             let all: Vec<_> = crossings(stage, couple, address)
-                .filter_map(|crossing| knock(stage, crossing, port, subject.clone()))
+                .filter_map(|crossing| knock(stage, crossing, port, &subject))
                 .collect();
             (!all.is_empty()).then_some(all)
         });
@@ -180,7 +180,7 @@ fn crossings<'s>(
     })
 }
 
-fn knock(stage: &Stage, crossing: Crossing, port: Port, subject: String) -> Option<Knock> {
+fn knock(stage: &Stage, crossing: Crossing, port: Port, subject: &str) -> Option<Knock> {
     let traffic = Traffic::Port { word: port.to_string(), port };
     let to = crossing.path.destination;
     crossing.is_closed(stage, &traffic).then(|| Knock {

@@ -85,7 +85,7 @@ pub(super) fn capability(source: Source<'_>) -> Option<String> {
             let node = it.complaint.as_ref().and_then(|complaint| complaint.culprit.node.as_ref());
             it.verdict.is_bad() && node.is_some_and(|node| stations.contains(node))
         };
-        let lacks = OF_SOFTWARE.into_iter().filter(|id| of(*id).any(|it| blamed(&it)));
+        let lacks = OF_SOFTWARE.into_iter().filter(|id| of(id).any(|it| blamed(&it)));
         let lacks: Vec<_> = lacks
             .map(|id| source.catalogue.text(id).map_or(id, |text| text.title).to_owned())
             .collect();
