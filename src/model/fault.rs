@@ -592,6 +592,10 @@ pub enum TunnelFault {
     ClearsClass,
     /// What comes out of it has lost a hop inside.
     TakesAHop,
+    /// Its couples of IPv6 were never entered.
+    CouplesIpv4Alone,
+    /// Its couples of IPv4 were never entered.
+    CouplesIpv6Alone,
 }
 
 /// What becomes of the address of a client in a log, or by what a sink files what it is sent.

@@ -57,6 +57,8 @@ impl Deadline {
     /// Ends when the wait does.
     pub async fn passed(self) {
         while !self.has_passed() {
+            // Without a pulse nothing would tell what was held up from what has passed: that of another runtime may be gone.
+            keep_pulse();
             sleep_until(self.moment()).await;
         }
     }
@@ -121,6 +123,7 @@ pub async fn until<T>(
         if deadline.has_passed() {
             return Err(TooLate);
         }
+        keep_pulse();
         sleep(between).await;
     }
 }

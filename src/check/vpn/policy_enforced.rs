@@ -385,7 +385,10 @@ mod tests {
             let judgements = Network::tunnelled(phase).ask(&[&PolicyEnforced]);
             assert!(judgements.iter().all(|j| j.verdict == Verdict::Pass), "{judgements:#?}");
             let couples = if phase == Phase::DualStack { 4 } else { 2 };
-            assert_eq!(judgements.len(), couples * 4, "{phase}: {judgements:#?}");
+            let of_host = |j: &&Judgement| j.subject.contains(", tcp/53 of resolver at ");
+            let of_hosts = judgements.iter().filter(of_host).count();
+            assert!(of_hosts > 0, "{phase}: {judgements:#?}");
+            assert_eq!(judgements.len(), couples * 4 + of_hosts, "{phase}: {judgements:#?}");
         }
     }
 
@@ -406,7 +409,7 @@ mod tests {
                 let found = complaints(&PolicyEnforced, &letting(at, vec![Match::Family(family)]));
                 let culprit = format!("{at} (forwarding of {family})");
                 let all = |(case, who): &(String, String)| case == "open" && *who == culprit;
-                assert!(found.len() == 2 && found.iter().all(all), "{found:?}");
+                assert!(found.len() >= 2 && found.iter().all(all), "{found:?}");
             }
         }
     }

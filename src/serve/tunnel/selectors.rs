@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::faults::Faults;
-use crate::model::{fault::TunnelFault, tunnel::TunnelEnd};
+use crate::model::{family::Family, fault::TunnelFault, tunnel::TunnelEnd};
 
 /// What an end takes and gives.
 #[derive(Clone, Debug)]
@@ -23,7 +23,16 @@ impl Selectors {
     }
 
     fn couples(&self, here: IpAddr, there: IpAddr) -> bool {
-        self.end.couples(here, there) || self.faults.has(TunnelFault::OpenSelectors)
+        let is_coupled = self.end.couples(here, there) && !self.lacks(Family::of(here));
+        is_coupled || self.faults.has(TunnelFault::OpenSelectors)
+    }
+
+    /// Whether its couples of a family were never entered.
+    fn lacks(&self, family: Family) -> bool {
+        self.faults.has(match family {
+            Family::V4 => TunnelFault::CouplesIpv6Alone,
+            Family::V6 => TunnelFault::CouplesIpv4Alone,
+        })
     }
 
     /// Whether a packet may leave through the tunnel.
