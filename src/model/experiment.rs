@@ -39,6 +39,12 @@ impl Experiment {
         self.probes.iter().map(|probe| probe.question.patience()).max().unwrap_or_default()
     }
 
+    /// Whether it only reads what nodes hold, and sends nothing.
+    pub fn only_reads(&self) -> bool {
+        let reads = |probe: &Probe| matches!(probe.question, Question::Inspect(_));
+        self.taps.is_empty() && self.probes.iter().all(reads)
+    }
+
     /// Whether there is nothing to learn where nobody carries a tunnel: it takes the lab for that tunnel alone.
     pub fn needs(&self, tunnel: &TunnelName) -> bool {
         let acts = |probe: &Probe| matches!(&probe.question, Question::Tunnel { tunnel: it, .. } if it == tunnel);

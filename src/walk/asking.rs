@@ -149,8 +149,9 @@ impl<'a> Asking<'a> {
         self.total.fetch_add(probes, Ordering::Relaxed);
         let (alone, mut together): (Vec<_>, Vec<_>) =
             experiments.into_iter().partition(|e| e.alone);
-        // The longest silences begin first, so that what is answered is asked while they last.
-        together.sort_by_key(|experiment| Reverse(experiment.patience()));
+        // What nodes hold is read before anything that is sent changes it. Then the longest silences begin, so that what is
+        // answered is asked while they last.
+        together.sort_by_key(|one| (!one.only_reads(), Reverse(one.patience())));
         let this = self;
         let together = stream::iter(together).map(|experiment| this.one(experiment));
         let alone = stream::iter(alone).then(|experiment| this.one(experiment));

@@ -134,9 +134,11 @@ struct Counted {
 }
 
 impl Counted {
-    /// Whether an end agreed on no keys when this one was told to renew them, of the two.
+    /// Whether no keys were agreed on when this end of the two was told to renew them. The other counts keys that it did not ask
+    /// for once they are used, which may be in the turn after: of it, both turns together count.
     fn lacks(&self, turn: usize) -> bool {
-        self.agreed[turn].contains(&0)
+        let other = 1 - turn;
+        self.agreed[turn][turn] == 0 || self.agreed[0][other] + self.agreed[1][other] == 0
     }
 }
 
