@@ -22,6 +22,9 @@ const MOST_SYMPTOMS: usize = 12;
 /// How many pieces of evidence are named.
 const MOST_EVIDENCE: usize = 16;
 
+/// How long a heading may become, in characters.
+const LONGEST_HEADING: usize = 140;
+
 pub(super) fn write(page: &mut Page, source: Source<'_>) {
     page.heading(4, "2.3.2 Findings");
     let findings = &source.run.findings;
@@ -96,11 +99,17 @@ fn in_full(page: &mut Page, source: Source<'_>, finding: &Finding) {
     symptoms(page, finding);
 }
 
-/// The id, what was looked at, and where the trouble is: what is wrong stands in the table of findings, in a whole sentence.
+/// The id and what is wrong. A very long sentence is left to the table of findings.
 fn heading(source: Source<'_>, finding: &Finding) -> Line {
-    let title = source.catalogue.text(&finding.check).map_or("Finding", |text| text.title);
-    let mut line = words(format!("{} {title}: ", finding.id));
-    line.extend(foreign(&finding.culprit.to_string()));
+    let sentence = sentence(source, finding);
+    let length: usize = sentence.iter().map(|inline| inline.plain().chars().count()).sum();
+    let mut line = vec![Inline::text(format!("{} ", finding.id))];
+    if length <= LONGEST_HEADING {
+        line.extend(sentence);
+    } else {
+        let title = source.catalogue.text(&finding.check).map(|text| text.title);
+        line.push(Inline::text(title.unwrap_or("finding").to_owned()));
+    }
     line
 }
 
