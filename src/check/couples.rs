@@ -190,6 +190,20 @@ pub fn of_stage(stage: &Stage) -> Vec<Couple> {
     found
 }
 
+/// Why there is nothing to judge where no couple is live.
+pub const NONE: &str = "no tunnel couples anything in this phase";
+
+/// What was found of the couples, with those that are not tried; that nothing is coupled, where that is so.
+pub fn judged(
+    judge: Judge,
+    stage: &Stage,
+    wanted: impl Fn(TunnelKind) -> bool + Copy,
+    found: impl IntoIterator<Item = Judgement>,
+) -> Vec<Judgement> {
+    let all = found.into_iter().chain(untried(judge, stage, wanted)).collect();
+    judge.or_not_applicable(all, NONE)
+}
+
 /// What is coupled by tunnels of the kinds that are wanted and is not tried, and why: nobody shall take it for tried.
 pub fn untried(
     judge: Judge,

@@ -182,8 +182,8 @@ pub fn both_families(server: &Server, name: &DomainName) -> [Probe; 2] {
 pub fn may_ask(stage: &Stage, from: &NodeName, address: IpAddr, number: u16) -> bool {
     let Ok(path) = stage.path(from, address) else { return false };
     let Some(to) = path.nodes.last().filter(|to| *to != from) else { return false };
-    let asked = stage.testbed.nodes[to].services.iter().filter(|service| service.port == number);
-    if !asked.into_iter().all(|service| service.lets_in(path.source)) {
+    let mut asked = stage.testbed.nodes[to].services.iter().filter(|s| s.port == number);
+    if !asked.all(|service| service.lets_in(path.source)) {
         return false;
     }
     let filtered = path.transit().iter().any(|node| stage.testbed.nodes[node].role.filters());

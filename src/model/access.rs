@@ -8,6 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::family::Family;
 
+/// Whether an access list names a source; one that names nobody stands for everybody.
+pub fn names(list: &[IpNet], source: IpAddr) -> bool {
+    list.is_empty() || list.iter().any(|net| net.contains(&source))
+}
+
 /// When log-ins are locked after failures: for a user, and for the network that the failures came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Lockout {

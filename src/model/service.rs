@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    access::Lockout,
+    access::{self, Lockout},
     family::Families,
     front::Front,
     name::{DomainName, EngineName, InterfaceName, NodeName, ServiceName},
@@ -266,7 +266,7 @@ impl fmt::Display for Port {
 impl Service {
     /// Whether its access list lets in who comes from there; without a list it lets in everybody.
     pub fn lets_in(&self, source: IpAddr) -> bool {
-        self.admits.is_empty() || self.admits.iter().any(|net| net.contains(&source))
+        access::names(&self.admits, source)
     }
 
     /// Whether it can be told whom to let in: it is built in, or its engines keep lists.

@@ -129,7 +129,7 @@ impl Asker {
         Ok(Self { roots: Arc::new(roots) })
     }
 
-    /// Puts a question from a node. Always ends, within this patience: that of the question, or less.
+    /// Puts a question from a node. Always ends, within this patience.
     pub async fn ask(&self, at: &Vantage, question: &Question, patience: Duration) -> Answer {
         let deadline = Deadline::after(patience);
         // One state for every kind of question is large, and most of a walk's futures wait: on the heap, not in each.

@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::{
-    model::{access::AccessFault, fault::LogFault},
+    model::{
+        access::{self, AccessFault},
+        fault::LogFault,
+    },
     wire::log_in,
 };
 
@@ -15,7 +18,7 @@ pub(super) fn admits(
     client: IpAddr,
     mut faults: impl Iterator<Item = AccessFault>,
 ) -> bool {
-    let planned = || list.is_empty() || list.iter().any(|net| net.contains(&client));
+    let planned = || access::names(list, client);
     faults.find_map(|fault| bent(client, fault)).unwrap_or_else(planned)
 }
 

@@ -53,8 +53,8 @@ static TEXT: Text = Text {
 struct Place<'s> {
     segment: &'s SegmentName,
     address: IpAddr,
-    /// A neighbour on that link, and its own address there where it must be named; `None` if nobody there speaks the family.
-    from: Option<(&'s NodeName, Option<IpAddr>)>,
+    /// A neighbour on that link, and its own address there where it must be named.
+    from: (&'s NodeName, Option<IpAddr>),
 }
 
 /// A door that is to be closed.
@@ -74,10 +74,9 @@ impl Door<'_> {
         Port { transport: self.transport(), number: self.service.port }
     }
 
-    /// A connection, or for what has none the question that the service answers. `None` where there is nobody to ask it, or
-    /// where it has no room for the link.
+    /// A connection, or for what has none the question that the service answers. `None` where that has no room for the link.
     fn knock(&self, stage: &Stage) -> Option<Probe> {
-        let (from, source) = self.place.from?;
+        let (from, source) = self.place.from;
         let mut probe = match self.transport() {
             Transport::Tcp => ask::knock(from, self.place.address, self.port()),
             Transport::Udp => ask::hello(stage, from, self.node, self.service, self.place.address)?,
@@ -93,17 +92,17 @@ impl Door<'_> {
     }
 
     /// That the address is there and the way to it is open.
-    fn control(&self) -> Option<Probe> {
-        let (from, source) = self.place.from?;
+    fn control(&self) -> Probe {
+        let (from, source) = self.place.from;
         let mut probe = ask::ping(from, self.place.address);
         if let Question::Ping { source: own, .. } = &mut probe.question {
             *own = source;
         }
-        Some(probe)
+        probe
     }
 
     fn subject(&self) -> String {
-        let from = self.place.from.map_or("nobody", |(from, _)| from.as_str());
+        let (from, _) = self.place.from;
         format!("{from}->{}/{}, {}", self.node.name, self.service.name, self.place.address)
     }
 }
@@ -115,7 +114,8 @@ impl Check for PlaneIsolation {
 
     fn ask(&self, stage: &Stage) -> Vec<Experiment> {
         let doors = doors(stage);
-        let probes = doors.iter().flat_map(|door| [door.knock(stage), door.control()]).flatten();
+        let probes =
+            doors.iter().flat_map(|door| door.knock(stage).into_iter().chain([door.control()]));
         vec![Experiment::of_probes(probes)]
     }
 
@@ -164,13 +164,11 @@ fn places<'s>(stage: &'s Stage, node: &'s Node) -> Vec<Place<'s>> {
         let is_link = !stage.testbed.segments[&interface.segment].kind.is_inside();
         let is_local = is_link && interface.families.has(Family::V6);
         let local = is_local.then(|| interface.link_local().into());
-        let all = global.chain(local).map(|address| Place {
-            segment: &interface.segment,
-            address,
-            from: neighbour(&beside, address),
-        });
         // Where nobody else on the link speaks the family by plan, there is nobody to be closed to either.
-        places.extend(all.filter(|place| place.from.is_some()));
+        places.extend(global.chain(local).filter_map(|address| {
+            let from = neighbour(&beside, address)?;
+            Some(Place { segment: &interface.segment, address, from })
+        }));
     }
     places
 }
@@ -206,11 +204,7 @@ fn neighbour<'s>(
 
 fn try_door(judge: Judge, stage: &Stage, seen: &Seen<'_>, door: &Door<'_>) -> Judgement {
     let subject = door.subject();
-    let Place { segment, address, from } = door.place;
-    let Some((from, _)) = from else {
-        let reason = format!("nobody else on {segment} speaks {}", Family::of(address));
-        return judge.not_testable(subject, reason, []);
-    };
+    let Place { segment, address, from: (from, _) } = door.place;
     let Some(knock) = door.knock(stage) else {
         return judge.not_testable(
             subject,
@@ -225,7 +219,7 @@ fn try_door(judge: Judge, stage: &Stage, seen: &Seen<'_>, door: &Door<'_>) -> Ju
         return judge.not_testable(subject, reason, [id]);
     }
     if !answer.is_answered() {
-        return match door.control().and_then(|control| seen.answer(&control)) {
+        return match seen.answer(&door.control()) {
             Some((control, said)) if said.is_answered() => judge.pass(subject, [id, control]),
             Some((control, said)) => {
                 let said = reading::describe(said);
@@ -325,7 +319,7 @@ mod tests {
         // Three interfaces, each with an address of either family and a link-local one.
         assert_eq!(places.len(), 9);
         for place in places {
-            let (from, source) = place.from.expect("somebody is there");
+            let (from, source) = place.from;
             let on = |i: &&StagedInterface| i.segment == *place.segment;
             let interface =
                 stage.nodes[from].interfaces.iter().find(on).expect("it is a neighbour");

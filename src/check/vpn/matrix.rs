@@ -35,7 +35,7 @@ impl Check for Matrix {
         let judge = Judge(&TEXT);
         let mut found: Vec<_> = couples::untried(judge, stage, |_| true).collect();
         found.extend(legs::judge(judge, stage, seen, &subjects(stage)));
-        judge.or_not_applicable(found, "no tunnel couples anything in this phase")
+        judge.or_not_applicable(found, couples::NONE)
     }
 }
 
@@ -187,7 +187,7 @@ mod tests {
         testbed.flows.push(deny("no-echo", "office", "centre"));
         testbed.flows.push(deny("no-echo-back", "centre", "office"));
         let network = Network::of(Stage::new(&testbed.into(), Phase::DualStack));
-        for check in [&Matrix as &dyn Check, &crate::check::vpn::no_clear::NoClear] {
+        for check in [&Matrix as &dyn Check, &super::super::no_clear::NoClear] {
             let judgements = network.ask(&[check]);
             let open = judgements.iter().filter(|j| j.verdict == Verdict::NotTestable);
             assert!(open.count() >= 2, "{judgements:#?}");

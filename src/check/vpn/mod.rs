@@ -3,7 +3,7 @@
 mod canary;
 
 mod matrix;
-pub(super) mod no_clear;
+mod no_clear;
 mod fail_open;
 mod policy_enforced;
 mod inner_mtu;

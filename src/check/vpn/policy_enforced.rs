@@ -95,8 +95,7 @@ impl Check for PolicyEnforced {
         let judge = Judge(&TEXT);
         let couples = couples::of_stage(stage);
         let found = couples.iter().flat_map(|couple| of_couple(judge, stage, seen, couple));
-        let found = found.chain(couples::untried(judge, stage, |_| true)).collect();
-        judge.or_not_applicable(found, "no tunnel couples anything in this phase")
+        couples::judged(judge, stage, |_| true, found)
     }
 }
 
@@ -139,15 +138,15 @@ fn knocks(stage: &Stage, couple: &Couple) -> Vec<Knock> {
         let port = crossing.unused_port(stage, Transport::Udp);
         knock(stage, crossing, port, &format!("{}, {port}", couple.subject()))
     });
-    let forbidden = couple.far_hosts(stage).into_iter().find_map(|(host, address)| {
-        let found = services(stage, &host, couple.inner()).find_map(|port| {
+    let mut others = couple.far_hosts(stage).into_iter().filter(|(host, _)| host != couple.to());
+    let forbidden = others.find_map(|(host, address)| {
+        services(stage, &host, couple.inner()).find_map(|port| {
             let subject = format!("{}, {port} of {host}", couple.subject());
             let all: Vec<_> = crossings(stage, couple, address)
                 .filter_map(|crossing| knock(stage, crossing, port, &subject))
                 .collect();
             (!all.is_empty()).then_some(all)
-        });
-        found.filter(|_| host != *couple.to())
+        })
     });
     unused.chain(forbidden.into_iter().flatten()).collect()
 }
