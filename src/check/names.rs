@@ -13,11 +13,10 @@ use crate::{
         experiment::Experiment,
         family::Family,
         finding::{Culprit, Packets, Scope},
-        flow::Traffic,
         name::{DomainName, NodeName, ServiceName},
         probe::{Probe, Question},
         record::{RecordData, RecordType, Zone},
-        service::{Port, ServiceKind, Transport},
+        service::{ServiceKind, Transport},
     },
     stage::{Path, Stage},
 };
@@ -138,7 +137,7 @@ fn askers(
                 .any(|d| d.servers.contains(&address)),
         }
     };
-    let may = |name: &&NodeName| may_ask(stage, name, address, port);
+    let may = |name: &&NodeName| stage.may_ask(name, address, port);
     let mut users: Vec<_> =
         stage.nodes.keys().filter(uses).filter(may).take(ASKERS).cloned().collect();
     if users.is_empty() {
@@ -157,7 +156,7 @@ pub fn server_at(
     let (node, _) = stage.owner(address)?;
     let mut services = stage.testbed.nodes[node].services.iter();
     let service = services.find(|service| service.kind == kind)?;
-    may_ask(stage, asker, address, service.port).then(|| Server {
+    stage.may_ask(asker, address, service.port).then(|| Server {
         node: node.clone(),
         service: service.name.clone(),
         kind,
@@ -176,22 +175,6 @@ pub fn resolvers_of<'s>(stage: &'s Stage, host: &'s NodeName) -> impl Iterator<I
 pub fn both_families(server: &Server, name: &DomainName) -> [Probe; 2] {
     [Family::V6, Family::V4]
         .map(|family| lookup(server, name, RecordType::of(family), Transport::Udp, None))
-}
-
-/// Whether plan and policy let a node ask a server over both transports.
-pub fn may_ask(stage: &Stage, from: &NodeName, address: IpAddr, number: u16) -> bool {
-    let Ok(path) = stage.path(from, address) else { return false };
-    let Some(to) = path.nodes.last().filter(|to| *to != from) else { return false };
-    let mut asked = stage.testbed.nodes[to].services.iter().filter(|s| s.port == number);
-    if !asked.all(|service| service.lets_in(path.source)) {
-        return false;
-    }
-    let filtered = path.transit().iter().any(|node| stage.testbed.nodes[node].role.filters());
-    let allowed = |transport| {
-        let port = Port { transport, number };
-        stage.is_allowed(from, to, &Traffic::Port { word: port.to_string(), port })
-    };
-    !filtered || allowed(Transport::Udp) && allowed(Transport::Tcp)
 }
 
 /// The zones of the plan without reverse zones.

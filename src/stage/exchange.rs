@@ -128,6 +128,22 @@ impl Stage {
             || (matches!(traffic, Traffic::Ping) && first.is_none())
     }
 
+    /// Whether plan and policy let a node ask a server of another one over both transports.
+    pub fn may_ask(&self, from: &NodeName, server: IpAddr, number: u16) -> bool {
+        let Ok(path) = self.path(from, server) else { return false };
+        let Some(to) = path.nodes.last().filter(|to| *to != from) else { return false };
+        let mut asked = self.testbed.nodes[to].services.iter().filter(|s| s.port == number);
+        if !asked.all(|service| service.lets_in(path.source)) {
+            return false;
+        }
+        let filtered = path.transit().iter().any(|node| self.testbed.nodes[node].role.filters());
+        let allowed = |transport| {
+            let port = Port { transport, number };
+            self.is_allowed(from, to, &Traffic::Port { word: port.to_string(), port })
+        };
+        !filtered || allowed(Transport::Udp) && allowed(Transport::Tcp)
+    }
+
     /// What stands for a flow's traffic towards a node.
     fn samples(&self, to: &Node, traffic: &Traffic) -> Vec<Traffic> {
         const ECHO: Port = Port { transport: Transport::Tcp, number: 7 };

@@ -6,6 +6,7 @@ use super::{Delegation, Stage};
 use crate::model::{
     family::Family,
     name::{DomainName, NodeName},
+    node::Node,
     record::{Record, RecordData, Zone, server_name},
     segment::Plane,
     service::ServiceKind,
@@ -29,11 +30,31 @@ pub(super) fn derive(stage: &mut Stage) {
             zones.iter().filter(|z| z.servers.contains(&node.name)).cloned().collect();
         let resolvers =
             node.resolvers.iter().flat_map(|name| resolver_addresses(stage, name)).collect();
+        let asked = service_of(ServiceKind::Resolver);
+        let asked = asked.map(|service| (service, within_reach(stage, node, &delegations)));
         let staged = stage.nodes.get_mut(&node.name).expect("a node of the testbed");
         staged.zones = service_of(ServiceKind::Dns).map(|service| (service, own));
-        staged.delegations = service_of(ServiceKind::Resolver).map(|s| (s, delegations.clone()));
+        staged.delegations = asked;
         staged.resolvers = resolvers;
     }
+}
+
+/// The delegations as a resolver is told them: without the servers that it may not or cannot ask by plan, as in a family that
+/// ends on the way. It would lose time with them that its users see. A zone that has no others keeps them all.
+fn within_reach(stage: &Stage, node: &Node, all: &[Delegation]) -> Vec<Delegation> {
+    let reaches = |server: &IpAddr| {
+        stage.owner(*server).is_some_and(|(owner, _)| *owner == node.name)
+            || stage.may_ask(&node.name, *server, ServiceKind::Dns.usual_port())
+    };
+    let told = |delegation: &Delegation| {
+        let near: Vec<_> = delegation.servers.iter().copied().filter(reaches).collect();
+        if near.is_empty() {
+            delegation.clone()
+        } else {
+            Delegation { servers: near, ..delegation.clone() }
+        }
+    };
+    all.iter().map(told).collect()
 }
 
 /// The zones of the file with every record that follows from services, then a reverse zone for each segment that has
