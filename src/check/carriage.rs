@@ -1,16 +1,22 @@
 //! What a tunnel sends outside while something goes inside. Where packets get lost in a tunnel, its own packets tell which
 //! node on the way stops them.
 
-use super::tapped::Tapped;
+use super::{ask, tapped::Tapped};
 use crate::{
     model::{
+        answer::Answer,
         evidence::{EvidenceId, Seen},
-        name::{NodeName, SegmentName},
+        experiment::Experiment,
+        name::{NodeName, SegmentName, TunnelName},
+        probe::{Probe, Question},
         tap::{Tap, Watch},
-        tunnel::Carrier,
+        tunnel::{Carrier, TunnelAct},
     },
-    stage::Carriage,
+    stage::{Carriage, Stage},
 };
+
+/// The moments at which gateways are read.
+const MOMENTS: [&str; 2] = ["before", "after"];
 
 impl Carriage {
     /// Taps on every link of the outer way, for what the gateways send to one another: there, then back. The asker tells
@@ -44,6 +50,54 @@ impl Carriage {
             taps.reverse();
         }
         taps
+    }
+
+    /// A question through the tunnel, with what both gateways refuse read before and after.
+    pub fn watched(&self, stage: &Stage, probe: &Probe, about: &str) -> Option<Experiment> {
+        let tunnel = self.tunnel(stage)?;
+        let [before, after] = MOMENTS.map(|moment| self.read(tunnel, moment, about));
+        let probes = before.into_iter().chain([probe.clone()]).chain(after).collect();
+        Some(Experiment { probes, in_order: true, ..Experiment::default() })
+    }
+
+    /// The one gateway that refused packets meanwhile, and the tunnel.
+    pub fn refused_by(
+        &self,
+        stage: &Stage,
+        seen: &Seen<'_>,
+        about: &str,
+        evidence: &mut Vec<EvidenceId>,
+    ) -> Option<(NodeName, TunnelName)> {
+        let tunnel = self.tunnel(stage)?;
+        let mut known = Vec::new();
+        let mut refused = |probe: &Probe| {
+            let (id, Answer::Tunnels(states)) = seen.answer(probe)? else { return None };
+            known.push(id);
+            let state = states.iter().find(|state| state.end.tunnel == *tunnel)?;
+            Some(state.counters.refused)
+        };
+        let [before, after] = MOMENTS.map(|moment| self.read(tunnel, moment, about));
+        let mut refusing = Vec::new();
+        for (before, after) in before.iter().zip(&after) {
+            if refused(after)? > refused(before)? {
+                refusing.push(after.from.clone());
+            }
+        }
+        let [gateway] = <[NodeName; 1]>::try_from(refusing).ok()?;
+        evidence.extend(known);
+        Some((gateway, tunnel.clone()))
+    }
+
+    fn tunnel<'s>(&self, stage: &'s Stage) -> Option<&'s TunnelName> {
+        let mut all = stage.testbed.tunnels.values();
+        all.find(|tunnel| tunnel.inside == self.inside).map(|tunnel| &tunnel.name)
+    }
+
+    fn read(&self, tunnel: &TunnelName, moment: &str, about: &str) -> Vec<Probe> {
+        let (tunnel, moment) = (tunnel.clone(), format!("{moment} {about}"));
+        let question = Question::Tunnel { tunnel, act: TunnelAct::Read, moment };
+        let ends = self.way.nodes.first().into_iter().chain(self.way.nodes.last());
+        ends.map(|gateway| ask::probe(gateway, question.clone())).collect()
     }
 
     /// The node after the last link on which the tunnel's own packets were seen, and how that is known; `None` if they

@@ -177,7 +177,22 @@ impl Leg {
         let again = Experiment { taps, probes, ..Experiment::default() };
         let ends = self.path.nodes.first().into_iter().chain(self.path.nodes.last());
         let switches = ends.map(|node| ask::inspect(node, Aspect::Switches));
-        vec![again, Experiment::of_probes(self.control(stage).into_iter().chain(switches))]
+        let beside = Experiment::of_probes(self.control(stage).into_iter().chain(switches));
+        let once_more = ask::again(&self.probe, REPETITIONS + 1);
+        let watched = self.path.carried.as_deref();
+        let watched = watched.and_then(|it| it.watched(stage, &once_more, &self.words()));
+        [again, beside].into_iter().chain(watched).collect()
+    }
+
+    /// `desk->files 10.2.0.10 tcp/443`.
+    fn words(&self) -> String {
+        let Path { nodes, destination, .. } = &self.path;
+        let to = nodes.last().unwrap_or(&self.probe.from);
+        let what = match (&self.probe.question, self.port) {
+            (Question::Ping { size, .. }, _) => format!("echo of {size} octets"),
+            (_, port) => port.map_or_else(|| "traffic".to_owned(), |port| port.to_string()),
+        };
+        format!("{}->{to} {destination} {what}", self.probe.from)
     }
 
     /// What became of it; `None` if it was never sent.
@@ -314,7 +329,7 @@ impl Leg {
             if let Some(short) = self.short_of(stage, seen, &self.path, there, evidence) {
                 return Some(short);
             }
-            if let Some(lost) = self.lost_inside(seen, there - 1, false, evidence) {
+            if let Some(lost) = self.lost_inside(stage, seen, there - 1, false, evidence) {
                 return Some(lost);
             }
             let node = &self.path.nodes[there];
@@ -333,7 +348,7 @@ impl Leg {
             return Some(short);
         }
         if back > 0
-            && let Some(lost) = self.lost_inside(seen, links - back, true, evidence)
+            && let Some(lost) = self.lost_inside(stage, seen, links - back, true, evidence)
         {
             return Some(lost);
         }
@@ -355,9 +370,11 @@ impl Leg {
         Some(self.located(node, how))
     }
 
-    /// Where packets were last seen on a link that is the inside of a tunnel: the node that stops what carries them.
+    /// Where packets were last seen on a link that is the inside of a tunnel: the gateway that refuses them, or the node that
+    /// stops what carries them.
     fn lost_inside(
         &self,
+        stage: &Stage,
         seen: &Seen<'_>,
         link: usize,
         back: bool,
@@ -365,6 +382,11 @@ impl Leg {
     ) -> Option<Located> {
         let carriage = self.path.carried.as_deref()?;
         (carriage.inside == self.path.segments[link]).then_some(())?;
+        if let Some((gateway, tunnel)) = carriage.refused_by(stage, seen, &self.words(), evidence) {
+            let how = format!("it refused packets of {tunnel} when they were sent once more");
+            let part = Some(format!("selectors of {tunnel}"));
+            return Some(Located { part, ..self.located(&gateway, how) });
+        }
         let (node, how) = carriage.stopped_at(seen, &self.probe.from, back, evidence)?;
         Some(self.located(&node, how))
     }

@@ -109,6 +109,7 @@ mod tests {
     use crate::{
         check::fixture::{Network, complaints, node},
         model::{
+            answer::{Answer, Outcome},
             flow::{End, Flow, Intent, Traffic},
             phase::Phase,
             policy::{Action, Hook, Match, Rule},
@@ -154,14 +155,30 @@ mod tests {
     }
 
     #[test]
+    fn the_gateway_that_refuses_is_named_and_not_the_one_that_packets_go_to() {
+        let inside = Match::InInterface("vpn0".parse().unwrap());
+        let into = dropping("gateway-b", vec![inside, Match::Family(Family::V4)]);
+        let refusing = into.bend(|probe, answer| {
+            let Question::Tunnel { moment, .. } = &probe.question else { return };
+            if let Answer::Tunnels(states) = answer
+                && probe.from == node("gateway-a")
+                && moment.starts_with("after ")
+            {
+                states.iter_mut().for_each(|state| state.counters.refused += 1);
+            }
+        });
+        blames(&refusing, "gateway-a (selectors of office-to-centre)");
+    }
+
+    #[test]
     fn large_packets_that_are_lost_are_found_and_small_ones_are_not_complained_of() {
         let network = Network::tunnelled(Phase::DualStack).bend(|probe, answer| {
             let Question::Ping { size, to, .. } = &probe.question else { return };
-            if let crate::model::answer::Answer::Echo { attempt } = answer
+            if let Answer::Echo { attempt } = answer
                 && *size > 1000
                 && to.is_ipv6()
             {
-                attempt.outcome = crate::model::answer::Outcome::TimedOut;
+                attempt.outcome = Outcome::TimedOut;
             }
         });
         let judgements = network.ask(&[&Matrix]);
