@@ -23,7 +23,7 @@ use sixwalk::{
     },
 };
 
-use place::{Place, differences, differs_in_what_a_peer_would_take_alone, verdicts};
+use place::{Place, differences, verdicts};
 
 const TESTBED: &str = include_str!("engines/testbed.toml");
 const TUNNEL: &str = include_str!("engines/tunnel.toml");
@@ -193,12 +193,44 @@ fn a_tunnel_of_strongswan_gives_the_verdicts_of_the_built_in_one() {
         let mut of = verdicts.iter().filter(|((_, id, _), _)| id == check);
         assert!(of.any(|(_, verdict)| *verdict == Verdict::Pass), "{check}: {verdicts:?}");
     }
-    differs_in_what_a_peer_would_take_alone(&built_in, &real);
+    let differences = differences(&built_in, &real);
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    demand_pass(&real, "vpn.policy-enforced", ", selectors of gw-");
     demand_records(&real);
     let gateways: Vec<_> = real.engines.iter().map(|e| e.node.as_str()).collect();
     assert_eq!(gateways, ["gw-a", "gw-b"]);
     let is_told = |e: &EngineRun| e.engine == "strongswan" && e.version.contains(", ESP ");
     assert!(real.engines.iter().all(is_told), "{:?}", real.engines);
+}
+
+/// One end takes whatever it is asked for: the other has to ask it for more than is coupled to see that.
+#[test]
+fn a_strongswan_that_takes_whatever_comes_is_found() {
+    const TAKES: &str = r#"
+[fault.taken]
+phase         = "dual-stack"
+carry-wrongly = { node = "gw-b", how = "open-on-arrival" }
+"#;
+    let place = Place::new();
+    let faults = place.write("faults.toml", TAKES, 0o644);
+    let faults = faults.to_str().expect("text");
+    let only = ["--phases", "dual-stack", "--only", "vpn.policy-enforced", "--only", "vpn.matrix"];
+    let run = place.carry(&only, &["--fault", faults]);
+    let heads: Vec<_> =
+        run.findings.iter().map(|f| format!("{}/{} {}", f.check, f.case, f.culprit)).collect();
+    assert_eq!(
+        heads,
+        ["vpn.policy-enforced/taken gw-b (selectors of offices)"],
+        "{:#?}",
+        run.findings
+    );
+    let verdicts = verdicts(&run);
+    let mut taken = verdicts.iter().filter(|(_, verdict)| **verdict == Verdict::Fail);
+    let families = ["IPv4 in ", "IPv6 in "];
+    assert!(
+        families.iter().all(|family| taken.any(|((_, _, of), _)| of.contains(family))),
+        "{taken:?}"
+    );
 }
 
 /// A translator as it is built in and as TAYGA, which gives each user an address and keeps no sessions.

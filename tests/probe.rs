@@ -24,7 +24,7 @@ use sixwalk::{
         record::RecordType,
         service::{Port, Transport},
         tap::{Tap, Watch},
-        tunnel::TunnelAct,
+        tunnel::{Acted, TunnelAct},
     },
     net::namespace::Namespace,
     probe::{Asker, Host, Vantage, canary::Canary, sweep, tap},
@@ -143,7 +143,7 @@ impl Host for TestHost {
         &'a self,
         _tunnel: &'a TunnelName,
         _act: TunnelAct,
-    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>> {
+    ) -> Pin<Box<dyn Future<Output = Result<Acted, String>> + Send + 'a>> {
         Box::pin(async { Err("a test ends no tunnel".to_owned()) })
     }
 

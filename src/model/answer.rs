@@ -229,6 +229,11 @@ pub enum Answer {
     Translators(Vec<TranslatorState>),
     /// To `Tunnel`: it has been done.
     Done,
+    /// To `Tunnel`: this end has asked the other one, which has declined.
+    Declined {
+        /// What the other end said.
+        said: String,
+    },
     /// To `Stream`.
     Stream {
         /// Source really used.

@@ -261,8 +261,14 @@ pub enum TunnelAct {
     Start,
     /// It agrees on new keys.
     Renew,
-    /// It puts in also what it does not couple, so that the other end can be seen to keep that back.
-    Widen,
+    /// It puts in also what it does not couple, so that the other end can be seen to keep that back. Where selectors are agreed on
+    /// (RFC 7296 section 2.9), it asks the other end to take this one more.
+    Widen {
+        /// Where packets would come from that the tunnel does not couple.
+        source: IpAddr,
+        /// Where they would go.
+        to: IpAddr,
+    },
     /// It puts in what it couples, and nothing else.
     Narrow,
     /// Nothing: it is only read.
@@ -271,6 +277,15 @@ pub enum TunnelAct {
     Lose(Family),
     /// The family that it has lost is back, and it turns to its first choice again.
     Regain,
+}
+
+/// What came of an act.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Acted {
+    /// It is done.
+    Done,
+    /// This end would, and the other has declined: what that one said.
+    Declined(String),
 }
 
 /// Packets and octets of the inside.

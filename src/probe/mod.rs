@@ -57,7 +57,7 @@ use crate::{
         name::{InterfaceName, NodeName, ServiceName, TunnelName},
         probe::{Aspect, Keeper, Question, RouterAct},
         service::Transport,
-        tunnel::TunnelAct,
+        tunnel::{Acted, TunnelAct},
     },
     net::{
         namespace::Namespace,
@@ -84,7 +84,7 @@ pub trait Host: Send + Sync {
         &'a self,
         tunnel: &'a TunnelName,
         act: TunnelAct,
-    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+    ) -> Pin<Box<dyn Future<Output = Result<Acted, String>> + Send + 'a>>;
 
     /// Lets a router of the plan withdraw from a link, or return to it; an error is a sentence.
     fn router<'a>(
@@ -198,8 +198,9 @@ impl Asker {
                 stream::ask(at, *to, requests, *opened, deadline).await
             }
             Question::Tunnel { tunnel, act, .. } => match at.host.tunnel(tunnel, *act).await {
-                Ok(()) if *act == TunnelAct::Read => inspect::ask(at, Aspect::Tunnels).await,
-                Ok(()) => Answer::Done,
+                Ok(_) if *act == TunnelAct::Read => inspect::ask(at, Aspect::Tunnels).await,
+                Ok(Acted::Done) => Answer::Done,
+                Ok(Acted::Declined(said)) => Answer::Declined { said },
                 Err(reason) => not_asked(reason),
             },
         }

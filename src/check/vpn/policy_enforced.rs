@@ -199,16 +199,21 @@ struct Forgery<'c> {
     source: IpAddr,
 }
 
-/// From the gateway itself, whose kernel has a route into the tunnel for every source.
+/// From the gateway itself, whose kernel has a route into the tunnel for every source. The address is that of a host elsewhere, if
+/// there is one: those of the gateways and of the far side are what a tunnel may treat in a way of its own.
 fn forgery<'c>(stage: &Stage, couple: &'c Couple) -> Option<Forgery<'c>> {
     let to = couple.path.destination;
-    let own = std::iter::once(&couple.gateway);
-    let others = stage.nodes.keys().filter(|node| **node != couple.gateway);
-    let addresses = own
-        .chain(others)
-        .flat_map(|node| stage.addresses(node, Plane::Data, couple.inner()))
-        .find(|address| *address != to && !couple.end.couples(*address, to));
-    addresses.map(|source| Forgery { couple, source })
+    let beyond = |address: &IpAddr| {
+        couple.end.relations.iter().any(|relation| relation.there.contains(address))
+    };
+    let addresses = stage.nodes.keys().flat_map(|node| {
+        let is_end = [&couple.gateway, &couple.end.peer].contains(&node);
+        let own = stage.addresses(node, Plane::Data, couple.inner());
+        own.into_iter().map(move |address| (is_end, address))
+    });
+    let foreign = addresses.filter(|(_, source)| *source != to && !couple.end.couples(*source, to));
+    let source = foreign.min_by_key(|(is_end, source)| (*is_end, beyond(source)));
+    source.map(|(_, source)| Forgery { couple, source })
 }
 
 impl Forgery<'_> {
@@ -241,16 +246,21 @@ impl Forgery<'_> {
         probes.extend(forged.iter().cloned());
         probes.push(canary.clone());
         probes.extend(self.couple.count(AFTER));
-        probes.push(self.widen(TunnelAct::Widen));
+        probes.push(self.widen());
         probes.extend(forged.iter().map(|probe| ask::again(probe, FORGED + probe.round)));
         probes.push(ask::again(&canary, 1));
         probes.extend(self.couple.count(WIDE));
-        probes.push(self.widen(TunnelAct::Narrow));
+        probes.push(self.act(TunnelAct::Narrow));
         let taps = vec![self.tap(stage)];
         Experiment { taps, probes, in_order: true, alone: true, ..Experiment::default() }
     }
 
-    fn widen(&self, act: TunnelAct) -> Probe {
+    /// What has this end put in what it does not couple.
+    fn widen(&self) -> Probe {
+        self.act(TunnelAct::Widen { source: self.source, to: self.couple.path.destination })
+    }
+
+    fn act(&self, act: TunnelAct) -> Probe {
         self.couple.act(act, "for vpn.policy-enforced")
     }
 
@@ -262,8 +272,9 @@ impl Forgery<'_> {
     fn judge_other(&self, judge: Judge, stage: &Stage, seen: &Seen<'_>) -> Judgement {
         let subject = format!("{}, selectors of {}", self.couple.subject(), self.couple.end.peer);
         let mut evidence = Vec::new();
-        match seen.answer(&self.widen(TunnelAct::Widen)) {
-            Some((id, Answer::Done)) => evidence.push(id),
+        match seen.answer(&self.widen()) {
+            // One that declines may take it all the same.
+            Some((id, Answer::Done | Answer::Declined { .. })) => evidence.push(id),
             Some((id, other)) => {
                 let reason = other.not_asked().unwrap_or("the gateway gave another answer");
                 return judge.not_testable(subject, reason, [id]);
@@ -464,13 +475,38 @@ mod tests {
         let wanted = ("taken".to_owned(), "gateway-b (selectors of office-to-centre)".to_owned());
         assert_eq!(complaints(&PolicyEnforced, &taking), [wanted]);
         let deaf = Network::tunnelled(Phase::Ipv6Only).bend(|probe, answer| {
-            if matches!(probe.question, Question::Tunnel { act: TunnelAct::Widen, .. }) {
+            if matches!(probe.question, Question::Tunnel { act: TunnelAct::Widen { .. }, .. }) {
                 *answer = Answer::NotAsked { reason: "it takes no orders".to_owned() };
             }
         });
         let judgements = deaf.ask(&[&PolicyEnforced]);
         let open = judgements.iter().filter(|j| j.verdict == Verdict::NotTestable).count();
         assert_eq!(open, 2, "{judgements:#?}");
+    }
+
+    /// What the other end says of what it is asked for is no proof: it is what comes out of the tunnel there.
+    #[test]
+    fn an_end_that_declines_passes_and_one_that_takes_it_all_the_same_is_found() {
+        let declining = |takes: u64| {
+            Network::tunnelled(Phase::Ipv6Only).bend(move |probe, answer| {
+                let Question::Tunnel { moment, act, .. } = &probe.question else { return };
+                if matches!(act, TunnelAct::Widen { .. }) {
+                    *answer = Answer::Declined { said: "TS_UNACCEPTABLE".to_owned() };
+                }
+                if let Answer::Tunnels(states) = answer
+                    && moment.ends_with(WIDE)
+                {
+                    for state in states {
+                        state.counters.sent.packets += u64::from(FORGED) + 1;
+                        state.counters.received.packets += takes;
+                    }
+                }
+            })
+        };
+        let judgements = declining(1).ask(&[&PolicyEnforced]);
+        assert!(judgements.iter().all(|j| j.verdict == Verdict::Pass), "{judgements:#?}");
+        let found = complaints(&PolicyEnforced, &declining(u64::from(FORGED) + 1));
+        assert!(found.iter().all(|(case, _)| case == "taken") && found.len() == 2, "{found:?}");
     }
 
     #[test]

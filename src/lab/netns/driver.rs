@@ -34,7 +34,7 @@ use crate::{
         tap::{Reading, Tap},
         testbed::Testbed,
         translation::Translation,
-        tunnel::{Tunnel, TunnelAct, TunnelState},
+        tunnel::{Acted, Tunnel, TunnelAct, TunnelState},
     },
     net::{
         conntrack,
@@ -628,7 +628,7 @@ impl Host for Occupant {
         &'a self,
         tunnel: &'a TunnelName,
         act: TunnelAct,
-    ) -> Soon<'a, Result<(), String>> {
+    ) -> Soon<'a, Result<Acted, String>> {
         Box::pin(async move { self.tunnels.act(tunnel, act).await.map_err(|e| e.to_string()) })
     }
 

@@ -39,7 +39,7 @@ impl Netns {
         for occupant in self.occupants.values() {
             occupant.services.clear_sabotage().await.map_err(|error| error.to_string())?;
             occupant.translators.mend();
-            occupant.tunnels.mend();
+            occupant.tunnels.mend().await.map_err(|error| error.to_string())?;
         }
         for stranger in strangers {
             self.forget_stranger(stranger).await;

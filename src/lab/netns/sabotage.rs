@@ -50,7 +50,8 @@ impl Netns {
                 self.victim(node)?.translators.leave_out(*how).map_err(|error| error.to_string())
             }
             Sabotage::CarryWrongly { node, how } => {
-                self.victim(node)?.tunnels.carry_wrongly(*how).map_err(|error| error.to_string())
+                let planted = self.victim(node)?.tunnels.carry_wrongly(*how).await;
+                planted.map_err(|error| error.to_string())
             }
             Sabotage::AddRule { node, .. }
             | Sabotage::RemoveRule { node, .. }

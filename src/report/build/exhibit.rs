@@ -140,7 +140,7 @@ fn act_words(act: TunnelAct) -> &'static str {
         TunnelAct::Stop => "stop",
         TunnelAct::Start => "start",
         TunnelAct::Renew => "renew the keys of",
-        TunnelAct::Widen => "open the selectors of one end of",
+        TunnelAct::Widen { .. } => "open the selectors of one end of",
         TunnelAct::Narrow => "close the selectors again of",
         TunnelAct::Read => "read the counters of",
         TunnelAct::Lose(Family::V4) => "take IPv4 away outside of",
@@ -341,6 +341,7 @@ fn outcome(answer: &Answer) -> Line {
             ))
         }
         Answer::Done => words("done"),
+        Answer::Declined { said } => words(format!("the other end declines: {said}")),
         Answer::Neighbours(entries) => words(format!("{} neighbours", entries.len())),
         Answer::Sockets(sockets) => joined(sockets.iter().take(12).map(|socket| {
             let mut line = words(format!("{} ", socket.transport));

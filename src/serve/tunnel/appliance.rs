@@ -52,6 +52,8 @@ pub(super) struct Appliance {
     pub(super) agent: Agent,
     pub(super) device: Ear,
     pub(super) relay: UdpSocket,
+    /// Where it works.
+    pub(super) place: Namespace,
 }
 
 /// The place where an agent is to work.

@@ -1,6 +1,9 @@
 //! Who carries the tunnel of a gateway where that is a program or the kernel, over all the starts of a run.
 
-use std::{io, path::Path};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use tokio::time::Instant;
 
@@ -8,6 +11,7 @@ use super::{
     agent::{Agent, Watched},
     appliance::{Appliance, Place},
     keys::Keys,
+    more::Selective,
     sides::{PORT, theirs, there},
 };
 use crate::{
@@ -51,6 +55,19 @@ impl Carrier {
         }
     }
 
+    /// The program that carries it, told over its control connection; `None` where it is none, and no selectors are agreed on.
+    pub(super) fn selective(&self, end: &TunnelEnd, is_spoilt: bool) -> Option<Selective> {
+        let TunnelWorker::Program(program) = &self.engine.by else { return None };
+        let node = self.career.node().clone();
+        let control = self.folder(end).join(program.control);
+        Some(Selective { node, end: end.clone(), esp: self.esp, is_spoilt, control })
+    }
+
+    /// Where a program has its files.
+    fn folder(&self, end: &TunnelEnd) -> PathBuf {
+        Path::new(FOLDERS).join(self.career.node().as_str()).join(end.tunnel.as_str())
+    }
+
     /// Has it begin, with a device of this MTU where it is made here. An error is a sentence, with the last words of a program.
     pub(super) async fn start(
         &self,
@@ -86,7 +103,8 @@ impl Carrier {
         let relay = place.relay(end, end.remote.ip()).map_err(failed)?;
         let ear = place.device().map_err(failed)?;
         career.note_ready(began, Memory::default());
-        Ok(Appliance { agent: Agent::Kernel(Watched::new(device)), device: ear, relay })
+        let place = place.namespace;
+        Ok(Appliance { agent: Agent::Kernel(Watched::new(device)), device: ear, relay, place })
     }
 
     /// Starts a program, and tells it of the tunnel.
@@ -105,7 +123,7 @@ impl Carrier {
             place.add_esp().map_err(failed)?;
         }
         let relay = place.relay(end, end.local.ip()).map_err(failed)?;
-        let work = Path::new(FOLDERS).join(node.as_str()).join(end.tunnel.as_str());
+        let work = self.folder(end);
         lay_out(&work, node).map_err(failed)?;
         let (file, text) = of.file;
         std::fs::write(work.join(file), text(self.esp)).map_err(failed)?;
@@ -129,7 +147,8 @@ impl Carrier {
         });
         match career.see_ready(&process, began, ready).await {
             Ok((device, charon)) => {
-                Ok(Appliance { agent: Agent::Program { process, charon }, device, relay })
+                let (agent, place) = (Agent::Program { process, charon }, place.namespace);
+                Ok(Appliance { agent, device, relay, place })
             }
             Err(what) => {
                 process.stop().await;

@@ -15,7 +15,10 @@ use super::{
 };
 use crate::{
     engine::Esp,
-    model::{name::NodeName, tunnel::TunnelEnd},
+    model::{
+        name::NodeName,
+        tunnel::{Acted, TunnelEnd},
+    },
     net::esp,
     wire::vici::{self, Element, Said},
 };
@@ -26,6 +29,12 @@ const NUMBER: &str = "/uniqueid";
 const BETWEEN: Duration = Duration::from_millis(10);
 /// What the connection and its secret are called.
 const CONNECTION: &str = "lan";
+/// What it tells while it does what it was asked to, for whoever wants to hear it.
+const LOG: &str = "control-log";
+/// What one says that takes no selectors but its own (RFC 7296 section 2.9).
+const DECLINED: &str = "TS_UNACCEPTABLE";
+/// How long the other end may take to answer.
+const ANSWERS: Duration = Duration::from_secs(3);
 
 /// The control connection of a charon.
 pub(super) struct Charon {
@@ -92,10 +101,7 @@ impl Charon {
         secret: &str,
     ) -> io::Result<()> {
         for event in ["child-updown", "child-rekey"] {
-            self.stream.write_all(&vici::register(event)).await?;
-            if self.answer().await? != Said::Confirmed {
-                return Err(io::Error::other(format!("it does not know the event {event}")));
-            }
+            self.want(event).await?;
         }
         let owners = [node, &end.peer].map(ToString::to_string).to_vec();
         let shared = [
@@ -105,7 +111,58 @@ impl Charon {
             Element::List("owners", owners),
         ];
         self.ask("load-shared", &shared).await?;
-        self.ask("load-conn", &[connection(node, end, esp)]).await
+        self.couple(node, end, esp, &[]).await
+    }
+
+    /// What it couples from now on: what was planned, and more.
+    pub(super) async fn couple(
+        &mut self,
+        node: &NodeName,
+        end: &TunnelEnd,
+        esp: Esp,
+        more: &[Child],
+    ) -> io::Result<()> {
+        self.ask("load-conn", &[connection(node, end, esp, more)]).await
+    }
+
+    async fn want(&mut self, event: &str) -> io::Result<()> {
+        self.stream.write_all(&vici::register(event)).await?;
+        match self.answer().await? {
+            Said::Confirmed => Ok(()),
+            _ => Err(io::Error::other(format!("it does not know the event {event}"))),
+        }
+    }
+
+    /// Has the other end asked for a child, and waits for what comes of it.
+    pub(super) async fn propose(&mut self, child: &str) -> io::Result<Acted> {
+        self.want(LOG).await?;
+        let message = [
+            Element::Value("child", child.to_owned()),
+            Element::Value("ike", CONNECTION.to_owned()),
+            Element::Value("timeout", ANSWERS.as_millis().to_string()),
+        ];
+        match self.ask("initiate", &message).await {
+            Ok(()) => Ok(Acted::Done),
+            Err(why) => self.declined().map_or(Err(why), |said| Ok(Acted::Declined(said))),
+        }
+    }
+
+    /// What it has told of the other end that declined.
+    fn declined(&self) -> Option<String> {
+        self.early.iter().find_map(|said| match said {
+            Said::Event { name, values } if name == LOG => {
+                let told = values.iter().find(|(path, _)| path == "msg").map(|(_, told)| told);
+                told.filter(|told| told.contains(DECLINED)).cloned()
+            }
+            _ => None,
+        })
+    }
+
+    /// Gives a child up, if it is there.
+    pub(super) async fn give_up(&mut self, child: &str) -> io::Result<()> {
+        let message = [Element::Value("child", child.to_owned())];
+        self.stream.write_all(&vici::request("terminate", &message)).await?;
+        self.answer().await.map(drop)
     }
 
     async fn ask(&mut self, name: &str, message: &[Element]) -> io::Result<()> {
@@ -168,7 +225,7 @@ fn news(event: &str, values: &[(String, String)]) -> News {
     News { new: keys(new), old: keys(old) }
 }
 
-fn connection(node: &NodeName, end: &TunnelEnd, esp: Esp) -> Element {
+fn connection(node: &NodeName, end: &TunnelEnd, esp: Esp, more: &[Child]) -> Element {
     let value = |name, value: &str| Element::Value(name, value.to_owned());
     let list = |name, value: &str| Element::List(name, vec![value.to_owned()]);
     let nets = |nets: &Nets| nets.iter().map(ToString::to_string).collect();
@@ -203,7 +260,10 @@ fn connection(node: &NodeName, end: &TunnelEnd, esp: Esp) -> Element {
             value("dpd_delay", "1s"),
             who("local", node),
             who("remote", &end.peer),
-            section("children", children(end).into_iter().map(child).collect()),
+            section(
+                "children",
+                children(end).into_iter().chain(more.to_vec()).map(child).collect(),
+            ),
         ],
     )
 }

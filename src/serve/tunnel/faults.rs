@@ -21,6 +21,11 @@ impl Faults {
         self.planted.lock().unwrap_or_else(PoisonError::into_inner).contains(&fault)
     }
 
+    /// Whether the end takes whatever comes out of the tunnel.
+    pub(super) fn take_everything(&self) -> bool {
+        [TunnelFault::OpenSelectors, TunnelFault::OpenOnArrival].into_iter().any(|it| self.has(it))
+    }
+
     /// Whether it puts in also what it does not couple.
     pub(super) fn is_wide(&self) -> bool {
         self.widened.load(Ordering::Relaxed)

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -19,6 +20,7 @@ use super::{
     faults::Faults,
     inside::Inside,
     keys::Keys,
+    more::Selective,
     plain,
     selectors::Selectors,
     ways::Ways,
@@ -29,9 +31,9 @@ use crate::{
     model::{
         fault::TunnelFault,
         management::Integration,
-        name::{EngineName, NodeName, TunnelName},
+        name::{NodeName, TunnelName},
         step::Change,
-        tunnel::{TunnelAct, TunnelEnd, TunnelKind, TunnelState},
+        tunnel::{Acted, TunnelAct, TunnelEnd, TunnelKind, TunnelState},
     },
     net::{
         namespace::Namespace,
@@ -82,16 +84,17 @@ pub enum TunnelError {
         /// Its kind.
         kind: TunnelKind,
     },
-    /// What carries it has selectors of its own.
+    /// The program that carries it could not be told to couple more, or less.
     #[error(
-        "`{engine}` puts into the tunnel `{tunnel}` what it couples and nothing else, whatever it is told: what the other end \
-         would do with more is not known"
+        "what carries the tunnel `{tunnel}` at node `{node}` could not be told what to couple: {source}"
     )]
-    Selective {
+    Untold {
+        /// The node.
+        node: NodeName,
         /// The tunnel.
         tunnel: TunnelName,
-        /// What carries it.
-        engine: EngineName,
+        /// What came of it.
+        source: io::Error,
     },
     /// The program that is to carry it does not do so.
     #[error("{said}")]
@@ -158,11 +161,6 @@ impl Opened {
         matches!(self.worker(), Some(TunnelWorker::Kernel))
     }
 
-    /// Whether what carries it looks itself at where packets that leave come from. WireGuard looks only where they go.
-    fn keeps_back(&self) -> bool {
-        matches!(self.worker(), Some(TunnelWorker::Program(_)))
-    }
-
     fn order(&self, order: Order) {
         if let Some(work) = &self.work {
             let _ = work.orders.try_send(order);
@@ -176,6 +174,8 @@ struct Work {
     end: TunnelEnd,
     orders: mpsc::Sender<Order>,
     task: JoinHandle<()>,
+    /// Where what carries it works, if it is not built in.
+    place: Option<Namespace>,
 }
 
 impl Work {
@@ -241,7 +241,7 @@ impl TunnelHost {
     }
 
     /// Does something to a tunnel that is open.
-    pub async fn act(&self, tunnel: &TunnelName, act: TunnelAct) -> Result<(), TunnelError> {
+    pub async fn act(&self, tunnel: &TunnelName, act: TunnelAct) -> Result<Acted, TunnelError> {
         let not_ours = || TunnelError::NotOurs { node: self.node.clone(), tunnel: tunnel.clone() };
         let stopped = {
             let mut ends = self.ends();
@@ -255,26 +255,20 @@ impl TunnelHost {
             self.lead_past(tunnel)?;
         }
         match act {
-            TunnelAct::Start => return self.restart(tunnel).await,
-            TunnelAct::Read => {
-                self.see_renewed(tunnel).await;
-                return Ok(());
-            }
+            TunnelAct::Start => self.restart(tunnel).await?,
+            TunnelAct::Read => self.see_renewed(tunnel).await,
+            TunnelAct::Widen { source, to } => return self.widen(tunnel, source, to).await,
+            TunnelAct::Narrow => self.narrow(tunnel).await?,
             _ => {}
         }
         let mut ends = self.ends();
         let opened = ends.get_mut(tunnel).ok_or_else(not_ours)?;
         match act {
-            TunnelAct::Widen => {
-                if opened.keeps_back()
-                    && let Some(engine) = opened.end.engine.clone()
-                {
-                    return Err(TunnelError::Selective { tunnel: tunnel.clone(), engine });
-                }
-                opened.faults.widen(true);
-            }
-            TunnelAct::Narrow => opened.faults.widen(false),
-            TunnelAct::Stop | TunnelAct::Start | TunnelAct::Read => {}
+            TunnelAct::Stop
+            | TunnelAct::Start
+            | TunnelAct::Read
+            | TunnelAct::Widen { .. }
+            | TunnelAct::Narrow => {}
             TunnelAct::Renew if !opened.end.kind.is_encrypted() => {
                 return Err(TunnelError::NoKeys { tunnel: tunnel.clone(), kind: opened.end.kind });
             }
@@ -290,7 +284,55 @@ impl TunnelHost {
             TunnelAct::Lose(family) => opened.order(Order::Lose(family)),
             TunnelAct::Regain => opened.order(Order::Regain),
         }
-        Ok(())
+        Ok(Acted::Done)
+    }
+
+    /// Has an end put in what it does not couple. One that agrees on selectors with the other end asks it first.
+    async fn widen(
+        &self,
+        tunnel: &TunnelName,
+        source: IpAddr,
+        to: IpAddr,
+    ) -> Result<Acted, TunnelError> {
+        self.opened(tunnel, |opened| opened.faults.widen(true))?;
+        let place = self.opened(tunnel, |opened| opened.work.as_ref()?.place.clone())?;
+        let Some((program, place)) = self.selective(tunnel)?.zip(place) else {
+            return Ok(Acted::Done);
+        };
+        let asked = program.ask_for_more(&place, source, to).await;
+        asked.map_err(|source| self.untold(tunnel, source))
+    }
+
+    async fn narrow(&self, tunnel: &TunnelName) -> Result<(), TunnelError> {
+        self.opened(tunnel, |opened| opened.faults.widen(false))?;
+        self.be_content(tunnel).await
+    }
+
+    /// Has a program couple what was planned alone, unless faults have it take more.
+    async fn be_content(&self, tunnel: &TunnelName) -> Result<(), TunnelError> {
+        let Some(program) = self.selective(tunnel)? else { return Ok(()) };
+        program.be_content().await.map_err(|source| self.untold(tunnel, source))
+    }
+
+    /// The program that carries a tunnel at this end, where that one agrees on selectors.
+    fn selective(&self, tunnel: &TunnelName) -> Result<Option<Selective>, TunnelError> {
+        let state = |o: &mut Opened| (o.end.clone(), o.faults.take_everything(), o.work.is_some());
+        let (end, is_spoilt, works) = self.opened(tunnel, state)?;
+        let carrier = self.carrier(&end).filter(|_| works);
+        Ok(carrier.and_then(|carrier| carrier.selective(&end, is_spoilt)))
+    }
+
+    fn opened<T>(
+        &self,
+        tunnel: &TunnelName,
+        of: impl FnOnce(&mut Opened) -> T,
+    ) -> Result<T, TunnelError> {
+        let not_ours = || TunnelError::NotOurs { node: self.node.clone(), tunnel: tunnel.clone() };
+        self.ends().get_mut(tunnel).map(of).ok_or_else(not_ours)
+    }
+
+    fn untold(&self, tunnel: &TunnelName, source: io::Error) -> TunnelError {
+        TunnelError::Untold { node: self.node.clone(), tunnel: tunnel.clone(), source }
     }
 
     /// Takes the routes into a stopped tunnel away, as programs do that go: what it couples takes the way that is left, and
@@ -362,6 +404,9 @@ impl TunnelHost {
             .inspect_err(|_| self.carrier(&end).iter().for_each(|it| it.career.tell_trouble()))?;
         if let Some(opened) = self.ends().get_mut(&end.tunnel) {
             opened.work = Some(work);
+        }
+        if faults.take_everything() {
+            self.be_content(&end.tunnel).await?;
         }
         self.lead_through(&end.tunnel)?;
         // Where none were ever agreed on, they have been waited for when the phase was entered.
@@ -440,18 +485,28 @@ impl TunnelHost {
     }
 
     /// Plants a fault in every tunnel that is open.
-    pub fn carry_wrongly(&self, how: TunnelFault) -> Result<(), TunnelError> {
-        let ends = self.ends();
-        if ends.is_empty() {
+    pub async fn carry_wrongly(&self, how: TunnelFault) -> Result<(), TunnelError> {
+        if self.ends().is_empty() {
             return Err(TunnelError::None(self.node.clone()));
         }
-        ends.values().for_each(|opened| opened.faults.plant(how));
-        Ok(())
+        self.ends().values().for_each(|opened| opened.faults.plant(how));
+        self.tell_selectors().await
     }
 
     /// Takes all faults back.
-    pub fn mend(&self) {
+    pub async fn mend(&self) -> Result<(), TunnelError> {
+        let spoilt = self.ends().values().any(|opened| opened.faults.take_everything());
         self.ends().values().for_each(|opened| opened.faults.mend());
+        if spoilt { self.tell_selectors().await } else { Ok(()) }
+    }
+
+    /// Tells programs what to couple, as faults have it.
+    async fn tell_selectors(&self) -> Result<(), TunnelError> {
+        let open: Vec<_> = self.ends().keys().cloned().collect();
+        for tunnel in &open {
+            self.be_content(tunnel).await?;
+        }
+        Ok(())
     }
 
     /// What its tunnels are and count.
@@ -495,7 +550,8 @@ impl TunnelHost {
             let outside = self.namespace.run(|| plain::Outside::open(end));
             let outside = outside.map_err(failed("outside"))?;
             let at_work = plain::End { tube, outside, envelope, selectors, counters };
-            return Ok(Work { end: end.clone(), orders, task: tokio::spawn(at_work.run(told)) });
+            let task = tokio::spawn(at_work.run(told));
+            return Ok(Work { end: end.clone(), orders, task, place: None });
         }
         let ways = Ways::open(&self.namespace, end).map_err(failed("outside"))?;
         let inside = Inside { tube, selectors, counters, faults, renewed: false, regained: false };
@@ -503,6 +559,7 @@ impl TunnelHost {
             let mtu = mouth.mtu().map_err(failed("inside"))?;
             let appliance = carrier.start(end, &self.keys, mtu).await;
             let appliance = appliance.map_err(|said| TunnelError::Program { said })?;
+            let place = Some(appliance.place.clone());
             let at_work = beside::End {
                 carrier,
                 appliance,
@@ -515,7 +572,8 @@ impl TunnelHost {
                 unproven: Vec::new(),
                 tries_home: false,
             };
-            return Ok(Work { end: end.clone(), orders, task: tokio::spawn(at_work.run(told)) });
+            let task = tokio::spawn(at_work.run(told));
+            return Ok(Work { end: end.clone(), orders, task, place });
         }
         let secret = self.keys.secret(&self.node, &end.tunnel);
         let peer = self.keys.public(&end.peer, &end.tunnel);
@@ -526,6 +584,6 @@ impl TunnelHost {
             answers: false,
             begins: end.begins,
         };
-        Ok(Work { end: end.clone(), orders, task: tokio::spawn(at_work.run(told)) })
+        Ok(Work { end: end.clone(), orders, task: tokio::spawn(at_work.run(told)), place: None })
     }
 }

@@ -10,6 +10,7 @@
 
 mod selectors;
 mod inside;
+mod more;
 mod wireguard;
 mod plain;
 mod sides;
