@@ -24,34 +24,37 @@ use sixwalk::{
     model::{evidence::Evidence, verdict::Judgement},
 };
 
-/// Walks side by side, of all tests together. A lab holds up to 300 neighbours, and all labs of a machine share one table,
-/// which has room for 1024 (`net.ipv6.neigh.default.gc_thresh3`): when it is full, packets are lost.
-const SIDE_BY_SIDE: usize = 4;
+/// What walks may take side by side, of all tests together. The lab of the reference testbed holds up to 300 neighbours, and all
+/// labs of a machine share one table, which has room for 1024 (`net.ipv6.neigh.default.gc_thresh3`): when it is full, packets are
+/// lost. It takes a quarter of a core too, and smaller ones next to nothing.
+const ROOM: usize = 12;
+/// So many nodes take one part of the room.
+const NODES: usize = 6;
 
-/// The walks that may begin now.
-static FREE: (Mutex<usize>, Condvar) = (Mutex::new(SIDE_BY_SIDE), Condvar::new());
+/// The room that is free now.
+static FREE: (Mutex<usize>, Condvar) = (Mutex::new(ROOM), Condvar::new());
 
-/// Waits until a walk may begin, and makes it.
-fn in_turn<R>(walk: impl FnOnce() -> R) -> R {
-    in_turns(1, walk)
+/// What the lab of a testbed takes of the room; one that builds on another takes what the reference testbed takes.
+fn room_of(name: &str) -> usize {
+    let text = fs::read_to_string(testbed(name)).expect("the testbed");
+    match text.lines().filter(|line| line.starts_with("[node.")).count() {
+        0 => room_of("fokus"),
+        nodes => nodes.div_ceil(NODES),
+    }
 }
 
-/// The same beside nobody.
-fn alone<R>(walk: impl FnOnce() -> R) -> R {
-    in_turns(SIDE_BY_SIDE, walk)
-}
-
-fn in_turns<R>(turns: usize, walk: impl FnOnce() -> R) -> R {
-    struct Turns(usize);
-    impl Drop for Turns {
+/// Waits until there is so much room for a walk, and makes it.
+fn in_room<R>(room: usize, walk: impl FnOnce() -> R) -> R {
+    struct Taken(usize);
+    impl Drop for Taken {
         fn drop(&mut self) {
             *FREE.0.lock().expect("no holder panics") += self.0;
             FREE.1.notify_all();
         }
     }
     let free = FREE.0.lock().expect("no holder panics");
-    *FREE.1.wait_while(free, |free| *free < turns).expect("no holder panics") -= turns;
-    let _turns = Turns(turns);
+    *FREE.1.wait_while(free, |free| *free < room).expect("no holder panics") -= room;
+    let _taken = Taken(room);
     walk()
 }
 
@@ -292,15 +295,16 @@ fn unproven(run: &Value, directory: &Path) -> Result<Vec<String>, Box<dyn Error>
 fn side_by_side<T: Sync>(
     items: &[T],
     name: impl Fn(&T) -> String + Sync,
+    testbed: impl Fn(&T) -> &str + Sync,
     work: impl Fn(&T) -> Vec<String> + Sync,
 ) {
     let next = AtomicUsize::new(0);
     let wrong = Mutex::new(BTreeMap::new());
     thread::scope(|scope| {
-        for _ in 0..SIDE_BY_SIDE.min(items.len()) {
+        for _ in 0..ROOM.min(items.len()) {
             scope.spawn(|| {
                 while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let lines = in_turn(|| work(item));
+                    let lines = in_room(room_of(testbed(item)), || work(item));
                     if !lines.is_empty() {
                         wrong.lock().expect("no holder panics").insert(name(item), (item, lines));
                     }
@@ -311,7 +315,7 @@ fn side_by_side<T: Sync>(
     let wrong = wrong.into_inner().expect("no holder panics");
     let is_single = wrong.len() == 1;
     let lasts = |(name, (item, lines)): (String, (&T, Vec<String>))| {
-        let again = if is_single { alone(|| work(item)) } else { lines.clone() };
+        let again = if is_single { in_room(ROOM, || work(item)) } else { lines.clone() };
         eprintln!("{name}: {lines:#?}, and once more: {again:#?}");
         (!again.is_empty()).then_some((name, lines))
     };
@@ -320,7 +324,12 @@ fn side_by_side<T: Sync>(
 }
 
 fn every_case_of(file: &str) {
-    side_by_side(&cases(file), |case| format!("{} ({})", case.name, case.testbed), Case::walk);
+    side_by_side(
+        &cases(file),
+        |case| format!("{} ({})", case.name, case.testbed),
+        |case| &case.testbed,
+        Case::walk,
+    );
 }
 
 #[test]
@@ -430,8 +439,9 @@ fn a_fault_is_gone_when_its_phase_is_left() {
 fn the_pilot_as_found_comes_to_the_conclusions_of_the_document() {
     let directory = tempfile::tempdir().expect("a directory for the run");
     let phases = "ipv4-only,partial,dual-stack,ipv6-only";
-    let walked =
-        in_turn(|| Walk::of(&testbed("fokus-as-found"), phases, &[], &[], directory.path()));
+    let walked = in_room(room_of("fokus"), || {
+        Walk::of(&testbed("fokus-as-found"), phases, &[], &[], directory.path())
+    });
     assert_eq!(walked.wrong, Vec::<String>::new());
     let found: BTreeSet<_> = walked.findings.iter().map(headline).collect();
     let wanted = [
@@ -513,6 +523,7 @@ fn every_shipped_example_is_found() {
     side_by_side(
         &examples,
         |(name, ..)| name.clone(),
+        |_| "fokus",
         |(_, phase, example, choice)| {
             let directory = tempfile::tempdir().expect("a directory for the run");
             let file = directory.path().join("fault.toml");
@@ -541,11 +552,16 @@ fn clean_testbeds_are_found_clean_again_and_again() {
             }
         });
         let walked = std::panic::catch_unwind(|| {
-            side_by_side(&testbeds, ToString::to_string, |name| {
-                let directory = tempfile::tempdir().expect("a directory for the run");
-                let every = "ipv4-only,partial,dual-stack,ipv6-only";
-                Walk::of(&testbed(name), every, &[], &[], directory.path()).stains()
-            });
+            side_by_side(
+                &testbeds,
+                ToString::to_string,
+                |name| name,
+                |name| {
+                    let directory = tempfile::tempdir().expect("a directory for the run");
+                    let every = "ipv4-only,partial,dual-stack,ipv6-only";
+                    Walk::of(&testbed(name), every, &[], &[], directory.path()).stains()
+                },
+            );
         });
         over.store(true, Ordering::Relaxed);
         if let Err(said) = walked {

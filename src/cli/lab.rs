@@ -199,9 +199,9 @@ const FEWEST: usize = 32;
 /// Files that a question may need: it holds a socket or two, a tap three.
 const PER_QUESTION: usize = 4;
 
-/// How many questions the limit of open files bears.
+/// How many questions, or experiments with their taps, the limit of open files bears.
 pub(super) fn at_once(inside: Inside, testbed: &Testbed) -> usize {
-    const MOST: usize = 1024;
+    const MOST: usize = 4096;
     let limit = usize::try_from(inside.open_files).unwrap_or(usize::MAX);
     (limit.saturating_sub(standing(testbed)) / PER_QUESTION).clamp(FEWEST, MOST)
 }

@@ -35,9 +35,6 @@ use crate::{
     stage::Stage,
 };
 
-/// Experiments that have the lab to themselves are carried out one after another; of the others so many at once.
-const EXPERIMENTS_AT_ONCE: usize = 1024;
-
 /// How many questions may be fresh at once, and how long a question is fresh that is not answered sooner.
 const FRESH_AT_ONCE: usize = 16;
 const FRESH: Duration = Duration::from_millis(4);
@@ -56,6 +53,9 @@ pub(super) struct Asking<'a> {
     /// What links are planned to delay, there and back: no question waits for less than that.
     delay: Duration,
     clock: Clock,
+    /// How many experiments, and how many questions, go on at once. Those that have the lab to themselves do so one after
+    /// another.
+    at_once: usize,
     places: Semaphore,
     fresh: Semaphore,
     agenda: Mutex<Agenda>,
@@ -96,6 +96,7 @@ impl<'a> Asking<'a> {
             phase: stage.phase,
             delay: planned_delay(stage),
             clock,
+            at_once,
             places: Semaphore::new(at_once),
             fresh: Semaphore::new(FRESH_AT_ONCE),
             agenda: Mutex::default(),
@@ -155,7 +156,7 @@ impl<'a> Asking<'a> {
         let this = self;
         let together = stream::iter(together).map(|experiment| this.one(experiment));
         let alone = stream::iter(alone).then(|experiment| this.one(experiment));
-        let mut together = pin!(together.buffer_unordered(EXPERIMENTS_AT_ONCE));
+        let mut together = pin!(together.buffer_unordered(self.at_once));
         let mut alone = pin!(alone);
         let mut longest = None;
         while let Some(found) = together.next().await {
