@@ -134,16 +134,20 @@ fn of_one(judge: Judge, stage: &Stage, seen: &Seen<'_>, one: &Through<'_>) -> Ju
         return judge.not_testable(subject, "the address of the user is not known", [asked]);
     };
     let kept = clients.last().cloned().unwrap_or_else(|| log_in::NOTHING.to_owned());
-    if kept == client.to_string() {
+    // How an address is spelt is what `log.canonical` asks.
+    if address(&kept) == Some(client) {
         return judge.pass(subject, [asked, id]);
     }
     judge.fail(subject, [asked, id], complaint(stage, one, client, kept))
 }
 
+fn address(kept: &str) -> Option<IpAddr> {
+    kept.parse().ok().map(|kept: IpAddr| kept.to_canonical())
+}
+
 fn complaint(stage: &Stage, one: &Through<'_>, client: IpAddr, kept: String) -> Complaint {
-    let is_of_front = kept.parse().is_ok_and(|kept: IpAddr| {
-        stage.owner(kept).is_some_and(|(owner, _)| *owner == one.front.name)
-    });
+    let is_of_front = address(&kept)
+        .is_some_and(|kept| stage.owner(kept).is_some_and(|(owner, _)| *owner == one.front.name));
     let (case, culprit) = if is_of_front {
         let said = format!("what {} tells {}", one.service.name, one.site.node);
         ("front", Culprit::node(&one.front.name, said))
@@ -204,8 +208,10 @@ mod tests {
                 .map(|j| (j.verdict, j.complaint.map(|c| (c.case, c.culprit.to_string()))))
                 .collect::<Vec<_>>()
         };
-        let right = shop(&logging("198.51.100.138"));
-        assert!(right.iter().all(|(verdict, _)| *verdict == Verdict::Pass), "{right:?}");
+        for spelling in ["198.51.100.138", "::ffff:198.51.100.138"] {
+            let right = shop(&logging(spelling));
+            assert!(right.iter().all(|(verdict, _)| *verdict == Verdict::Pass), "{right:?}");
+        }
         let front = shop(&logging("2001:db8:b:1::10"));
         let culprit = "front (what https tells shop)".to_owned();
         assert!(
