@@ -237,7 +237,7 @@ fn frames() {
     seeds.push(frame::canary(MACS[0], frame::Mark(7), 1));
     for [from, to] in [["192.0.2.2", "192.0.2.1"], ["2001:db8::2", "2001:db8::1"]] {
         let (from, to) = (from.parse().unwrap(), to.parse().unwrap());
-        seeds.push(neighbour::question(MACS[0], from, to).expect("one family"));
+        seeds.push(neighbour::question(MACS[0], from, to, None).expect("one family"));
     }
     bytes(targets::frame_decode, 20_000, &seeds);
 }

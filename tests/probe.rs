@@ -802,18 +802,20 @@ fn the_link_tells_its_routers_and_neighbours() {
         assert_eq!(heard[0].prefixes[0].prefix.to_string(), "2001:db8:a::/64");
 
         for family in Family::ALL {
-            let who_has = async |target| {
-                let question = Question::Neighbour { interface: interface(), target };
+            let who_has = async |target, known| {
+                let question = Question::Neighbour { interface: interface(), target, known };
                 match ask(&asker, &at, &question).await {
                     Answer::Neighbour { macs, took_us } => (macs, took_us),
                     other => panic!("{other:?}"),
                 }
             };
-            let (macs, took_us) = who_has(of(GATE, family)).await;
-            assert_eq!(macs, [heard[0].mac.unwrap()], "{family}");
-            assert!(took_us < 500_000);
+            for known in [None, heard[0].mac] {
+                let (macs, took_us) = who_has(of(GATE, family), known).await;
+                assert_eq!(macs, [heard[0].mac.unwrap()], "{family}");
+                assert!(took_us < 500_000);
+            }
             let nobody = if family == Family::V4 { "10.1.0.77" } else { "2001:db8:a::77" };
-            let (macs, took_us) = who_has(nobody.parse().unwrap()).await;
+            let (macs, took_us) = who_has(nobody.parse().unwrap(), None).await;
             assert!(macs.is_empty() && took_us >= 3_000_000);
         }
 
@@ -826,7 +828,11 @@ fn the_link_tells_its_routers_and_neighbours() {
         let answer = ask(
             &asker,
             &at,
-            &Question::Neighbour { interface: interface(), target: of(GATE, Family::V6) },
+            &Question::Neighbour {
+                interface: interface(),
+                target: of(GATE, Family::V6),
+                known: None,
+            },
         )
         .await;
         assert!(answer.not_asked().is_some_and(|reason| reason.contains("IPv6 address")));

@@ -114,7 +114,7 @@ impl Hop<'_> {
         [(first, second), (second, first)].map(|(asker, owner)| {
             let interface = asker.interface.clone();
             // Others ask here at other moments, without this tap.
-            let question = Question::Neighbour { interface, target: owner.address };
+            let question = Question::Neighbour { interface, target: owner.address, known: None };
             Probe { round: ROUND, ..ask::probe(&asker.node, question) }
         })
     }

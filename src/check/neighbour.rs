@@ -23,6 +23,9 @@ const ON_A_SEGMENT: usize = 64;
 /// How often an address is asked for.
 const ROUNDS: u8 = 3;
 
+/// The round in which it is asked for once more, after the listeners of its link were asked for their groups.
+const AFTER: u8 = 16;
+
 /// An IPv6 address and a node on its link that asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
@@ -106,8 +109,26 @@ pub fn ask_again(stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
 
 impl Asked {
     fn probe(&self, round: u8) -> Probe {
-        let question = Question::Neighbour { interface: self.by.clone(), target: self.address };
+        let (interface, target) = (self.by.clone(), self.address);
+        let question = Question::Neighbour { interface, target, known: None };
         Probe { round, ..ask::probe(&self.asker, question) }
+    }
+
+    /// Asks the owner itself, by the link-layer address that the plan gives it: no group has a part in it.
+    pub fn directly(&self) -> Probe {
+        let (interface, target) = (self.by.clone(), self.address);
+        let question = Question::Neighbour { interface, target, known: Some(self.mac) };
+        ask::probe(&self.asker, question)
+    }
+
+    /// Asks once more, after the listeners of the link were asked for their groups.
+    pub fn after(&self) -> Probe {
+        self.probe(AFTER)
+    }
+
+    /// Whether it was asked for as often as it ever is.
+    pub fn is_asked_out(&self, seen: &Seen<'_>) -> bool {
+        (0..ROUNDS).all(|round| seen.answer(&self.probe(round)).is_some())
     }
 
     /// Who answered in any round; `None` if it was never asked.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     family::Family,
     guard::Forgery,
+    mac::Mac,
     management::Method,
     name::{DomainName, InterfaceName, NodeName, TunnelName},
     record::RecordType,
@@ -374,6 +375,10 @@ pub enum Question {
         interface: InterfaceName,
         /// The address asked for.
         target: IpAddr,
+        /// The link-layer address that is asked alone, as a neighbour is whom one knows (RFC 4861 section 7.3.3); `None` asks
+        /// everybody who may have the address.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        known: Option<Mac>,
     },
     /// Reads something on the node itself.
     Inspect(Aspect),

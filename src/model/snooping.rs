@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub enum Snooping {
     /// Frames to solicited-node groups go nowhere, whoever reports them.
     DropsSolicitedNode,
-    /// Frames to solicited-node groups go where they were reported: as it should be, and no fault.
+    /// They go where they were reported, and nobody asks for reports: the switch has forgotten what it was told before.
+    NoQuerier,
+    /// They go where they were reported, and the switch itself asks for reports: as it should be, and no fault.
     ByReports,
 }

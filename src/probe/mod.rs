@@ -172,8 +172,8 @@ impl Asker {
             Question::Dhcp { interface, stateful } => {
                 dhcp::ask(at, interface, *stateful, deadline).await
             }
-            Question::Neighbour { interface, target } => {
-                neighbour::ask(at, interface, *target, deadline).await
+            Question::Neighbour { interface, target, known } => {
+                neighbour::ask(at, interface, (*target, *known), deadline).await
             }
             Question::Journey { name, port, tls, path, pinned } => {
                 let errand =

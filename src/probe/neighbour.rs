@@ -19,10 +19,11 @@ const AFTER_FIRST: Duration = Duration::from_secs(1);
 pub(super) async fn ask(
     at: &Vantage,
     interface: &InterfaceName,
-    target: IpAddr,
+    whom: (IpAddr, Option<Mac>),
     deadline: Deadline,
 ) -> Answer {
-    match solicit(at, interface, target, deadline).await {
+    let target = whom.0;
+    match solicit(at, interface, whom, deadline).await {
         Ok((macs, took)) => Answer::Neighbour { macs, took_us: micros(took) },
         Err(error) => not_asked(format!(
             "cannot ask for {target} on `{interface}` of node `{}`: {error}",
@@ -34,7 +35,7 @@ pub(super) async fn ask(
 async fn solicit(
     at: &Vantage,
     interface: &InterfaceName,
-    target: IpAddr,
+    (target, known): (IpAddr, Option<Mac>),
     deadline: Deadline,
 ) -> io::Result<(Vec<Mac>, Duration)> {
     let family = Family::of(target);
@@ -43,7 +44,7 @@ async fn solicit(
         Family::V6 => filter::icmpv6(neighbour::ADVERTISEMENT),
     };
     let hand = Hand::open(at, interface, &program)?;
-    let question = question(&hand, family, target)?;
+    let question = question(&hand, family, (target, known))?;
     let begun = Instant::now();
     let mut took = Duration::ZERO;
     let mut macs: Vec<Mac> = Vec::new();
@@ -65,9 +66,13 @@ async fn solicit(
     Ok((macs, if took.is_zero() { begun.elapsed() } else { took }))
 }
 
-fn question(hand: &Hand, family: Family, target: IpAddr) -> io::Result<Vec<u8>> {
+fn question(
+    hand: &Hand,
+    family: Family,
+    (target, known): (IpAddr, Option<Mac>),
+) -> io::Result<Vec<u8>> {
     let asked = hand.interface.mac.zip(hand.interface.source(family));
     asked
-        .and_then(|(mac, source)| neighbour::question(mac, source, target))
+        .and_then(|(mac, source)| neighbour::question(mac, source, target, known))
         .ok_or_else(|| io::Error::other(format!("it has no {family} address to ask from")))
 }

@@ -21,11 +21,12 @@ pub const ARP: u16 = 0x0806;
 const ARP_REQUEST: u8 = 1;
 const ARP_REPLY: u8 = 2;
 
-/// A frame that asks who has `target`. `None` if `source` is of another family.
-pub fn question(mac: Mac, source: IpAddr, target: IpAddr) -> Option<Vec<u8>> {
+/// A frame that asks who has `target`: everybody who may, or the one whose link-layer address is known. `None` if `source` is
+/// of another family.
+pub fn question(mac: Mac, source: IpAddr, target: IpAddr, known: Option<Mac>) -> Option<Vec<u8>> {
     match (source, target) {
-        (IpAddr::V4(source), IpAddr::V4(target)) => Some(arp_request(mac, source, target)),
-        (IpAddr::V6(source), IpAddr::V6(target)) => solicitation(mac, source, target),
+        (IpAddr::V4(source), IpAddr::V4(target)) => Some(arp_request(mac, source, target, known)),
+        (IpAddr::V6(source), IpAddr::V6(target)) => solicitation(mac, source, target, known),
         _ => None,
     }
 }
@@ -66,15 +67,26 @@ pub fn group_mac(group: Ipv6Addr) -> Mac {
     Mac([0x33, 0x33, a, b, c, d])
 }
 
-fn solicitation(mac: Mac, source: Ipv6Addr, target: Ipv6Addr) -> Option<Vec<u8>> {
-    let [.., a, b, c] = target.octets();
-    let group = Ipv6Addr::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c]);
+/// The group that is asked for an address (RFC 4291 section 2.7.1).
+pub fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
+    let [.., a, b, c] = address.octets();
+    Ipv6Addr::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c])
+}
+
+fn solicitation(
+    mac: Mac,
+    source: Ipv6Addr,
+    target: Ipv6Addr,
+    known: Option<Mac>,
+) -> Option<Vec<u8>> {
+    let group = solicited_node(target);
     let mut message = vec![SOLICITATION, 0, 0, 0, 0, 0, 0, 0];
     message.extend(target.octets());
     // Source link-layer address option, one unit of eight octets.
     message.extend([1, 1]);
     message.extend(mac.0);
-    icmpv6_frame(mac, group_mac(group), source, group, message)
+    let (to, destination) = known.map_or((group_mac(group), group), |known| (known, target));
+    icmpv6_frame(mac, to, source, destination, message)
 }
 
 fn advertised(frame: &[u8], target: Ipv6Addr) -> Option<Mac> {
@@ -103,8 +115,8 @@ fn target_link_layer_option(mut options: &[u8]) -> Option<Mac> {
     None
 }
 
-fn arp_request(mac: Mac, source: Ipv4Addr, target: Ipv4Addr) -> Vec<u8> {
-    let mut frame = ethernet(mac, Mac([0xff; 6]), ARP);
+fn arp_request(mac: Mac, source: Ipv4Addr, target: Ipv4Addr, known: Option<Mac>) -> Vec<u8> {
+    let mut frame = ethernet(mac, known.unwrap_or(Mac([0xff; 6])), ARP);
     // Ethernet and IPv4, addresses of six and four octets.
     frame.extend([0, 1, 8, 0, 6, 4, 0, ARP_REQUEST]);
     frame.extend(mac.0);
@@ -142,7 +154,7 @@ mod tests {
         assert_eq!(answer(&frame, "2001:db8::8".parse().unwrap()), None);
 
         let target: Ipv4Addr = "192.0.2.9".parse().unwrap();
-        let mut frame = arp_request(mac, target, "192.0.2.1".parse().unwrap());
+        let mut frame = arp_request(mac, target, "192.0.2.1".parse().unwrap(), None);
         assert_eq!(answer(&frame, target.into()), None, "a request is no answer");
         frame[21] = ARP_REPLY;
         assert_eq!(answer(&frame, target.into()), Some(mac));

@@ -22,7 +22,7 @@ use crate::{
         verdict::Judgement,
     },
     stage::{Stage, StagedInterface},
-    wire::ra::ALL_ROUTERS,
+    wire::{neighbour::solicited_node, ra::ALL_ROUTERS},
 };
 
 /// Asks each link as a querier does (RFC 3810), from two of its nodes, and looks for the groups that the plan makes each of
@@ -35,9 +35,14 @@ static TEXT: Text = Text {
     section: "S3",
     use_case: UseCase::NetworkServices,
     question: "When a querier asks, does every node report the groups that it listens to: the solicited-node group of each of \
-               its addresses, and those of its duties? And does the link pass on what is sent to them?",
+               its addresses, and those of its duties? And does the link pass on what is sent to them, also before somebody asks?",
     good: "Every node reports the groups that it listens to, and is found by them.",
-    references: &["RFC 3810", "RFC 4291 section 2.7.1", "RFC 4541", "RFC 4861 section 7.2.1"],
+    references: &[
+        "RFC 3810 section 9.4",
+        "RFC 4291 section 2.7.1",
+        "RFC 4541",
+        "RFC 4861 section 7.2.1",
+    ],
     cases: &[
         Case {
             name: "silent",
@@ -63,6 +68,17 @@ static TEXT: Text = Text {
                        none was answered for.",
             remedy: "Look at MLD snooping of the switches of {segment}: they must pass frames on to a group's listeners, and stop \
                      nothing while no querier lets them know who listens (RFC 4541 sections 2.1.1 and 3).",
+        },
+        Case {
+            name: "no-querier",
+            finding: "{segment} forgets who listens, as nobody asks there: neighbours no longer find each other.",
+            expected: "A Neighbour Advertisement for every address, whether or not somebody has asked for listeners.",
+            observed: "Of {asked} addresses, none was answered for in {rounds} rounds of Neighbour Solicitations to their groups, while \
+                       {direct} answered whoever asked them alone. Then {segment} was asked as a querier asks, \
+                       {listeners} reported their groups, and {found} answered to its group, too.",
+            remedy: "A switch of {segment} snoops MLD: let a router of the link be the querier, or switch on the one of the switch \
+                     (RFC 4541 section 2.1.1, RFC 3810 section 7.1). Without one, a group works for 260 s after its listener has \
+                     joined, and then no more.",
         },
     ],
 };
@@ -90,23 +106,27 @@ impl Check for Multicast {
     }
 
     fn ask(&self, stage: &Stage) -> Vec<Experiment> {
-        let all = subjects(stage);
-        let questions = all.iter().flat_map(|subject| [subject.question(0), subject.look()]);
+        let looks = subjects(stage).into_iter().map(|subject| subject.look());
         let mut experiments = neighbour::ask(stage);
-        experiments.push(Experiment::of_probes(questions));
+        experiments.push(Experiment::of_probes(looks));
         experiments
     }
 
     fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
         let all = subjects(stage);
+        let neighbours = neighbour::of_stage(stage);
+        let silent = neighbour::silent_links(&neighbours, seen);
         let short = all.iter().filter(|subject| {
             let read = subject.read(seen);
             read.is_ok_and(|(_, heard, _)| !heard.is_superset(&subject.wanted(seen)))
         });
         let again =
             short.flat_map(|subject| (1..=REPETITIONS).map(|round| subject.question(round)));
+        let on_other_links = all.iter().filter(|subject| !silent.contains(&subject.segment));
+        let questions = on_other_links.map(|subject| subject.question(0));
         let mut experiments = neighbour::ask_again(stage, seen);
-        experiments.push(Experiment::of_probes(again));
+        experiments.push(Experiment::of_probes(questions.chain(again)));
+        experiments.extend(silent.iter().filter_map(|link| mending(link, &all, &neighbours, seen)));
         experiments
     }
 
@@ -124,6 +144,32 @@ impl Check for Multicast {
         }));
         Judge(&TEXT).or_not_applicable(found, "no two nodes share a link with IPv6 in this phase")
     }
+}
+
+/// Whether a link on which nobody finds anybody is mended by the question of a querier: once it is certain that nobody does,
+/// neighbours are asked alone, then all listeners, then neighbours by their groups once more. One after another, as the answer to
+/// one question is heard by whoever waits for that to another.
+fn mending(
+    link: &SegmentName,
+    all: &[Subject<'_>],
+    neighbours: &[Asked],
+    seen: &Seen<'_>,
+) -> Option<Experiment> {
+    let mut on_link = neighbours.iter().filter(|asked| asked.segment == *link);
+    if !on_link.clone().all(|asked| asked.is_asked_out(seen)) {
+        return None;
+    }
+    let first = on_link.next()?;
+    let second = on_link.find(|asked| asked.asker != first.asker);
+    let asked: Vec<_> = std::iter::once(first).chain(second).collect();
+    let mut questions: Vec<_> =
+        all.iter().filter(|s| s.segment == link).map(|s| s.question(0)).collect();
+    questions.sort();
+    questions.dedup();
+    let directly = asked.iter().map(|asked| asked.directly());
+    let after = asked.iter().map(|asked| asked.after());
+    let probes = directly.chain(questions).chain(after).collect();
+    Some(Experiment { probes, in_order: true, ..Experiment::default() })
 }
 
 /// Every interface with IPv6 on a link that has another: the first two of a link ask, each for all but itself.
@@ -162,12 +208,6 @@ fn groups(stage: &Stage, node: &NodeName, interface: &StagedInterface) -> Vec<Gr
     // Servers and relays of DHCPv6 have a group too: `svc.dhcpv6` asks it, and blames the server itself where nobody listens.
     let routes = staged.forwarding.has(Family::V6).then_some(ALL_ROUTERS);
     addresses.chain(routes.map(|group| Group { group, of: None })).collect()
-}
-
-/// The group that is asked for an address (RFC 4291 section 2.7.1).
-fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {
-    let [.., a, b, c] = address.octets();
-    Ipv6Addr::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c])
 }
 
 type Read = (Vec<EvidenceId>, BTreeSet<Ipv6Addr>, usize);
@@ -282,26 +322,37 @@ impl Link<'_> {
         if let Some(found) = found {
             return Some(judge.pass(subject, found.evidence.clone()));
         }
+        if heard.is_empty() {
+            return None;
+        }
         let reports = self.subjects.iter().filter_map(|subject| {
             let (evidence, groups, _) = subject.read(seen).ok()?;
             (!groups.is_empty()).then_some((subject.node, evidence))
         });
         let (listeners, reported): (BTreeSet<_>, Vec<_>) = reports.unzip();
+        let (after, found) = self.answers(seen, Asked::after);
+        let (directly, direct) = self.answers(seen, Asked::directly);
         let asked = heard.iter().flat_map(|heard| heard.evidence.iter().copied());
-        let evidence: Vec<_> = asked.chain(reported.into_iter().flatten()).collect();
-        if heard.is_empty() {
-            return None;
-        }
+        let evidence: Vec<_> =
+            asked.chain(reported.into_iter().flatten()).chain(after).chain(directly).collect();
         if !is_silent || listeners.len() < 2 {
             let reason =
                 "no neighbour answers and no two report a group: `l2.neighbour-path` tells why";
             return Some(judge.blocked(subject, reason, evidence));
         }
-        let listeners: Vec<_> = listeners.into_iter().map(ToString::to_string).collect();
+        if !found.is_empty() && direct.is_empty() {
+            let reason = "it carried nothing at first, and then it did";
+            return Some(judge.not_testable(subject, reason, evidence));
+        }
+        let case = if found.is_empty() { "undelivered" } else { "no-querier" };
+        let rounds = heard.iter().map(|heard| heard.evidence.len()).max().unwrap_or_default();
         let args = [
             ("segment", self.segment.to_string()),
-            ("listeners", listeners.join(", ")),
+            ("listeners", names(listeners)),
             ("asked", self.asked.len().to_string()),
+            ("rounds", rounds.to_string()),
+            ("direct", names(direct.iter().copied())),
+            ("found", names(found.iter().copied())),
         ];
         let scope = Scope {
             family: Some(Family::V6),
@@ -314,10 +365,33 @@ impl Link<'_> {
             confidence: Confidence::High,
             // Nobody finds anybody across the link: whatever crosses it fails.
             depth: Depth::Foundation,
-            ..complaint(stage, "undelivered", culprit, scope, args)
+            ..complaint(stage, case, culprit, scope, args)
         };
         Some(judge.fail(subject, evidence, complaint))
     }
+
+    /// Who answered for its own address when asked in one way, and all evidence of it.
+    fn answers(
+        &self,
+        seen: &Seen<'_>,
+        how: fn(&Asked) -> Probe,
+    ) -> (Vec<EvidenceId>, Vec<&NodeName>) {
+        let answers =
+            self.asked.iter().filter_map(|asked| Some((*asked, seen.answer(&how(asked))?)));
+        let (mut evidence, mut owners) = (Vec::new(), Vec::new());
+        for (asked, (id, answer)) in answers {
+            evidence.push(id);
+            if matches!(answer, Answer::Neighbour { macs, .. } if macs.contains(&asked.mac)) {
+                owners.push(&asked.owner);
+            }
+        }
+        (evidence, owners)
+    }
+}
+
+fn names<'n>(nodes: impl IntoIterator<Item = &'n NodeName>) -> String {
+    let names: BTreeSet<_> = nodes.into_iter().map(NodeName::as_str).collect();
+    names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 fn words(groups: &BTreeSet<Ipv6Addr>) -> String {
@@ -363,29 +437,44 @@ mod tests {
         assert_eq!(found, [("missing".to_owned(), "portal (MLD)".to_owned())]);
     }
 
+    /// On the link of the portal nobody finds anybody by groups: whether a query mends that, and whether reports and neighbours that are asked alone
+    /// are heard.
+    fn unanswered(is_mended: bool, hears_reports: bool, is_alive: bool) -> Network {
+        let network = Network::healthy(Phase::DualStack);
+        let dmz: Vec<_> = neighbour::of_stage(&network.plan)
+            .into_iter()
+            .filter(|asked| asked.segment.as_str() == "dmz")
+            .collect();
+        let mended: Vec<_> = dmz.iter().map(Asked::after).collect();
+        let targets: Vec<_> = dmz.iter().map(|asked| asked.address).collect();
+        network.bend(move |probe, answer| match (answer, &probe.question) {
+            (Answer::Neighbour { macs, .. }, Question::Neighbour { target, known, .. })
+                if targets.contains(target) =>
+            {
+                let is_heard =
+                    if known.is_some() { is_alive } else { is_mended && mended.contains(probe) };
+                macs.retain(|_| is_heard);
+            }
+            (Answer::Listeners { heard }, _) if !hears_reports => heard.clear(),
+            _ => {}
+        })
+    }
+
     #[test]
     fn a_switch_that_passes_no_group_on_is_found_and_a_dead_link_is_not_mistaken_for_it() {
-        let unanswered = |hears_reports: bool| {
-            let network = Network::healthy(Phase::DualStack);
-            let dmz: Vec<_> = neighbour::of_stage(&network.plan)
-                .into_iter()
-                .filter(|asked| asked.segment.as_str() == "dmz")
-                .map(|asked| asked.address)
-                .collect();
-            let network = network.bend(move |probe, answer| match (answer, &probe.question) {
-                (Answer::Neighbour { macs, .. }, Question::Neighbour { target, .. })
-                    if dmz.contains(target) =>
-                {
-                    macs.clear();
-                }
-                (Answer::Listeners { heard }, _) if !hears_reports => heard.clear(),
-                _ => {}
-            });
-            fixture::complaints(&Multicast, &network)
-        };
+        let found = |network| fixture::complaints(&Multicast, &network);
         let of_link = ("undelivered".to_owned(), "dmz (MLD snooping)".to_owned());
-        assert_eq!(unanswered(true), [of_link]);
-        assert!(unanswered(false).iter().all(|(case, _)| case == "silent"));
+        assert_eq!(found(unanswered(false, true, true)), [of_link]);
+        let dead = found(unanswered(false, false, false));
+        assert!(dead.iter().all(|(case, _)| case == "silent"));
+    }
+
+    #[test]
+    fn a_switch_without_a_querier_is_found_and_a_link_that_comes_up_late_is_not_mistaken_for_it() {
+        let found = |network| fixture::complaints(&Multicast, &network);
+        let of_link = ("no-querier".to_owned(), "dmz (MLD snooping)".to_owned());
+        assert_eq!(found(unanswered(true, true, true)), [of_link]);
+        assert_eq!(found(unanswered(true, true, false)), []);
     }
 
     #[test]

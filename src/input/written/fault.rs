@@ -225,7 +225,7 @@ pub(in crate::input) const FAULT_KEYS: &[Key] = &[
             required("segment", SEGMENT, "The link."),
             required(
                 "how",
-                Shape::Word(|| vec!["drops-solicited-node", "by-reports"]),
+                Shape::Word(|| vec!["drops-solicited-node", "no-querier", "by-reports"]),
                 "Where frames to groups go.",
             ),
         ],

@@ -89,6 +89,9 @@ fn question(question: &Question) -> Line {
         Question::Lease { interface } => {
             plain(format!("DHCPv6 Solicit, Request, Renew, Rebind and Release on {interface}"))
         }
+        Question::Neighbour { interface, known: Some(known), .. } => {
+            plain(format!("does {known} have it, on {interface}?"))
+        }
         Question::Neighbour { interface, .. } => plain(format!("who has it, on {interface}?")),
         Question::Inspect(aspect) => plain(format!("read on the node: {}", aspect_words(*aspect))),
         Question::Journey { name, pinned, .. } => {

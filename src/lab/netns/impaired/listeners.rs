@@ -2,7 +2,7 @@
 //! alone. Other groups are flooded: few of them carry much, and what a switch does not know it must not stop.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     time::{Duration, Instant},
 };
 
@@ -15,6 +15,9 @@ use crate::{
 const SWITCH: Mac = Mac([2, 0, 0x5e, 0xcc, 0xcc, 0xcc]);
 /// How soon listeners are to answer, in milliseconds.
 const WITHIN_MS: u16 = 100;
+/// How often it asks, and how long it remembers what it was told: the defaults of RFC 3810, sections 9.2 and 9.4.
+const ASKS_EVERY: Duration = Duration::from_secs(125);
+const REMEMBERS: Duration = Duration::from_secs(260);
 /// How long a switch that has just come up floods what it may stop later: until the slowest has answered.
 const LEARNING: Duration = Duration::from_secs(2);
 /// What frames to solicited-node groups begin with (RFC 4291 section 2.7.1, RFC 2464 section 7).
@@ -24,7 +27,7 @@ const SOLICITED_NODE: [u8; 3] = [0x33, 0x33, 0xff];
 pub(super) struct Listeners {
     how: Snooping,
     since: Instant,
-    ports: HashMap<Mac, HashSet<u32>>,
+    ports: HashMap<Mac, HashMap<u32, Instant>>,
 }
 
 impl Listeners {
@@ -32,24 +35,32 @@ impl Listeners {
         Self { how, since: Instant::now(), ports: HashMap::new() }
     }
 
-    /// What asks everybody for its groups, as a switch does that has just come up; it is the querier where there is none.
-    pub(super) fn question() -> Option<Vec<u8>> {
-        mld::general_query(SWITCH, SWITCH.link_local(), WITHIN_MS)
+    /// What asks everybody for its groups, where the switch is the querier, and how long until it asks again.
+    pub(super) fn question(&self) -> Option<(Vec<u8>, Duration)> {
+        let asks = self.how != Snooping::NoQuerier;
+        let question = asks.then(|| mld::general_query(SWITCH, SWITCH.link_local(), WITHIN_MS))?;
+        Some((question?, ASKS_EVERY))
     }
 
     /// Notes the groups that a frame reports.
     pub(super) fn learn(&mut self, frame: &[u8], port: u32) {
         for group in frame::icmpv6_message(frame).and_then(mld::groups).unwrap_or_default() {
-            self.ports.entry(group_mac(group)).or_default().insert(port);
+            self.ports.entry(group_mac(group)).or_default().insert(port, Instant::now());
         }
     }
 
     /// Whether a frame to an address may leave by a port.
     pub(super) fn may_leave(&self, to: Mac, port: u32) -> bool {
-        let is_asked_for = || self.ports.get(&to).is_some_and(|ports| ports.contains(&port));
+        let reported = || self.ports.get(&to).and_then(|ports| ports.get(&port));
+        let is_asked_for = || reported().is_some_and(|at| at.elapsed() < REMEMBERS);
         let is_learning = || self.since.elapsed() < LEARNING;
         !to.0.starts_with(&SOLICITED_NODE)
-            || self.how == Snooping::ByReports && (is_asked_for() || is_learning())
+            || match self.how {
+                Snooping::DropsSolicitedNode => false,
+                // It came up long ago: what it was told then, it has forgotten.
+                Snooping::NoQuerier => is_asked_for(),
+                Snooping::ByReports => is_asked_for() || is_learning(),
+            }
     }
 }
 
@@ -63,9 +74,19 @@ mod tests {
         let mut by_reports = Listeners::new(Snooping::ByReports);
         assert!(by_reports.may_leave(group_mac(group), 4), "who listens is not known yet");
         by_reports.since -= LEARNING;
-        by_reports.ports.entry(group_mac(group)).or_default().insert(3);
         let may = |listeners: &Listeners, port| listeners.may_leave(group_mac(group), port);
-        assert!(may(&by_reports, 3) && !may(&by_reports, 4));
+        by_reports.ports.entry(group_mac(group)).or_default().insert(3, Instant::now());
+        assert!(may(&by_reports, 3) && !may(&by_reports, 4) && by_reports.question().is_some());
+        let mut unasked = Listeners::new(Snooping::NoQuerier);
+        assert!(
+            !may(&unasked, 3) && unasked.question().is_none(),
+            "it has forgotten, and never asks"
+        );
+        unasked.ports.clone_from(&by_reports.ports);
+        assert!(may(&unasked, 3) && !may(&unasked, 4));
+        let long_ago = Instant::now().checked_sub(REMEMBERS).unwrap();
+        unasked.ports.entry(group_mac(group)).or_default().insert(3, long_ago);
+        assert!(!may(&unasked, 3), "nobody has reported it for too long");
         let drops = Listeners { how: Snooping::DropsSolicitedNode, ..by_reports };
         assert!(!may(&drops, 3));
         let all_nodes = group_mac("ff02::1".parse().unwrap());

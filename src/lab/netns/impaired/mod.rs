@@ -141,10 +141,8 @@ struct Carried {
 
 impl Carried {
     async fn run(mut self, ear: Ear) {
-        if let Some(question) = self.listeners.as_ref().and_then(|_| Listeners::question()) {
-            self.send(BRIDGE_INDEX, &question);
-        }
         let mut buffer = vec![0; LONGEST_FRAME];
+        let mut asks = self.ask_for_listeners();
         loop {
             let next = self.waiting.peek().map(|Reverse((at, _))| self.moment(*at));
             tokio::select! {
@@ -153,9 +151,19 @@ impl Carried {
                     Err(_) => return,
                 },
                 () = sleep_until(next.unwrap_or(self.began)), if next.is_some() => {}
+                () = sleep_until(asks.unwrap_or(self.began)), if asks.is_some() => {
+                    asks = self.ask_for_listeners();
+                }
             }
             self.let_go();
         }
+    }
+
+    /// Asks for listeners, where the switch is their querier; returns when it asks again.
+    fn ask_for_listeners(&mut self) -> Option<Instant> {
+        let (question, every) = self.listeners.as_ref()?.question()?;
+        self.send(BRIDGE_INDEX, &question);
+        Some(Instant::now() + every)
     }
 
     fn moment(&self, at_us: u64) -> Instant {
