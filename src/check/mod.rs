@@ -7,6 +7,7 @@ pub mod ask;
 pub mod reading;
 pub mod reach;
 pub mod advertisement;
+mod automatic;
 mod carriage;
 pub mod couples;
 pub mod exchanged;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     access::{AccessFault, LockFault},
+    automatic::AutomaticTunnel,
     dhcp::DhcpFault,
     family::Family,
     guard::GuardFault,
@@ -256,6 +257,13 @@ pub enum Sabotage {
         /// What differs.
         change: AdvertisementFault,
     },
+    /// A host makes a tunnel for itself that nobody planned.
+    AutomaticTunnel {
+        /// The host.
+        node: NodeName,
+        /// Which.
+        kind: AutomaticTunnel,
+    },
     /// A stranger sends IPv4 or ARP frames on a segment from time to time: a device that was forgotten.
     Talk {
         /// The node that sends.
@@ -411,6 +419,7 @@ impl Sabotage {
             | Self::RemoveAddress { node, .. }
             | Self::SetMtu { node, .. }
             | Self::SetSwitch { node, .. }
+            | Self::AutomaticTunnel { node, .. }
             | Self::TranslateWrongly { node, .. }
             | Self::CarryWrongly { node, .. }
             | Self::Talk { node, .. } => Some(node),
@@ -450,6 +459,7 @@ impl Sabotage {
             | Self::RemoveAddress { .. }
             | Self::SetMtu { .. }
             | Self::SetSwitch { .. }
+            | Self::AutomaticTunnel { .. }
             | Self::RogueRouter { .. }
             | Self::TranslateWrongly { .. }
             | Self::CarryWrongly { .. }

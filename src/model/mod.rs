@@ -17,6 +17,7 @@ pub mod node;
 pub mod dhcp;
 pub mod flow;
 pub mod tunnel;
+pub mod automatic;
 pub mod translation;
 pub mod record;
 pub mod policy;

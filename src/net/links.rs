@@ -81,6 +81,12 @@ fn named<T>(message: LinkMessageBuilder<T>, end: End, mtu: u32) -> LinkMessageBu
     }
 }
 
+/// Takes a link away; the other end of a cable goes with it.
+pub fn remove(index: u32) -> Request {
+    let link = LinkUnspec::new_with_index(index).build();
+    Request::change(RouteNetlinkMessage::DelLink(link))
+}
+
 /// Brings a link up.
 pub fn bring_up(index: u32) -> Request {
     Request::change(RouteNetlinkMessage::SetLink(LinkUnspec::new_with_index(index).up().build()))

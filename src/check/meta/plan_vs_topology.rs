@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use crate::{
     check::{
-        Case, Check, Text, UseCase, ask,
+        Case, Check, Text, UseCase, ask, automatic,
         hops::{self, HopLimit},
         reading::{self, Judge},
     },
@@ -282,6 +282,8 @@ impl<'e> Node<'e> {
         let mut held = self.held(family).filter(|(link, _)| is_live(link));
         let (link, extra) = held.find(|(_, address)| {
             let by_itself = address.dynamic || address.temporary;
+            // That of an automatic tunnel is the matter of `pol.tunnels-blocked`.
+            let by_itself = by_itself || is_of_tunnel(stage, address.net);
             !by_itself && !is_link_local(address.net) && !planned.contains(&address.net.addr())
         })?;
         Some(Departure {
@@ -334,6 +336,11 @@ impl<'e> Node<'e> {
 fn describe(route: &RouteState) -> String {
     let via = route.via.map_or_else(String::new, |via| format!(" via {via}"));
     format!("{}{via} on {} ({})", route.to, route.interface, route.origin)
+}
+
+fn is_of_tunnel(stage: &Stage, net: IpNet) -> bool {
+    let IpNet::V6(v6) = net else { return false };
+    automatic::unplanned(stage, v6.addr()).is_some()
 }
 
 fn is_link_local(net: IpNet) -> bool {

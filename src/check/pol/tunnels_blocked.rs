@@ -4,13 +4,14 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use crate::{
     check::{
-        Case, Check, Text, UseCase, ask,
+        Case, Check, Text, UseCase, ask, automatic,
         crossing::{self, Crossing, Side},
         passage::{Own, Passage},
         reading::{self, Judge, complaint},
     },
     model::{
         answer::{Answer, LinkState},
+        automatic::AutomaticTunnel,
         evidence::Seen,
         experiment::Experiment,
         family::Family,
@@ -213,7 +214,7 @@ fn automatic(stage: &Stage, seen: &Seen<'_>, node: &NodeName) -> Judgement {
     let args = [
         ("node", node.to_string()),
         ("address", address.to_string()),
-        ("kind", kind.to_owned()),
+        ("kind", kind.to_string()),
         ("interface", link.name.clone()),
     ];
     let culprit = Culprit::node(node, format!("address {address}"));
@@ -227,28 +228,15 @@ fn automatic(stage: &Stage, seen: &Seen<'_>, node: &NodeName) -> Judgement {
     judge.fail(subject, [id], complaint)
 }
 
-/// The first address of a link that is of an automatic tunnel and that no prefix of the plan holds.
+/// The first address of a link that is of an automatic tunnel and that the plan does not have.
 fn tunnelled<'l>(
     stage: &Stage,
     link: &'l LinkState,
-) -> Option<(&'l LinkState, Ipv6Addr, &'static str)> {
+) -> Option<(&'l LinkState, Ipv6Addr, AutomaticTunnel)> {
     link.addresses.iter().find_map(|state| {
         let IpAddr::V6(address) = state.net.addr() else { return None };
-        let mut prefixes = stage.testbed.segments.values().flat_map(|s| &s.prefixes);
-        let planned = prefixes.any(|prefix| prefix.contains(&state.net.addr()));
-        Some((link, address, kind(address)?)).filter(|_| !planned)
+        Some((link, address, automatic::unplanned(stage, address)?))
     })
-}
-
-/// The automatic tunnel that an address is of.
-fn kind(address: Ipv6Addr) -> Option<&'static str> {
-    match address.segments() {
-        [0x2002, ..] => Some("6to4 (RFC 3056)"),
-        [0x2001, 0, ..] => Some("Teredo (RFC 4380)"),
-        // The identifier of ISATAP, with the bit for "global" or without (RFC 5214 section 6.1).
-        [_, _, _, _, 0 | 0x0200, 0x5efe, ..] => Some("ISATAP (RFC 5214)"),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -321,7 +309,13 @@ mod tests {
 
     #[test]
     fn addresses_of_automatic_tunnels_are_found_and_others_are_not() {
-        for address in ["2002:c000:201::1/16", "2001:0:c000:201::1/32", "fe80::5efe:c000:201/64"] {
+        for address in [
+            "2002:c000:201::1/16",
+            "2001:0:c000:201::1/32",
+            "fe80::5efe:c000:201/64",
+            // Within the prefix of its own link.
+            "2001:db8:a:0:200:5efe:c000:201/64",
+        ] {
             let found = fixture::complaints(&TunnelsBlocked, &with_address(address));
             let bare = address.split('/').next().unwrap();
             let culprit = format!("workplace (address {bare})");

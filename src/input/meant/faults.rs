@@ -247,6 +247,7 @@ fn sabotage(
                 impairment,
             }
         }
+        "automatic-tunnel" => Sabotage::AutomaticTunnel { node: the!("node"), kind: the!("kind") },
         "snoop" => Sabotage::Snoop { segment: the!("segment"), how: the!("how") },
         "guard-wrongly" => {
             let segment: At<SegmentName> = table.one("segment")?;

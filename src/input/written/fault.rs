@@ -153,6 +153,14 @@ pub(in crate::input) const FAULT_KEYS: &[Key] = &[
         "An interface gets another MTU.",
     ),
     change(
+        "automatic-tunnel",
+        &[
+            NODE_KEY,
+            required("kind", Shape::Word(|| vec!["6to4", "teredo", "isatap"]), "Which kind."),
+        ],
+        "A host makes an automatic tunnel, with an address of its kind.",
+    ),
+    change(
         "set-switch",
         &[
             NODE_KEY,

@@ -23,12 +23,13 @@ const ROUNDS: usize = 4;
 impl Netns {
     /// Brings every node back to what the stage says. An error lists what could not be put right.
     pub(super) async fn heal(&self, stage: &Stage) -> Result<(), String> {
-        let Traces { switches, talkers, strangers, burdens, .. } = {
+        let Traces { switches, talkers, strangers, pseudo, burdens, .. } = {
             let mut traces = self.planted.traces();
             let arrived = traces.arrived;
             std::mem::replace(&mut *traces, Traces { arrived, ..Traces::default() })
         };
         talkers.iter().for_each(tokio::task::AbortHandle::abort);
+        drop(pseudo);
         for segment in burdens.keys() {
             self.burden(segment, &Burden::default()).await?;
         }

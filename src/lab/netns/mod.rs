@@ -15,6 +15,7 @@ mod stranger;
 mod impaired;
 mod lease;
 mod planted;
+mod pseudo;
 mod driver;
 mod sabotage;
 mod mend;

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{impaired::Planted as Burden, node::Node, stranger::Stranger};
+use super::{impaired::Planted as Burden, node::Node, pseudo::Pseudo, stranger::Stranger};
 use crate::model::name::SegmentName;
 
 /// What faults have left behind that the stage cannot tell.
@@ -18,6 +18,8 @@ pub(super) struct Traces {
     pub(super) switches: Vec<(Arc<Node>, String, String)>,
     pub(super) talkers: Vec<tokio::task::AbortHandle>,
     pub(super) strangers: Vec<Stranger>,
+    /// Automatic tunnels that hosts have made.
+    pub(super) pseudo: Vec<Pseudo>,
     /// Links that treat frames worse than planned, with what was planted on each.
     pub(super) burdens: BTreeMap<SegmentName, Burden>,
     /// Strangers that ever came, so that the ports of two never have the same name.

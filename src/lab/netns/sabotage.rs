@@ -1,17 +1,19 @@
 //! Planting faults: what is done to the kernel behind the program's back.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use super::{
     bend, change,
     driver::{Netns, Occupant},
     impaired::{Layer, Planted as Burden},
     node::Node,
+    pseudo::Pseudo,
     stranger::{self, Stranger, StrangerError},
     wire::Wire,
 };
 use crate::{
     model::{
+        automatic::AutomaticTunnel,
         fault::Sabotage,
         name::{NodeName, SegmentName},
         step::Change,
@@ -75,6 +77,7 @@ impl Netns {
                 done.map_err(|error| format!("cannot set the MTU of `{interface}`: {error}"))
             }
             Sabotage::SetSwitch { node, name, value } => self.set_switch(node, name, value),
+            Sabotage::AutomaticTunnel { node, kind } => self.tunnel_by_itself(node, *kind),
             Sabotage::RogueRouter { segment, mac, prefix, lifetime_s } => {
                 let arrive = |wire: &Wire, mtu, number| {
                     Stranger::arrive(wire, mtu, number, *mac, *prefix, *lifetime_s)
@@ -157,6 +160,23 @@ impl Netns {
         let bent = bend::filter(held, fault).expect("only called with faults of a filter");
         let bent = bent.map_err(|error| format!("node `{name}`: {error}"))?;
         nftables::replace(&node.namespace, &bent).map_err(|error| error.to_string())
+    }
+
+    /// A link of a kind that every kernel has stands for the tunnel: what comes out of it goes nowhere.
+    fn tunnel_by_itself(&self, name: &NodeName, kind: AutomaticTunnel) -> Result<(), String> {
+        let node = &self.victim(name)?.node;
+        let interfaces = &self.testbed.nodes[name].interfaces;
+        let mut addresses = interfaces.iter().flat_map(|interface| &interface.addresses);
+        let host = addresses.find_map(|address| match address.ip() {
+            IpAddr::V4(v4) => Some(v4),
+            IpAddr::V6(_) => None,
+        });
+        let host =
+            host.ok_or(format!("node `{name}` has no IPv4 address to make a tunnel from"))?;
+        let tunnel = Pseudo::make(node, kind, host);
+        let said = |error| format!("cannot make a tunnel of {kind} on node `{name}`: {error}");
+        self.planted.traces().pseudo.push(tunnel.map_err(said)?);
+        Ok(())
     }
 
     /// Whoever made the route: the plan or a Router Advertisement.
