@@ -225,6 +225,8 @@ pub enum Answer {
     Switches(Vec<(String, String)>),
     /// To `Inspect(Tunnels)`.
     Tunnels(Vec<TunnelState>),
+    /// To `Inspect(Resolvers)`.
+    Resolvers(Vec<IpAddr>),
     /// Translators.
     Translators(Vec<TranslatorState>),
     /// To `Tunnel`: it has been done.

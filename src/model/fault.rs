@@ -257,6 +257,11 @@ pub enum Sabotage {
         /// What differs.
         change: AdvertisementFault,
     },
+    /// A host asks the resolvers that Router Advertisements tell of (RFC 8106) before those that it was given.
+    TakeResolvers {
+        /// The host.
+        node: NodeName,
+    },
     /// A host makes a tunnel for itself that nobody planned.
     AutomaticTunnel {
         /// The host.
@@ -420,6 +425,7 @@ impl Sabotage {
             | Self::SetMtu { node, .. }
             | Self::SetSwitch { node, .. }
             | Self::AutomaticTunnel { node, .. }
+            | Self::TakeResolvers { node }
             | Self::TranslateWrongly { node, .. }
             | Self::CarryWrongly { node, .. }
             | Self::Talk { node, .. } => Some(node),
@@ -460,6 +466,7 @@ impl Sabotage {
             | Self::SetMtu { .. }
             | Self::SetSwitch { .. }
             | Self::AutomaticTunnel { .. }
+            | Self::TakeResolvers { .. }
             | Self::RogueRouter { .. }
             | Self::TranslateWrongly { .. }
             | Self::CarryWrongly { .. }
@@ -498,6 +505,8 @@ pub enum AdvertisementFault {
     OtherPref64,
     /// An MTU that the link does not have.
     Mtu(u32),
+    /// Another recursive DNS server, in place of those of the plan.
+    Dns(std::net::Ipv6Addr),
 }
 
 /// How a page refers to something else.

@@ -85,6 +85,8 @@ pub enum Aspect {
     Switches,
     /// The tunnels that the node ends.
     Tunnels,
+    /// The resolvers that its programs ask, in the order asked, whoever has told of them.
+    Resolvers,
     /// The translators of the node, and who stands behind which address of their pools.
     Translators,
 }

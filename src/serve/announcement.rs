@@ -71,6 +71,7 @@ pub(super) fn bend(announcement: &mut Announcement, change: AdvertisementFault) 
                 *prefix = elsewhere(*prefix);
             }
         }
+        AdvertisementFault::Dns(resolver) => announcement.dns = vec![resolver],
         AdvertisementFault::Mtu(mtu) => announcement.mtu = Some(mtu),
     }
 }

@@ -247,6 +247,7 @@ fn sabotage(
                 impairment,
             }
         }
+        "take-resolvers" => Sabotage::TakeResolvers { node: the!("node") },
         "automatic-tunnel" => Sabotage::AutomaticTunnel { node: the!("node"), kind: the!("kind") },
         "snoop" => Sabotage::Snoop { segment: the!("segment"), how: the!("how") },
         "guard-wrongly" => {
@@ -387,11 +388,12 @@ fn advertisement(
     at: &Span,
     found: &mut Vec<Diagnostic>,
 ) -> Option<AdvertisementFault> {
-    match (table.one("how"), table.number("mtu")) {
-        (Some(how), None) => Some(how.is),
-        (None, Some(mtu)) => Some(AdvertisementFault::Mtu(mtu.is)),
+    match (table.one("how"), table.number("mtu"), table.one::<IpAddr>("dns")) {
+        (Some(how), None, None) => Some(how.is),
+        (None, Some(mtu), None) => Some(AdvertisementFault::Mtu(mtu.is)),
+        (None, None, Some(_)) => resolver_v6(table, found).map(AdvertisementFault::Dns),
         _ => {
-            let message = "it must be said what differs: `how` or `mtu`, one of the two";
+            let message = "it must be said what differs: `how`, `mtu` or `dns`, one of the three";
             found.push(Diagnostic::error(at, message));
             None
         }
@@ -412,7 +414,8 @@ fn resolver_v6(table: &Table<'_>, found: &mut Vec<Diagnostic>) -> Option<std::ne
     match address.is {
         IpAddr::V6(v6) => Some(v6),
         IpAddr::V4(v4) => {
-            let message = format!("{v4} is IPv4; DHCPv6 tells addresses of IPv6");
+            let message =
+                format!("{v4} is IPv4; Router Advertisements and DHCPv6 tell addresses of IPv6");
             found.push(Diagnostic::error(&address.at, message));
             None
         }

@@ -153,6 +153,11 @@ pub(in crate::input) const FAULT_KEYS: &[Key] = &[
         "An interface gets another MTU.",
     ),
     change(
+        "take-resolvers",
+        &[NODE_KEY],
+        "A host asks the resolvers that Router Advertisements tell of before those that it was given.",
+    ),
+    change(
         "automatic-tunnel",
         &[
             NODE_KEY,
@@ -249,6 +254,11 @@ pub(in crate::input) const FAULT_KEYS: &[Key] = &[
                 "mtu",
                 Shape::Number { least: 1280, most: 65_535 },
                 "An MTU that the link does not have, instead of `how`.",
+            ),
+            key(
+                "dns",
+                ADDRESS,
+                "The IPv6 address of a resolver, which it tells of in place of those of the plan, instead of `how`.",
             ),
         ],
         "A router announces something else than planned.",

@@ -79,6 +79,8 @@ pub(super) struct Occupant {
     pub(super) translators: TranslatorHost,
     pub(super) leases: Leases,
     resolvers: Mutex<Vec<IpAddr>>,
+    /// Those that it took from advertisements by a fault; they are asked first.
+    taken: Mutex<Vec<IpAddr>>,
 }
 
 /// An errand, and how far it has come.
@@ -161,7 +163,15 @@ impl Netns {
             let leases = Leases::new(Arc::clone(node));
             let name = node.name.clone();
             let node = Arc::clone(node);
-            let occupant = Occupant { node, services, tunnels, translators, leases, resolvers };
+            let occupant = Occupant {
+                node,
+                services,
+                tunnels,
+                translators,
+                leases,
+                resolvers,
+                taken: Mutex::default(),
+            };
             (name, Arc::new(occupant))
         };
         let occupants = lab.nodes().map(occupant).collect();
@@ -324,7 +334,7 @@ impl Netns {
         }
     }
 
-    async fn put(&self, probe: &Probe, patience: Duration) -> Answer {
+    pub(super) async fn put(&self, probe: &Probe, patience: Duration) -> Answer {
         let Some(occupant) = self.occupants.get(&probe.from) else {
             return Answer::NotAsked { reason: format!("the lab has no node `{}`", probe.from) };
         };
@@ -591,13 +601,28 @@ impl OpenTap for LiveTap {
 }
 
 impl Occupant {
+    /// Takes these resolvers from advertisements, in place of those that it took before.
+    pub(super) fn take_resolvers(&self, told: Vec<IpAddr>) {
+        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = told;
+    }
+
+    /// The resolvers that its programs ask, in this order.
+    fn resolvers(&self) -> Vec<IpAddr> {
+        let mut all = self.taken.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let given = self.resolvers.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend(given.iter().copied());
+        let mut known = std::collections::BTreeSet::new();
+        all.retain(|resolver| known.insert(*resolver));
+        all
+    }
+
     fn vantage(self: &Arc<Self>) -> Vantage {
         let interfaces = self.node.indices.keys().filter_map(|name| name.parse().ok());
         Vantage {
             node: self.node.name.clone(),
             namespace: self.node.namespace.clone(),
             interfaces: interfaces.collect(),
-            resolvers: self.resolvers.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            resolvers: self.resolvers(),
             host: Arc::clone(self) as Arc<dyn Host>,
         }
     }
@@ -617,6 +642,7 @@ impl Occupant {
                 Answer::Filter { filter, unread }
             }
             Aspect::Tunnels => Answer::Tunnels(self.tunnels.states()),
+            Aspect::Resolvers => Answer::Resolvers(self.resolvers()),
             Aspect::Translators => Answer::Translators(self.translators.states()),
             Aspect::Sockets => return Err("sockets are read by the probe itself".to_owned()),
         })

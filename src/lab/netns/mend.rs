@@ -40,6 +40,7 @@ impl Netns {
         for occupant in self.occupants.values() {
             occupant.services.clear_sabotage().await.map_err(|error| error.to_string())?;
             occupant.translators.mend();
+            occupant.take_resolvers(Vec::new());
             occupant.tunnels.mend().await.map_err(|error| error.to_string())?;
         }
         for stranger in strangers {

@@ -1,12 +1,12 @@
 //! Planted faults: what is remembered of them to take it back.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use super::{impaired::Planted as Burden, node::Node, pseudo::Pseudo, stranger::Stranger};
-use crate::model::name::SegmentName;
+use crate::model::name::{NodeName, SegmentName};
 
 /// What faults have left behind that the stage cannot tell.
 #[derive(Default)]
@@ -18,6 +18,8 @@ pub(super) struct Traces {
     pub(super) switches: Vec<(Arc<Node>, String, String)>,
     pub(super) talkers: Vec<tokio::task::AbortHandle>,
     pub(super) strangers: Vec<Stranger>,
+    /// Hosts that ask the resolvers of which Router Advertisements tell.
+    pub(super) taking: BTreeSet<NodeName>,
     /// Automatic tunnels that hosts have made.
     pub(super) pseudo: Vec<Pseudo>,
     /// Links that treat frames worse than planned, with what was planted on each.

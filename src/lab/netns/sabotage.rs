@@ -1,6 +1,6 @@
 //! Planting faults: what is done to the kernel behind the program's back.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use super::{
     bend, change,
@@ -13,17 +13,33 @@ use super::{
 };
 use crate::{
     model::{
+        answer::Answer,
         automatic::AutomaticTunnel,
         fault::Sabotage,
         name::{NodeName, SegmentName},
+        probe::{Probe, Question},
         step::Change,
     },
     net::{links, nftables, routes},
 };
 
+/// How long a host listens for routers once it has solicited.
+const ROUTERS_ANSWER: Duration = Duration::from_secs(3);
+
 impl Netns {
     /// Plants a fault. An error is a sentence.
     pub(super) async fn plant(&self, fault: &Sabotage) -> Result<(), String> {
+        self.do_harm(fault).await?;
+        // What hosts take from advertisements follows whatever was planted before and after.
+        let taking = self.planted.traces().taking.clone();
+        for name in &taking {
+            let told = self.told_resolvers(name).await?;
+            self.victim(name)?.take_resolvers(told);
+        }
+        Ok(())
+    }
+
+    async fn do_harm(&self, fault: &Sabotage) -> Result<(), String> {
         match fault {
             Sabotage::ListenOnly { node, .. }
             | Sabotage::StopService { node, .. }
@@ -77,6 +93,10 @@ impl Netns {
                 done.map_err(|error| format!("cannot set the MTU of `{interface}`: {error}"))
             }
             Sabotage::SetSwitch { node, name, value } => self.set_switch(node, name, value),
+            Sabotage::TakeResolvers { node } => {
+                self.planted.traces().taking.insert(node.clone());
+                Ok(())
+            }
             Sabotage::AutomaticTunnel { node, kind } => self.tunnel_by_itself(node, *kind),
             Sabotage::RogueRouter { segment, mac, prefix, lifetime_s } => {
                 let arrive = |wire: &Wire, mtu, number| {
@@ -160,6 +180,22 @@ impl Netns {
         let bent = bend::filter(held, fault).expect("only called with faults of a filter");
         let bent = bent.map_err(|error| format!("node `{name}`: {error}"))?;
         nftables::replace(&node.namespace, &bent).map_err(|error| error.to_string())
+    }
+
+    /// The resolvers that routers tell a host of, when it solicits on each of its links with IPv6.
+    async fn told_resolvers(&self, name: &NodeName) -> Result<Vec<IpAddr>, String> {
+        let mut told = Vec::new();
+        for interface in &self.testbed.nodes[name].interfaces {
+            let question = Question::Solicit { interface: interface.name.clone() };
+            let probe = Probe { from: name.clone(), question, round: 0 };
+            match self.put(&probe, ROUTERS_ANSWER).await {
+                Answer::Advertisements { heard } => {
+                    told.extend(heard.into_iter().flat_map(|router| router.dns));
+                }
+                other => return Err(other.not_asked().unwrap_or("no answer").to_owned()),
+            }
+        }
+        Ok(told)
     }
 
     /// A link of a kind that every kernel has stands for the tunnel: what comes out of it goes nowhere.

@@ -166,6 +166,7 @@ fn aspect_words(aspect: Aspect) -> &'static str {
         Aspect::Switches => "switches of the families",
         Aspect::Tunnels => "tunnels",
         Aspect::Translators => "translators",
+        Aspect::Resolvers => "resolvers",
     }
 }
 
@@ -330,6 +331,9 @@ fn outcome(answer: &Answer) -> Line {
             words(format!("{n} addresses on {} interfaces", links.len()))
         }
         Answer::Routes(routes) => words(format!("{} routes", routes.len())),
+        Answer::Resolvers(resolvers) => {
+            joined(resolvers.iter().map(|resolver| code(resolver.to_string())))
+        }
         Answer::Translators(translators) => {
             joined(translators.iter().map(|translator| words(translator_words(translator))))
         }

@@ -1,4 +1,7 @@
-//! `vpn.dns-inside`: who asks a resolver on the other side asks it through the tunnel, and no question of his is seen outside.
+//! `vpn.dns-inside`: who asks a resolver on the other side asks it through the tunnel, and no question of his is seen outside; nor
+//! does he ask a resolver outside that somebody has told him of.
+
+mod told;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -36,9 +39,10 @@ static TEXT: Text = Text {
     section: "S2 2.2.3",
     use_case: UseCase::Policies,
     question: "Does who asks a resolver on the other side of a tunnel ask it through the tunnel, in every family, is the name \
-               answered, and is no question of his seen outside, to whomever it goes?",
+               answered, and is no question of his seen outside, to whomever it goes? Does nobody there ask a resolver that a \
+               router tells of, in place of those of the plan?",
     good: "Questions for names go through the tunnel alone.",
-    references: &["RFC 7359 section 6", "RFC 9099 section 3.2"],
+    references: &["RFC 7359 section 6", "RFC 8106", "RFC 9099 section 3.2"],
     cases: &[
         Case {
             name: "clear",
@@ -54,6 +58,15 @@ static TEXT: Text = Text {
             observed: "{observed}.",
             remedy: "Look at the zone and at the resolver that {client} uses.",
         },
+        Case {
+            name: "told",
+            finding: "{client} asks {resolver} for {name} in clear on {segment}, beside the tunnel {tunnel}: {who}.",
+            expected: "Questions for names of the other side to {planned} alone.",
+            observed: "{client} asks {used}. {frames} questions to {resolver} were seen on {segment}.",
+            remedy: "Let {client} take no resolver from Router Advertisements while the tunnel is there, or ask it for no name of the \
+                     other side (RFC 7359 section 6); let routers tell of the planned resolvers, and drop questions for names on \
+                     every other way out.",
+        },
     ],
 };
 
@@ -65,7 +78,12 @@ impl Check for DnsInside {
     fn ask(&self, stage: &Stage) -> Vec<Experiment> {
         let couples = couples::of_stage(stage);
         let questions = couples.iter().filter_map(|couple| Asking::of(stage, couple));
-        questions.map(|asking| asking.experiment(stage)).collect()
+        let looks = Experiment::of_probes(told::hosts(stage).iter().map(told::Host::look));
+        std::iter::once(looks).chain(questions.map(|asking| asking.experiment(stage))).collect()
+    }
+
+    fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
+        told::hosts(stage).iter().flat_map(|host| host.follow_up(stage, seen)).collect()
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
@@ -79,7 +97,9 @@ impl Check for DnsInside {
             let asking = Asking::of(stage, couple);
             asking.map_or_else(|| nobody(couple), |asking| asking.judge(judge, stage, seen))
         });
-        couples::judged(judge, stage, |_| true, found)
+        let hosts = told::hosts(stage);
+        let told = hosts.iter().map(|host| host.judge(judge, stage, seen));
+        couples::judged(judge, stage, |_| true, found.chain(told))
     }
 }
 
@@ -289,6 +309,9 @@ mod tests {
     fn questions_that_stay_inside_are_silent() {
         for phase in Phase::ALL {
             let judgements = Network::tunnelled(phase).ask(&[&DnsInside]);
+            let (told, judgements): (Vec<_>, Vec<_>) =
+                judgements.into_iter().partition(|j| j.subject.contains(": resolvers of "));
+            assert!(told.iter().all(|j| j.verdict == Verdict::Pass), "{phase}: {told:#?}");
             let of = |verdict| judgements.iter().filter(|j| j.verdict == verdict).count();
             let families = if phase == Phase::DualStack { 2 } else { 1 };
             let (pass, none) = (of(Verdict::Pass), of(Verdict::NotApplicable));
