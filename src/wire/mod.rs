@@ -32,3 +32,4 @@ pub mod proxy_header;
 pub mod sock_diag;
 pub mod pcapng;
 pub mod hexadecimal;
+pub mod spf;

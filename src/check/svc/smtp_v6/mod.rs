@@ -1,5 +1,8 @@
 //! `svc.smtp-v6`: mail servers greet everybody who may bring mail, let them name themselves by an address of either family and
-//! encrypt over both alike; and where the mail of a domain is brought (MX) is a place for senders of every family.
+//! encrypt over both alike; where the mail of a domain is brought (MX) is a place for senders of every family; and who brings mail
+//! has a confirmed name, and may, over every family.
+
+mod sender;
 
 use std::{
     collections::BTreeSet,
@@ -46,7 +49,8 @@ static TEXT: Text = Text {
     use_case: UseCase::NetworkServices,
     question: "Does the mail server greet everybody who may bring mail, accept their EHLO with an address literal and encrypt \
                (STARTTLS) over every family that both have? Does the MX record of a domain lead senders of every family to a \
-               server that greets them? No mail is sent, and certificates are not judged, as mail servers take any.",
+               server that greets them? Does a mail server that brings mail to others have an address of every family whose name is \
+               confirmed, and does the SPF record of its domain let it send over both alike? No mail is sent, and certificates are not judged, as mail servers take any.",
     good: "Mail servers greet everybody who may bring mail, and encrypt alike, over every planned family.",
     references: &[
         "RFC 3974",
@@ -54,6 +58,9 @@ static TEXT: Text = Text {
         "RFC 5321 section 5.1",
         "RFC 3207",
         "RFC 7505",
+        "RFC 8601 section 2.7.3",
+        "RFC 1912 section 2.1",
+        "RFC 7208 section 5",
     ],
     cases: &[
         Case {
@@ -94,6 +101,22 @@ static TEXT: Text = Text {
             observed: "{why}.",
             remedy: "Mend the address of the name, or let a mail server listen there and open the port on the way.",
         },
+        Case {
+            name: "unconfirmed",
+            finding: "{sender} brings mail over {family} from {address}, and {why}.",
+            expected: "A PTR record for {address}, and an {rtype} record of its name that leads back: {other}.",
+            observed: "{from} asked as receivers of mail do: {why}.",
+            remedy: "Publish the reverse name over {family} too, and let the name that it tells have this address. Large receivers \
+                     refuse mail over IPv6 without it (RFC 8601 section 2.7.3).",
+        },
+        Case {
+            name: "spf",
+            finding: "The SPF record of {domain} lets {sender} send from {other}, and not over {family}: its mail from {address} looks \
+                      forged.",
+            expected: "A term that {address} matches, as {other} matches one.",
+            observed: "{from} was told `{record}`.",
+            remedy: "Add `{term}` to the record, before `all`.",
+        },
     ],
 };
 
@@ -106,6 +129,7 @@ impl Check for Smtp {
         let mut experiments = legs::ask(&servers(stage));
         let domains = domains(stage);
         experiments.push(Experiment::of_probes(domains.iter().map(Domain::question)));
+        experiments.extend(sender::ask(&sender::senders(stage, &servers(stage))));
         experiments
     }
 
@@ -126,6 +150,7 @@ impl Check for Smtp {
             experiments.extend(reading::repeat_unanswered(seen, probes));
         }
         experiments.push(Experiment::of_probes(lookups.into_iter().chain(hellos)));
+        experiments.extend(sender::follow_up(seen, &sender::senders(stage, &servers)));
         experiments
     }
 
@@ -136,6 +161,7 @@ impl Check for Smtp {
         found.extend(starttls::judge(judge, stage, seen, &servers));
         let domains = domains(stage);
         found.extend(domains.iter().flat_map(|d| d.judge(judge, stage, seen, &servers)));
+        found.extend(sender::judge(judge, stage, seen, &sender::senders(stage, &servers)));
         judge.or_not_applicable(found, "no flow lets anybody bring mail in this phase")
     }
 }
