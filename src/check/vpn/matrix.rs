@@ -164,7 +164,9 @@ mod tests {
                 && probe.from == node("gateway-a")
                 && moment.starts_with("after ")
             {
-                states.iter_mut().for_each(|state| state.counters.refused += 1);
+                for state in states {
+                    state.counters.refused += 1;
+                }
             }
         });
         blames(&refusing, "gateway-a (selectors of office-to-centre)");
