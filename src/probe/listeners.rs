@@ -13,9 +13,9 @@ use crate::{
 };
 
 /// How long listeners may take: each answers after a random time of at most this.
-const WITHIN_MS: u16 = 400;
+const WITHIN_MS: u16 = 200;
 /// How long reports are waited for: a little longer.
-const WAIT: Duration = Duration::from_millis(900);
+const WAIT: Duration = Duration::from_millis(500);
 
 pub(super) async fn ask(at: &Vantage, interface: &InterfaceName, deadline: Deadline) -> Answer {
     match query(at, interface, deadline).await {
