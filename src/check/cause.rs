@@ -219,7 +219,13 @@ impl<'j> Cause<'j> {
         finding.phases = phases.into_iter().collect();
         let bites = finding.bites_in.iter().chain(&self.complaint.bites_in).copied();
         finding.bites_in = bites.collect::<BTreeSet<_>>().into_iter().collect();
-        finding.severity = finding.severity.max(self.complaint.severity);
+        // What it does is as bad as the worst of what it explains.
+        let explained = self.symptoms.iter().filter_map(|symptom| symptom.complaint.as_ref());
+        let worst = explained.map(|complaint| complaint.severity).max();
+        finding.severity = finding
+            .severity
+            .max(self.complaint.severity)
+            .max(worst.unwrap_or(self.complaint.severity));
         finding.confidence = finding.confidence.max(self.complaint.confidence);
         let evidence = finding.evidence.iter().chain(&self.judgement.evidence).copied();
         finding.evidence = evidence.collect::<BTreeSet<_>>().into_iter().collect();
@@ -304,6 +310,23 @@ mod tests {
         assert!(checks.contains(&("listen", 1)), "{checks:?}");
         assert!(checks.contains(&("other", 0)), "{checks:?}");
         assert_eq!(found.len(), 2);
+    }
+
+    #[test]
+    fn a_cause_is_as_bad_as_the_worst_of_what_it_explains() {
+        let of_severity = |severity, mut judgement: Judgement| {
+            judgement.complaint.as_mut().unwrap().severity = severity;
+            judgement
+        };
+        let listener = Culprit::node(&node("portal"), "listener https");
+        let unknown = Culprit { node: None, segment: None, part: "somewhere".to_owned() };
+        let judgements = vec![
+            of_severity(Severity::Minor, bad("listen", Depth::Read, listener, v6_to_portal())),
+            of_severity(Severity::Critical, bad("ux", Depth::Symptom, unknown, v6_to_portal())),
+        ];
+        let found = findings(&[(Phase::DualStack, judgements)], |_, _| String::new());
+        let told: Vec<_> = found.iter().map(|f| (f.check.as_str(), f.severity)).collect();
+        assert_eq!(told, [("listen", Severity::Critical)]);
     }
 
     #[test]

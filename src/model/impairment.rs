@@ -89,7 +89,7 @@ impl FromStr for Share {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let why = || format!("`{text}` is no share; write `2%` or `0.5%`, at most `100%`");
+        let why = || format!("`{text}` is no share of a whole; write `2%` or `0.5%`");
         let (whole, part) = text
             .strip_suffix('%')
             .map(|number| number.split_once('.').unwrap_or((number, "")))

@@ -102,7 +102,7 @@ fn over(
     let live: crate::model::family::Families = live.collect();
     let args = [
         ("station", product.station.name.to_string()),
-        ("families", live.to_string()),
+        ("families", if live.is_dual() { live.to_string() } else { format!("{live} alone") }),
         ("family", family.to_string()),
         ("at", addresses.first().map_or_else(String::new, ToString::to_string)),
         ("said", said),

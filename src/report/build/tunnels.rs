@@ -142,7 +142,12 @@ struct Showing {
     hidden: usize,
     /// Those for which there is something to hide: others are in clear by design.
     encrypted: usize,
+    /// Whether something that is coupled was found not to be carried, or to be seen beside the tunnel.
+    is_refuted: bool,
 }
+
+/// What tells that.
+const REFUTING: [&str; 3] = ["vpn.matrix", "vpn.no-clear", "vpn.fail-open"];
 
 impl Showing {
     fn of(judgements: &[Judgement], stage: &Stage) -> Self {
@@ -159,11 +164,15 @@ impl Showing {
             carried: count(&CARRIED[..2]),
             hidden: count(&BESIDE[..1]),
             encrypted: couples.iter().filter(|couple| couple.end.kind.is_encrypted()).count(),
+            is_refuted: judgements
+                .iter()
+                .any(|j| REFUTING.contains(&j.check.as_str()) && j.verdict.is_bad()),
         }
     }
 
     fn is_whole(&self) -> bool {
-        self.all > 0 && self.carried == self.all && self.hidden == self.encrypted
+        let proven = self.carried == self.all && self.hidden == self.encrypted;
+        self.all > 0 && proven && !self.is_refuted
     }
 
     fn words(&self) -> String {
