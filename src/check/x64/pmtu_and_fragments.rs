@@ -120,6 +120,7 @@ impl Check for PmtuAndFragments {
             let mut found =
                 vec![pair.judge_size(judge, stage, seen), pair.judge_large(judge, stage, seen)];
             found.extend(pair.judge_page(judge, stage, seen));
+            found.extend(pair.without_reports(judge));
             found
         });
         judge.or_not_applicable(
@@ -192,6 +193,15 @@ impl Pair<'_> {
     /// Whether the size is as planned, and what was larger was reported.
     fn is_as_planned(&self, sweep: &Sweep) -> bool {
         sweep.passed.map(u32::from) == Some(self.expected()) && !is_unreported(sweep)
+    }
+
+    /// That nothing is said of reports, where whatever the user may send fits the links behind the translator.
+    fn without_reports(&self, judge: Judge) -> Option<Judgement> {
+        let subject = format!("{}->{} reports", self.one.from(), self.one.to);
+        let reason = "by plan nothing that the user may send is too large for the links behind the translator, so that no report \
+                      has to be translated";
+        let fits = self.expected() == self.one.way.before.mtu;
+        fits.then(|| judge.not_applicable(subject, reason))
     }
 
     /// The same on either side of the translator alone.
