@@ -225,10 +225,10 @@ carry-wrongly = { node = "gw-b", how = "open-on-arrival" }
         run.findings
     );
     let verdicts = verdicts(&run);
-    let mut taken = verdicts.iter().filter(|(_, verdict)| **verdict == Verdict::Fail);
+    let taken: Vec<_> = verdicts.iter().filter(|(_, verdict)| **verdict == Verdict::Fail).collect();
     let families = ["IPv4 in ", "IPv6 in "];
     assert!(
-        families.iter().all(|family| taken.any(|((_, _, of), _)| of.contains(family))),
+        families.iter().all(|family| taken.iter().any(|((_, _, of), _)| of.contains(family))),
         "{taken:?}"
     );
 }

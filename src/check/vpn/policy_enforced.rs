@@ -1,6 +1,6 @@
 //! `vpn.policy-enforced`: what the relations and the flows do not allow does not pass through a tunnel, at either end.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::{
     check::{
@@ -199,21 +199,29 @@ struct Forgery<'c> {
     source: IpAddr,
 }
 
-/// From the gateway itself, whose kernel has a route into the tunnel for every source. The address is that of a host elsewhere, if
-/// there is one: those of the gateways and of the far side are what a tunnel may treat in a way of its own.
+/// From the gateway itself, whose kernel has a route into the tunnel for every source. The address is that of a host elsewhere, or
+/// one that nobody has: those of the gateways and of the far side are what a program may treat in a way of its own.
 fn forgery<'c>(stage: &Stage, couple: &'c Couple) -> Option<Forgery<'c>> {
     let to = couple.path.destination;
-    let beyond = |address: &IpAddr| {
+    let is_beyond = |address: &IpAddr| {
         couple.end.relations.iter().any(|relation| relation.there.contains(address))
     };
-    let addresses = stage.nodes.keys().flat_map(|node| {
-        let is_end = [&couple.gateway, &couple.end.peer].contains(&node);
-        let own = stage.addresses(node, Plane::Data, couple.inner());
-        own.into_iter().map(move |address| (is_end, address))
-    });
-    let foreign = addresses.filter(|(_, source)| *source != to && !couple.end.couples(*source, to));
-    let source = foreign.min_by_key(|(is_end, source)| (*is_end, beyond(source)));
-    source.map(|(_, source)| Forgery { couple, source })
+    let ends = [&couple.gateway, &couple.end.peer];
+    let others = stage.nodes.keys().filter(|node| !ends.contains(node));
+    let mut sources = others
+        .flat_map(|node| stage.addresses(node, Plane::Data, couple.inner()))
+        .filter(|address| !is_beyond(address))
+        .chain([of_nobody(couple.inner())]);
+    let source = sources.find(|source| *source != to && !couple.end.couples(*source, to))?;
+    Some(Forgery { couple, source })
+}
+
+/// The dummy address of IPv4 (RFC 7600 section 4.8), and one of the discard prefix of IPv6 (RFC 6666).
+fn of_nobody(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => Ipv4Addr::new(192, 0, 0, 8).into(),
+        Family::V6 => Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 1).into(),
+    }
 }
 
 impl Forgery<'_> {
