@@ -1,10 +1,9 @@
 //! What a tunnel sends outside while something goes inside. Where packets get lost in a tunnel, its own packets tell which
 //! node on the way stops them.
 
-use super::{ask, tapped::Tapped};
+use super::{ask, couples, tapped::Tapped};
 use crate::{
     model::{
-        answer::Answer,
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
         name::{NodeName, SegmentName, TunnelName},
@@ -54,7 +53,7 @@ impl Carriage {
 
     /// A question through the tunnel, with what both gateways refuse read before and after.
     pub fn watched(&self, stage: &Stage, probe: &Probe, about: &str) -> Option<Experiment> {
-        let tunnel = self.tunnel(stage)?;
+        let tunnel = &stage.testbed.tunnel_inside(&self.inside)?.name;
         let [before, after] = MOMENTS.map(|moment| self.read(tunnel, moment, about));
         let probes = before.into_iter().chain([probe.clone()]).chain(after).collect();
         Some(Experiment { probes, in_order: true, ..Experiment::default() })
@@ -68,13 +67,12 @@ impl Carriage {
         about: &str,
         evidence: &mut Vec<EvidenceId>,
     ) -> Option<(NodeName, TunnelName)> {
-        let tunnel = self.tunnel(stage)?;
+        let tunnel = &stage.testbed.tunnel_inside(&self.inside)?.name;
         let mut known = Vec::new();
         let mut refused = |probe: &Probe| {
-            let (id, Answer::Tunnels(states)) = seen.answer(probe)? else { return None };
+            let (id, counters) = couples::counters(seen, probe, tunnel)?;
             known.push(id);
-            let state = states.iter().find(|state| state.end.tunnel == *tunnel)?;
-            Some(state.counters.refused)
+            Some(counters.refused)
         };
         let [before, after] = MOMENTS.map(|moment| self.read(tunnel, moment, about));
         let mut refusing = Vec::new();
@@ -86,11 +84,6 @@ impl Carriage {
         let [gateway] = <[NodeName; 1]>::try_from(refusing).ok()?;
         evidence.extend(known);
         Some((gateway, tunnel.clone()))
-    }
-
-    fn tunnel<'s>(&self, stage: &'s Stage) -> Option<&'s TunnelName> {
-        let mut all = stage.testbed.tunnels.values();
-        all.find(|tunnel| tunnel.inside == self.inside).map(|tunnel| &tunnel.name)
     }
 
     fn read(&self, tunnel: &TunnelName, moment: &str, about: &str) -> Vec<Probe> {

@@ -220,12 +220,8 @@ impl<'j> Cause<'j> {
         let bites = finding.bites_in.iter().chain(&self.complaint.bites_in).copied();
         finding.bites_in = bites.collect::<BTreeSet<_>>().into_iter().collect();
         // What it does is as bad as the worst of what it explains.
-        let explained = self.symptoms.iter().filter_map(|symptom| symptom.complaint.as_ref());
-        let worst = explained.map(|complaint| complaint.severity).max();
-        finding.severity = finding
-            .severity
-            .max(self.complaint.severity)
-            .max(worst.unwrap_or(self.complaint.severity));
+        let complaints = self.all().filter_map(|judgement| judgement.complaint.as_ref());
+        finding.severity = complaints.map(|it| it.severity).fold(finding.severity, Ord::max);
         finding.confidence = finding.confidence.max(self.complaint.confidence);
         let evidence = finding.evidence.iter().chain(&self.judgement.evidence).copied();
         finding.evidence = evidence.collect::<BTreeSet<_>>().into_iter().collect();

@@ -16,7 +16,7 @@ use crate::{
         family::{Families, Family},
         finding::{Culprit, Scope},
         flow::Traffic,
-        name::{NodeName, SegmentName},
+        name::{NodeName, SegmentName, TunnelName},
         probe::{Probe, Question},
         segment::{Plane, Segment},
         service::Service,
@@ -140,11 +140,7 @@ impl Couple {
         seen: &Seen<'_>,
         moment: &str,
     ) -> Option<([EvidenceId; 2], [TunnelCounters; 2])> {
-        let of = |probe: &Probe| {
-            let (id, Answer::Tunnels(states)) = seen.answer(probe)? else { return None };
-            let state = states.iter().find(|state| state.end.tunnel == self.end.tunnel)?;
-            Some((id, state.counters))
-        };
+        let of = |probe: &Probe| counters(seen, probe, &self.end.tunnel);
         let [here, there] = self.count(moment);
         let ((h, here), (t, there)) = (of(&here)?, of(&there)?);
         Some(([h, t], [here, there]))
@@ -165,6 +161,17 @@ impl Couple {
             .filter(|segment| !is_coupled(segment));
         open.map(|segment| &segment.name).filter(|name| !own(name)).collect()
     }
+}
+
+/// What a gateway has counted of a tunnel when it was read; `None` where it was not.
+pub fn counters(
+    seen: &Seen<'_>,
+    read: &Probe,
+    tunnel: &TunnelName,
+) -> Option<(EvidenceId, TunnelCounters)> {
+    let (id, Answer::Tunnels(states)) = seen.answer(read)? else { return None };
+    let state = states.iter().find(|state| state.end.tunnel == *tunnel)?;
+    Some((id, state.counters))
 }
 
 /// Hosts of a subnet of which one is sought that may stand for it.

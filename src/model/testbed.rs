@@ -61,6 +61,11 @@ impl Testbed {
         self.segments.values().filter(used)
     }
 
+    /// The tunnel of which a segment is the inside.
+    pub fn tunnel_inside(&self, inside: &SegmentName) -> Option<&Tunnel> {
+        self.tunnels.values().find(|tunnel| tunnel.inside == *inside)
+    }
+
     /// The zone that a name is in: the deepest.
     pub fn zone_of(&self, name: &DomainName) -> Option<&Zone> {
         let zones = self.zones.iter().filter(|zone| name.is_within(&zone.origin));

@@ -281,9 +281,9 @@ impl<'e> Node<'e> {
         };
         let mut held = self.held(family).filter(|(link, _)| is_live(link));
         let (link, extra) = held.find(|(_, address)| {
-            let by_itself = address.dynamic || address.temporary;
             // That of an automatic tunnel is the matter of `pol.tunnels-blocked`.
-            let by_itself = by_itself || is_of_tunnel(stage, address.net);
+            let by_itself =
+                address.dynamic || address.temporary || is_of_tunnel(stage, address.net);
             !by_itself && !is_link_local(address.net) && !planned.contains(&address.net.addr())
         })?;
         Some(Departure {

@@ -162,10 +162,7 @@ fn mending(
     let first = on_link.next()?;
     let second = on_link.find(|asked| asked.asker != first.asker);
     let asked: Vec<_> = std::iter::once(first).chain(second).collect();
-    let mut questions: Vec<_> =
-        all.iter().filter(|s| s.segment == link).map(|s| s.question(0)).collect();
-    questions.sort();
-    questions.dedup();
+    let questions = all.iter().filter(|subject| subject.segment == link).map(|s| s.question(0));
     let directly = asked.iter().map(|asked| asked.directly());
     let after = asked.iter().map(|asked| asked.after());
     let probes = directly.chain(questions).chain(after).collect();
@@ -437,8 +434,8 @@ mod tests {
         assert_eq!(found, [("missing".to_owned(), "portal (MLD)".to_owned())]);
     }
 
-    /// On the link of the portal nobody finds anybody by groups: whether a query mends that, and whether reports and neighbours that are asked alone
-    /// are heard.
+    /// On the link of the portal nobody finds anybody by groups: whether a query mends that, and whether reports and neighbours
+    /// that are asked alone are heard.
     fn unanswered(is_mended: bool, hears_reports: bool, is_alive: bool) -> Network {
         let network = Network::healthy(Phase::DualStack);
         let dmz: Vec<_> = neighbour::of_stage(&network.plan)

@@ -101,7 +101,7 @@ fn races(stage: &Stage) -> Vec<Race<'_>> {
     for site in pages::sites(stage) {
         let inside = |family| Some(&site.way(family)?.carried.as_deref()?.inside);
         let (Some(v4), Some(v6)) = (inside(Family::V4), inside(Family::V6)) else { continue };
-        let tunnel = stage.testbed.tunnels.values().find(|tunnel| tunnel.inside == *v4);
+        let tunnel = stage.testbed.tunnel_inside(v4);
         let Some(tunnel) = tunnel.filter(|_| v4 == v6).map(|tunnel| tunnel.name.clone()) else {
             continue;
         };

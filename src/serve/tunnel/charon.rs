@@ -151,8 +151,8 @@ impl Charon {
     fn declined(&self) -> Option<String> {
         self.early.iter().find_map(|said| match said {
             Said::Event { name, values } if name == LOG => {
-                let told = values.iter().find(|(path, _)| path == "msg").map(|(_, told)| told);
-                told.filter(|told| told.contains(DECLINED)).cloned()
+                let told = value(values, "msg").filter(|told| told.contains(DECLINED));
+                told.map(str::to_owned)
             }
             _ => None,
         })
@@ -171,11 +171,10 @@ impl Charon {
         let Said::Response(values) = &answer else {
             return Err(io::Error::other(format!("it answers {name} by {answer:?}")));
         };
-        let of = |name| values.iter().find(|(path, _)| path == name).map(|(_, is)| is.as_str());
-        if of("success") == Some("yes") {
+        if value(values, "success") == Some("yes") {
             return Ok(());
         }
-        let why = of("errmsg").unwrap_or("it does not say why");
+        let why = value(values, "errmsg").unwrap_or("it does not say why");
         Err(io::Error::other(format!("it refuses {name}: {why}")))
     }
 
@@ -202,9 +201,14 @@ impl Charon {
     }
 }
 
+/// What a message says at a path.
+fn value<'v>(values: &'v [(String, String)], at: &str) -> Option<&'v str> {
+    values.iter().find(|(path, _)| path == at).map(|(_, it)| it.as_str())
+}
+
 /// What an event says of associations, by their children and numbers.
 fn news(event: &str, values: &[(String, String)]) -> News {
-    let value = |at: &str| values.iter().find(|(path, _)| path == at).map(|(_, it)| it.clone());
+    let value = |at: &str| value(values, at).map(str::to_owned);
     let key = |path: &str, of: &str| {
         let place = path.strip_suffix(of)?;
         let inner = &of[..of.len() - NUMBER.len()];
@@ -216,7 +220,7 @@ fn news(event: &str, values: &[(String, String)]) -> News {
         let paths = values.iter().map(|(path, _)| path).filter(|_| !of.is_empty());
         paths.filter(|path| path.contains("/child-sas/")).filter_map(|path| key(path, of)).collect()
     };
-    let comes = values.iter().any(|(path, value)| path == "up" && value == "yes");
+    let comes = value("up").is_some_and(|up| up == "yes");
     let (new, old) = match (event, comes) {
         ("child-rekey", _) => ("/new/uniqueid", "/old/uniqueid"),
         (_, true) => (NUMBER, ""),

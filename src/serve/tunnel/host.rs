@@ -242,49 +242,45 @@ impl TunnelHost {
 
     /// Does something to a tunnel that is open.
     pub async fn act(&self, tunnel: &TunnelName, act: TunnelAct) -> Result<Acted, TunnelError> {
-        let not_ours = || TunnelError::NotOurs { node: self.node.clone(), tunnel: tunnel.clone() };
-        let stopped = {
-            let mut ends = self.ends();
-            let opened = ends.get_mut(tunnel).ok_or_else(not_ours)?;
-            if act == TunnelAct::Stop { opened.work.take() } else { None }
-        };
-        if let Some(work) = stopped {
-            work.end().await;
-        }
-        if act == TunnelAct::Stop {
-            self.lead_past(tunnel)?;
-        }
+        // Whoever has no part in it is told so, whatever it is asked to do.
+        self.opened(tunnel, |_| ())?;
         match act {
+            TunnelAct::Stop => self.stop(tunnel).await?,
             TunnelAct::Start => self.restart(tunnel).await?,
             TunnelAct::Read => self.see_renewed(tunnel).await,
             TunnelAct::Widen { source, to } => return self.widen(tunnel, source, to).await,
             TunnelAct::Narrow => self.narrow(tunnel).await?,
-            _ => {}
-        }
-        let mut ends = self.ends();
-        let opened = ends.get_mut(tunnel).ok_or_else(not_ours)?;
-        match act {
-            TunnelAct::Stop
-            | TunnelAct::Start
-            | TunnelAct::Read
-            | TunnelAct::Widen { .. }
-            | TunnelAct::Narrow => {}
-            TunnelAct::Renew if !opened.end.kind.is_encrypted() => {
-                return Err(TunnelError::NoKeys { tunnel: tunnel.clone(), kind: opened.end.kind });
+            TunnelAct::Renew => self.renew(tunnel)?,
+            TunnelAct::Lose(family) => {
+                self.opened(tunnel, |opened| opened.order(Order::Lose(family)))?;
             }
-            // An end that has more orders than it can take renews anyhow.
-            TunnelAct::Renew => {
-                let program = opened.end.engine.is_some() && opened.work.is_some();
-                let before = opened.counters.read().handshakes;
-                if program && before > 0 && !opened.faults.has(TunnelFault::NoNewKeys) {
-                    opened.renews = Some(before);
-                }
-                opened.order(Order::Renew);
-            }
-            TunnelAct::Lose(family) => opened.order(Order::Lose(family)),
-            TunnelAct::Regain => opened.order(Order::Regain),
+            TunnelAct::Regain => self.opened(tunnel, |opened| opened.order(Order::Regain))?,
         }
         Ok(Acted::Done)
+    }
+
+    async fn stop(&self, tunnel: &TunnelName) -> Result<(), TunnelError> {
+        let work = self.opened(tunnel, |opened| opened.work.take())?;
+        if let Some(work) = work {
+            work.end().await;
+        }
+        self.lead_past(tunnel)
+    }
+
+    /// An end that has more orders than it can take renews anyhow.
+    fn renew(&self, tunnel: &TunnelName) -> Result<(), TunnelError> {
+        self.opened(tunnel, |opened| {
+            if !opened.end.kind.is_encrypted() {
+                return Err(TunnelError::NoKeys { tunnel: tunnel.clone(), kind: opened.end.kind });
+            }
+            let program = opened.end.engine.is_some() && opened.work.is_some();
+            let before = opened.counters.read().handshakes;
+            if program && before > 0 && !opened.faults.has(TunnelFault::NoNewKeys) {
+                opened.renews = Some(before);
+            }
+            opened.order(Order::Renew);
+            Ok(())
+        })?
     }
 
     /// Has an end put in what it does not couple. One that agrees on selectors with the other end asks it first.
@@ -294,8 +290,10 @@ impl TunnelHost {
         source: IpAddr,
         to: IpAddr,
     ) -> Result<Acted, TunnelError> {
-        self.opened(tunnel, |opened| opened.faults.widen(true))?;
-        let place = self.opened(tunnel, |opened| opened.work.as_ref()?.place.clone())?;
+        let place = self.opened(tunnel, |opened| {
+            opened.faults.widen(true);
+            opened.work.as_ref()?.place.clone()
+        })?;
         let Some((program, place)) = self.selective(tunnel)?.zip(place) else {
             return Ok(Acted::Done);
         };

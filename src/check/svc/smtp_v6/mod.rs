@@ -50,7 +50,8 @@ static TEXT: Text = Text {
     question: "Does the mail server greet everybody who may bring mail, accept their EHLO with an address literal and encrypt \
                (STARTTLS) over every family that both have? Does the MX record of a domain lead senders of every family to a \
                server that greets them? Does a mail server that brings mail to others have an address of every family whose name is \
-               confirmed, and does the SPF record of its domain let it send over both alike? No mail is sent, and certificates are not judged, as mail servers take any.",
+               confirmed, and does the SPF record of its domain let it send over both alike? No mail is sent, and certificates are \
+               not judged, as mail servers take any.",
     good: "Mail servers greet everybody who may bring mail, and encrypt alike, over every planned family.",
     references: &[
         "RFC 3974",
@@ -126,10 +127,11 @@ impl Check for Smtp {
     }
 
     fn ask(&self, stage: &Stage) -> Vec<Experiment> {
-        let mut experiments = legs::ask(&servers(stage));
+        let servers = servers(stage);
+        let mut experiments = legs::ask(&servers);
         let domains = domains(stage);
         experiments.push(Experiment::of_probes(domains.iter().map(Domain::question)));
-        experiments.extend(sender::ask(&sender::senders(stage, &servers(stage))));
+        experiments.extend(sender::ask(&sender::senders(stage, &servers)));
         experiments
     }
 
@@ -228,6 +230,23 @@ fn planned(stage: &Stage, zone: &Zone, name: &DomainName, bringer: Families) -> 
     families.filter(|family| bringer.has(*family)).collect()
 }
 
+/// The mail servers that an answer names; a domain that takes no mail names none.
+fn mail_servers(reply: &DnsReply) -> Vec<DomainName> {
+    let servers = reply.answers.iter().filter_map(|record| match &record.data {
+        RecordData::Mail(to) => to.clone(),
+        _ => None,
+    });
+    servers.collect()
+}
+
+/// A part of a zone, to be blamed at the first of its servers.
+fn in_zone(zone: &Zone, part: String) -> Culprit {
+    match zone.servers.first() {
+        Some(server) => Culprit::node(server, part),
+        None => Culprit { node: None, segment: None, part },
+    }
+}
+
 impl Domain<'_> {
     fn question(&self) -> Probe {
         names::lookup(&self.server, &self.name, RecordType::Mx, Transport::Udp, None)
@@ -243,11 +262,7 @@ impl Domain<'_> {
     /// Where mail is brought, as the bringer is told; nowhere where the domain takes none.
     fn targets(&self, seen: &Seen<'_>) -> Option<Vec<DomainName>> {
         let (_, reply) = self.reply(seen)?;
-        let targets = reply.answers.iter().filter_map(|record| match &record.data {
-            RecordData::Mail(to) => to.clone(),
-            _ => None,
-        });
-        Some(targets.collect())
+        Some(mail_servers(reply))
     }
 
     /// The addresses of a target in a family; `None` where they could not be looked up.
@@ -409,10 +424,7 @@ impl Domain<'_> {
         args: [(&str, String); N],
     ) -> Complaint {
         let part = format!("MX of {}", self.name);
-        let culprit = match self.zone.servers.first() {
-            Some(server) => Culprit::node(server, part),
-            None => Culprit { node: None, segment: None, part },
-        };
+        let culprit = in_zone(self.zone, part);
         let mut complaint = reading::complaint(stage, case, culprit, scope, args);
         let common = [("domain", self.name.to_string()), ("from", self.server.asker.to_string())];
         complaint.args.extend(common.map(|(name, value)| (name.to_owned(), value)));

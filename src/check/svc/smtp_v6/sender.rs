@@ -6,6 +6,7 @@ use std::{
     net::IpAddr,
 };
 
+use super::{in_zone, mail_servers};
 use crate::{
     check::{
         legs::Named,
@@ -212,11 +213,7 @@ impl Sender<'_> {
         domain: &DomainName,
     ) -> Result<Vec<DomainName>, String> {
         let (_, reply) = self.told(seen, domain, RecordType::Mx)?;
-        let servers = reply.answers.iter().filter_map(|record| match &record.data {
-            RecordData::Mail(to) => to.clone(),
-            _ => None,
-        });
-        Ok(servers.collect())
+        Ok(mail_servers(reply))
     }
 
     fn further(&self, seen: &Seen<'_>) -> Vec<Probe> {
@@ -372,11 +369,7 @@ impl Sender<'_> {
             Family::V4 => "ip4",
             Family::V6 => "ip6",
         };
-        let part = format!("SPF of {domain}");
-        let culprit = match zone.servers.first() {
-            Some(server) => Culprit::node(server, part),
-            None => Culprit { node: None, segment: None, part },
-        };
+        let culprit = in_zone(zone, format!("SPF of {domain}"));
         let args = [
             ("domain", domain.to_string()),
             ("other", other.to_string()),
