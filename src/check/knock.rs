@@ -113,6 +113,7 @@ impl Knock {
             family: Some(self.family()),
             to: self.is_used.then(|| self.crossing.to().clone()),
             address: Some(self.to),
+            source: Some(path.source),
             port: self.port,
             from: Some(self.crossing.from().clone()),
             nodes: path.nodes.clone(),

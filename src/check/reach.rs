@@ -110,6 +110,8 @@ impl Leg {
             family: Some(self.family()),
             to: self.path.nodes.last().cloned(),
             address: Some(self.path.destination),
+            source: Some(self.path.source),
+            within: None,
             port: self.port,
             from: self.path.nodes.first().cloned(),
             nodes: self.path.nodes.clone(),

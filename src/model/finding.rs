@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 
+use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -129,6 +130,13 @@ pub struct Scope {
     pub to: Option<NodeName>,
     /// The address that traffic goes to.
     pub address: Option<IpAddr>,
+    /// In a symptom: the address that traffic comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<IpAddr>,
+    /// In a cause: the prefix that traffic must go to, or answers, to be in trouble.
+    #[schemars(with = "Option<String>")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<IpNet>,
     /// The port that traffic goes to.
     pub port: Option<Port>,
     /// The node that traffic comes from.
@@ -196,6 +204,12 @@ impl Scope {
             || carrier().is_some_and(|carrier| self.matches(carrier, other.packets))
     }
 
+    /// Whether its traffic neither comes from a prefix nor goes there. Where it comes from or goes is not always known.
+    fn is_outside(&self, net: IpNet) -> bool {
+        let ends = [self.address, self.source];
+        ends.into_iter().all(|end| end.is_some_and(|end| !net.contains(&end)))
+    }
+
     fn matches(&self, other: &Self, packets: Option<Packets>) -> bool {
         fn fixes<T: PartialEq>(mine: Option<&T>, theirs: Option<&T>) -> bool {
             mine.is_none() || mine == theirs
@@ -209,6 +223,9 @@ impl Scope {
             && self.packets.is_none_or(|mine| packets.is_some_and(|p| mine.explains(p)))
             // What arrives with other marks has arrived: only what writes marks explains it.
             && (packets != Some(Packets::Marks) || self.packets == Some(Packets::Marks))
+            // What passes and should not has met no trouble: only what opens a way explains it.
+            && (packets != Some(Packets::Excess) || self.packets == Some(Packets::Excess))
+            && self.within.is_none_or(|net| !other.is_outside(net))
             && self.nodes.iter().all(|node| other.nodes.contains(node))
             && self.segments.iter().all(|segment| other.segments.contains(segment))
     }
@@ -283,6 +300,27 @@ mod tests {
 
     fn https() -> Port {
         Port { transport: crate::model::service::Transport::Tcp, number: 443 }
+    }
+
+    #[test]
+    fn a_way_too_many_explains_what_goes_there_or_comes_from_there() {
+        let way = Scope { within: "2001:db8:7::/64".parse().ok(), ..Scope::default() };
+        let traffic = |from: &str, to: &str| Scope {
+            source: from.parse().ok(),
+            address: to.parse().ok(),
+            ..Scope::default()
+        };
+        assert!(way.covers(&traffic("2001:db8::1", "2001:db8:7::1")));
+        assert!(way.covers(&traffic("2001:db8:7::1", "2001:db8::1")), "answers take it");
+        assert!(!way.covers(&traffic("2001:db8::1", "2001:db8::2")));
+        assert!(way.covers(&traffic("", "2001:db8::2")), "it may come from there");
+    }
+
+    #[test]
+    fn what_passes_and_should_not_is_explained_by_what_opens_a_way_alone() {
+        let excess = Scope { packets: Some(Packets::Excess), ..Scope::default() };
+        assert!(!Scope::default().covers(&excess));
+        assert!(excess.covers(&excess));
     }
 
     #[test]

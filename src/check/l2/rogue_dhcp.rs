@@ -151,7 +151,7 @@ fn of_link(
         let scope = Scope {
             family: Some(Family::V6),
             segments: vec![segment.clone()],
-            packets: Some(Packets::RouterDiscovery),
+            packets: Some(Packets::Excess),
             ..Scope::default()
         };
         let culprit = Culprit::segment(segment, format!("unlisted DHCPv6 server {mac}"));

@@ -95,6 +95,8 @@ struct Departure {
     what: String,
     expected: String,
     observed: String,
+    /// What a route leads to that nobody planned.
+    leads_to: Option<IpNet>,
 }
 
 /// What was read on a node.
@@ -195,6 +197,7 @@ impl<'e> Node<'e> {
                 what: switch.clone(),
                 expected: format!("{switch} = {}", u8::from(planned)),
                 observed: format!("{switch} = {value}"),
+                leads_to: None,
             })
         })
     }
@@ -223,6 +226,7 @@ impl<'e> Node<'e> {
             what: far.to_string(),
             expected: format!("{switch} above {routers}: so many routers are before {far}"),
             observed: format!("{switch} = {value}"),
+            leads_to: None,
         })
     }
 
@@ -257,6 +261,7 @@ impl<'e> Node<'e> {
                 interface.name,
                 self.list(interface.name.as_str(), family)
             ),
+            leads_to: None,
         })
     }
 
@@ -292,6 +297,7 @@ impl<'e> Node<'e> {
             what: extra.net.addr().to_string(),
             expected: "No address beyond the plan".to_owned(),
             observed: format!("{} on {}", extra.net, link.name),
+            leads_to: None,
         })
     }
 
@@ -309,6 +315,7 @@ impl<'e> Node<'e> {
             what: route.to.to_string(),
             expected: format!("{} via {}", route.to, route.via),
             observed: instead.map_or_else(|| "No such route".to_owned(), describe),
+            leads_to: None,
         })
     }
 
@@ -329,6 +336,7 @@ impl<'e> Node<'e> {
             what: extra.to.to_string(),
             expected: "No route beyond the plan".to_owned(),
             observed: describe(extra),
+            leads_to: Some(extra.to),
         })
     }
 }
@@ -359,12 +367,14 @@ impl Departure {
             ("expected", self.expected),
             ("observed", self.observed),
         ];
-        let scope = Scope { family: Some(family), nodes: vec![name.clone()], ..Scope::default() };
+        let (nodes, within) = (vec![name.clone()], self.leads_to);
+        let scope = Scope { family: Some(family), nodes, within, ..Scope::default() };
         let live = stage.families(name, Plane::Data).or(stage.families(name, Plane::Management));
         Complaint {
             severity: if live.has(family) { Severity::Major } else { Severity::Minor },
             confidence: Confidence::High,
-            depth: Depth::Foundation,
+            // A way too many explains where packets go, and nothing that is read on the node.
+            depth: if within.is_some() { Depth::Read } else { Depth::Foundation },
             ..reading::complaint(stage, self.case, Culprit::node(name, self.part), scope, args)
         }
     }

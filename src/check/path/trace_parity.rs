@@ -162,6 +162,12 @@ fn judge(stage: &Stage, seen: &Seen<'_>, way: &Path) -> Judgement {
         return judge.blocked(subject, "the target was not reached", trace.evidence);
     }
     let planned = planned(way);
+    if let Some(twice) = answers_twice(&trace.hops, &planned) {
+        let reason = format!(
+            "{twice} takes more than one from the hop limit, on the planned way: see vpn.qos-and-hoplimit"
+        );
+        return judge.info(subject, reason, trace.evidence);
+    }
     let differs = planned.iter().zip(&trace.hops).position(|(p, o)| p != o && *o != Hop::Silent);
     let differs = differs.or_else(|| {
         (planned.len() != trace.hops.len()).then(|| planned.len().min(trace.hops.len()))
@@ -211,6 +217,14 @@ fn judge(stage: &Stage, seen: &Seen<'_>, way: &Path) -> Judgement {
     judge.fail(subject, trace.evidence, complaint)
 }
 
+/// The router that answers as two hops in a row, where the way is the planned one but for that.
+fn answers_twice<'h>(hops: &'h [Hop], planned: &[Hop]) -> Option<&'h Hop> {
+    let twice = hops.windows(2).find(|pair| pair[0] == pair[1] && pair[0] != Hop::Silent)?;
+    let mut once = hops.to_vec();
+    once.dedup();
+    (once == planned).then_some(&twice[0])
+}
+
 /// What the plan says of the other family on the same way, as the end of a sentence.
 fn parity(stage: &Stage, way: &Path) -> String {
     let other = way.family().other();
@@ -229,4 +243,29 @@ fn list(hops: &[Hop]) -> String {
         return "no router".to_owned();
     }
     hops.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        check::fixture::Network,
+        model::{phase::Phase, verdict::Verdict},
+    };
+
+    #[test]
+    fn a_router_that_takes_two_hops_is_no_detour() {
+        let network = Network::healthy(Phase::DualStack).bend(|_, answer| {
+            if let Answer::Trace { hops, .. } = answer
+                && let Some(first) = hops.first().copied()
+            {
+                hops.insert(0, first);
+            }
+        });
+        let judgements = network.ask(&[&TraceParity]);
+        assert!(judgements.iter().all(|j| !j.verdict.is_bad()), "{judgements:#?}");
+        let twice =
+            |j: &&Judgement| j.verdict == Verdict::Info && j.reason.contains("more than one");
+        assert!(judgements.iter().any(|j| twice(&j)), "{judgements:#?}");
+    }
 }

@@ -13,7 +13,7 @@ use crate::{
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
         family::Family,
-        finding::{Complaint, Confidence, Culprit, Depth, Scope, Severity},
+        finding::{Complaint, Confidence, Culprit, Depth, Packets, Scope, Severity},
         probe::Probe,
         service::{Service, Transport},
         verdict::Judgement,
@@ -272,11 +272,12 @@ impl Entrance {
         ];
         let node = path.nodes.last().expect("a path has ends");
         let culprit = Culprit::node(node, format!("access list of {}", self.leg.what));
+        let scope = Scope { packets: Some(Packets::Excess), ..self.leg.leg.scope() };
         Complaint {
             severity: Severity::Critical,
             confidence: Confidence::High,
             depth: Depth::Located,
-            ..reading::complaint(stage, "admitted", culprit, self.leg.leg.scope(), args)
+            ..reading::complaint(stage, "admitted", culprit, scope, args)
         }
     }
 
