@@ -18,7 +18,7 @@ use crate::{
         flow::Traffic,
         name::{NodeName, SegmentName, TunnelName},
         probe::{Probe, Question},
-        segment::{Plane, Segment},
+        segment::Segment,
         service::Service,
         tunnel::{Relation, TunnelAct, TunnelCounters, TunnelEnd, TunnelKind},
         verdict::Judgement,
@@ -78,6 +78,34 @@ impl Couple {
     /// The hosts of the other side, each with an address that is coupled.
     pub fn far_hosts(&self, stage: &Stage) -> Vec<(NodeName, IpAddr)> {
         hosts_in(stage, self.relation.there).take(HOSTS).collect()
+    }
+
+    /// The same couple, with the hosts of another way to stand for it.
+    pub fn on(&self, way: &Path) -> Self {
+        Self { path: way.clone(), ..self.clone() }
+    }
+
+    /// Ways on which every host of either side that may begin with one of the other, or be begun with, is at an end; that of
+    /// the couple first.
+    pub fn of_every_host(&self, stage: &Stage) -> Vec<Path> {
+        let Relation { here, there } = self.relation;
+        let [near, far] =
+            [here, there].map(|net| hosts_in(stage, net).take(EVERY).collect::<Vec<_>>());
+        let between = |from: &NodeName, to: &(NodeName, IpAddr)| {
+            way(stage, &self.end, self.relation, from, to)
+        };
+        let mut ways = vec![self.path.clone()];
+        for to in &far {
+            if ways.iter().all(|way| way.destination != to.1) {
+                ways.extend(near.iter().find_map(|(from, _)| between(from, to)));
+            }
+        }
+        for (from, address) in &near {
+            if ways.iter().all(|way| way.source != *address) {
+                ways.extend(far.iter().find_map(|to| between(from, to)));
+            }
+        }
+        ways
     }
 
     /// What a trouble with it touches.
@@ -146,8 +174,8 @@ impl Couple {
         Some(([h, t], [here, there]))
     }
 
-    /// The links on which nothing of it may be seen: those of the data plane that are neither of a side nor an inside. A host
-    /// on two networks of a side may answer over either.
+    /// The links on which nothing of it may be seen: those that are neither of a side nor an inside, also of the management
+    /// plane. A host on two networks of a side may answer over either.
     pub fn outside<'s>(&self, stage: &'s Stage) -> Vec<&'s SegmentName> {
         let own = |segment: &SegmentName| self.path.segments.contains(segment);
         let is_coupled = |segment: &&Segment| {
@@ -157,7 +185,7 @@ impl Couple {
         let open = stage
             .testbed
             .links()
-            .filter(|segment| segment.plane == Plane::Data && !segment.kind.is_inside())
+            .filter(|segment| !segment.kind.is_inside())
             .filter(|segment| !is_coupled(segment));
         open.map(|segment| &segment.name).filter(|name| !own(name)).collect()
     }
@@ -176,6 +204,9 @@ pub fn counters(
 
 /// Hosts of a subnet of which one is sought that may stand for it.
 const HOSTS: usize = 8;
+
+/// Hosts of a subnet of which each is tried, where each matters.
+const EVERY: usize = 64;
 
 /// Every couple of the stage, each direction by itself.
 pub fn of_stage(stage: &Stage) -> Vec<Couple> {
@@ -304,14 +335,24 @@ fn ways<'s>(
 ) -> impl Iterator<Item = Path> + 's {
     let pairs = hosts_in(stage, here).take(HOSTS).flat_map(move |(from, _)| {
         let far = hosts_in(stage, there).take(HOSTS);
-        far.map(move |(to, address)| (from.clone(), to, address))
+        far.map(move |to| (from.clone(), to))
     });
-    let ways = pairs
-        .filter(|(from, to, _)| stage.is_allowed(from, to, &Traffic::Ping))
-        .filter_map(|(from, _, address)| stage.path(&from, address).ok());
-    ways.filter(move |path| {
-        here.contains(&path.source) && path.segments.contains(inside(stage, end))
-    })
+    pairs.filter_map(move |(from, to)| way(stage, end, Relation { here, there }, &from, &to))
+}
+
+/// The way by which a host may begin with an address of another, as itself and through the tunnel.
+fn way(
+    stage: &Stage,
+    end: &TunnelEnd,
+    Relation { here, .. }: Relation,
+    from: &NodeName,
+    (to, address): &(NodeName, IpAddr),
+) -> Option<Path> {
+    if !stage.is_allowed(from, to, &Traffic::Ping) {
+        return None;
+    }
+    let way = stage.path(from, *address).ok()?;
+    (here.contains(&way.source) && way.segments.contains(inside(stage, end))).then_some(way)
 }
 
 /// What each tunnel joins, of the couples that are wanted, the directions of the gateway that begins first.

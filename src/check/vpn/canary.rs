@@ -1,6 +1,8 @@
 //! A canary: a token in clear that a host sends through a tunnel, sought on every link that it must not be on, with the
 //! sender's own link as the control.
 
+use std::net::IpAddr;
+
 use crate::{
     check::{
         ask,
@@ -11,51 +13,90 @@ use crate::{
         evidence::{EvidenceId, Seen},
         family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Severity},
-        name::SegmentName,
+        name::{NodeName, SegmentName},
         probe::{Probe, Question},
-        tap::{Tap, Watch},
+        tap::{FrameNote, Tap, Watch},
         tunnel::Relation,
     },
-    stage::Stage,
+    stage::{Path, Stage},
 };
 
-/// What is sent for a couple at one moment.
+/// What is sent for a couple at one moment: a token for each way, of which taps look for the part that all of them share.
 pub(super) struct Canary<'c> {
     couple: &'c Couple,
+    /// Between which hosts.
+    ways: Vec<Path>,
     /// The same in asking and judging, and in no other couple, phase or moment.
-    token: String,
+    shared: String,
 }
 
 impl<'c> Canary<'c> {
-    /// That of a moment, in a word or a few that no other check of tunnels uses.
+    /// That of a moment, in a word or a few that no other check of tunnels uses, between the hosts that stand for the couple.
     pub(super) fn new(stage: &Stage, couple: &'c Couple, moment: &str) -> Self {
-        let (tunnel, inner, phase) =
-            (&couple.end.tunnel, couple.inner().word(), stage.phase.word());
-        let (from, to) = (couple.from(), couple.to());
-        let Relation { here, there } = couple.relation;
-        let token =
-            format!("sixwalk {tunnel} {inner} {phase} {from}->{to} {here} {there} {moment}");
-        Self { couple, token }
+        Self::on(vec![couple.path.clone()], stage, couple, moment)
     }
 
-    /// The question that sends it.
+    /// Those of a moment between hosts of which every one of either side is at an end.
+    pub(super) fn of_every_host(stage: &Stage, couple: &'c Couple, moment: &str) -> Self {
+        Self::on(couple.of_every_host(stage), stage, couple, moment)
+    }
+
+    fn on(ways: Vec<Path>, stage: &Stage, couple: &'c Couple, moment: &str) -> Self {
+        let (tunnel, inner, phase) =
+            (&couple.end.tunnel, couple.inner().word(), stage.phase.word());
+        let Relation { here, there } = couple.relation;
+        let shared = format!("sixwalk {tunnel} {inner} {phase} {here} {there} {moment} ");
+        Self { couple, ways, shared }
+    }
+
+    /// The question that sends it, between the hosts that stand for the couple.
     pub(super) fn probe(&self) -> Probe {
-        let (to, token) = (self.couple.path.destination, self.token.clone());
-        ask::probe(self.couple.from(), Question::Canary { to, token })
+        self.sent_on(&self.couple.path)
+    }
+
+    /// The questions that send it on every way.
+    pub(super) fn probes(&self) -> impl Iterator<Item = Probe> {
+        self.ways.iter().map(|way| self.sent_on(way))
+    }
+
+    fn sent_on(&self, way: &Path) -> Probe {
+        let [from, to] = ends(way);
+        let token = format!("{}{from}->{to} {}", self.shared, way.destination);
+        ask::probe(from, Question::Canary { to: way.destination, token })
+    }
+
+    /// How many were sent, and the ways on which no answer came; `None` where one was not sent.
+    pub(super) fn unanswered(&self, seen: &Seen<'_>) -> Option<(usize, Vec<String>)> {
+        let mut silent = Vec::new();
+        for way in &self.ways {
+            let (_, answer) = seen.answer(&self.sent_on(way))?;
+            if !answer.is_answered() {
+                let [from, to] = ends(way);
+                silent.push(format!("{from}->{to}"));
+            }
+        }
+        Some((self.ways.len(), silent))
     }
 
     /// The taps that look for it: on the sender's link, inside the tunnel, and wherever it must not be.
     pub(super) fn taps(&self, stage: &Stage) -> Vec<Tap> {
-        let mut links = self.couple.outside(stage);
+        let mut links = self.outside(stage);
         links.extend([self.couple.own_link(), self.couple.inside(stage)]);
         links.into_iter().flat_map(|link| self.taps_on(link)).collect()
+    }
+
+    /// The links that it touches on none of its ways.
+    fn outside<'s>(&self, stage: &'s Stage) -> Vec<&'s SegmentName> {
+        let mut links = self.couple.outside(stage);
+        links.retain(|link| self.ways.iter().all(|way| !way.segments.contains(link)));
+        links
     }
 
     /// Whichever family would carry it there in clear.
     fn taps_on(&self, segment: &SegmentName) -> [Tap; 2] {
         Family::ALL.map(|family| Tap {
             segment: segment.clone(),
-            watch: Watch::Payload { family, token: self.token.clone() },
+            watch: Watch::Payload { family, token: self.shared.clone() },
             label: "canary".to_owned(),
         })
     }
@@ -64,24 +105,54 @@ impl<'c> Canary<'c> {
     pub(super) fn sightings(&self, stage: &Stage, seen: &Seen<'_>) -> Sightings {
         let mut found = Sightings::default();
         let mut count = |segment: &SegmentName| {
-            let mut frames = 0;
+            let (mut frames, mut note) = (0, None);
             for tap in self.taps_on(segment) {
                 match seen.reading(&tap) {
                     Some((id, reading)) if reading.is_trustworthy() => {
                         found.evidence.push(id);
                         frames += reading.frames;
+                        note = note.or_else(|| reading.first.first().and_then(ends_of));
                     }
                     _ => found.deaf = Some(segment.clone()),
                 }
             }
-            frames
+            (frames, note)
         };
-        let (own, inside) = (count(self.couple.own_link()), count(self.couple.inside(stage)));
-        let outside = self.couple.outside(stage).into_iter();
-        let outside = outside.map(|name| (name.clone(), count(name)));
-        let outside = outside.filter(|(_, frames)| *frames > 0).collect();
+        let (own, inside) = (count(self.couple.own_link()).0, count(self.couple.inside(stage)).0);
+        let outside = self.outside(stage).into_iter().find_map(|segment| {
+            let (frames, packet) = count(segment);
+            (frames > 0).then(|| Leak { segment: segment.clone(), frames, packet })
+        });
         Sightings { own, inside, outside, ..found }
     }
+
+    /// A canary that left in clear, which the gateway on the side of who sent it let out.
+    pub(super) fn leak(&self, stage: &Stage, case: &str, leak: &Leak) -> Complaint {
+        let is = |way: &Path, [source, destination]: [IpAddr; 2]| {
+            way.source == source && way.destination == destination
+        };
+        let on = |packet| self.ways.iter().find(|way| is(way, packet));
+        let answer = leak.packet.and_then(|[source, destination]| on([destination, source]));
+        let way = answer.or_else(|| on(leak.packet?)).unwrap_or(&self.couple.path);
+        let couple = self.couple.on(way);
+        let [from, to] = ends(way);
+        let (gateway, ends) = match answer {
+            Some(_) => (&couple.end.peer, [to, from]),
+            None => (&couple.gateway, [from, to]),
+        };
+        let observed = format!("{} frames with the canary on {}", leak.frames, leak.segment);
+        complaint(stage, case, &couple, (gateway, ends), &leak.segment, observed)
+    }
+}
+
+/// The hosts at the ends of a way.
+fn ends(way: &Path) -> [&NodeName; 2] {
+    [&way.nodes[0], &way.nodes[way.nodes.len() - 1]]
+}
+
+/// From where to where a packet went.
+fn ends_of(note: &FrameNote) -> Option<[IpAddr; 2]> {
+    Some([note.source?, note.destination?])
 }
 
 /// Where a canary was seen.
@@ -90,15 +161,23 @@ pub(super) struct Sightings {
     pub(super) evidence: Vec<EvidenceId>,
     own: u64,
     pub(super) inside: u64,
-    outside: Vec<(SegmentName, u64)>,
+    outside: Option<Leak>,
     /// A link whose tap nobody may trust.
     deaf: Option<SegmentName>,
 }
 
+/// A link on which a canary was in clear.
+pub(super) struct Leak {
+    pub(super) segment: SegmentName,
+    pub(super) frames: u64,
+    /// From where to where the first one went.
+    packet: Option<[IpAddr; 2]>,
+}
+
 impl Sightings {
-    /// A link on which it was in clear, and in how many frames.
-    pub(super) fn in_clear(&self) -> Option<(&SegmentName, u64)> {
-        self.outside.first().map(|(segment, frames)| (segment, *frames))
+    /// Where it was in clear.
+    pub(super) fn in_clear(&self) -> Option<&Leak> {
+        self.outside.as_ref()
     }
 
     /// Why nobody may conclude from them that it stayed where it belongs.
@@ -129,31 +208,42 @@ pub(super) fn tried(couple: &Couple) -> String {
     format!("tried with one host of either side, from {} to {}", couple.from(), couple.to())
 }
 
-/// A canary that left in clear, which the gateway let out.
-pub(super) fn leak(
+/// What went wrong with the canary of the hosts that stand for a couple, which its gateway has to answer for.
+pub(super) fn of_couple(
     stage: &Stage,
     couple: &Couple,
     case: &str,
     segment: &SegmentName,
     observed: String,
 ) -> Complaint {
+    let by = (&couple.gateway, [couple.from(), couple.to()]);
+    complaint(stage, case, couple, by, segment, observed)
+}
+
+fn complaint(
+    stage: &Stage,
+    case: &str,
+    couple: &Couple,
+    (gateway, [from, to]): (&NodeName, [&NodeName; 2]),
+    segment: &SegmentName,
+    observed: String,
+) -> Complaint {
     let args = [
         ("family", couple.inner().to_string()),
-        ("from", couple.from().to_string()),
-        ("to", couple.to().to_string()),
+        ("from", from.to_string()),
+        ("to", to.to_string()),
         ("tunnel", couple.end.tunnel.to_string()),
-        ("gateway", couple.gateway.to_string()),
+        ("gateway", gateway.to_string()),
         ("segment", segment.to_string()),
         ("own", couple.own_link().to_string()),
         ("observed", observed),
     ];
     let part = format!("{} beside {}", couple.inner(), couple.end.tunnel);
-    let culprit = Culprit::node(&couple.gateway, part);
     Complaint {
         severity: Severity::Critical,
         confidence: Confidence::High,
         depth: Depth::Located,
-        ..reading::complaint(stage, case, culprit, couple.scope(), args)
+        ..reading::complaint(stage, case, Culprit::node(gateway, part), couple.scope(), args)
     }
 }
 
@@ -163,10 +253,14 @@ mod tests {
     use crate::{
         check::{
             Check,
-            fixture::{Network, complaints},
+            fixture::{self, Network, complaints},
         },
         model::{
-            answer::Answer, family::Family, phase::Phase, probe::Question, tap::Watch,
+            answer::Answer,
+            family::Family,
+            phase::Phase,
+            probe::Question,
+            tap::{FrameNote, Watch},
             verdict::Judgement,
         },
     };
@@ -175,8 +269,8 @@ mod tests {
     fn leaking(moment: &'static str) -> Network {
         Network::tunnelled(Phase::DualStack).bend_tap(move |tap, reading| {
             let Watch::Payload { family: Family::V6, token } = &tap.watch else { return };
-            let of_a =
-                token.ends_with(moment) && token.contains("ipv6") && token.contains("desk->app");
+            let of_a = token.ends_with(&format!(" {moment} "))
+                && token.contains(" 2001:db8:1::/64 2001:db8:2::/64 ");
             if tap.segment.as_str() == "transit-b" && of_a {
                 reading.frames = 2;
             }
@@ -207,6 +301,28 @@ mod tests {
     }
 
     #[test]
+    fn a_way_past_the_tunnel_for_a_single_host_is_found_and_whose_answer_leaves_is_blamed_for_it() {
+        let beside = |source: &'static str, destination: &'static str| {
+            Network::tunnelled(Phase::DualStack).bend_tap(move |tap, reading| {
+                let Watch::Payload { family: Family::V6, token } = &tap.watch else { return };
+                let is_wanted = token.ends_with(" carrying for every host ")
+                    && token.contains(" 2001:db8:1::/64 2001:db8:2::/64 ");
+                if is_wanted && tap.segment.as_str() == "transit-b" {
+                    let [source, destination] = [source, destination].map(|ip| ip.parse().ok());
+                    reading.frames = 1;
+                    reading.first = vec![FrameNote { source, destination, ..fixture::note_of(58) }];
+                }
+            })
+        };
+        let (desk, files) = ("2001:db8:1::10", "2001:db8:2::11");
+        for (from, to, who) in [(desk, files, "gateway-a"), (files, desk, "gateway-b")] {
+            let found = complaints(&NoClear, &beside(from, to));
+            let wanted = ("clear".to_owned(), format!("{who} (IPv6 beside office-to-centre)"));
+            assert_eq!(found, [wanted]);
+        }
+    }
+
+    #[test]
     fn an_answer_that_no_gateway_counted_came_another_way() {
         let uncounted = Network::tunnelled(Phase::Ipv4Only).bend(|_, answer| {
             if let Answer::Tunnels(states) = answer {
@@ -226,7 +342,7 @@ mod tests {
             Network::tunnelled(Phase::Ipv6Only).bend(move |probe, answer| {
                 let Question::Canary { token, .. } = &probe.question else { return };
                 if let Answer::Echo { attempt } = answer
-                    && token.ends_with(moment)
+                    && (moment.is_empty() || token.contains(&format!(" {moment} ")))
                 {
                     attempt.outcome = crate::model::answer::Outcome::TimedOut;
                 }

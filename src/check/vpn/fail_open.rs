@@ -112,11 +112,11 @@ fn of_couple(judge: Judge, stage: &Stage, seen: &Seen<'_>, couple: &Couple) -> J
     }
     let mut evidence = Vec::new();
     for (moment, does) in MOMENTS {
-        let at = Canary::new(stage, couple, moment).sightings(stage, seen);
+        let canary = Canary::new(stage, couple, moment);
+        let at = canary.sightings(stage, seen);
         evidence.extend(&at.evidence);
-        if let Some((segment, frames)) = at.in_clear() {
-            let observed = format!("{frames} frames with the canary on {segment}");
-            let mut complaint = canary::leak(stage, couple, "open", segment, observed);
+        if let Some(leak) = at.in_clear() {
+            let mut complaint = canary.leak(stage, "open", leak);
             complaint.args.insert("does".to_owned(), does.to_owned());
             return judge.fail(subject, evidence, complaint);
         }
@@ -158,7 +158,7 @@ fn of_couple(judge: Judge, stage: &Stage, seen: &Seen<'_>, couple: &Couple) -> J
 
 /// A tunnel that carries no more after something was done to it.
 fn lost(stage: &Stage, couple: &Couple, what: &str, observed: String) -> Complaint {
-    let leak = canary::leak(stage, couple, "lost", couple.own_link(), observed);
+    let leak = canary::of_couple(stage, couple, "lost", couple.own_link(), observed);
     let mut args = leak.args;
     args.insert("what".to_owned(), what.to_owned());
     Complaint { args, severity: Severity::Major, culprit: couple.through(stage), ..leak }

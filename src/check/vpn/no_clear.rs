@@ -1,6 +1,6 @@
 //! `vpn.no-clear`: nothing of what a tunnel couples is seen outside of it while it carries.
 
-use super::canary::{self, Canary, plain, tried};
+use super::canary::{self, Canary, plain};
 use crate::{
     check::{
         Case, Check, Text, UseCase,
@@ -52,7 +52,11 @@ impl Check for NoClear {
     }
 
     fn ask(&self, stage: &Stage) -> Vec<Experiment> {
-        canary::encrypted(stage).iter().map(|couple| experiment(stage, couple)).collect()
+        let couples = canary::encrypted(stage);
+        couples
+            .iter()
+            .flat_map(|couple| [counted_one(stage, couple), every_one(stage, couple)])
+            .collect()
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
@@ -67,16 +71,28 @@ impl Check for NoClear {
 const BEFORE: &str = "before its canary";
 const AFTER: &str = "after its canary";
 
+/// A canary that both gateways have to count.
 fn sent<'c>(stage: &Stage, couple: &'c Couple) -> Canary<'c> {
     Canary::new(stage, couple, "carrying")
 }
 
-fn experiment(stage: &Stage, couple: &Couple) -> Experiment {
+/// One for every host: a way past the tunnel may lead to a single one, or take a single one.
+fn sent_by_all<'c>(stage: &Stage, couple: &'c Couple) -> Canary<'c> {
+    Canary::of_every_host(stage, couple, "carrying for every host")
+}
+
+fn counted_one(stage: &Stage, couple: &Couple) -> Experiment {
     let canary = sent(stage, couple);
     let mut probes: Vec<_> = couple.count(BEFORE).into();
     probes.push(canary.probe());
     probes.extend(couple.count(AFTER));
     Experiment { taps: canary.taps(stage), probes, in_order: true, ..Experiment::default() }
+}
+
+fn every_one(stage: &Stage, couple: &Couple) -> Experiment {
+    let canary = sent_by_all(stage, couple);
+    let probes = canary.probes().collect();
+    Experiment { taps: canary.taps(stage), probes, ..Experiment::default() }
 }
 
 fn of_couple(judge: Judge, stage: &Stage, seen: &Seen<'_>, couple: &Couple) -> Judgement {
@@ -88,32 +104,56 @@ fn of_couple(judge: Judge, stage: &Stage, seen: &Seen<'_>, couple: &Couple) -> J
     let Some((id, answer)) = seen.answer(&canary.probe()) else {
         return judge.not_testable(subject, "the canary was not sent", []);
     };
-    let at = canary.sightings(stage, seen);
-    let mut evidence = at.evidence.clone();
-    evidence.push(id);
-    if let Some((segment, frames)) = at.in_clear() {
-        let observed = format!("{frames} frames with the canary on {segment}");
-        let complaint = canary::leak(stage, couple, "clear", segment, observed);
-        return judge.fail(subject, evidence, complaint);
-    }
-    if let Some(reason) = at.unproven() {
-        return judge.not_testable(subject, reason, evidence);
+    let mut evidence = vec![id];
+    let all = sent_by_all(stage, couple);
+    let mut inside = 0;
+    for canary in [&all, &canary] {
+        let at = canary.sightings(stage, seen);
+        evidence.extend(&at.evidence);
+        if let Some(leak) = at.in_clear() {
+            return judge.fail(subject, evidence, canary.leak(stage, "clear", leak));
+        }
+        if let Some(reason) = at.unproven() {
+            return judge.not_testable(subject, reason, evidence);
+        }
+        inside = at.inside;
     }
     match counted(seen, couple) {
         None => return judge.not_testable(subject, "a gateway was not read", evidence),
         Some((read, counted)) => {
             evidence.extend(read);
-            if counted && at.inside > 0 {
-                return judge.absent(subject, tried(couple), evidence);
+            if counted && inside > 0 {
+                return of_every_host(judge, subject, seen, &all, evidence);
             }
         }
     }
     if answer.is_answered() {
         let observed = "an answer came, and the tunnel had no part in it".to_owned();
-        let complaint = canary::leak(stage, couple, "around", couple.own_link(), observed);
+        let complaint = canary::of_couple(stage, couple, "around", couple.own_link(), observed);
         return judge.fail(subject, evidence, complaint);
     }
     judge.blocked(subject, "the canary never came to the tunnel: see vpn.matrix", evidence)
+}
+
+/// What was seen nowhere in clear, and between whom it was sent.
+fn of_every_host(
+    judge: Judge,
+    subject: String,
+    seen: &Seen<'_>,
+    all: &Canary<'_>,
+    evidence: Vec<EvidenceId>,
+) -> Judgement {
+    let Some((sent, silent)) = all.unanswered(seen) else {
+        return judge.not_testable(subject, "not every host was tried", evidence);
+    };
+    let silent = match silent.as_slice() {
+        [] => String::new(),
+        silent => format!("; no answer came for {}", silent.join(", ")),
+    };
+    let tried = format!(
+        "tried between {sent} pairs of hosts, in which every host of either side is{silent}"
+    );
+    judge.absent(subject, tried, evidence)
 }
 
 /// Whether both gateways have counted a packet of a couple, in at one end and out at the other; `None` where one was not

@@ -174,8 +174,8 @@ fn of_couple(
     }
     let at = Canary::new(stage, couple, DEAD).sightings(stage, seen);
     evidence.extend(&at.evidence);
-    if let Some((segment, frames)) = at.in_clear() {
-        let complaint = complaint(stage, couple, "clear", segment, [0, frames]);
+    if let Some(leak) = at.in_clear() {
+        let complaint = complaint(stage, couple, "clear", &leak.segment, [0, leak.frames]);
         return judge.fail(subject, evidence, complaint);
     }
     if let Some(reason) = at.unproven() {
@@ -321,7 +321,7 @@ mod tests {
         network(Phase::DualStack).bend(move |probe, answer| {
             let Question::Canary { token, .. } = &probe.question else { return };
             if let Answer::Echo { attempt } = answer
-                && token.ends_with(moment)
+                && token.contains(moment)
             {
                 attempt.outcome = Outcome::TimedOut;
             }
