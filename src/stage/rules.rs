@@ -26,13 +26,12 @@ pub use crate::model::policy::label;
 /// Where servers and relays of DHCPv6 listen (RFC 8415 section 7.2).
 const DHCP_PORT: u16 = 547;
 
-/// Fills in the filter of every forwarding node.
+/// Fills in the filter of every node that has one: of those that forward, and of those on both planes.
 pub(super) fn derive(stage: &mut Stage) {
     let filters: Vec<_> = stage
         .testbed
         .nodes
         .values()
-        .filter(|node| node.role.forwards())
         .map(|node| (node.name.clone(), filter_of(stage, &node.name, node.role)))
         .collect();
     for (node, filter) in filters {
@@ -41,10 +40,12 @@ pub(super) fn derive(stage: &mut Stage) {
 }
 
 fn filter_of(stage: &Stage, node: &NodeName, role: Role) -> Filter {
-    let planes = between_planes(stage, node);
+    let planes = if role.forwards() { between_planes(stage, node) } else { Vec::new() };
+    let own = own_management(stage, node);
     if !role.filters() {
-        let chain = Chain { hook: Hook::Forward, policy: Action::Accept, rules: planes };
-        let chains = if chain.rules.is_empty() { Vec::new() } else { vec![chain] };
+        let chain = |hook, rules| Chain { hook, policy: Action::Accept, rules };
+        let mut chains = vec![chain(Hook::Input, own), chain(Hook::Forward, planes)];
+        chains.retain(|chain| !chain.rules.is_empty());
         return Filter { chains };
     }
     let mut forward = planes;
@@ -62,7 +63,7 @@ fn filter_of(stage: &Stage, node: &NodeName, role: Role) -> Filter {
     forward.extend(of_flows(stage, node, Intent::Allow));
     Filter {
         chains: vec![
-            Chain { hook: Hook::Input, policy: Action::Drop, rules: input(stage, node) },
+            Chain { hook: Hook::Input, policy: Action::Drop, rules: input(stage, node, own) },
             Chain { hook: Hook::Forward, policy: Action::Drop, rules: forward },
         ],
     }
@@ -96,6 +97,19 @@ fn between_planes(stage: &Stage, node: &NodeName) -> Vec<Rule> {
         })
         .map(|condition| rule(label::MANAGEMENT, [condition], Action::Drop))
         .collect()
+}
+
+/// Nobody on the data plane gets to the management addresses of a node: the node itself would take what comes for any of its
+/// addresses by any of its interfaces (RFC 1122 section 3.3.4.2, the weak end system model).
+fn own_management(stage: &Stage, node: &NodeName) -> Vec<Rule> {
+    let addresses = Family::ALL.map(|family| stage.addresses(node, Plane::Management, family));
+    let closed = |interface: &InterfaceName, address: IpAddr| {
+        let matches = [Match::InInterface(interface.clone()), Match::Destination(address.into())];
+        rule(label::MANAGEMENT, matches, Action::Drop)
+    };
+    let data: Vec<_> = stage.interfaces(node, Plane::Data).collect();
+    let addresses = addresses.into_iter().flatten();
+    addresses.flat_map(|address| data.iter().map(move |i| closed(&i.name, address))).collect()
 }
 
 /// What a tunnel couples never leaves by another interface of its gateway, whatever the routes say: a tunnel that is down
@@ -211,9 +225,10 @@ fn relayed(stage: &Stage, node: &NodeName) -> Vec<Rule> {
     rules
 }
 
-/// What a filtering node takes for itself.
-fn input(stage: &Stage, node: &NodeName) -> Vec<Rule> {
-    let mut rules = vec![
+/// What a filtering node takes for itself, after what it takes from nobody.
+fn input(stage: &Stage, node: &NodeName, refused: Vec<Rule>) -> Vec<Rule> {
+    let mut rules = refused;
+    rules.extend([
         rule(label::LOOPBACK, [Match::Loopback], Action::Accept),
         rule(label::ESTABLISHED, [Match::Established], Action::Accept),
         rule(
@@ -224,7 +239,7 @@ fn input(stage: &Stage, node: &NodeName) -> Vec<Rule> {
             }],
             Action::Accept,
         ),
-    ];
+    ]);
     rules.extend(icmp_errors());
     rules.extend(icmp_echo());
     rules.extend(own_tunnels(stage, node));

@@ -1,5 +1,5 @@
 //! `mgmt.plane-isolation`: what is offered on the management plane is not reached from the data plane, nor under a link-local
-//! address.
+//! address, nor under the management address of a node that is the next hop for it.
 
 use std::net::IpAddr;
 
@@ -34,8 +34,8 @@ static TEXT: Text = Text {
     title: "Management from the data plane",
     section: "S1",
     use_case: UseCase::Management,
-    question: "Is what a node offers on the management plane closed to its neighbours on the data plane, at global and at \
-               link-local addresses?",
+    question: "Is what a node offers on the management plane closed to its neighbours on the data plane, at global and \
+               link-local addresses, and, at a node that they send to, at its management address?",
     good: "No management interface answers on the data plane.",
     references: &["RFC 9099 section 2.4.2"],
     cases: &[Case {
@@ -48,11 +48,13 @@ static TEXT: Text = Text {
     }],
 };
 
-/// An address of a node on the data plane, and who tries it.
+/// An address of a node that somebody on the data plane comes to, and who tries it.
 #[derive(Clone, Copy)]
 struct Place<'s> {
     segment: &'s SegmentName,
     address: IpAddr,
+    /// An address of the node on that link that answers, for the control.
+    beside: IpAddr,
     /// A neighbour on that link, and its own address there where it must be named.
     from: (&'s NodeName, Option<IpAddr>),
 }
@@ -94,7 +96,7 @@ impl Door<'_> {
     /// That the address is there and the way to it is open.
     fn control(&self) -> Probe {
         let (from, source) = self.place.from;
-        let mut probe = ask::ping(from, self.place.address);
+        let mut probe = ask::ping(from, self.place.beside);
         if let Question::Ping { source: own, .. } = &mut probe.question {
             *own = source;
         }
@@ -149,13 +151,14 @@ fn doors(stage: &Stage) -> Vec<Door<'_>> {
     legs::sample(doors, MOST)
 }
 
-/// The data-plane addresses of a node: of each interface one of each family and the link-local one. Where nobody else is on the
-/// link, there is nobody to be closed to.
+/// The addresses of a node that neighbours on the data plane come to: of each interface one of each family and the link-local
+/// one, and the management addresses, where a neighbour sends to the node what is for them. Where nobody else is on the link,
+/// there is nobody to be closed to.
 fn places<'s>(stage: &'s Stage, node: &'s Node) -> Vec<Place<'s>> {
     let mut places = Vec::new();
     for interface in stage.interfaces(&node.name, Plane::Data) {
-        let beside = beside(stage, node, interface);
-        if beside.is_empty() {
+        let others = beside(stage, node, interface);
+        if others.is_empty() {
             continue;
         }
         let first = |family| interface.addresses.iter().find(move |a| a.family() == family);
@@ -166,11 +169,37 @@ fn places<'s>(stage: &'s Stage, node: &'s Node) -> Vec<Place<'s>> {
         let local = is_local.then(|| interface.link_local().into());
         // Where nobody else on the link speaks the family by plan, there is nobody to be closed to either.
         places.extend(global.chain(local).filter_map(|address| {
-            let from = neighbour(&beside, address)?;
-            Some(Place { segment: &interface.segment, address, from })
+            let from = neighbour(&others, address)?;
+            Some(Place { segment: &interface.segment, address, beside: address, from })
         }));
+        places.extend(managed(stage, node, interface, &others));
     }
     places
+}
+
+/// The management addresses of a node that a neighbour's packets come to by an interface of the data plane: the neighbour has no
+/// way to the management plane of its own, and the node is its next hop. A node takes what is for any of its addresses,
+/// whichever interface it comes in by (RFC 1122 section 3.3.4.2).
+fn managed<'s>(
+    stage: &'s Stage,
+    node: &Node,
+    interface: &'s StagedInterface,
+    others: &[(&'s NodeName, &'s StagedInterface, bool)],
+) -> Vec<Place<'s>> {
+    let segment = &interface.segment;
+    let place = |address: IpAddr| {
+        let mut own = interface.addresses.iter().map(Address::ip);
+        let beside = own.find(|own| Family::of(*own) == Family::of(address))?;
+        let sends_here = |from: &&NodeName| {
+            let way = stage.path(from, address);
+            way.is_ok_and(|way| way.segments.iter().eq([segment]))
+        };
+        let from = others.iter().map(|(from, ..)| *from).find(sends_here)?;
+        Some(Place { segment, address, beside, from: (from, None) })
+    };
+    let addresses =
+        Family::ALL.map(|family| stage.addresses(&node.name, Plane::Management, family));
+    addresses.into_iter().flatten().filter_map(place).collect()
 }
 
 /// The other nodes on the link of an interface, each with its interface there, and whether that is its only one.
@@ -204,7 +233,7 @@ fn neighbour<'s>(
 
 fn try_door(judge: Judge, stage: &Stage, seen: &Seen<'_>, door: &Door<'_>) -> Judgement {
     let subject = door.subject();
-    let Place { segment, address, from: (from, _) } = door.place;
+    let Place { segment, address, beside, from: (from, _) } = door.place;
     let Some(knock) = door.knock(stage) else {
         return judge.not_testable(
             subject,
@@ -223,7 +252,7 @@ fn try_door(judge: Judge, stage: &Stage, seen: &Seen<'_>, door: &Door<'_>) -> Ju
             Some((control, said)) if said.is_answered() => judge.pass(subject, [id, control]),
             Some((control, said)) => {
                 let said = reading::describe(said);
-                let reason = format!("nothing from there reaches {address}: {said}");
+                let reason = format!("nothing from there reaches {beside}: {said}");
                 judge.not_testable(subject, reason, [id, control])
             }
             None => judge.not_testable(subject, "its control was not asked", [id]),
@@ -246,6 +275,7 @@ fn try_door(judge: Judge, stage: &Stage, seen: &Seen<'_>, door: &Door<'_>) -> Ju
         address: Some(address),
         port: Some(door.port()),
         from: Some(from.clone()),
+        nodes: vec![door.node.name.clone()],
         ..Scope::default()
     };
     let culprit =
@@ -264,7 +294,10 @@ mod tests {
     use super::*;
     use crate::{
         check::fixture::{self, Network},
-        model::phase::Phase,
+        model::{
+            phase::Phase,
+            policy::{Action, Hook, Rule},
+        },
     };
 
     #[test]
@@ -316,8 +349,9 @@ mod tests {
         let stage = Stage::new(&fixture::testbed(), Phase::DualStack);
         let node = &stage.testbed.nodes["firewall"];
         let places = places(&stage, node);
-        // Three interfaces, each with an address of either family and a link-local one.
-        assert_eq!(places.len(), 9);
+        // Three interfaces, each with an address of either family and a link-local one; and on one of them somebody who sends here
+        // what is for the two management addresses.
+        assert_eq!(places.len(), 9 + 2);
         for place in places {
             let (from, source) = place.from;
             let on = |i: &&StagedInterface| i.segment == *place.segment;
@@ -328,5 +362,17 @@ mod tests {
             let named = (local && !alone).then(|| interface.link_local().into());
             assert_eq!(source, named, "{}", place.address);
         }
+    }
+
+    #[test]
+    fn a_next_hop_that_takes_what_comes_for_its_management_address_is_found() {
+        let open = Rule { label: "ops".into(), matches: Vec::new(), action: Action::Accept };
+        let network = Network::healthy(Phase::Ipv6Only).with(|live| {
+            let filter = &mut live.nodes.get_mut("firewall").unwrap().filter;
+            filter.chains.iter_mut().find(|c| c.hook == Hook::Input).unwrap().rules.insert(0, open);
+        });
+        let found = fixture::complaints(&PlaneIsolation, &network);
+        let wanted = ("open".to_owned(), "firewall (ssh on the data plane)".to_owned());
+        assert_eq!(found, [wanted]);
     }
 }

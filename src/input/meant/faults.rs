@@ -25,6 +25,7 @@ use crate::{
         phase::Phase,
         policy::{Match, Rule, label},
         record::{RecordData, Zone},
+        segment::Plane,
         service::{ServiceKind, Transport},
         testbed::Testbed,
     },
@@ -655,7 +656,14 @@ impl<'c> Place<'c> {
     /// Only who filters has rules to be taken out.
     fn unruled(&mut self, node: &Node) {
         let Some(name) = self.taken_out() else { return };
-        if !(node.role.filters() || node.role.forwards() && name.is == label::MANAGEMENT) {
+        let has_planes = || {
+            let plane = |wanted| {
+                let mut on = node.interfaces.iter().map(|i| self.testbed.plane(i));
+                on.any(|plane| plane == wanted)
+            };
+            plane(Plane::Management) && plane(Plane::Data)
+        };
+        if !(node.role.filters() || name.is == label::MANAGEMENT && has_planes()) {
             let message = format!(
                 "node `{}` has the role `{}` and no rules of `{}`",
                 node.name, node.role, name.is
