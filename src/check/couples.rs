@@ -1,7 +1,7 @@
 //! Couples: what tunnels join in a phase, each direction by itself, with a host on either side. What the checks of the
 //! VPN choose their traffic from.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use ipnet::IpNet;
 
@@ -106,6 +106,12 @@ impl Couple {
             }
         }
         ways
+    }
+
+    /// The hosts of either side, this one first.
+    pub fn hosts(&self, stage: &Stage) -> [BTreeSet<NodeName>; 2] {
+        let Relation { here, there } = self.relation;
+        [here, there].map(|net| hosts_in(stage, net).map(|(name, _)| name).collect())
     }
 
     /// What a trouble with it touches.

@@ -1,7 +1,7 @@
 //! A canary: a token in clear that a host sends through a tunnel, sought on every link that it must not be on, with the
 //! sender's own link as the control.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use crate::{
     check::{
@@ -65,8 +65,8 @@ impl<'c> Canary<'c> {
         ask::probe(from, Question::Canary { to: way.destination, token })
     }
 
-    /// How many were sent, and the ways on which no answer came; `None` where one was not sent.
-    pub(super) fn unanswered(&self, seen: &Seen<'_>) -> Option<(usize, Vec<String>)> {
+    /// Between whom it was sent, and on which ways no answer came; `None` where it was not sent on all of them.
+    pub(super) fn tried(&self, stage: &Stage, seen: &Seen<'_>) -> Option<String> {
         let mut silent = Vec::new();
         for way in &self.ways {
             let (_, answer) = seen.answer(&self.sent_on(way))?;
@@ -75,7 +75,15 @@ impl<'c> Canary<'c> {
                 silent.push(format!("{from}->{to}"));
             }
         }
-        Some((self.ways.len(), silent))
+        let [here, there] = [0, 1].map(|side| {
+            let tried: BTreeSet<_> = self.ways.iter().map(|way| ends(way)[side]).collect();
+            format!("{} of {}", tried.len(), self.couple.hosts(stage)[side].len())
+        });
+        let mut words = format!("tried with {here} hosts of this side, and {there} of the other");
+        if !silent.is_empty() {
+            words += &format!("; no answer came for {}", silent.join(", "));
+        }
+        Some(words)
     }
 
     /// The taps that look for it: on the sender's link, inside the tunnel, and wherever it must not be.

@@ -123,7 +123,10 @@ fn of_couple(judge: Judge, stage: &Stage, seen: &Seen<'_>, couple: &Couple) -> J
         Some((read, counted)) => {
             evidence.extend(read);
             if counted && inside > 0 {
-                return of_every_host(judge, subject, seen, &all, evidence);
+                return match all.tried(stage, seen) {
+                    Some(tried) => judge.absent(subject, tried, evidence),
+                    None => judge.not_testable(subject, "not every host was tried", evidence),
+                };
             }
         }
     }
@@ -133,27 +136,6 @@ fn of_couple(judge: Judge, stage: &Stage, seen: &Seen<'_>, couple: &Couple) -> J
         return judge.fail(subject, evidence, complaint);
     }
     judge.blocked(subject, "the canary never came to the tunnel: see vpn.matrix", evidence)
-}
-
-/// What was seen nowhere in clear, and between whom it was sent.
-fn of_every_host(
-    judge: Judge,
-    subject: String,
-    seen: &Seen<'_>,
-    all: &Canary<'_>,
-    evidence: Vec<EvidenceId>,
-) -> Judgement {
-    let Some((sent, silent)) = all.unanswered(seen) else {
-        return judge.not_testable(subject, "not every host was tried", evidence);
-    };
-    let silent = match silent.as_slice() {
-        [] => String::new(),
-        silent => format!("; no answer came for {}", silent.join(", ")),
-    };
-    let tried = format!(
-        "tried between {sent} pairs of hosts, in which every host of either side is{silent}"
-    );
-    judge.absent(subject, tried, evidence)
 }
 
 /// Whether both gateways have counted a packet of a couple, in at one end and out at the other; `None` where one was not

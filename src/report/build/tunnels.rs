@@ -138,7 +138,7 @@ struct Showing {
     all: usize,
     /// Those in which small and large packets came through.
     carried: usize,
-    /// Those of which it is proven that they went through the tunnel alone and not in clear.
+    /// Those of which it was seen that they went through the tunnel alone and not in clear.
     hidden: usize,
     /// Those for which there is something to hide: others are in clear by design.
     encrypted: usize,
@@ -184,7 +184,7 @@ impl Showing {
         let secrecy = match encrypted {
             0 => "what they carry is in clear by design".to_owned(),
             all => format!(
-                "that it went no other way and not in clear is proven in {}",
+                "canaries of the hosts on both sides went no other way, and not in clear, in {}",
                 directions(*hidden, *all)
             ),
         };
@@ -381,7 +381,7 @@ mod tests {
             let showing = Showing::of(&seen, &stage);
             assert!(!showing.is_whole() && showing.carried == showing.all, "{phase}");
             let all = families.len() * 2;
-            assert!(showing.words().contains(&format!("proven in {} of {all}", all - 1)));
+            assert!(showing.words().contains(&format!("not in clear, in {} of {all}", all - 1)));
             for family in families {
                 let begins = format!("{phase}: {family}, ");
                 let of = rows.iter().filter(|row| row[0][0].plain().starts_with(&begins));
