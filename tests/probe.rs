@@ -626,7 +626,7 @@ fn a_false_source_is_seen_by_the_tap() {
         let canary = Arc::new(Canary::open(&lane.client, "eth0").unwrap());
         let file = std::env::temp_dir().join(format!("sixwalk-tap-{}.pcapng", std::process::id()));
         for (family, source) in [(Family::V4, "203.0.113.7"), (Family::V6, "2001:db8:bad::7")] {
-            let watch = Watch::Payload { family, token: "token-4711".into() };
+            let watch = Watch::Payload { family: Some(family), token: "token-4711".into() };
             let tapped = tap_of(watch);
             let open = tap::open_tap(
                 &lane.link,
@@ -672,7 +672,8 @@ fn what_waits_for_its_next_hop_has_not_left_yet() {
         let at = lane.client();
         let canary = Arc::new(Canary::open(&lane.client, "eth0").unwrap());
         for (family, source) in [(Family::V4, "203.0.113.7"), (Family::V6, "2001:db8:bad::7")] {
-            let watched = tap_of(Watch::Payload { family, token: "token-4712".into() });
+            let watched =
+                tap_of(Watch::Payload { family: Some(family), token: "token-4712".into() });
             let (now, canary) = (Instant::now(), Arc::clone(&canary));
             let open = tap::open_tap(&lane.link, &watched, now, canary, None).await.unwrap();
             sh(&lane.link, "ip link set p1 down");
@@ -714,7 +715,7 @@ fn a_capture_that_finds_no_more_room_says_so_and_the_count_goes_on() {
         let asker = Asker::new(None).unwrap();
         let at = lane.client();
         let canary = Arc::new(Canary::open(&lane.client, "eth0").unwrap());
-        let tapped = tap_of(Watch::Payload { family: Family::V6, token: "token".into() });
+        let tapped = tap_of(Watch::Payload { family: Some(Family::V6), token: "token".into() });
         let file = disk.path().join("capture.pcapng");
         let open = tap::open_tap(&lane.link, &tapped, Instant::now(), canary, Some(&file));
         let open = open.await.unwrap();

@@ -78,7 +78,7 @@ pub fn frame_decode(bytes: &[u8]) {
         let watches = [
             Watch::Ethertypes(vec![family.ethertype()]),
             Watch::icmp(family, &[128]),
-            Watch::Payload { family, token: "token".to_owned() },
+            Watch::Payload { family: Some(family), token: "token".to_owned() },
             Watch::Packets { family, source: note.source, destination: None, port: None },
         ];
         for watch in watches {

@@ -68,14 +68,15 @@ pub enum Watch {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         destination: Option<IpAddr>,
     },
-    /// Packets of a family whose payload holds this text.
+    /// Packets whose payload holds this text.
     Payload {
-        /// IPv4 or IPv6.
-        family: Family,
+        /// IPv4 or IPv6; either where it is left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        family: Option<Family>,
         /// What is looked for.
         token: String,
     },
-    /// The same, as they leave the link: once for each node that they are sent on to. A switch may have let them in and no
+    /// The same of one family, as they leave the link: once for each node that they are sent on to. A switch may have let them in and no
     /// further. Canaries count when they leave, too, so that what entered before them has left by then.
     Delivered {
         /// IPv4 or IPv6.

@@ -197,10 +197,17 @@ fn watched(program: Program, watch: &Watch) -> Program {
                 .require_protocol(*family, ETHERNET, &[u32::from(icmp::protocol(*family))])
                 .require(load, at, &types)
         }
-        Watch::Payload { family, .. } | Watch::Delivered { family, .. } => {
-            program.require(LOAD_HALF, 12, &[u32::from(family.ethertype())])
+        Watch::Payload { family: None, .. } => of_families(program, &Family::ALL),
+        Watch::Payload { family: Some(family), .. } | Watch::Delivered { family, .. } => {
+            of_families(program, &[*family])
         }
     }
+}
+
+/// From here on, only packets of these families.
+fn of_families(program: Program, families: &[Family]) -> Program {
+    let types: Vec<_> = families.iter().map(|family| u32::from(family.ethertype())).collect();
+    program.require(LOAD_HALF, 12, &types)
 }
 
 /// From here on, only packets of a family between these addresses.
@@ -214,7 +221,7 @@ fn between(
         Family::V4 => (ETHERNET + 12, ETHERNET + 16),
         Family::V6 => (ETHERNET + 8, ETHERNET + 24),
     };
-    program = program.require(LOAD_HALF, 12, &[u32::from(family.ethertype())]);
+    program = of_families(program, &[family]);
     for (address, at) in [(source, source_at), (destination, destination_at)] {
         if let Some(address) = address {
             program = program.require_address(address, at);
@@ -272,8 +279,7 @@ pub fn everything() -> Vec<Instruction> {
 
 /// For a packet socket on one interface: packets of either family.
 pub fn packets_of_any_family() -> Vec<Instruction> {
-    let types = Family::ALL.map(|family| u32::from(family.ethertype()));
-    Program::default().require(LOAD_HALF, 12, &types).accept().0
+    of_families(Program::default(), &Family::ALL).accept().0
 }
 
 /// For a packet socket on one interface: ARP.
@@ -377,7 +383,9 @@ mod tests {
             for port in [7, 53].map(|number| Port { transport: Transport::Udp, number }) {
                 watches.push(Watch::Answers { source: from, port });
             }
-            watches.push(Watch::Payload { family, token: "payload".into() });
+            for family in [Some(family), None] {
+                watches.push(Watch::Payload { family, token: "payload".into() });
+            }
         }
         let pairs =
             [(Family::V4, "192.0.2.1", "192.0.2.2"), (Family::V6, "2001:db8::1", "2001:db8::2")];

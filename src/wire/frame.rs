@@ -95,7 +95,10 @@ pub fn counts(watch: &Watch, note: &FrameNote, frame: &[u8]) -> bool {
                 && wanted(destination, note.destination)
                 && note.icmp.is_some_and(|(kind, _)| types.contains(&kind))
         }
-        Watch::Payload { family, token } | Watch::Delivered { family, token } => {
+        Watch::Payload { family: None, token } => {
+            Family::ALL.into_iter().any(is_of) && holds(frame, token.as_bytes())
+        }
+        Watch::Payload { family: Some(family), token } | Watch::Delivered { family, token } => {
             is_of(*family) && holds(frame, token.as_bytes())
         }
     }
@@ -221,7 +224,8 @@ mod tests {
         assert!(!counts(&watch(None, 5000), &note, &frame));
         assert!(!counts(&watch(None, 54), &note, &frame));
         assert!(!counts(&watch(Some("2001:db8::2"), 53), &note, &frame));
-        let payload = |family, token: &str| Watch::Payload { family, token: token.to_owned() };
+        let payload =
+            |family, token: &str| Watch::Payload { family: Some(family), token: token.to_owned() };
         assert!(counts(&payload(Family::V6, "token"), &note, &frame));
         assert!(!counts(&payload(Family::V4, "token"), &note, &frame));
         assert!(!counts(&payload(Family::V6, "nothing"), &note, &frame));
@@ -248,7 +252,7 @@ mod tests {
                 place.copy_from_slice(&types[kind]);
             }
             if let Some(note) = decode(&frame, 0) {
-                let watch = Watch::Payload { family: Family::V4, token: "x".into() };
+                let watch = Watch::Payload { family: Some(Family::V4), token: "x".into() };
                 counts(&watch, &note, &frame);
             }
             canary_of(&frame);

@@ -197,7 +197,7 @@ impl Forgery {
     }
 
     fn passage(&self) -> Passage {
-        let watch = Watch::Payload { family: Family::of(self.source), token: self.token() };
+        let watch = Watch::Payload { family: Some(Family::of(self.source)), token: self.token() };
         Passage::new(&self.way, watch, self.subject())
     }
 

@@ -138,7 +138,7 @@ impl Attempt {
     }
 
     fn passage(&self) -> Passage {
-        let watch = Watch::Payload { family: self.family, token: self.token() };
+        let watch = Watch::Payload { family: Some(self.family), token: self.token() };
         Passage::new(&self.way, watch, format!("{}/packets in packets", self.side))
     }
 

@@ -11,7 +11,6 @@ use crate::{
     },
     model::{
         evidence::{EvidenceId, Seen},
-        family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Severity},
         name::{NodeName, SegmentName},
         probe::{Probe, Question},
@@ -90,7 +89,7 @@ impl<'c> Canary<'c> {
     pub(super) fn taps(&self, stage: &Stage) -> Vec<Tap> {
         let mut links = self.outside(stage);
         links.extend([self.couple.own_link(), self.couple.inside(stage)]);
-        links.into_iter().flat_map(|link| self.taps_on(link)).collect()
+        links.into_iter().map(|link| self.tap_on(link)).collect()
     }
 
     /// The links that it touches on none of its ways.
@@ -101,30 +100,26 @@ impl<'c> Canary<'c> {
     }
 
     /// Whichever family would carry it there in clear.
-    fn taps_on(&self, segment: &SegmentName) -> [Tap; 2] {
-        Family::ALL.map(|family| Tap {
+    fn tap_on(&self, segment: &SegmentName) -> Tap {
+        Tap {
             segment: segment.clone(),
-            watch: Watch::Payload { family, token: self.shared.clone() },
+            watch: Watch::Payload { family: None, token: self.shared.clone() },
             label: "canary".to_owned(),
-        })
+        }
     }
 
     /// Where it was seen.
     pub(super) fn sightings(&self, stage: &Stage, seen: &Seen<'_>) -> Sightings {
         let mut found = Sightings::default();
         let mut count = |segment: &SegmentName| {
-            let (mut frames, mut note) = (0, None);
-            for tap in self.taps_on(segment) {
-                match seen.reading(&tap) {
-                    Some((id, reading)) if reading.is_trustworthy() => {
-                        found.evidence.push(id);
-                        frames += reading.frames;
-                        note = note.or_else(|| reading.first.first().and_then(ends_of));
-                    }
-                    _ => found.deaf = Some(segment.clone()),
-                }
-            }
-            (frames, note)
+            let Some((id, reading)) =
+                seen.reading(&self.tap_on(segment)).filter(|(_, r)| r.is_trustworthy())
+            else {
+                found.deaf = Some(segment.clone());
+                return (0, None);
+            };
+            found.evidence.push(id);
+            (reading.frames, reading.first.first().and_then(ends_of))
         };
         let (own, inside) = (count(self.couple.own_link()).0, count(self.couple.inside(stage)).0);
         let outside = self.outside(stage).into_iter().find_map(|segment| {
@@ -265,7 +260,6 @@ mod tests {
         },
         model::{
             answer::Answer,
-            family::Family,
             phase::Phase,
             probe::Question,
             tap::{FrameNote, Watch},
@@ -276,7 +270,7 @@ mod tests {
     /// Frames with a canary of a moment are seen on the way of the provider.
     fn leaking(moment: &'static str) -> Network {
         Network::tunnelled(Phase::DualStack).bend_tap(move |tap, reading| {
-            let Watch::Payload { family: Family::V6, token } = &tap.watch else { return };
+            let Watch::Payload { token, .. } = &tap.watch else { return };
             let of_a = token.ends_with(&format!(" {moment} "))
                 && token.contains(" 2001:db8:1::/64 2001:db8:2::/64 ");
             if tap.segment.as_str() == "transit-b" && of_a {
@@ -312,7 +306,7 @@ mod tests {
     fn a_way_past_the_tunnel_for_a_single_host_is_found_and_whose_answer_leaves_is_blamed_for_it() {
         let beside = |source: &'static str, destination: &'static str| {
             Network::tunnelled(Phase::DualStack).bend_tap(move |tap, reading| {
-                let Watch::Payload { family: Family::V6, token } = &tap.watch else { return };
+                let Watch::Payload { token, .. } = &tap.watch else { return };
                 let is_wanted = token.ends_with(" carrying for every host ")
                     && token.contains(" 2001:db8:1::/64 2001:db8:2::/64 ");
                 if is_wanted && tap.segment.as_str() == "transit-b" {

@@ -288,7 +288,6 @@ mod tests {
         check::fixture::{Network, complaints},
         model::{
             answer::{Answer, Outcome},
-            family::Family,
             phase::Phase,
             probe::Question,
             tap::Watch,
@@ -381,7 +380,7 @@ mod tests {
     #[test]
     fn a_canary_in_clear_is_worse_and_a_first_canary_that_is_lost_is_nothing() {
         let leaking = network(Phase::DualStack).bend_tap(|tap, reading| {
-            let Watch::Payload { family: Family::V4, token } = &tap.watch else { return };
+            let Watch::Payload { token, .. } = &tap.watch else { return };
             if token.contains(" ipv4 ") && tap.segment.as_str() == "transit-a" {
                 reading.frames = 1;
             }

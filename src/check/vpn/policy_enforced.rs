@@ -230,7 +230,7 @@ impl Forgery<'_> {
     }
 
     fn tap(&self, stage: &Stage) -> Tap {
-        let watch = Watch::Payload { family: self.couple.inner(), token: self.token(stage) };
+        let watch = Watch::Payload { family: Some(self.couple.inner()), token: self.token(stage) };
         let segment = self.couple.inside(stage).clone();
         Tap { segment, watch, label: "not coupled".to_owned() }
     }

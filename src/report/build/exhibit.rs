@@ -447,7 +447,10 @@ fn watch(tap: &Tap) -> Line {
             format!("tap: {family} packets of protocol {number}")
         }
         Watch::Icmp { family, types, .. } => format!("tap: {family} ICMP types {types:?}"),
-        Watch::Payload { family, .. } => format!("tap: {family} packets with a token"),
+        Watch::Payload { family: Some(family), .. } => {
+            format!("tap: {family} packets with a token")
+        }
+        Watch::Payload { family: None, .. } => "tap: packets with a token".to_owned(),
         Watch::Delivered { family, .. } => {
             format!("tap: {family} packets with a token, as they leave the link")
         }
