@@ -65,6 +65,11 @@ pub(super) fn sites(stage: &Stage) -> Vec<Site<'_>> {
     legs::sample(sites, MOST)
 }
 
+/// The largest page that may be asked for over a way: what its slowest link carries in a second.
+pub(super) fn most_over(stage: &Stage, way: &Path) -> u32 {
+    stage.slowest(way).map_or(u32::MAX, |rate| rate.0.saturating_mul(125))
+}
+
 /// Whether a node looks at the sites from outside.
 pub(super) fn is_outside(node: &Node) -> bool {
     node.role == Role::OutsideClient || node.site.is_none() && !node.role.serves()

@@ -72,6 +72,12 @@ impl Share {
 #[serde(try_from = "String", into = "String")]
 pub struct Rate(pub u32);
 
+impl Rate {
+    /// The least of a planned link: two full packets each way take less than the 250 ms after which a user's program
+    /// tries the next address (RFC 8305 section 5), with something of others before each. What is slower fails by itself.
+    pub const LEAST_PLANNED: Self = Self(256);
+}
+
 /// Milliseconds.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::{Stage, StagedInterface};
 use crate::model::{
     family::Family,
+    impairment::Rate,
     name::{NodeName, SegmentName},
     node::Route,
     segment::{Plane, SegmentKind},
@@ -51,6 +52,17 @@ impl Path {
     /// The family of the packets.
     pub fn family(&self) -> Family {
         Family::of(self.destination)
+    }
+
+    /// Every segment that the packets cross, those outside of a tunnel among them.
+    pub fn crossed(&self) -> impl Iterator<Item = &SegmentName> {
+        let outside = self.carried.iter().flat_map(|carriage| carriage.way.boxed());
+        self.segments.iter().chain(outside)
+    }
+
+    /// A tunnel may be carried by another.
+    fn boxed(&self) -> Box<dyn Iterator<Item = &SegmentName> + '_> {
+        Box::new(self.crossed())
     }
 }
 
@@ -133,6 +145,11 @@ impl Stage {
             path.source = to;
         }
         Ok(path)
+    }
+
+    /// The rate of the slowest link that a way crosses; `None` where none is planned to be slow.
+    pub fn slowest(&self, way: &Path) -> Option<Rate> {
+        way.crossed().filter_map(|link| self.testbed.segments[link].impairment.rate).min()
     }
 
     /// Whether both segments are of the data plane: nothing is forwarded from, to or within the management plane.

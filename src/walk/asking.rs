@@ -13,10 +13,13 @@ use std::{
 use futures_util::{StreamExt, future::join_all, stream};
 use tokio::{
     sync::Semaphore,
-    time::{Duration, timeout},
+    time::{Duration, Instant, sleep, sleep_until, timeout},
 };
 
-use super::silence::{self, Unheard};
+use super::{
+    pace::{Pace, Turn},
+    silence::{self, Unheard},
+};
 
 use crate::{
     lab::{Driver, OpenTap},
@@ -39,19 +42,22 @@ use crate::{
 const FRESH_AT_ONCE: usize = 16;
 const FRESH: Duration = Duration::from_millis(4);
 
-/// How long the links of a stage are planned to hold up a packet and its answer, all of them together. What goes through a
-/// tunnel may need keys first, which go there and back too.
+/// What the routers of a way need besides, where links are planned to hold up packets: thousands of others go there too.
+const ROUTERS: Duration = Duration::from_millis(250);
+
+/// How long the links of a stage are planned to hold up a packet, all of them together.
 fn planned_delay(stage: &Stage) -> Duration {
     let delays = stage.testbed.segments.values().map(|segment| segment.impairment.delay.0);
-    Duration::from_millis(delays.map(u64::from).sum::<u64>() * 4)
+    Duration::from_millis(delays.map(u64::from).sum())
 }
 
 /// Carries out experiments in one phase.
 pub(super) struct Asking<'a> {
     driver: &'a dyn Driver,
     phase: Phase,
-    /// What links are planned to delay, there and back: no question waits for less than that.
+    /// What links are planned to delay.
     delay: Duration,
+    pace: Pace<'a>,
     clock: Clock,
     /// How many experiments, and how many questions, go on at once. Those that have the lab to themselves do so one after
     /// another.
@@ -86,7 +92,7 @@ impl<'a> Asking<'a> {
     pub(super) fn new(
         at_once: usize,
         driver: &'a dyn Driver,
-        stage: &Stage,
+        stage: &'a Stage,
         clock: Clock,
         first: u32,
         tell: &'a (dyn Fn(usize, usize) + Sync),
@@ -95,6 +101,7 @@ impl<'a> Asking<'a> {
             driver,
             phase: stage.phase,
             delay: planned_delay(stage),
+            pace: Pace::new(stage),
             clock,
             at_once,
             places: Semaphore::new(at_once),
@@ -216,24 +223,41 @@ impl<'a> Asking<'a> {
         let forced = evidence.iter().filter_map(silence::forced);
         let wait =
             if experiment.in_order { silence::in_series(forced) } else { silence::longest(forced) };
+        if !watching.is_empty() {
+            sleep(self.on_its_way()).await;
+        }
         evidence.extend(join_all(watching.into_iter().map(|tap| self.read(tap))).await);
         Found { evidence, wait }
     }
 
+    /// How long what is sent and not answered may still be on its way to a tap: links hold it up, and routers before them that
+    /// ask for their next hop first, there and back.
+    fn on_its_way(&self) -> Duration {
+        let planned = self.delay * 3 + self.pace.holds_up();
+        if planned.is_zero() { planned } else { planned + ROUTERS }
+    }
+
     async fn ask(&self, probe: Probe) -> Evidence {
-        let patience = probe.question.patience() + self.delay;
+        let patience = probe.question.patience();
         self.ask_for(probe, patience).await
     }
 
     /// Holds everything else up no longer than it must.
     async fn ask_alone(&self, probe: Probe) -> Evidence {
-        let patience = self.unheard().patience(&probe) + self.delay;
+        let patience = self.unheard().patience(&probe);
         let piece = self.ask_for(probe, patience).await;
         self.unheard().note(&piece);
         piece
     }
 
+    /// Waits for longer where links are planned to hold up packets, there and back; what goes through a tunnel may need keys
+    /// first, which go there and back too.
     async fn ask_for(&self, probe: Probe, patience: Duration) -> Evidence {
+        let Turn { begins, longer } = self.pace.take(&probe, Instant::now());
+        if let Some(begins) = begins {
+            sleep_until(begins).await;
+        }
+        let patience = patience + self.delay * 4 + longer;
         let place = self.places.acquire().await.expect("never closed");
         let at_us = self.clock.us();
         let answer = self.put(&probe, patience).await;

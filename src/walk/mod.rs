@@ -2,6 +2,7 @@
 
 mod asking;
 mod event;
+mod pace;
 mod phase;
 mod silence;
 mod tally;

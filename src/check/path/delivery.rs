@@ -374,10 +374,7 @@ fn transfers(stage: &Stage) -> Vec<Transfer> {
     let mut found = Vec::new();
     for site in pages::sites(stage) {
         for path in site.ways.iter().filter(|path| impairments(stage, path).any(|i| !i.is_none())) {
-            // What the slowest link carries in a second.
-            let slowest =
-                impairments(stage, path).filter_map(|i| i.rate).map(|rate| rate.0 * 125).min();
-            let octets = slowest.map_or(BULK, |most| most.min(BULK));
+            let octets = pages::most_over(stage, path).min(BULK);
             let page = format!("{}?size={octets}", site.service.path);
             let probe = ask::fetch(&site.user, site.service, path.destination, &page);
             let subject = format!("{}/{}", site.subject(), path.destination);

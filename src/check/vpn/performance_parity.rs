@@ -24,7 +24,7 @@ use crate::{
 /// The check.
 pub(super) struct PerformanceParity;
 
-/// Octets of a page: enough for the tunnel to be what takes the time.
+/// Octets of a page at most: enough for the tunnel to be what takes the time.
 const OCTETS: u32 = 128 * 1024;
 /// Pages of each family in a series, in turn.
 const SERIES: u8 = 5;
@@ -93,6 +93,8 @@ impl Check for PerformanceParity {
 struct Race<'s> {
     tunnel: TunnelName,
     site: Site<'s>,
+    /// Octets of the page.
+    octets: u32,
 }
 
 /// One page for each tunnel.
@@ -106,7 +108,9 @@ fn races(stage: &Stage) -> Vec<Race<'_>> {
             continue;
         };
         if !races.iter().any(|race| race.tunnel == tunnel) {
-            races.push(Race { tunnel, site });
+            let most = site.ways.iter().map(|way| pages::most_over(stage, way)).min();
+            let octets = most.map_or(OCTETS, |most| most.min(OCTETS));
+            races.push(Race { tunnel, site, octets });
         }
     }
     races
@@ -157,7 +161,7 @@ fn is_apart([v4, v6]: &[Times; 2]) -> bool {
 
 impl Race<'_> {
     fn page(&self, family: Family, round: u8) -> Option<Probe> {
-        let path = format!("{}?size={OCTETS}", self.site.service.path);
+        let path = format!("{}?size={}", self.site.service.path, self.octets);
         let to = self.site.way(family)?.destination;
         Some(Probe { round, ..ask::fetch(&self.site.user, self.site.service, to, &path) })
     }
@@ -272,7 +276,7 @@ impl Race<'_> {
             return judge.blocked(subject, reason, evidence);
         };
         let Some((family, _)) = slower(&first) else {
-            return judge.absent(subject, in_words(&first), evidence);
+            return judge.absent(subject, in_words(&first, self.octets), evidence);
         };
         let Some(second) = self.times(seen, 1) else {
             return judge.not_testable(subject, "the second series was not made", evidence);
@@ -282,10 +286,13 @@ impl Race<'_> {
                 if is_apart(&first) && is_apart(&second) {
                     return self.judge_pages(judge, stage, seen, family, ratio, &second);
                 }
-                let reason = format!("times are spread too widely to tell: {}", in_words(&second));
+                let reason = format!(
+                    "times are spread too widely to tell: {}",
+                    in_words(&second, self.octets)
+                );
                 judge.not_testable(subject, reason, evidence)
             }
-            _ => judge.absent(subject, in_words(&second), evidence),
+            _ => judge.absent(subject, in_words(&second, self.octets), evidence),
         }
     }
 
@@ -370,7 +377,7 @@ impl Race<'_> {
             ("other", family.other().to_string()),
             ("ratio", format!("{ratio:.1}")),
             ("factor", FACTOR.to_string()),
-            ("octets", OCTETS.to_string()),
+            ("octets", self.octets.to_string()),
             ("series", SERIES.to_string()),
             ("node", self.site.node.name.to_string()),
             ("from", self.site.user.to_string()),
@@ -401,14 +408,13 @@ impl Race<'_> {
 }
 
 /// `IPv6 took 1.04 times as long as IPv4 (0.9 to 1.2)`.
-fn in_words([v4, v6]: &[Times; 2]) -> String {
+fn in_words([v4, v6]: &[Times; 2], octets: u32) -> String {
     let ratio = |a: u64, b: u64| micros(a) / micros(b);
     format!(
-        "IPv6 took {:.2} times as long as IPv4 (from {:.2} to {:.2}), {} octets",
+        "IPv6 took {:.2} times as long as IPv4 (from {:.2} to {:.2}), {octets} octets",
         v6.median() / v4.median(),
         ratio(v6.least(), v4.most()),
         ratio(v6.most(), v4.least()),
-        OCTETS
     )
 }
 

@@ -3,8 +3,8 @@
 use ipnet::IpNet;
 
 use super::words::{
-    BY_PHASE, DELAY, DOMAIN, InPhase, NODE, NODES, PLANNED_SHARE, RATE, SITE, by_phase, prefixes,
-    segment_prefix,
+    BY_PHASE, DELAY, DOMAIN, InPhase, NODE, NODES, PLANNED_RATE, PLANNED_SHARE, SITE, by_phase,
+    prefixes, segment_prefix,
 };
 use crate::{
     input::{
@@ -77,7 +77,7 @@ pub(in crate::input) const KEYS: &[Key] = &[
     key("loss", PLANNED_SHARE, "The share of frames that it loses, in each direction."),
     key("duplicate", PLANNED_SHARE, "The share of frames that arrive twice."),
     key("reorder", PLANNED_SHARE, "The share of frames that others overtake."),
-    key("rate", RATE, "How fast it is in each direction."),
+    key("rate", PLANNED_RATE, "How fast it is in each direction."),
     key("delay", DELAY, "How long it takes in each direction."),
 ];
 

@@ -28,6 +28,18 @@ fn planned_share(text: &str) -> Result<(), String> {
     }
 }
 
+fn planned_rate(text: &str) -> Result<(), String> {
+    let (rate, least): (Rate, _) = (text.parse()?, Rate::LEAST_PLANNED);
+    if rate < least {
+        Err(format!(
+            "`{rate}` is too slow for a plan, because answers would come later than programs wait for them; at least \
+             `{least}`"
+        ))
+    } else {
+        Ok(())
+    }
+}
+
 /// Whether a text can be read as a type, and why not.
 pub(in crate::input) fn parses<T: DeserializeOwned>(text: &str) -> Result<(), String> {
     read::<T>(text).map(drop).map_err(|why| why.to_string())
@@ -86,6 +98,9 @@ pub(in crate::input) const PLANNED_SHARE: Shape =
     Shape::Parsed { what: "a share of frames such as `2%`", check: planned_share };
 pub(in crate::input) const RATE: Shape =
     Shape::Parsed { what: "a rate such as `10mbit`", check: parses::<Rate> };
+/// That of a planned link.
+pub(in crate::input) const PLANNED_RATE: Shape =
+    Shape::Parsed { what: "a rate such as `10mbit`", check: planned_rate };
 pub(in crate::input) const DELAY: Shape =
     Shape::Parsed { what: "a delay such as `20ms`", check: parses::<Delay> };
 /// Families by phase: `{ partial = ["ipv4"] }`.

@@ -12,9 +12,10 @@ use crate::{
 
 /// How much later a frame comes that others overtake, in microseconds.
 const OVERTAKEN_US: u64 = 5_000;
-/// The longest queue before a slow link, in microseconds of its own time, and the octets that it holds at least.
+/// The longest queue before a slow link, in microseconds of its own time, and the octets that it holds at least: the most that
+/// one question sends at once.
 const QUEUE_US: u64 = 250_000;
-const QUEUE_OCTETS: u64 = 64 << 10;
+const QUEUE_OCTETS: u64 = 96 << 10;
 
 /// One of the impairments of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,8 @@ impl Line {
     /// When a frame that has come in by a port at `now_us` leaves again: never, once or more often. It may be altered.
     pub(super) fn pass(&mut self, frame: &mut [u8], port: u32, now_us: u64) -> Vec<u64> {
         let mut leaves = vec![now_us];
+        // A canary of a tap is none of the testbed's: it takes its place in a queue, and no time on the link.
+        let octets = if frame::canary_of(frame).is_some() { 0 } else { frame.len() };
         for at in 0..self.layers.len() {
             let Layer { family, impairment } = self.layers[at];
             if family.is_some_and(|family| frame::ethertype(frame) != Some(family.ethertype())) {
@@ -70,7 +73,7 @@ impl Line {
             }
             let came = std::mem::take(&mut leaves);
             for moment in came {
-                self.treat(&impairment, (at, port), frame.len(), moment, &mut leaves);
+                self.treat(&impairment, (at, port), octets, moment, &mut leaves);
             }
         }
         leaves
@@ -107,7 +110,7 @@ impl Line {
         let takes = |octets: u64| octets * 8_000 / u64::from(rate.0);
         let free = self.free_us.entry(direction).or_default();
         let begins = now_us.max(*free);
-        if begins - now_us > QUEUE_US.max(takes(QUEUE_OCTETS)) {
+        if octets > 0 && begins - now_us > QUEUE_US.max(takes(QUEUE_OCTETS)) {
             return None;
         }
         *free = begins + takes(u64::try_from(octets).unwrap_or(u64::MAX));
@@ -184,6 +187,18 @@ mod tests {
         assert_eq!(line.pass(&mut frame, 2, 0), [1_000], "the other direction");
         let sent = (0..1_000).filter(|_| !line.pass(&mut frame, 1, 0).is_empty()).count();
         assert!((200..300).contains(&sent), "{sent}");
+    }
+
+    #[test]
+    fn a_canary_takes_its_place_in_the_queue_and_no_time_on_the_link() {
+        let slow = Impairment { rate: Some(Rate(8_000)), ..Impairment::default() };
+        let mut line = line(None, slow);
+        let mut frame = vec![0; 1_000];
+        let mut canary = frame::canary(Mac([2; 6]), frame::Mark(7), 1);
+        while !line.pass(&mut frame, 1, 0).is_empty() {}
+        let full = line.pass(&mut canary, 1, 0);
+        assert_eq!(full.len(), 1, "it is never one too many");
+        assert_eq!(line.pass(&mut canary, 1, 0), full);
     }
 
     #[test]
