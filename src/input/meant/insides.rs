@@ -10,7 +10,11 @@ use crate::{
     input::{
         table::At,
         written::{
-            node::Interface, segment::Segment, testbed::Testbed, tunnel::Tunnel, words::InPhase,
+            node::Interface,
+            segment::{Segment, USUAL_MTU},
+            testbed::Testbed,
+            tunnel::Tunnel,
+            words::InPhase,
         },
     },
     model::{
@@ -86,7 +90,7 @@ fn inside(written: &Testbed, tunnel: &Tunnel, name: At<SegmentName>, index: usiz
 
 /// The families that a tunnel carries and that some couple of it has on both sides; without those whose addresses inside
 /// could not be read.
-fn coupled(written: &Testbed, tunnel: &Tunnel) -> Families {
+pub(super) fn coupled(written: &Testbed, tunnel: &Tunnel) -> Families {
     let has = |family| sides(written, tunnel).any(|pair| pair.iter().all(|side| side(family)));
     let misfits = |family| tunnel.misfits.iter().any(|net| Family::of_net(net.is) == family);
     let inner = tunnel.kind.inner().iter();
@@ -115,9 +119,15 @@ fn side<'w>(written: &'w Testbed, word: &str) -> Side<'w> {
     Box::new(move |family| segment.is_some_and(|segment| segment.prefix(family).is_some()))
 }
 
-/// The families of a tunnel's inside in a phase: what the coupled segments have live at both sides, if the gateways can
-/// reach one another over something at all.
+/// The families of a tunnel's inside in a phase: what is wanted of it, if the gateways can reach one another over something
+/// at all.
 fn live(written: &Testbed, tunnel: &Tunnel, phase: Phase) -> Families {
+    let carried = !outer(written, tunnel, phase).is_empty();
+    if carried { wanted(written, tunnel, phase) } else { Families::NONE }
+}
+
+/// The families that a tunnel is to carry in a phase: what the coupled segments have live at both sides.
+pub(super) fn wanted(written: &Testbed, tunnel: &Tunnel, phase: Phase) -> Families {
     let inner = |couple: &crate::input::written::tunnel::Couple| {
         let side =
             |end: &At<String>| segment_of(written, &end.is).map(|s| families(written, s, phase));
@@ -128,8 +138,7 @@ fn live(written: &Testbed, tunnel: &Tunnel, phase: Phase) -> Families {
         }
     };
     let inner = tunnel.couple.iter().map(inner).fold(Families::NONE, Families::or);
-    let carried = !outer(written, tunnel, phase).is_empty();
-    if carried { inner.and(coupled(written, tunnel)) } else { Families::NONE }
+    inner.and(coupled(written, tunnel))
 }
 
 /// The segment that a side of a couple is, or is part of.
@@ -141,7 +150,8 @@ pub(super) fn segment_of<'w>(written: &'w Testbed, word: &str) -> Option<&'w Seg
     })
 }
 
-fn families(written: &Testbed, segment: &Segment, phase: Phase) -> Families {
+/// The families of a segment that are live in a phase.
+pub(super) fn families(written: &Testbed, segment: &Segment, phase: Phase) -> Families {
     *super::families::of_segment(written, segment, &mut Vec::new()).in_phase(phase)
 }
 
@@ -173,14 +183,18 @@ pub(super) fn may_carry(tunnel: &Tunnel) -> Families {
     }
 }
 
+/// The smallest link of the data plane.
+pub(super) fn smallest(written: &Testbed) -> Option<&Segment> {
+    let is_link = |s: &&Segment| s.plane == Plane::Data && !s.kind.is_inside();
+    written.segments.iter().filter(is_link).min_by_key(|segment| segment.size())
+}
+
 /// What the smallest link leaves of a packet, whichever family carries the tunnel.
-fn usual_mtu(written: &Testbed, tunnel: &Tunnel) -> u32 {
-    let data = written.segments.iter().filter(|segment| segment.plane == Plane::Data);
-    let smallest =
-        data.map(|s| s.mtu.as_ref().map_or(super::segments::USUAL_MTU, |mtu| mtu.is)).min();
+pub(super) fn usual_mtu(written: &Testbed, tunnel: &Tunnel) -> u32 {
+    let smallest = smallest(written).map_or(USUAL_MTU, Segment::size);
     let overhead = may_carry(tunnel).iter().map(|outer| tunnel.kind.overhead(outer)).max();
     let overhead = overhead.unwrap_or_default();
-    let left = smallest.unwrap_or(super::segments::USUAL_MTU).saturating_sub(overhead);
+    let left = smallest.saturating_sub(overhead);
     let engine = tunnel.engine.as_ref().and_then(|named| TunnelEngine::of(&named.is));
     engine.map_or(left, |engine| engine.mtu(left)).max(576)
 }

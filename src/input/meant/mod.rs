@@ -16,6 +16,7 @@ mod nodes;
 mod zones;
 mod flows;
 mod insides;
+mod behind;
 mod outside;
 mod tunnels;
 mod translations;

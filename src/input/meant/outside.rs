@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{insides, segments::USUAL_MTU};
+use super::{insides, segments::LEAST_MTU_V6};
 use crate::{
     input::{
         diagnostic::Diagnostic,
         written::{segment::Segment, testbed::Testbed, tunnel::Tunnel},
     },
     model::{
+        family::{Families, Family},
         name::{NodeName, SegmentName},
         node::Role,
+        phase::Phase,
         segment::{Plane, SegmentKind},
     },
 };
@@ -20,11 +22,16 @@ pub(super) fn check(written: &Testbed, tunnel: &Tunnel, found: &mut Vec<Diagnost
     let [here, there] = tunnel.between.as_slice() else { return };
     let outside = Outside::new(written, [&here.is, &there.is]);
     swallowed(written, tunnel, &outside, found);
+    let before = found.len();
     apart(tunnel, &outside, found);
+    if found.len() == before {
+        idle(written, tunnel, &outside, found);
+    }
     mtu(written, tunnel, &outside, found);
+    least(written, tunnel, &outside, found);
 }
 
-/// A network between sites that is coupled cannot carry what couples it: where there is no other way, none is left.
+/// A network on the way of a tunnel that is coupled cannot carry what couples it: where there is no other way, none is left.
 fn swallowed(
     written: &Testbed,
     tunnel: &Tunnel,
@@ -33,18 +40,21 @@ fn swallowed(
 ) {
     for end in tunnel.couple.iter().flat_map(|couple| &couple.ends) {
         let Some(segment) = insides::segment_of(written, &end.is) else { continue };
-        let is_transit = segment.kind == SegmentKind::Transit;
         let is_other = |other: &Segment| other.name.is != segment.name.is;
-        if !is_transit || outside.widest(is_other).is_some() || outside.widest(|_| true).is_none() {
+        if outside.widest(is_other).is_some() || outside.widest(|_| true).is_none() {
             continue;
         }
+        let what = match segment.kind {
+            SegmentKind::Transit => "this is between the sites",
+            _ => "this is on the way between the gateways",
+        };
         let message = format!(
             "tunnel `{}` couples `{}`, and there is no other way between its gateways that could carry it",
             tunnel.name.is, end.is
         );
         found.push(
             Diagnostic::error(&end.at, message)
-                .note(&segment.name.at, "this is between the sites")
+                .note(&segment.name.at, what)
                 .hint("couple the networks behind the gateways, not the one that they meet on"),
         );
     }
@@ -65,44 +75,157 @@ fn apart(tunnel: &Tunnel, outside: &Outside<'_>, found: &mut Vec<Diagnostic>) {
     found.push(Diagnostic::error(&said.at, message).hint(hint));
 }
 
-/// What is given as the MTU inside fits into a packet outside, in each family that may carry it.
-fn mtu(written: &Testbed, tunnel: &Tunnel, outside: &Outside<'_>, found: &mut Vec<Diagnostic>) {
-    let Some(mtu) = &tunnel.mtu else { return };
+/// Phases in which both sides of a couple are there and a tunnel has nothing to go over: what it couples goes no other way.
+fn idle(written: &Testbed, tunnel: &Tunnel, outside: &Outside<'_>, found: &mut Vec<Diagnostic>) {
+    let (families, coupled) = (insides::may_carry(tunnel), coupled(written, tunnel));
+    let is_free = |s: &Segment| !coupled.contains(&s.name.is);
+    if families.is_empty() || outside.widest(is_free).is_none() {
+        return;
+    }
+    let meets = |phase, family| {
+        let live = |s: &Segment| insides::families(written, s, phase).has(family);
+        outside.widest(|s| is_free(s) && live(s)).is_some()
+    };
+    let cut_off = |phase: &Phase| !families.iter().any(|family| meets(*phase, family));
+    let wanted = |phase: &Phase| !insides::wanted(written, tunnel, *phase).is_empty();
+    let phases: Vec<_> = Phase::ALL.into_iter().filter(wanted).filter(cut_off).collect();
+    let words: Vec<_> = phases.iter().map(ToString::to_string).collect();
+    let when = match words.as_slice() {
+        [] => return,
+        [one] => format!("the {one} phase"),
+        [first @ .., last] => format!("the phases {} and {last}", first.join(", ")),
+    };
+    let [here, there] = outside.gateways;
+    let why = if families.is_dual() {
+        format!("no way between `{here}` and `{there}` is live then")
+    } else {
+        format!(
+            "it goes over {families} alone, and no way between `{here}` and `{there}` has that then"
+        )
+    };
+    let message = format!(
+        "in {when} tunnel `{}` couples what is live on both sides and carries nothing: {why}",
+        tunnel.name.is
+    );
+    let others: Families = tunnel.kind.outer().iter().filter(|f| !families.has(*f)).collect();
+    let may_else = phases.iter().all(|phase| others.iter().any(|family| meets(*phase, family)));
+    let hint = if may_else {
+        format!("name {others} in `outer` too; what a tunnel couples goes no other way")
+    } else {
+        let which = if families.is_dual() {
+            "a family that is live".to_owned()
+        } else {
+            families.to_string()
+        };
+        format!(
+            "give the networks between the gateways {which} in every phase in which the sides are to reach each other; what a \
+             tunnel couples goes no other way"
+        )
+    };
+    let at = tunnel.outer.first().map_or(&tunnel.name.at, |said| &said.at);
+    found.push(Diagnostic::warning(at, message).hint(hint));
+}
+
+/// The segments that a tunnel couples.
+fn coupled<'w>(written: &'w Testbed, tunnel: &Tunnel) -> BTreeSet<&'w SegmentName> {
     let ends = tunnel.couple.iter().flat_map(|couple| &couple.ends);
-    let coupled: BTreeSet<&SegmentName> = ends
-        .filter_map(|end| insides::segment_of(written, &end.is))
+    ends.filter_map(|end| insides::segment_of(written, &end.is))
         .map(|segment| &segment.name.is)
-        .collect();
-    let narrow = insides::may_carry(tunnel).iter().filter_map(|family| {
+        .collect()
+}
+
+/// What is left of a packet outside for one of a tunnel.
+struct Room<'w> {
+    octets: u32,
+    family: Family,
+    /// The smallest link on the way.
+    link: &'w Segment,
+    overhead: u32,
+}
+
+/// The least that any of the families that may carry a tunnel leaves.
+fn room<'w>(written: &Testbed, tunnel: &Tunnel, outside: &Outside<'w>) -> Option<Room<'w>> {
+    let coupled = coupled(written, tunnel);
+    let rooms = insides::may_carry(tunnel).iter().filter_map(|family| {
         let free = |s: &Segment| s.prefix(family).is_some() && !coupled.contains(&s.name.is);
         let link = outside.widest(free)?;
         let overhead = tunnel.kind.overhead(family);
-        Some((size(link).saturating_sub(overhead), family, link, overhead))
+        Some(Room { octets: link.size().saturating_sub(overhead), family, link, overhead })
     });
-    let Some((leaves, family, link, overhead)) = narrow.min_by_key(|(leaves, ..)| *leaves) else {
+    rooms.min_by_key(|room| room.octets)
+}
+
+/// What is given as the MTU inside fits into a packet outside, in each family that may carry it.
+fn mtu(written: &Testbed, tunnel: &Tunnel, outside: &Outside<'_>, found: &mut Vec<Diagnostic>) {
+    let Some(mtu) = &tunnel.mtu else { return };
+    let Some(Room { octets, family, link, overhead }) = room(written, tunnel, outside) else {
         return;
     };
-    if mtu.is <= leaves {
+    if mtu.is <= octets {
         return;
     }
     let message = format!(
-        "tunnel `{}` has an MTU of {}; over {family}, `{}` carries {} octets and leaves {leaves} beside the {overhead} \
+        "tunnel `{}` has an MTU of {}; over {family}, `{}` carries {} octets and leaves {octets} beside the {overhead} \
          that the tunnel adds",
         tunnel.name.is,
         mtu.is,
         link.name.is,
-        size(link)
+        link.size()
     );
     let at = link.mtu.as_ref().map_or(&link.name.at, |mtu| &mtu.at);
     found.push(
         Diagnostic::error(&mtu.at, message)
             .note(at, "the smallest link on its way")
-            .hint(format!("say at most {leaves}, or leave `mtu` out")),
+            .hint(format!("say at most {octets}, or leave `mtu` out")),
     );
 }
 
-fn size(segment: &Segment) -> u32 {
-    segment.mtu.as_ref().map_or(USUAL_MTU, |mtu| mtu.is)
+/// A tunnel that carries IPv6 has the MTU for it.
+fn least(written: &Testbed, tunnel: &Tunnel, outside: &Outside<'_>, found: &mut Vec<Diagnostic>) {
+    if !insides::coupled(written, tunnel).has(Family::V6) {
+        return;
+    }
+    match &tunnel.mtu {
+        Some(mtu) if mtu.is < LEAST_MTU_V6 => {
+            let message = format!(
+                "tunnel `{}` carries IPv6 and has an MTU of {}; a link with IPv6 carries at least {LEAST_MTU_V6} octets (RFC 8200 \
+                 section 5)",
+                tunnel.name.is, mtu.is
+            );
+            let hint = format!("say {LEAST_MTU_V6} or more, or leave `mtu` out");
+            found.push(Diagnostic::error(&mtu.at, message).hint(hint));
+        }
+        Some(_) => {}
+        None => left(written, tunnel, outside, found),
+    }
+}
+
+/// What the smallest link leaves for a tunnel that carries IPv6 and says no MTU.
+fn left(written: &Testbed, tunnel: &Tunnel, outside: &Outside<'_>, found: &mut Vec<Diagnostic>) {
+    let leaves = insides::usual_mtu(written, tunnel);
+    let Some(link) = insides::smallest(written).filter(|_| leaves < LEAST_MTU_V6) else { return };
+    let (name, has) = (&link.name.is, link.size());
+    let message = format!(
+        "tunnel `{}` carries IPv6 and says no MTU; `{name}`, the smallest link of the testbed, has {has} octets, of which it \
+         takes {}: the {leaves} that are left are fewer than the {LEAST_MTU_V6} of a link with IPv6 (RFC 8200 section 5)",
+        tunnel.name.is,
+        has.saturating_sub(leaves)
+    );
+    let raise = format!(
+        "raise the MTU of `{name}` to {} or more",
+        LEAST_MTU_V6 + has.saturating_sub(leaves)
+    );
+    let fits = room(written, tunnel, outside).is_some_and(|room| room.octets >= LEAST_MTU_V6);
+    let hint = if fits {
+        format!(
+            "{raise}, or say `mtu = {LEAST_MTU_V6}` of the tunnel: the way between its gateways has room for it"
+        )
+    } else {
+        raise
+    };
+    let at = link.mtu.as_ref().map_or(&link.name.at, |mtu| &mtu.at);
+    found
+        .push(Diagnostic::error(&tunnel.name.at, message).note(at, "the smallest link").hint(hint));
 }
 
 /// What is between two gateways.
@@ -124,7 +247,7 @@ impl<'w> Outside<'w> {
         let links = written.segments.iter().filter(is_outer);
         let mut links: Vec<_> =
             links.filter_map(|segment| Some((segment, on.remove(&segment.name.is)?))).collect();
-        links.sort_by_key(|(segment, _)| std::cmp::Reverse(size(segment)));
+        links.sort_by_key(|(segment, _)| std::cmp::Reverse(segment.size()));
         Self { gateways, links }
     }
 

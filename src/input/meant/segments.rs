@@ -21,10 +21,8 @@ use crate::{
     },
 };
 
-/// The MTU of a link where nothing is said: Ethernet.
-pub(super) const USUAL_MTU: u32 = 1500;
 /// The smallest MTU of a link with IPv6 (RFC 8200 section 5).
-const LEAST_MTU_V6: u32 = 1280;
+pub(super) const LEAST_MTU_V6: u32 = 1280;
 /// RFC 4861 section 6.2.1: three times the longest interval between advertisements.
 const USUAL_LIFETIME_S: u16 = 1800;
 
@@ -70,7 +68,7 @@ fn one(written: &Testbed, segment: &Segment, found: &mut Vec<Diagnostic>) -> seg
         kind: segment.kind,
         plane: segment.plane,
         prefixes: segment.prefixes.iter().map(|prefix| prefix.is).collect(),
-        mtu: segment.mtu.as_ref().map_or(USUAL_MTU, |mtu| mtu.is),
+        mtu: segment.size(),
         advertise: segment.advertise.as_ref().map(|a| advertisement(written, segment, a, found)),
         dhcp: segment.dhcp.as_ref().and_then(|plan| dhcp::plan(written, segment, plan, found)),
         impairment: segment.impairment,
@@ -116,7 +114,11 @@ fn partial(written: &Testbed, found: &mut Vec<Diagnostic>) {
     }
 }
 
+/// A link with IPv6 has the MTU for it. Of those inside of tunnels, `outside` tells.
 fn mtu(segment: &Segment, found: &mut Vec<Diagnostic>) {
+    if segment.kind == SegmentKind::Tunnel {
+        return;
+    }
     let (Some(mtu), Some(prefix)) = (&segment.mtu, segment.prefix(Family::V6)) else { return };
     if mtu.is < LEAST_MTU_V6 {
         let message = format!(

@@ -9,7 +9,13 @@ use crate::{
     input::{
         diagnostic::Diagnostic,
         table::At,
-        written::{self, node::Interface, segment::Segment, testbed::Testbed, words::InPhase},
+        written::{
+            self,
+            node::Interface,
+            segment::{Segment, USUAL_MTU},
+            testbed::Testbed,
+            words::InPhase,
+        },
     },
     model::{
         family::{Families, Family},
@@ -77,9 +83,8 @@ fn inside(
         at: phase.at.clone(),
     };
     let data = written.segments.iter().filter(|segment| segment.plane == Plane::Data);
-    let largest =
-        data.map(|s| s.mtu.as_ref().map_or(super::segments::USUAL_MTU, |mtu| mtu.is)).max();
-    let mtu = largest.unwrap_or(super::segments::USUAL_MTU).saturating_add(GROWTH).min(65_535);
+    let largest = data.map(Segment::size).max();
+    let mtu = largest.unwrap_or(USUAL_MTU).saturating_add(GROWTH).min(65_535);
     Segment {
         name,
         site: None,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
-use super::{names, outside};
+use super::{behind, names, outside};
 use crate::{
     engine::{BUILT_IN, TunnelEngine},
     input::{
@@ -16,10 +16,10 @@ use crate::{
     },
     model::{
         family::Family,
-        name::{EngineName, NodeName, SegmentName, TunnelName},
+        name::{EngineName, NodeName, TunnelName},
         node::Role,
         phase::Phase,
-        segment::{Plane, SegmentKind},
+        segment::SegmentKind,
         testbed as model,
         tunnel::{Relation, Tunnel, TunnelKind},
     },
@@ -338,14 +338,9 @@ fn couple(
             let segment = side.as_ref().and_then(|side| side.segment);
             // What is behind a node that ends no tunnels is no question.
             let is_gateway = written.node(&at.is).is_some_and(|n| n.may_be(ends_tunnels));
-            let is_behind = |s: &Segment| is_behind(written, &s.name.is, &at.is, &other.is);
-            if !is_gateway || segment.is_none_or(is_behind) {
-                continue;
+            if let Some(segment) = segment.filter(|_| is_gateway) {
+                stands_behind(written, word, segment, [at, other], found);
             }
-            let message = format!("`{}` is not behind the gateway `{}`", word.is, at.is);
-            found.push(Diagnostic::error(&word.at, message).note(&at.at, "this gateway").hint(
-                "the first of a pair is behind the first gateway, the second behind the second",
-            ));
         }
     }
     let [Some(here), Some(there)] = sides else { return Vec::new() };
@@ -374,6 +369,37 @@ fn couple(
         return relations;
     }
     carried(tunnel, [a, b], relations, found)
+}
+
+/// A side of a couple is one of the networks behind its gateway.
+fn stands_behind(
+    written: &Testbed,
+    word: &At<String>,
+    segment: &Segment,
+    [gateway, other]: [&At<NodeName>; 2],
+    found: &mut Vec<Diagnostic>,
+) {
+    let name = &segment.name.is;
+    if !behind::is_behind(written, name, &gateway.is, &other.is) {
+        let message = format!("`{}` is not behind the gateway `{}`", word.is, gateway.is);
+        found.push(
+            Diagnostic::error(&word.at, message).note(&gateway.at, "this gateway").hint(
+                "the first of a pair is behind the first gateway, the second behind the second",
+            ),
+        );
+        return;
+    }
+    if let Some(link) = behind::outside_by(written, name, &gateway.is, &other.is) {
+        let message = format!(
+            "`{}` is on the outer side of the gateway `{}`: the way there begins on `{link}`, as that to `{}` does",
+            word.is, gateway.is, other.is
+        );
+        let hint = "couple networks on the inner side of the gateway: what comes out of a tunnel must not go back to \
+                    where the tunnel came from";
+        found.push(
+            Diagnostic::error(&word.at, message).note(&gateway.at, "this gateway").hint(hint),
+        );
+    }
 }
 
 /// Those that a tunnel of its kind carries: of the other family, nothing is coupled.
@@ -433,37 +459,4 @@ fn side<'w>(
             Some(Side { segment, nets: vec![net.trunc()] })
         }
     }
-}
-
-/// Whether a segment is reached from a gateway through networks of its site alone, without passing the other gateway; or
-/// may be, where a name on the way stands for nothing.
-fn is_behind(
-    written: &Testbed,
-    segment: &SegmentName,
-    gateway: &NodeName,
-    other: &NodeName,
-) -> bool {
-    let inner = |name: &SegmentName| {
-        written.segment(name).is_some_and(|s| {
-            s.plane == Plane::Data && s.kind != SegmentKind::Transit && s.site.is_some()
-                || s.name.is == *segment
-        })
-    };
-    let mut reached: BTreeSet<&NodeName> = BTreeSet::from([gateway]);
-    let mut open = vec![gateway];
-    while let Some(name) = open.pop() {
-        let Some(node) = written.node(name) else { return true };
-        if written.is_dangling(node) || node.interface_on(segment).is_some() {
-            return true;
-        }
-        for on in node.on.iter().filter(|interface| inner(&interface.segment.is)) {
-            for (next, _) in written.members(&on.segment.is) {
-                let name = &next.name.is;
-                if next.may_be(Role::forwards) && name != other && reached.insert(name) {
-                    open.push(name);
-                }
-            }
-        }
-    }
-    false
 }

@@ -20,6 +20,9 @@ use crate::{
     },
 };
 
+/// The MTU of a link where nothing is said: Ethernet.
+pub(in crate::input) const USUAL_MTU: u32 = 1500;
+
 pub(in crate::input) const KEYS: &[Key] = &[
     key("site", SITE, "The site that it belongs to; networks between sites belong to none."),
     key(
@@ -189,6 +192,11 @@ impl Segment {
             families: by_phase(&table, "families"),
             stays_ipv4: table.one("stays-ipv4"),
         })
+    }
+
+    /// The octets of the largest packet that it carries.
+    pub(in crate::input) fn size(&self) -> u32 {
+        self.mtu.as_ref().map_or(USUAL_MTU, |mtu| mtu.is)
     }
 
     /// Whether nothing was written of a family, so that it never has it.
