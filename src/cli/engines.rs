@@ -14,7 +14,6 @@ use crate::{
         segment::Segment,
         service::ServiceKind,
         testbed::Testbed,
-        tunnel::TunnelKind,
     },
 };
 
@@ -43,17 +42,21 @@ impl EngineArgs {
         for choice in &self.engines {
             if let Some(name) = choice.strip_prefix(TUNNELS) {
                 let engine = read_tunnels(name).map_err(Failure::Sentence)?;
+                has_work(testbed, choice, has_tunnels)?;
                 carry(Arc::make_mut(testbed), engine);
                 continue;
             }
             if let Some(name) = choice.strip_prefix(TRANSLATIONS) {
                 let engine = read_translators(name).map_err(Failure::Sentence)?;
+                has_work(testbed, choice, has_translations)?;
                 for translation in Arc::make_mut(testbed).translations.values_mut() {
                     translation.engine.clone_from(&engine);
                 }
                 continue;
             }
-            match read(choice).map_err(Failure::Sentence)? {
+            let (part, engine) = read(choice).map_err(Failure::Sentence)?;
+            has_work(testbed, choice, |testbed| has_part(testbed, part))?;
+            match (part, engine) {
                 (Part::Service(kind), engine) => choose_service(testbed, kind, engine.as_ref()),
                 (Part::Function(function), engine) => {
                     choose_function(testbed, function, engine.as_ref());
@@ -85,6 +88,56 @@ impl EngineArgs {
         }
         format!(" --engine {}", self.engines.join(","))
     }
+}
+
+/// Whoever chooses an engine for what a testbed does not have expects something of the walk that it will not do.
+fn has_work(
+    testbed: &Testbed,
+    choice: &str,
+    has: impl FnOnce(&Testbed) -> bool,
+) -> Result<(), Failure> {
+    if has(testbed) {
+        return Ok(());
+    }
+    let kind = choice.split_once('=').map_or(choice, |(kind, _)| kind);
+    let words = kinds().filter(|(_, has)| has(testbed)).map(|(word, _)| word);
+    let words: Vec<_> = words.collect();
+    let next = if words.is_empty() {
+        "leave the choice out".to_owned()
+    } else {
+        format!("choose among {}, which it has, or leave the choice out", words.join(", "))
+    };
+    Err(Failure::Sentence(format!(
+        "`--engine {choice}` has nothing to do: the testbed has no `{kind}`; {next}"
+    )))
+}
+
+/// What engines can stand in for, by its word, and whether a testbed has it.
+fn kinds() -> impl Iterator<Item = (&'static str, Box<dyn Fn(&Testbed) -> bool>)> {
+    let provided =
+        Part::all().filter(|part| Engine::all().any(|engine| engine.parts.contains(part)));
+    let provided = provided.map(|part| -> (_, Box<dyn Fn(&Testbed) -> bool>) {
+        (part.word(), Box::new(move |testbed| has_part(testbed, part)))
+    });
+    let beside: [(_, Box<dyn Fn(&Testbed) -> bool>); 2] =
+        [(TUNNELS, Box::new(has_tunnels)), (TRANSLATIONS, Box::new(has_translations))];
+    provided.chain(beside.map(|(word, has)| (word.trim_end_matches('='), has)))
+}
+
+/// Whether some node has a service of a kind, or is to do something for a link.
+fn has_part(testbed: &Testbed, part: Part) -> bool {
+    testbed.nodes.values().any(|node| match part {
+        Part::Service(kind) => node.services.iter().any(|service| service.kind == kind),
+        Part::Function(function) => function.is_of(&node.name, testbed.segments.values()),
+    })
+}
+
+fn has_tunnels(testbed: &Testbed) -> bool {
+    testbed.tunnels.values().any(|tunnel| tunnel.kind.is_encrypted())
+}
+
+fn has_translations(testbed: &Testbed) -> bool {
+    !testbed.translations.is_empty()
 }
 
 fn choose_service(testbed: &mut Arc<Testbed>, kind: ServiceKind, engine: Option<&EngineName>) {
@@ -133,7 +186,7 @@ fn told_by_fronts(testbed: &Testbed, kind: ServiceKind) -> BTreeSet<NodeName> {
 /// Has an engine, or what is built in, carry every encrypted tunnel.
 fn carry(testbed: &mut Testbed, engine: Option<&'static TunnelEngine>) {
     let name = engine.map(|e| e.name.parse().expect("engines have names"));
-    for tunnel in testbed.tunnels.values_mut().filter(|tunnel| tunnel.kind == TunnelKind::Vpn) {
+    for tunnel in testbed.tunnels.values_mut().filter(|tunnel| tunnel.kind.is_encrypted()) {
         if tunnel.engine == name {
             continue;
         }
@@ -183,11 +236,7 @@ fn read(choice: &str) -> Result<(Part, Option<EngineName>), String> {
     let (kind, name) = choice.split_once('=').ok_or_else(|| {
         format!("`{choice}` is no choice of an engine; write KIND=NAME, for example `dns=knot`")
     })?;
-    // What has a program to stand in for it, and what is read before this.
-    let provided =
-        || Part::all().filter(|part| Engine::all().any(|engine| engine.parts.contains(part)));
-    let beside = [TUNNELS, TRANSLATIONS].map(|kind| kind.trim_end_matches('='));
-    let words = || provided().map(Part::word).chain(beside);
+    let words = || kinds().map(|(word, _)| word);
     let part = Part::all().find(|known| known.word() == kind).ok_or_else(|| {
         let hint = did_you_mean(kind, words());
         let known: Vec<_> = words().collect();
@@ -240,5 +289,29 @@ mod tests {
         assert!(why("dns=knit").contains("did you mean `knot`?"));
         assert!(why("dns=Knot DNS").contains("the engines are knot"));
         assert!(why("http=knot").contains("engines for `http` are nginx, haproxy"));
+    }
+
+    #[test]
+    fn a_choice_for_what_the_testbed_does_not_have_says_what_it_has() {
+        let testbed = |name: &str| {
+            let text = std::fs::read_to_string(format!("testbed/{name}.toml")).unwrap();
+            Arc::new(crate::input::testbed(name, &text).unwrap())
+        };
+        let choose = |testbed: &Arc<Testbed>, choice: &str| {
+            let engines = EngineArgs { engines: vec![choice.to_owned()] };
+            match engines.choose(&mut Arc::clone(testbed)) {
+                Ok(()) => String::new(),
+                Err(Failure::Sentence(why)) => why,
+                Err(_) => panic!("{choice}"),
+            }
+        };
+        let (small, fokus) = (testbed("small"), testbed("fokus"));
+        for choice in ["ldap=slapd", "vpn=strongswan", "nat64=tayga", "dhcpv6=kea"] {
+            assert_eq!(choose(&fokus, choice), "");
+            let why = choose(&small, choice);
+            let kind = choice.split_once('=').unwrap().0;
+            let there = "choose among https, dns, resolver, advertisements, which it has";
+            assert!(why.contains(&format!("the testbed has no `{kind}`; {there}")), "{why}");
+        }
     }
 }

@@ -331,7 +331,7 @@ impl TranslatorEngine {
 }
 
 /// How packages are got.
-fn from_debian(packages: &str) -> String {
+pub fn from_debian(packages: &str) -> String {
     format!("on Debian: apt install {packages}")
 }
 

@@ -21,7 +21,10 @@ use nix::{
 use super::trust::Trust;
 use crate::{
     check::translated,
-    engine::{BUILT_IN, Engine, Part, TranslatorEngine, TunnelEngine, TunnelProgram, TunnelWorker},
+    engine::{
+        BUILT_IN, Engine, Part, TranslatorEngine, TunnelEngine, TunnelProgram, TunnelWorker,
+        from_debian,
+    },
     model::{
         dhcp::DhcpDuty,
         function::Function,
@@ -147,25 +150,36 @@ fn numbers(version: &str) -> Option<(u32, u32)> {
     })
 }
 
+/// A program that an engine needs and that is not on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// Which engine, where: ``the engine `knot` of service `dns` of node `ns` ``.
+    pub of: String,
+    /// The program.
+    pub program: &'static str,
+    /// The Debian packages that hold it.
+    pub package: &'static str,
+}
+
+/// All of them in one sentence, and what gets all of them.
+fn missing(all: &[Missing]) -> String {
+    let needs = |one: &Missing| format!("{} needs the program `{}`", one.of, one.program);
+    let needs: Vec<_> = all.iter().map(needs).collect();
+    let mut packages: Vec<_> = all.iter().map(|one| one.package).collect();
+    packages.dedup();
+    let are = match all {
+        [_] => "which is not",
+        _ => "none of which is",
+    };
+    format!("{}, {are} on this machine; {}", needs.join(", "), from_debian(&packages.join(" ")))
+}
+
 /// Why an engine cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum Wanting {
-    /// Its program is not on this machine.
-    #[error("{0} needs the program `{program}`, which is not on this machine; {remedy}", program = .0.engine.program, remedy = .0.engine.remedy())]
-    Program(Posting),
-    /// The program of an engine of tunnels is not on this machine.
-    #[error(
-        "the engine `{}` of tunnel `{tunnel}` needs the program `{}`, which is not on this machine; {}",
-        engine.name, program.program, program.remedy()
-    )]
-    Tunnels {
-        /// The engine.
-        engine: &'static TunnelEngine,
-        /// Its program.
-        program: &'static TunnelProgram,
-        /// The tunnel.
-        tunnel: TunnelName,
-    },
+    /// Programs are not on this machine.
+    #[error("{}", missing(.0))]
+    Programs(Vec<Missing>),
     /// The program of a translation cannot be had as it is meant.
     #[error("the engine `{}` of translation `{translation}` {why}", engine.name)]
     Translators {
@@ -205,6 +219,28 @@ pub enum Wanting {
     },
 }
 
+/// The programs that the engines of a testbed need and that are not on this machine, each with the first that needs it.
+fn wanting(testbed: &Testbed) -> Vec<Missing> {
+    let posts =
+        posts(testbed).map(|post| (post.to_string(), post.engine.program, post.engine.package));
+    let tunnels = testbed.tunnels.values().filter_map(|tunnel| {
+        let engine = TunnelEngine::of(tunnel.engine.as_ref()?)?;
+        let TunnelWorker::Program(program) = &engine.by else { return None };
+        let of = format!("the engine `{}` of tunnel `{}`", engine.name, tunnel.name);
+        Some((of, program.program, program.package))
+    });
+    let translations = testbed.translations.values().filter_map(|translation| {
+        let engine = TranslatorEngine::of(translation.engine.as_ref()?)?;
+        let of = format!("the engine `{}` of translation `{}`", engine.name, translation.name);
+        Some((of, engine.program, engine.package))
+    });
+    let mut known = BTreeSet::new();
+    let all = posts.chain(tunnels).chain(translations);
+    all.filter(|(_, program, _)| known.insert(*program) && find(program).is_none())
+        .map(|(of, program, package)| Missing { of, program, package })
+        .collect()
+}
+
 impl Engines {
     /// Everything that the engines of a testbed need of this machine, or what is wanting.
     pub fn gather(
@@ -212,11 +248,15 @@ impl Engines {
         phases: &[Phase],
         rootless: bool,
     ) -> Result<Self, Wanting> {
+        let missing = wanting(testbed);
+        if !missing.is_empty() {
+            return Err(Wanting::Programs(missing));
+        }
         let mut programs = BTreeMap::new();
         for post in posts(testbed) {
             let engine = post.engine;
             if !programs.contains_key(engine.name) {
-                let Some(path) = find(engine.program) else { return Err(Wanting::Program(post)) };
+                let path = find(engine.program).unwrap_or_default();
                 // One that hangs even now is told by what becomes of its start.
                 let version = version(&path, engine.version).unwrap_or_default();
                 programs.insert(engine.name, Program { path, version });
@@ -233,8 +273,7 @@ impl Engines {
             let tunnel = || tunnel.name.clone();
             let program = match &engine.by {
                 TunnelWorker::Program(program) => {
-                    let missing = || Wanting::Tunnels { engine, program, tunnel: tunnel() };
-                    let path = find(program.program).ok_or_else(missing)?;
+                    let path = find(program.program).unwrap_or_default();
                     Program { path, version: tunnel_version(program).unwrap_or_default() }
                 }
                 TunnelWorker::Kernel => {
@@ -279,10 +318,7 @@ fn fit(
     engine: &TranslatorEngine,
     translation: &Translation,
 ) -> Result<PathBuf, String> {
-    let path = find(engine.program).ok_or_else(|| {
-        let (program, remedy) = (engine.program, engine.remedy());
-        format!("needs the program `{program}`, which is not on this machine; {remedy}")
-    })?;
+    let path = find(engine.program).unwrap_or_default();
     fs::File::options().read(true).write(true).open(TUN).map_err(|error| {
         format!(
             "makes its device of {TUN}, which cannot be opened ({error}); run sixwalk with sudo, or take the translator that is \
@@ -468,6 +504,26 @@ mod tests {
         assert!(said.starts_with("asked for its version by `sh -c "), "{said}");
         assert!(said.ends_with(", it says `no way`"), "{said}");
         assert!(version("exit 1").unwrap_err().to_string().ends_with(", it says nothing"));
+    }
+
+    #[test]
+    fn all_programs_that_are_missing_are_named_at_once() {
+        let one = |name: &str, program, package| {
+            let of = format!("the engine `{name}` of tunnel `t`");
+            Missing { of, program, package }
+        };
+        let knot = one("knot", "knotd", "knot");
+        let alone = Wanting::Programs(vec![knot.clone()]).to_string();
+        assert_eq!(
+            alone,
+            "the engine `knot` of tunnel `t` needs the program `knotd`, which is not on this machine; on Debian: apt install knot"
+        );
+        let both = Wanting::Programs(vec![knot, one("nsd", "nsd", "nsd")]).to_string();
+        assert_eq!(
+            both,
+            "the engine `knot` of tunnel `t` needs the program `knotd`, the engine `nsd` of tunnel `t` needs the program `nsd`, \
+             none of which is on this machine; on Debian: apt install knot nsd"
+        );
     }
 
     #[test]
