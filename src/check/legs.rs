@@ -11,10 +11,11 @@ use crate::{
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
         finding::{Complaint, Confidence, Packets, Scope, Severity},
+        flow::Traffic,
         name::{DomainName, NodeName},
         node::Node,
         probe::{Probe, Question},
-        service::Service,
+        service::{Port, Service},
         verdict::Judgement,
     },
     stage::{Expect, Path, Stage},
@@ -109,6 +110,15 @@ pub fn subject(from: &NodeName, to: &Node, service: &Service, address: std::net:
     exchanged::served(from, &to.name, &service.name, address)
 }
 
+/// Why the plan does not let a node reach a port along a way; `None` where it does. What a node uses may be elsewhere, and
+/// no flow leads there: who stops that does what it should.
+pub fn closed(stage: &Stage, path: &Path, port: Port) -> Option<String> {
+    let [from, .., to] = path.nodes.as_slice() else { return None };
+    let traffic = Traffic::Port { word: port.to_string(), port };
+    let by = stage.stopped_by(path, [from, to], &traffic)?;
+    Some(format!("no flow lets {port} pass from {from} to {to}, and {by} on the way filters"))
+}
+
 /// The first attempt of each.
 pub fn ask(legs: &[Named]) -> Vec<Experiment> {
     vec![Experiment::of_probes(legs.iter().map(|named| named.leg.probe.clone()))]
@@ -125,6 +135,11 @@ pub fn judge(judge: Judge, stage: &Stage, seen: &Seen<'_>, legs: &[Named]) -> Ve
 }
 
 impl Named {
+    /// Why the plan does not let it reach; `None` where it does.
+    pub fn closed(&self, stage: &Stage) -> Option<String> {
+        closed(stage, &self.leg.path, self.leg.scope().port?)
+    }
+
     /// The answer of the first round that was answered.
     pub fn answered<'e>(&self, seen: &Seen<'e>) -> Option<(EvidenceId, &'e Answer)> {
         reading::rounds(seen, &self.leg.probe).find(|(_, answer)| answer.is_answered())

@@ -29,17 +29,29 @@ impl Check for Reaching {
     }
 
     fn ask(&self, stage: &Stage) -> Vec<Experiment> {
-        legs::ask(&(self.subjects)(stage))
+        legs::ask(&self.open(stage))
     }
 
     fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
-        legs::follow_up(stage, seen, &(self.subjects)(stage))
+        legs::follow_up(stage, seen, &self.open(stage))
     }
 
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
         let judge = Judge(self.text);
-        let found = legs::judge(judge, stage, seen, &(self.subjects)(stage));
+        let mut found = legs::judge(judge, stage, seen, &self.open(stage));
+        let all = (self.subjects)(stage);
+        let closed = all.iter().filter_map(|named| Some((named, named.closed(stage)?)));
+        found.extend(closed.map(|(named, why)| judge.not_applicable(&named.subject, why)));
         judge.or_not_applicable(found, self.without)
+    }
+}
+
+impl Reaching {
+    /// Those whom the flows let ask.
+    fn open(&self, stage: &Stage) -> Vec<Named> {
+        let mut all = (self.subjects)(stage);
+        all.retain(|named| named.closed(stage).is_none());
+        all
     }
 }
 

@@ -95,9 +95,8 @@ impl Stage {
             Ok(path) => path,
             Err(reason) => return Expect::Absent(format!("no {family} path by plan: {reason:?}")),
         };
-        let filter = path.transit().iter().find(|n| self.testbed.nodes[*n].role.filters()).cloned();
-        let allowed = self.is_allowed(&exchange.from, &exchange.to, &exchange.traffic);
-        if let (Some(by), false) = (filter, allowed) {
+        let ends = [&exchange.from, &exchange.to];
+        if let Some(by) = self.stopped_by(&path, ends, &exchange.traffic).cloned() {
             return Expect::Blocked { path, by };
         }
         let node = &self.testbed.nodes[&exchange.to];
@@ -110,6 +109,17 @@ impl Stage {
             }
             _ => Expect::Reach(path),
         }
+    }
+
+    /// The first filter on a way between two nodes, where the flows do not let traffic pass.
+    pub fn stopped_by<'p>(
+        &self,
+        path: &'p Path,
+        [from, to]: [&NodeName; 2],
+        traffic: &Traffic,
+    ) -> Option<&'p NodeName> {
+        let filter = path.transit().iter().find(|n| self.testbed.nodes[*n].role.filters())?;
+        (!self.is_allowed(from, to, traffic)).then_some(filter)
     }
 
     /// Whether the flows let traffic pass: some flow allows it and none denies it.

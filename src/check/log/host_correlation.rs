@@ -80,8 +80,14 @@ impl Check for HostCorrelation {
             Filed::of(seen, subjects).judge(stage, from, sink)
         };
         let found = senders.iter().map(of_one).collect();
+        let name = |subject: &Subject| at_sink(&subject.from, &subject.sink);
+        let found = [found, syslog_v6::left_out(Judge(&TEXT), stage, name)].concat();
         Judge(&TEXT).or_not_applicable(found, "no node logs to a sink in this phase")
     }
+}
+
+fn at_sink(from: &NodeName, sink: &NodeName) -> String {
+    format!("{from} at {sink}")
 }
 
 /// Under which hosts the messages of a node stand at its sink.
@@ -120,7 +126,7 @@ impl Filed {
     }
 
     fn judge(self, stage: &Stage, from: &NodeName, sink: &NodeName) -> Judgement {
-        let (judge, subject) = (Judge(&TEXT), format!("{from} at {sink}"));
+        let (judge, subject) = (Judge(&TEXT), at_sink(from, sink));
         if self.untold {
             let reason = "the sink does not tell under which host a message is filed";
             return judge.not_testable(subject, reason, self.evidence);
@@ -215,6 +221,11 @@ mod tests {
     fn finds(network: &Network, case: &str) {
         let found = fixture::complaints(&HostCorrelation, network);
         assert_eq!(found, [(case.to_owned(), "resolver (hosts of messages)".to_owned())]);
+    }
+
+    #[test]
+    fn who_is_not_to_reach_its_sink_is_not_blamed() {
+        fixture::assert_closed(&HostCorrelation, "dmz->resolver log");
     }
 
     #[test]

@@ -134,7 +134,8 @@ impl Check for LogKept {
             log_ins.flat_map(move |log_in| self.judge_one(stage, seen, trail, log_in))
         });
         let reason = "nobody logs in at a service that sends its log to a sink in this phase";
-        Judge(self.text).or_not_applicable(judged.collect(), reason)
+        let judge = Judge(self.text);
+        judge.or_not_applicable(judged.chain(trail::left_out(judge, stage)).collect(), reason)
     }
 }
 
@@ -209,6 +210,13 @@ mod tests {
     fn a_healthy_network_is_silent() {
         for check in [&FAMILY_CAPTURED, &NOT_CUT, &CANONICAL] {
             fixture::assert_silent_when_healthy(check);
+        }
+    }
+
+    #[test]
+    fn what_is_not_to_reach_a_sink_is_not_missed_there() {
+        for check in [&FAMILY_CAPTURED, &NOT_CUT, &CANONICAL] {
+            fixture::assert_closed(check, "dmz->resolver log");
         }
     }
 

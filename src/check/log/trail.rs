@@ -9,7 +9,11 @@ use std::{
 };
 
 use crate::{
-    check::{ask, reach::Leg, reading},
+    check::{
+        ask, legs,
+        reach::Leg,
+        reading::{self, Judge},
+    },
     model::{
         answer::{Answer, Outcome},
         evidence::{EvidenceId, Seen},
@@ -19,7 +23,8 @@ use crate::{
         name::NodeName,
         node::Node,
         probe::{Keeper, Probe, Question},
-        service::{Service, ServiceKind},
+        service::{Port, Service, ServiceKind, Transport},
+        verdict::Judgement,
     },
     stage::{Expect, Path, Stage},
     wire::log_in,
@@ -74,8 +79,23 @@ pub(in crate::check) struct Step {
     scope: Scope,
 }
 
-/// The trails of a stage.
+/// The trails of a stage that flows let reach their sink.
 pub(in crate::check) fn all(stage: &Stage) -> Vec<Trail> {
+    let mut all = planned(stage);
+    all.retain(|trail| trail.closed(stage).is_none());
+    all
+}
+
+/// Those whose messages no flow lets reach their sink: what is missing there is missing by plan.
+pub(in crate::check) fn left_out(judge: Judge, stage: &Stage) -> Vec<Judgement> {
+    let closed = planned(stage).into_iter().filter_map(|trail| {
+        let subject = format!("{}/{} at {}", trail.node, trail.service.name, trail.sink);
+        Some(judge.not_applicable(subject, trail.closed(stage)?))
+    });
+    closed.collect()
+}
+
+fn planned(stage: &Stage) -> Vec<Trail> {
     stage.testbed.nodes.values().filter_map(|node| Trail::of(stage, node)).collect()
 }
 
@@ -127,6 +147,12 @@ impl Trail {
             to_sink,
             log_ins,
         })
+    }
+
+    /// Why its messages are not to arrive; `None` where they are.
+    fn closed(&self, stage: &Stage) -> Option<String> {
+        let port = Port { transport: Transport::Udp, number: self.sink_at.port() };
+        legs::closed(stage, &self.to_sink, port)
     }
 
     fn experiment(&self, round: u8) -> Experiment {

@@ -45,6 +45,7 @@ impl Check for LastLogIns {
         for trail in trail::all(stage).iter().filter(|trail| trail.has_page()) {
             judged.extend(trail.log_ins.iter().map(|log_in| judge(stage, seen, trail, log_in)));
         }
+        judged.extend(trail::left_out(Judge(&TEXT), stage));
         Judge(&TEXT).or_not_applicable(judged, "nobody may read a page of log-ins in this phase")
     }
 }
@@ -73,6 +74,11 @@ mod tests {
     #[test]
     fn a_healthy_network_is_silent() {
         fixture::assert_silent_when_healthy(&LastLogIns);
+    }
+
+    #[test]
+    fn what_is_not_to_reach_a_sink_is_not_missed_there() {
+        fixture::assert_closed(&LastLogIns, "dmz->resolver log");
     }
 
     #[test]

@@ -76,6 +76,11 @@ mod tests {
     }
 
     #[test]
+    fn who_is_not_to_reach_its_server_is_not_blamed() {
+        fixture::assert_closed(&NTP, "lan->ns time");
+    }
+
+    #[test]
     fn a_time_server_that_is_deaf_on_ipv6_is_found() {
         let network = Network::healthy(Phase::DualStack).deafen("ns", "ntp", Family::V6);
         let found = fixture::complaints(&NTP, &network);

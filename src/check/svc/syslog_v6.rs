@@ -1,6 +1,9 @@
 //! `svc.syslog-v6`: log messages arrive at the sink over every planned family, under an address of their sender.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use crate::{
     check::{
@@ -18,7 +21,7 @@ use crate::{
         node::Node,
         phase::Phase,
         probe::{Probe, Question},
-        service::{Service, ServiceKind},
+        service::{Port, Service, ServiceKind, Transport},
         verdict::Judgement,
     },
     stage::{Path, Stage},
@@ -76,14 +79,31 @@ impl Check for Syslog {
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
         let judge = Judge(&TEXT);
         let found = subjects(stage).iter().map(|s| s.judge(judge, stage, seen)).collect();
-        judge.or_not_applicable(found, "no node logs to a sink in this phase")
+        let found =
+            [found, left_out(judge, stage, |s| exchanged::delivered(&s.from, &s.sink, s.at.ip()))];
+        judge.or_not_applicable(found.concat(), "no node logs to a sink in this phase")
     }
 }
 
-/// Who sends messages where.
+/// Who sends messages where, and is let.
 pub(in crate::check) fn subjects(stage: &Stage) -> Vec<Subject> {
-    let all = stage.testbed.nodes.values().flat_map(|node| of_node(stage, node)).collect();
-    legs::sample(all, legs::SAMPLE)
+    let open = all(stage).filter(|subject| subject.closed(stage).is_none());
+    legs::sample(open.collect(), legs::SAMPLE)
+}
+
+/// Those whom no flow lets reach their sink, once for each of their names.
+pub(in crate::check) fn left_out(
+    judge: Judge,
+    stage: &Stage,
+    name: impl Fn(&Subject) -> String,
+) -> Vec<Judgement> {
+    let closed = all(stage).filter_map(|subject| Some((name(&subject), subject.closed(stage)?)));
+    let closed: BTreeMap<_, _> = closed.collect();
+    closed.into_iter().map(|(subject, why)| judge.not_applicable(subject, why)).collect()
+}
+
+fn all(stage: &Stage) -> impl Iterator<Item = Subject> {
+    stage.testbed.nodes.values().flat_map(|node| of_node(stage, node))
 }
 
 fn of_node(stage: &Stage, node: &Node) -> Vec<Subject> {
@@ -117,6 +137,12 @@ enum Arrival {
 }
 
 impl Subject {
+    /// Why its messages are not to arrive; `None` where they are.
+    fn closed(&self, stage: &Stage) -> Option<String> {
+        let port = Port { transport: Transport::Udp, number: self.at.port() };
+        legs::closed(stage, &self.path, port)
+    }
+
     pub(in crate::check) fn family(&self) -> Family {
         self.path.family()
     }
@@ -231,6 +257,11 @@ mod tests {
         let judgements = Network::healthy(Phase::DualStack).ask(&[&Syslog]);
         assert_eq!(judgements.len(), 2, "one for each family");
         assert!(judgements.iter().all(|j| j.verdict == crate::model::verdict::Verdict::Pass));
+    }
+
+    #[test]
+    fn who_is_not_to_reach_its_sink_is_not_blamed() {
+        fixture::assert_closed(&Syslog, "dmz->resolver log");
     }
 
     #[test]
