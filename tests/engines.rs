@@ -743,6 +743,40 @@ fn a_program_that_hangs_while_it_is_needed_is_told() {
     assert_eq!(after.gate, Gate::Open);
 }
 
+/// The same of those that work beside a gateway: what a tunnel or a translation would be blamed for is left open, also where a
+/// check has stopped the tunnel and started it again in between.
+#[test]
+fn a_program_beside_a_gateway_that_hangs_while_it_is_needed_is_told() {
+    const CHARON: &str = "the engine `strongswan` of tunnel `offices` at node `gw-";
+    let real = sixwalk::serve::daemon::find("charon-systemd").expect("tests/run unpacks it");
+    let stops = format!("{} \"$@\" &\nsleep 4\nkill -STOP $!\nwait", real.display());
+    let at_both = Place::new().fake("charon-systemd", &stops);
+    let at_one = once("charon-systemd", "-", "kill -STOP $!");
+    let carried =
+        |place: &Place, phases| place.carry(&["--only", "vpn.*", "--phases", phases], &[]);
+    let translates = once("tayga", "--mktun", "kill -STOP $!");
+    let translated = translates.run_of(
+        &shipped("testbed/translation.toml"),
+        &["--engine", "nat64=tayga", "--phases", "ipv6-only"],
+    );
+    let tayga = "the engine `tayga` of translation `nat64` at node `border`";
+    for (run, engine) in [
+        (carried(&at_both, "ipv6-only"), CHARON),
+        (carried(&at_one, "dual-stack,ipv6-only"), CHARON),
+        (translated, tayga),
+    ] {
+        let [hung, after @ ..] = &run.phases[..] else { panic!("{engine}: no phase") };
+        let said = hung.deviations.join("\n");
+        let what = " hangs: somebody has stopped it";
+        assert!(said.contains(engine) && said.contains(what), "{engine}: {said}");
+        assert!(run.findings.is_empty(), "{engine}: {:?}", run.findings);
+        assert!(matches!(hung.gate, Gate::NotDecidable { .. }), "{engine}: {:?}", hung.gate);
+        for after in after {
+            assert_eq!(after.deviations, [""; 0], "{engine} is started again");
+        }
+    }
+}
+
 /// What a program has started ends with it, and does not stand in the way of the next.
 #[test]
 fn whoever_a_program_has_left_behind_is_gone_before_the_next_one_starts() {

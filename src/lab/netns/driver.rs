@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 
 use super::{
     BuildError, NetnsLab, PATIENCE, folder,
@@ -395,6 +395,9 @@ impl Netns {
             },
             Err(error) => Settled { waits: Vec::new(), unsettled: vec![error.to_string()] },
         };
+        let translators = self.occupants.values().map(|node| node.translators.settle());
+        let failed = join_all(translators).await.into_iter().filter_map(Result::err);
+        settled.unsettled.extend(failed.map(|error| error.to_string()));
         let tunnels = join_all(self.occupants.values().map(|node| node.tunnels.settle())).await;
         let failed = tunnels.into_iter().filter_map(Result::err);
         settled.unsettled.extend(failed.map(|error| error.to_string()));
@@ -566,7 +569,10 @@ impl Driver for Netns {
 
     fn hear_again<'a>(&'a self, spared: &'a BTreeSet<NodeName>) -> Soon<'a, ()> {
         let asked = self.occupants.iter().filter(|(name, _)| !spared.contains(*name));
-        let asked = asked.map(|(_, node)| node.services.hear_again());
+        let asked = asked.map(|(_, node)| async {
+            node.translators.hear_again();
+            join(node.services.hear_again(), node.tunnels.hear_again()).await;
+        });
         Box::pin(async { drop(join_all(asked).await) })
     }
 

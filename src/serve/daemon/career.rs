@@ -38,6 +38,8 @@ struct Past {
     memory: Memory,
     /// Why nobody does the work, as a sentence.
     trouble: Option<String>,
+    /// Why nobody did it for a while since the phase was entered, though somebody may do so again.
+    gap: Option<String>,
     /// What has gone wrong without being asked for, as sentences that nobody has been told yet.
     losses: Vec<String>,
     /// The last of these.
@@ -150,12 +152,19 @@ impl Career {
         let said = self.sentence(what);
         let mut past = self.past();
         past.losses.push(said.clone());
+        past.gap = Some(said.clone());
         past.trouble = Some(said);
     }
 
-    /// Why nobody does the work, though somebody should; a sentence.
+    /// Forgets what went wrong before: whoever does the work now does it in all of the phase.
+    pub(in crate::serve) fn begin_phase(&self) {
+        self.past().gap = None;
+    }
+
+    /// Why nobody does the work, though somebody should, or did not for a part of the phase; a sentence.
     pub(in crate::serve) fn trouble(&self) -> Option<String> {
-        self.past().trouble.clone()
+        let past = self.past();
+        past.trouble.clone().or_else(|| past.gap.clone())
     }
 
     /// Notes a trouble that shows while questions are asked; nobody is told the same twice in a row.
@@ -187,5 +196,26 @@ impl Career {
             pss_kib: past.memory.pss_kib,
             rss_kib: past.memory.rss_kib,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn who_was_lost_and_started_again_has_not_worked_all_the_phase() {
+        let (work, node) = ("offices".parse().unwrap(), "gw".parse().unwrap());
+        let career = Career::new("strongswan", ("tunnel", work), &node, &Engines::default());
+        let start = || career.attempt(async { Ok(()) });
+        start().await.unwrap();
+        assert_eq!(career.trouble(), None);
+        career.lose("hangs");
+        start().await.unwrap();
+        let said = "the engine `strongswan` of tunnel `offices` at node `gw` hangs";
+        assert_eq!(career.trouble().as_deref(), Some(said));
+        assert_eq!(career.losses(), [said]);
+        career.begin_phase();
+        assert_eq!(career.trouble(), None);
     }
 }

@@ -5,6 +5,7 @@ use std::{
     fs::{self, File},
     os::unix::fs::MetadataExt,
     path::PathBuf,
+    sync::Arc,
 };
 
 use nix::{
@@ -36,6 +37,22 @@ impl Memory {
     }
 }
 
+/// Tells of a program whether it still does something, also to those who do not hold it.
+#[derive(Clone, Debug)]
+pub(in crate::serve) struct Vitals(pub(super) Option<Arc<Household>>);
+
+impl Vitals {
+    /// Whether somebody has stopped it.
+    pub(in crate::serve) fn are_stopped(&self) -> bool {
+        self.0.as_ref().is_some_and(|household| household.is_stopped())
+    }
+}
+
+/// The state of a process; its name before that may hold anything.
+fn state(stat: &str) -> Option<char> {
+    stat.rsplit_once(')')?.1.trim_start().chars().next()
+}
+
 impl Household {
     /// That of a process, if it has one that is not ours.
     pub(super) fn of(pid: Pid) -> Option<Self> {
@@ -52,6 +69,12 @@ impl Household {
             fs::metadata(format!("/proc/{pid}/ns/mnt")).is_ok_and(|ns| ns.ino() == self.number)
         };
         pids.filter(here).map(Pid::from_raw).collect()
+    }
+
+    /// Whether somebody of it has been stopped (`T` in /proc/PID/stat): it is there, and does nothing.
+    fn is_stopped(&self) -> bool {
+        let stat = |pid: &Pid| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        self.pids().iter().any(|pid| state(&stat(pid)) == Some('T'))
     }
 
     /// Kills whoever is left; true if nobody was.
@@ -77,5 +100,17 @@ impl Household {
                 rss_kib: sum.rss_kib + kib("Rss:").unwrap_or(0),
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_of_a_process_stands_behind_its_name() {
+        assert_eq!(state("7 (tayga) T 1 7 7 0"), Some('T'));
+        assert_eq!(state("7 (a) T (b) S 1 7 7 0"), Some('S'));
+        assert_eq!(state(""), None);
     }
 }

@@ -26,6 +26,6 @@ pub use program::{Engines, Mute, Program, Wanting, find, tunnel_version, version
 
 pub(super) use career::Career;
 pub(super) use launch::{Call, lay_out};
-pub(super) use members::Memory;
+pub(super) use members::{Memory, Vitals};
 pub(super) use post::{FOLDERS, Post, written};
 pub(super) use running::Process;

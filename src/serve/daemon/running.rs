@@ -12,7 +12,7 @@ use super::{
     Program,
     launch::{self, Call, Launched},
     log::Log,
-    members::{Household, Memory},
+    members::{Household, Memory, Vitals},
 };
 use crate::{
     engine::{Engine, Job, Place},
@@ -41,7 +41,7 @@ pub(super) struct Running {
 /// A program that runs. Dropping it kills it.
 pub(in crate::serve) struct Process {
     pid: Pid,
-    household: Option<Household>,
+    household: Option<Arc<Household>>,
     ended: watch::Receiver<Option<String>>,
 }
 
@@ -80,7 +80,7 @@ impl Process {
         let Launched { mut child, own, said } = launch::launch(call, namespace, work)?;
         let pid = child.id().and_then(|id| i32::try_from(id).ok());
         let pid = Pid::from_raw(pid.expect("a child that was just started"));
-        let household = Household::of(pid);
+        let household = Household::of(pid).map(Arc::new);
         let (tell, ended) = watch::channel(None);
         let reading = tokio::spawn(Arc::clone(log).read(said));
         tokio::spawn(async move {
@@ -109,9 +109,14 @@ impl Process {
         }
     }
 
+    /// What tells whether it still does something.
+    pub(in crate::serve) fn vitals(&self) -> Vitals {
+        Vitals(self.household.clone())
+    }
+
     /// The memory of all its processes.
     pub(in crate::serve) fn memory(&self) -> Memory {
-        self.household.as_ref().map_or_else(Memory::default, Household::memory)
+        self.household.as_ref().map_or_else(Memory::default, |household| household.memory())
     }
 
     /// Kills whoever is left of one that has ended.

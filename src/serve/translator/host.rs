@@ -23,6 +23,7 @@ use crate::{
     report::run::EngineRun,
     serve::{
         Shared,
+        daemon::Vitals,
         tube::{Mouth, Tube},
     },
 };
@@ -79,6 +80,14 @@ pub struct TranslatorHost {
 struct Opened {
     knowledge: Arc<Knowledge>,
     task: Option<JoinHandle<()>>,
+    /// What tells of a program whether it still does something.
+    vitals: Option<Vitals>,
+}
+
+impl Opened {
+    fn is_over(&self) -> bool {
+        self.task.as_ref().is_some_and(JoinHandle::is_finished)
+    }
 }
 
 impl Drop for Opened {
@@ -109,6 +118,29 @@ impl TranslatorHost {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Starts programs that have ended by themselves once more. That one does not come up is told by `troubles`.
+    pub async fn settle(&self) -> Result<(), TranslatorError> {
+        let over = |opened: &Opened| opened.is_over().then(|| opened.knowledge.told.clone());
+        let lost: Vec<_> = self.opened().values().filter_map(over).collect();
+        for told in lost.iter().filter(|told| told.engine.is_some()) {
+            let opened = self.start(told).await?;
+            self.opened().insert(told.translation.clone(), opened);
+        }
+        self.carriers().values().for_each(|carrier| carrier.career.begin_phase());
+        Ok(())
+    }
+
+    /// Looks whether programs have been stopped: one that was is ended, and told as one that has ended by itself is.
+    pub fn hear_again(&self) {
+        for opened in self.opened().values().filter(|opened| !opened.is_over()) {
+            let is_stopped = opened.vitals.as_ref().is_some_and(Vitals::are_stopped);
+            if let (true, Some(carrier)) = (is_stopped, self.carrier(&opened.knowledge.told)) {
+                opened.task.iter().for_each(JoinHandle::abort);
+                carrier.career.lose("hangs: somebody has stopped it");
+            }
+        }
     }
 
     /// What its translators are and have learned.
@@ -198,15 +230,14 @@ impl TranslatorHost {
         let carrier = self.carrier(told);
         let knowledge = Knowledge::new(told.clone(), By::of(told, carrier.clone()));
         let shared = Arc::clone(&knowledge);
-        let task = match carrier {
-            None => Some(tokio::spawn(run(shared, tube))),
-            // That a program does not come up is told by `troubles`, and is no reason to stop.
-            Some(carrier) => carrier
-                .start(told)
-                .await
-                .ok()
-                .map(|machine| tokio::spawn(pass_on(shared, tube, machine, carrier))),
+        let Some(carrier) = carrier else {
+            let task = Some(tokio::spawn(run(shared, tube)));
+            return Ok(Opened { knowledge, task, vitals: None });
         };
-        Ok(Opened { knowledge, task })
+        // That a program does not come up is told by `troubles`, and is no reason to stop.
+        let machine = carrier.start(told).await.ok();
+        let vitals = machine.as_ref().map(|machine| machine.process.vitals());
+        let task = machine.map(|machine| tokio::spawn(pass_on(shared, tube, machine, carrier)));
+        Ok(Opened { knowledge, task, vitals })
     }
 }

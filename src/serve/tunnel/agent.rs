@@ -14,7 +14,7 @@ use crate::{
         patience::{Deadline, within},
         wireguard::{Agreed, Device},
     },
-    serve::daemon::Process,
+    serve::daemon::{Process, Vitals},
 };
 
 /// How long a program that cannot be talked to any more may take to end.
@@ -62,6 +62,14 @@ impl Watched {
 }
 
 impl Agent {
+    /// What tells of a program whether it still does something.
+    pub(super) fn vitals(&self) -> Option<Vitals> {
+        match self {
+            Self::Program { process, .. } => Some(process.vitals()),
+            Self::Kernel(_) => None,
+        }
+    }
+
     /// What keys are to be agreed on for.
     pub(super) fn children<'a>(&self, told: &'a [Child]) -> Vec<&'a str> {
         match self {

@@ -21,7 +21,7 @@ use crate::{
     report::run::EngineRun,
     serve::{
         Shared,
-        daemon::{Call, Career, FOLDERS, Memory, Process, lay_out},
+        daemon::{Call, Career, FOLDERS, Memory, Process, Vitals, lay_out},
     },
 };
 
@@ -61,6 +61,16 @@ impl Carrier {
         let node = self.career.node().clone();
         let control = self.folder(end).join(program.control);
         Some(Selective { node, end: end.clone(), esp: self.esp, is_spoilt, control })
+    }
+
+    /// What a program does that hangs, as the end of a sentence; `None` if it does not. The kernel does not hang.
+    pub(super) async fn hangs(&self, end: &TunnelEnd, vitals: &Vitals) -> Option<String> {
+        if vitals.are_stopped() {
+            return Some("hangs: somebody has stopped it".to_owned());
+        }
+        let program = self.selective(end, false)?;
+        let why = program.answers().await.err()?;
+        Some(format!("hangs: asked for its version over its control connection, {why}"))
     }
 
     /// Where a program has its files.

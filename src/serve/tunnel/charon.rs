@@ -178,6 +178,12 @@ impl Charon {
         Err(io::Error::other(format!("it refuses {name}: {why}")))
     }
 
+    /// Waits until it says its version: then it does not hang.
+    pub(super) async fn say_version(&mut self) -> io::Result<()> {
+        self.stream.write_all(&vici::request("version", &[])).await?;
+        self.answer().await.map(drop)
+    }
+
     /// Has it begin with children; nobody waits for what comes of that.
     pub(super) async fn initiate(&mut self, children: &[&str]) -> io::Result<()> {
         for child in children {

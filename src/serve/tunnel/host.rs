@@ -9,6 +9,7 @@ use std::{
 };
 
 use boringtun::noise::Tunn;
+use futures_util::future::join_all;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
@@ -43,6 +44,7 @@ use crate::{
     report::run::EngineRun,
     serve::{
         Shared,
+        daemon::Vitals,
         tube::{Mouth, Tube},
     },
 };
@@ -176,6 +178,8 @@ struct Work {
     task: JoinHandle<()>,
     /// Where what carries it works, if it is not built in.
     place: Option<Namespace>,
+    /// What tells of a program that carries it whether it still does something.
+    vitals: Option<Vitals>,
 }
 
 impl Work {
@@ -260,6 +264,8 @@ impl TunnelHost {
     }
 
     async fn stop(&self, tunnel: &TunnelName) -> Result<(), TunnelError> {
+        // Nobody could tell afterwards.
+        self.hear_of(tunnel).await;
         let work = self.opened(tunnel, |opened| opened.work.take())?;
         if let Some(work) = work {
             work.end().await;
@@ -360,6 +366,7 @@ impl TunnelHost {
 
     /// Ends all its tunnels, as on a box that comes from the factory.
     pub async fn blank(&self) {
+        self.hear_again().await;
         let ended: Vec<_> =
             self.ends().values_mut().filter_map(|opened| opened.work.take()).collect();
         for work in ended {
@@ -376,6 +383,28 @@ impl TunnelHost {
         };
         let made = file.end(&self.node, &end);
         self.begin(made.ok_or(TunnelError::Useless { node, tunnel })?).await
+    }
+
+    /// Asks programs whether they still answer: one that hangs is ended, and told as one that has ended by itself is.
+    pub async fn hear_again(&self) {
+        let open: Vec<_> = self.ends().keys().cloned().collect();
+        join_all(open.iter().map(|tunnel| self.hear_of(tunnel))).await;
+    }
+
+    async fn hear_of(&self, tunnel: &TunnelName) {
+        let vitals = |work: &Work| work.vitals.clone().filter(|_| !work.is_over());
+        let of =
+            |opened: &Opened| Some((opened.end.clone(), opened.work.as_ref().and_then(vitals)?));
+        let Some((end, vitals)) = self.ends().get(tunnel).and_then(of) else { return };
+        let Some(carrier) = self.carrier(&end) else { return };
+        let Some(what) = carrier.hangs(&end, &vitals).await else { return };
+        let mut ends = self.ends();
+        let work = ends.get_mut(tunnel).and_then(|opened| opened.work.as_mut());
+        // One that has ended in the meantime has been told.
+        if let Some(work) = work.filter(|work| !work.is_over()) {
+            work.task.abort();
+            carrier.career.lose(&what);
+        }
     }
 
     async fn restart(&self, tunnel: &TunnelName) -> Result<(), TunnelError> {
@@ -448,6 +477,7 @@ impl TunnelHost {
                 Err(error) => return Err(error),
             }
         }
+        self.carriers().values().for_each(|carrier| carrier.career.begin_phase());
         Ok(())
     }
 
@@ -549,7 +579,7 @@ impl TunnelHost {
             let outside = outside.map_err(failed("outside"))?;
             let at_work = plain::End { tube, outside, envelope, selectors, counters };
             let task = tokio::spawn(at_work.run(told));
-            return Ok(Work { end: end.clone(), orders, task, place: None });
+            return Ok(Work { end: end.clone(), orders, task, place: None, vitals: None });
         }
         let ways = Ways::open(&self.namespace, end).map_err(failed("outside"))?;
         let inside = Inside { tube, selectors, counters, faults, renewed: false, regained: false };
@@ -557,7 +587,7 @@ impl TunnelHost {
             let mtu = mouth.mtu().map_err(failed("inside"))?;
             let appliance = carrier.start(end, &self.keys, mtu).await;
             let appliance = appliance.map_err(|said| TunnelError::Program { said })?;
-            let place = Some(appliance.place.clone());
+            let (place, vitals) = (Some(appliance.place.clone()), appliance.agent.vitals());
             let at_work = beside::End {
                 carrier,
                 appliance,
@@ -571,7 +601,7 @@ impl TunnelHost {
                 tries_home: false,
             };
             let task = tokio::spawn(at_work.run(told));
-            return Ok(Work { end: end.clone(), orders, task, place });
+            return Ok(Work { end: end.clone(), orders, task, place, vitals });
         }
         let secret = self.keys.secret(&self.node, &end.tunnel);
         let peer = self.keys.public(&end.peer, &end.tunnel);
@@ -582,6 +612,7 @@ impl TunnelHost {
             answers: false,
             begins: end.begins,
         };
-        Ok(Work { end: end.clone(), orders, task: tokio::spawn(at_work.run(told)), place: None })
+        let task = tokio::spawn(at_work.run(told));
+        Ok(Work { end: end.clone(), orders, task, place: None, vitals: None })
     }
 }

@@ -75,6 +75,11 @@ impl Selective {
         .await
     }
 
+    /// Whether it answers over its control connection; an error says what it does instead.
+    pub(super) async fn answers(&self) -> io::Result<()> {
+        self.soon(Charon::say_version).await
+    }
+
     async fn couple(&self, charon: &mut Charon, more: Option<Child>) -> io::Result<()> {
         let all = || Family::ALL.into_iter().map(Family::everything).collect::<Nets>();
         let everything = || Child { name: EVERYTHING.to_owned(), here: all(), there: all() };
