@@ -60,7 +60,10 @@ pub(super) async fn ask(
         Some(line) => match within(deadline, errand.fetch(asker, line)).await {
             Ok(Ok(page)) => (Some(page), None),
             Ok(Err(error)) => (None, Some(error.to_string())),
-            Err(_) => (None, Some("the page did not come to its end".to_owned())),
+            Err(_) => {
+                trip.stall();
+                (None, Some("the page did not come to its end".to_owned()))
+            }
         },
     };
     Answer::Journey {
@@ -198,6 +201,14 @@ impl<'a> Trip<'a> {
         let at = self.at.clone();
         let deadline = self.deadline.or_after(ATTEMPT_PATIENCE);
         self.running.spawn(async move { (index, dial(&at, to, None, false, deadline).await) });
+    }
+
+    /// What stood has brought no page.
+    fn stall(&mut self) {
+        let ends = self.begun.iter_mut().filter_map(|(_, end)| end.as_mut());
+        for won in ends.filter(|end| end.outcome == Outcome::Answered) {
+            won.outcome = Outcome::Stalled;
+        }
     }
 
     /// Every attempt in the order begun. One that lost the race has had no answer within the time that it was given.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::{
     check::{
-        Case, Check, Text, UseCase, ask,
+        Case, Check, Text, UseCase, ask, legs,
         names::{self, Heard},
         pages,
         reach::Leg,
@@ -348,18 +348,20 @@ impl Told<'_, '_> {
             match consensus.reached() {
                 Reached::Yes | Reached::Sometimes { .. } => {}
                 Reached::Unknown(reason) => return judge.not_testable(subject, reason, evidence),
-                Reached::No => dead.push((*address, reading::describe(consensus.telling))),
+                Reached::No => dead.push((*address, consensus.telling)),
             }
         }
         match dead.first() {
-            Some((first, how)) => {
+            Some((first, telling)) => {
                 let all: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+                let how = reading::describe(*telling);
                 let args = [
                     ("why", format!("{first}: {how}")),
                     ("dead", dead.len().to_string()),
                     ("all", all.join(", ")),
                 ];
-                let complaint = self.complaint_at(stage, seen, "unreachable", *first, args);
+                let mut complaint = self.complaint_at(stage, seen, "unreachable", *first, args);
+                complaint.scope.packets = legs::large(Some(*telling));
                 judge.fail(subject, evidence, complaint)
             }
             None => self.answered(stage, seen, family, (subject, evidence)),
@@ -440,6 +442,10 @@ impl Told<'_, '_> {
         if hurts {
             bites_in.insert(0, stage.phase);
         }
+        if self.is_dead(stage, seen, family.other()) {
+            let reason = format!("{why}, and nothing answers over {} either", family.other());
+            return Judge(&TEXT).blocked(subject, reason, evidence);
+        }
         if bites_in.is_empty() {
             let reason = format!("{why}; nobody who reads it has {family} alone, now or later");
             return Judge(&TEXT).info(subject, reason, evidence);
@@ -448,6 +454,16 @@ impl Told<'_, '_> {
         let complaint = self.complaint(stage, "one-family", scope, [("why", why)]);
         let severity = if hurts { Severity::Major } else { Severity::Minor };
         Judge(&TEXT).fail(subject, evidence, Complaint { severity, bites_in, ..complaint })
+    }
+
+    /// Whether nothing answers at any of its addresses of a family, where it has some and they were asked.
+    fn is_dead(&self, stage: &Stage, seen: &Seen<'_>, family: Family) -> bool {
+        let addresses = self.addresses(stage, seen, family).unwrap_or_default();
+        let is_dead = |address: &IpAddr| {
+            let consensus = reading::consensus(seen, &self.fetch(*address));
+            consensus.is_some_and(|consensus| consensus.reached() == Reached::No)
+        };
+        !addresses.is_empty() && addresses.iter().all(is_dead)
     }
 
     /// It leads somewhere, and nothing is there, or nothing good: that costs everybody time who goes round the list.
