@@ -167,6 +167,8 @@ pub enum Packets {
     Echo,
     /// ICMP or ICMPv6 errors.
     IcmpErrors,
+    /// Reports of packets that are too large: nobody sends one of a packet that has not come to them.
+    TooBig,
     /// ICMP or ICMPv6 of every kind that is forwarded: errors and echo.
     Icmp,
     /// Router Advertisements and Solicitations, and what hosts derive from them.
@@ -187,12 +189,18 @@ pub enum Packets {
 
 impl Packets {
     /// Whether trouble with packets of this kind explains trouble with packets of that kind: without ICMP errors, nobody
-    /// learns that packets are too large (RFC 8201 section 1); and what says something else may take longer to say it.
+    /// learns that packets are too large (RFC 8201 section 1), and where large ones are lost, nobody says so; and what says
+    /// something else may take longer to say it.
     fn explains(self, other: Self) -> bool {
-        self == other
-            || (self, other) == (Self::IcmpErrors, Self::Large)
-            || (self, other) == (Self::Content, Self::Pace)
-            || self == Self::Icmp && matches!(other, Self::Echo | Self::IcmpErrors | Self::Large)
+        let explained: &[Self] = match self {
+            Self::Icmp => &[Self::Echo, Self::IcmpErrors, Self::TooBig, Self::Large],
+            Self::IcmpErrors => &[Self::TooBig, Self::Large],
+            Self::TooBig => &[Self::Large],
+            Self::Large => &[Self::TooBig],
+            Self::Content => &[Self::Pace],
+            _ => &[],
+        };
+        self == other || explained.contains(&other)
     }
 }
 
@@ -344,6 +352,17 @@ mod tests {
         assert!(listener.covers(&page));
         page.family = Some(Family::V4);
         assert!(!listener.covers(&page));
+    }
+
+    #[test]
+    fn a_small_link_explains_that_nobody_reports_what_is_too_large_and_no_other_error() {
+        let of = |packets| Scope { packets: Some(packets), ..Scope::default() };
+        let explains = |cause, other| of(cause).covers(&of(other));
+        assert!(explains(Packets::Large, Packets::TooBig));
+        assert!(explains(Packets::TooBig, Packets::Large));
+        assert!(explains(Packets::IcmpErrors, Packets::TooBig));
+        assert!(!explains(Packets::Large, Packets::IcmpErrors));
+        assert!(!explains(Packets::TooBig, Packets::IcmpErrors));
     }
 
     #[test]

@@ -343,7 +343,11 @@ impl Must {
             ("place", place),
             ("how", how),
         ];
-        let packets = if sent.how.is_some() { Packets::IcmpErrors } else { Packets::Echo };
+        let packets = match self.what {
+            What::TooBig => Packets::TooBig,
+            What::Echo => Packets::Echo,
+            _ => Packets::IcmpErrors,
+        };
         let scope = Scope {
             family: Some(Family::V6),
             to: Some(sent.way.to().clone()),
