@@ -210,9 +210,14 @@ fn judge(stage: &Stage, seen: &Seen<'_>, way: &Path) -> Judgement {
     if tally.answered == 0 {
         return judge.blocked(subject, "not one packet was answered", tally.evidence);
     }
+    let rounds = stream::repetitions(seen, way);
+    // A link that loses packets loses some of them.
+    if !rounds.is_empty() && rounds.iter().all(|round| round.answered == 0) {
+        let reason = "packets were answered at first, and not one when the way was asked again: it is down since then";
+        return judge.blocked(subject, reason, tally.evidence);
+    }
     let planned = Planned::on_way(stage, way);
     let late = lasting_delay(stage, seen, way);
-    let rounds = stream::repetitions(seen, way);
     let trouble_of_all = trouble(&tally, planned, LENIENCY);
     let lasting = trouble_of_all.filter(|case| lasts(case, &rounds, planned));
     let Some(case) = lasting.or(late.map(|_| "delayed")) else {
@@ -539,6 +544,21 @@ mod tests {
         let judged = network.ask(&[&Delivery]);
         let told = judged.iter().filter(|j| j.reason.contains("in one round and not in another"));
         assert!(told.count() > 0);
+    }
+
+    #[test]
+    fn a_way_that_has_gone_down_since_loses_nothing() {
+        let network = Network::healthy(Phase::DualStack).bend(|probe, answer| {
+            if let (Question::Stream { to, .. }, Answer::Stream { answered, .. }) =
+                (&probe.question, answer)
+                && to.is_ipv6()
+            {
+                *answered = if probe.round == 0 { *answered / 2 } else { 0 };
+            }
+        });
+        assert_eq!(found(&network), []);
+        let judged = network.ask(&[&Delivery]);
+        assert!(judged.iter().any(|j| j.reason.contains("it is down since then")), "{judged:?}");
     }
 
     #[test]
