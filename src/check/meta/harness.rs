@@ -333,7 +333,10 @@ impl Check for Repeatable {
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
         let judge = Judge(&REPEATABLE);
         let repeated = seen.answers().filter(|(_, probe, _)| probe.round == 1);
-        let repeated = repeated.filter(|(_, _, answer)| answer.attempt().is_some());
+        // A canary is sent while something is done to a tunnel, again and again until it has turned to another way.
+        let repeated = repeated.filter(|(_, probe, answer)| {
+            answer.attempt().is_some() && !matches!(probe.question, Question::Canary { .. })
+        });
         let first = repeated.map(|(_, probe, _)| first_round(seen, probe));
         let first: BTreeSet<_> = first.collect();
         let mut subjects = BTreeMap::new();
