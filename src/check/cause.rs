@@ -138,10 +138,19 @@ fn may_be_lured(lure: &Complaint, other: &Complaint) -> bool {
     host == Some(node) || host.is_some() && next == Some(node)
 }
 
+/// Whether both were found at one node from outside, and the trouble of the one touches all that the other does.
+fn is_wider_there(mine: &Complaint, other: &Complaint) -> bool {
+    let located =
+        [mine, other].map(|it| it.culprit.node.as_ref().filter(|_| it.depth == Depth::Located));
+    matches!(located, [Some(one), Some(two)] if one == two) && mine.scope.covers(&other.scope)
+}
+
 /// Whether one complaint explains another by its depth and scope.
 fn covers(mine: &Complaint, other: &Complaint) -> bool {
     let deeper = mine.depth > other.depth && mine.scope.covers(&other.scope);
-    deeper && (!is_lure(mine) || may_be_lured(mine, other)) || stops_also(mine, other)
+    deeper && (!is_lure(mine) || may_be_lured(mine, other))
+        || stops_also(mine, other)
+        || is_wider_there(mine, other)
 }
 
 /// One finding of what is the same in every phase, in the words of the phase that knows most of it.
@@ -401,6 +410,22 @@ mod tests {
         let found = findings(&[(Phase::DualStack, judgements)], |_, _| String::new());
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(found[0].check, "rogue");
+    }
+
+    #[test]
+    fn of_two_that_are_located_at_one_node_the_wider_one_explains_the_other() {
+        let at = |name: &str, part: &str| Culprit::node(&node(name), part);
+        let nodes = || vec![node("desk"), node("gateway"), node("portal")];
+        let wide = Scope { nodes: vec![node("gateway")], ..Scope::default() };
+        let narrow = Scope { nodes: nodes(), ..v6_to_portal() };
+        let found = |other: &str| {
+            checks_of(vec![
+                bad("narrow", Depth::Located, at(other, "over IPv6"), narrow.clone()),
+                bad("wide", Depth::Located, at("gateway", "over both"), wide.clone()),
+            ])
+        };
+        assert_eq!(found("gateway"), [("wide".to_owned(), 1)]);
+        assert_eq!(found("portal").len(), 2, "what is located elsewhere is another trouble");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::{
         family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Packets, Scope, Severity},
         flow::Traffic,
+        name::NodeName,
         probe::{Probe, Provocation, Question},
         verdict::Judgement,
     },
@@ -239,9 +240,15 @@ impl Error {
         let located = end.map(|(_, located)| located);
         let how = located.as_ref().map(|at| at.how.clone());
         let place = located.as_ref().map_or(&self.couple.gateway, |at| &at.node);
+        let in_both =
+            located.as_ref().is_some_and(|at| self.ends_alike(stage, seen, all, &at.node));
         // The same words for the culprit as `pol.icmpv6-musts` has: it is the same fault.
-        let protocol = if self.family() == Family::V6 { "ICMPv6" } else { "ICMP" };
+        let protocol = match self.family() {
+            Family::V6 if !in_both => "ICMPv6",
+            _ => "ICMP",
+        };
         let culprit = Culprit::node(place, format!("{protocol} that must pass"));
+        let scope = if in_both { self.scope_of_both(stage, place) } else { self.scope() };
         let place = place.to_string();
         let args = [
             ("what", self.words().to_owned()),
@@ -259,9 +266,34 @@ impl Error {
             severity: if self.what == What::TooBig { Severity::Critical } else { Severity::Major },
             confidence: if located.is_some() { Confidence::High } else { Confidence::Medium },
             depth: if located.is_some() { Depth::Located } else { Depth::Symptom },
-            ..reading::complaint(stage, "lost", culprit, self.scope(), args)
+            ..reading::complaint(stage, "lost", culprit, scope, args)
         };
         judge.fail(subject, evidence, complaint)
+    }
+
+    /// Whether errors of the other family end at the same node on their way out of the same end of the tunnel: what takes
+    /// them all is one thing.
+    fn ends_alike(&self, stage: &Stage, seen: &Seen<'_>, all: &[Self], node: &NodeName) -> bool {
+        let is_twin = |twin: &&Self| self.is_of_same_end(twin) && twin.family() != self.family();
+        all.iter().filter(is_twin).any(|twin| {
+            let end = twin.trail().end(stage, seen);
+            end.is_some_and(|(_, located)| located.node == *node)
+        })
+    }
+
+    fn is_of_same_end(&self, other: &Self) -> bool {
+        let (one, other) = (&self.couple, &other.couple);
+        (&one.gateway, &one.end.tunnel) == (&other.gateway, &other.end.tunnel)
+    }
+
+    /// Whatever goes through the tunnel is without errors there.
+    fn scope_of_both(&self, stage: &Stage, node: &NodeName) -> Scope {
+        Scope {
+            nodes: vec![node.clone()],
+            segments: vec![self.couple.inside(stage).clone()],
+            packets: Some(self.packets()),
+            ..Scope::default()
+        }
     }
 
     fn scope(&self) -> Scope {
@@ -274,18 +306,19 @@ impl Error {
             nodes: path.nodes.clone(),
             segments: path.segments.clone(),
             carried: reading::carrier(path),
-            packets: Some(Packets::IcmpErrors),
+            packets: Some(self.packets()),
             ..Scope::default()
         }
+    }
+
+    fn packets(&self) -> Packets {
+        if self.what == What::TooBig { Packets::TooBig } else { Packets::IcmpErrors }
     }
 
     fn other_family(&self, seen: &Seen<'_>, all: &[Self]) -> String {
         let other = self.family().other();
         let twin = all.iter().find(|twin| {
-            twin.family() == other
-                && twin.what == self.what
-                && twin.couple.gateway == self.couple.gateway
-                && twin.couple.end.tunnel == self.couple.end.tunnel
+            twin.family() == other && twin.what == self.what && self.is_of_same_end(twin)
         });
         match twin.and_then(|twin| Some((twin, seen.answer(&twin.probe(0))?))) {
             Some((twin, (_, answer))) if twin.came(answer) => format!("Over {other} it comes"),
@@ -317,8 +350,12 @@ impl Couple {
 mod tests {
     use super::*;
     use crate::{
-        check::fixture::{Network, complaints, node},
+        check::{
+            cause,
+            fixture::{Network, complaints, node},
+        },
         model::{
+            finding::Finding,
             phase::Phase,
             policy::{Action, Hook, Match, Rule},
             verdict::Verdict,
@@ -364,6 +401,25 @@ mod tests {
             };
             assert!(bad.len() == wanted && bad.iter().all(|j| is_it(j)), "{bad:#?}");
         }
+    }
+
+    #[test]
+    fn an_end_that_takes_no_errors_of_either_family_is_one_finding() {
+        let network = Network::tunnelled(Phase::DualStack).with(|live| {
+            let filter = &mut live.nodes.get_mut("gateway-a").unwrap().filter;
+            let forward = filter.chains.iter_mut().find(|chain| chain.hook == Hook::Forward);
+            let rules = &mut forward.unwrap().rules;
+            for (family, kind) in [(Family::V4, 11), (Family::V6, 3)] {
+                let matches = vec![Match::Icmp { family, types: vec![kind] }];
+                let label = "planted".to_owned();
+                rules.insert(0, Rule { label, matches, action: Action::Drop });
+            }
+        });
+        let judgements = network.ask(&[&IcmpThrough]);
+        let found = cause::findings(&[(Phase::DualStack, judgements)], |_, _| String::new());
+        let of_both = |f: &&Finding| f.culprit.to_string() == "gateway-a (ICMP that must pass)";
+        assert_eq!(found.iter().filter(of_both).count(), 1, "{found:#?}");
+        assert!(found.iter().all(|f| !f.culprit.to_string().contains("ICMPv6")), "{found:#?}");
     }
 
     #[test]
