@@ -119,7 +119,11 @@ fn judge(stage: &Stage, seen: &Seen<'_>, way: &Path) -> Judgement {
     let complaint = Complaint {
         severity: Severity::Minor,
         confidence: Confidence::High,
-        depth: if link.is_some() { Depth::Located } else { Depth::Symptom },
+        depth: match &link {
+            // Which end of a tunnel does it, `vpn.qos-and-hoplimit` finds.
+            Some(link) if !stage.testbed.segments[link].kind.is_inside() => Depth::Located,
+            _ => Depth::Symptom,
+        },
         ..complaint(stage, "remarked", culprit, scope, args)
     };
     judge.fail(subject, evidence, complaint)

@@ -10,11 +10,11 @@ use crate::{
         reading::{self, Judge},
     },
     model::{
+        answer::Answer,
         evidence::{EvidenceId, Seen},
         experiment::Experiment,
-        family::Family,
         finding::{Complaint, Confidence, Culprit, Depth, Packets, Scope, Severity},
-        name::SegmentName,
+        name::{NodeName, SegmentName},
         probe::{Probe, Question},
         tap::{FrameNote, Tap, Watch},
         verdict::Judgement,
@@ -47,14 +47,14 @@ static TEXT: Text = Text {
     cases: &[
         Case {
             name: "class",
-            finding: "{tunnel} changes the traffic class of {family} from {from} to {to}: {sent} goes in, and {seen} comes out.",
+            finding: "{tunnel} changes the traffic class of {family} from {from} to {to} {at}: {sent} goes in, and {seen} comes out.",
             expected: "{sent} on both sides.",
             observed: "{sent} inside, {seen} on {after}. {other}.",
             remedy: "Let the gateways leave the header of what they carry alone.",
         },
         Case {
             name: "hops",
-            finding: "{tunnel} takes {taken} hops from {family} between {from} and {to}; {planned} routers are on the way.",
+            finding: "{tunnel} takes {taken} hops from {family} between {from} and {to} {at}; {planned} routers are on the way.",
             expected: "One hop for each of {planned} routers.",
             observed: "Hop limit {first} on {before}, {last} on {after}. {other}.",
             remedy: "A gateway takes one hop from what it forwards, and its tunnel none: look for a second one that forwards.",
@@ -78,6 +78,15 @@ impl Check for QosAndHopLimit {
         couples::of_stage(stage).iter().map(|couple| experiment(stage, couple)).collect()
     }
 
+    /// Which gateway takes more hops than its own, those tell who answers as they are used up.
+    fn follow_up(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Experiment> {
+        let couples = couples::of_stage(stage);
+        let short = couples.iter().filter(|couple| trouble(stage, seen, couple) == Some("hops"));
+        let traces: Vec<_> = short.map(trace).collect();
+        let in_order = |probes| Experiment { in_order: true, ..Experiment::of_probes(probes) };
+        if traces.is_empty() { Vec::new() } else { vec![in_order(traces)] }
+    }
+
     fn judge(&self, stage: &Stage, seen: &Seen<'_>) -> Vec<Judgement> {
         let judge = Judge(&TEXT);
         let couples = couples::of_stage(stage);
@@ -92,6 +101,12 @@ fn probe(couple: &Couple) -> Probe {
         couple.from(),
         Question::Stream { to, packets: PACKETS, size: SIZE, class: CLASS, opened: false },
     )
+}
+
+/// Who answers when the hops of its packets are used up.
+fn trace(couple: &Couple) -> Probe {
+    let most = u8::try_from(couple.path.nodes.len() + 4).unwrap_or(u8::MAX);
+    ask::probe(couple.from(), Question::Trace { to: couple.path.destination, most })
 }
 
 /// A tap on a link for what a host sends to the other.
@@ -183,17 +198,13 @@ fn of_couple(
         return judge.blocked(subject, reason, evidence);
     };
     let (went_in, came_out) = (classes(inside), classes(far));
-    let complain = |case, seen_class: &BTreeSet<u8>, args| {
-        complaint(stage, seen, couple, all, case, [words(&went_in), words(seen_class)], args)
+    let complain = |case, seen_class: &BTreeSet<u8>| {
+        let hops = hop_limits(own, far).filter(|_| case == "hops");
+        complaint(stage, seen, couple, all, case, [words(&went_in), words(seen_class)], hops)
     };
-    if went_in != came_out {
-        return judge.fail(subject, evidence, complain("class", &came_out, None));
-    }
-    let routers = couple.path.transit().len();
-    if let Some(hops @ [first, last]) = hop_limits(own, far)
-        && usize::from(first) != usize::from(last) + routers
-    {
-        return judge.fail(subject, evidence, complain("hops", &came_out, Some(hops)));
+    if let Some(case) = trouble(stage, seen, couple) {
+        evidence.extend(end(stage, seen, couple, case).map(|(id, _)| id));
+        return judge.fail(subject, evidence, complain(case, &came_out));
     }
     if went_in.iter().all(|class| class & DSCP == 0) {
         return judge.blocked(subject, "their class was gone before the tunnel", evidence);
@@ -205,12 +216,43 @@ fn of_couple(
     let twin = twin(couple, all).and_then(|twin| shows(stage, seen, twin));
     evidence.extend(twin.iter().map(|(id, ..)| *id));
     match twin {
-        Some((.., true)) if !shown => {
-            judge.fail(subject, evidence, complain("outside", &classes, None))
-        }
+        Some((.., true)) if !shown => judge.fail(subject, evidence, complain("outside", &classes)),
         _ if shown => judge.absent(subject, "the class is shown outside", evidence),
         _ => judge.absent(subject, "the class is not shown outside", evidence),
     }
+}
+
+/// What a tunnel does to the packets of a couple that came through it.
+fn trouble(stage: &Stage, seen: &Seen<'_>, couple: &Couple) -> Option<&'static str> {
+    let links = [couple.own_link(), couple.inside(stage), couple.far_link()];
+    let [own, inside, far] = links.map(|link| notes(seen, &tap(couple, link), &mut Vec::new()));
+    let (own, inside, far) = (own?, inside?, far?);
+    if classes(inside) != classes(far) {
+        return Some("class");
+    }
+    let [first, last] = hop_limits(own, far)?;
+    let is_right = usize::from(first) == usize::from(last) + couple.path.transit().len();
+    (!is_right).then_some("hops")
+}
+
+/// Which of the two gateways it is that does it, and what tells. One that shows the class outside had it when it put the
+/// packet in; one that takes two hops answers for two.
+fn end<'c>(
+    stage: &Stage,
+    seen: &Seen<'_>,
+    couple: &'c Couple,
+    case: &str,
+) -> Option<(EvidenceId, &'c NodeName)> {
+    if case == "class" {
+        let (id, _, shown) = shows(stage, seen, couple)?;
+        return shown.then_some((id, &couple.end.peer));
+    }
+    let (id, Answer::Trace { hops, .. }) = seen.answer(&trace(couple))? else { return None };
+    let takes_more = |gateway: &&NodeName| {
+        let owners = hops.iter().flatten().filter_map(|hop| stage.owner(*hop));
+        owners.filter(|(owner, _)| owner == gateway).count() > 1
+    };
+    [&couple.gateway, &couple.end.peer].into_iter().find(takes_more).map(|gateway| (id, gateway))
 }
 
 /// The lowest hop limit on the first link, and on the last.
@@ -237,12 +279,21 @@ fn complaint(
     [sent, seen_class]: [String; 2],
     hops: Option<[u8; 2]>,
 ) -> Complaint {
-    let other: Family = couple.inner().other();
-    let twin = twin(couple, all).and_then(|twin| shows(stage, seen, twin));
+    let (family, other) = (couple.inner(), couple.inner().other());
+    let twin = twin(couple, all);
+    let gateway = end(stage, seen, couple, case).map(|(_, gateway)| gateway);
+    // What an end does to both families is one thing.
+    let is_same = |twin: &&Couple| {
+        let of_twin = end(stage, seen, twin, case).map(|(_, gateway)| gateway);
+        trouble(stage, seen, twin) == Some(case) && of_twin == gateway
+    };
+    let in_both = twin.filter(is_same).is_some();
+    let twin = twin.and_then(|twin| shows(stage, seen, twin));
     let [first, last] = hops.unwrap_or_default();
     let args = [
         ("tunnel", couple.end.tunnel.to_string()),
-        ("family", couple.inner().to_string()),
+        ("family", family.to_string()),
+        ("at", gateway.map_or("at one of its ends".to_owned(), |gateway| format!("at {gateway}"))),
         ("other_family", other.to_string()),
         ("from", couple.from().to_string()),
         ("to", couple.path.destination.to_string()),
@@ -262,12 +313,30 @@ fn complaint(
             ),
         ),
     ];
-    let scope = Scope { packets: Some(Packets::Marks), ..couple.scope() };
-    // Outside, what is seen was sent by this gateway; between the two links, by either.
-    let culprit = match case {
-        "outside" => Culprit::node(&couple.gateway, format!("class of {} outside", couple.inner())),
-        "class" => Culprit::segment(couple.inside(stage), format!("class of {}", couple.inner())),
-        _ => Culprit::segment(couple.inside(stage), format!("hop limit of {}", couple.inner())),
+    let of_one = (!in_both).then_some(family);
+    let scope = Scope { family: of_one, packets: Some(Packets::Marks), ..couple.scope() };
+    // A class that is lost is lost to all that goes through.
+    let scope = match case {
+        "class" => Scope {
+            family: of_one,
+            segments: vec![couple.inside(stage).clone()],
+            packets: scope.packets,
+            ..Scope::default()
+        },
+        _ => scope,
+    };
+    let noun = if case == "hops" { "hop limit" } else { "class" };
+    let whose = of_one.map_or("packets".to_owned(), |family| family.to_string());
+    // Outside, what is seen was sent by this gateway.
+    let culprit = match gateway {
+        _ if case == "outside" => {
+            Culprit::node(&couple.gateway, format!("class of {family} outside"))
+        }
+        Some(gateway) => {
+            let way = if *gateway == couple.gateway { "into" } else { "out of" };
+            Culprit::node(gateway, format!("{noun} of {whose} {way} {}", couple.end.tunnel))
+        }
+        None => Culprit::segment(couple.inside(stage), format!("{noun} of {whose}")),
     };
     Complaint {
         severity: Severity::Minor,
@@ -281,8 +350,11 @@ fn complaint(
 mod tests {
     use super::*;
     use crate::{
-        check::fixture::{Network, complaints},
-        model::{phase::Phase, verdict::Verdict},
+        check::{
+            cause,
+            fixture::{Network, complaints},
+        },
+        model::{family::Family, phase::Phase, verdict::Verdict},
     };
 
     /// What taps note is changed: they are told the link (`outside` for what carries), the family inside and the note.
@@ -338,11 +410,48 @@ mod tests {
             }
         });
         let found = complaints(&QosAndHopLimit, &cleared);
-        assert_eq!(found, [("class".to_owned(), "office-to-centre (class of IPv6)".to_owned())]);
+        let culprit = "gateway-b (class of IPv6 out of office-to-centre)";
+        assert_eq!(found, [("class".to_owned(), culprit.to_owned())]);
         let short = changed(Phase::Ipv4Only, |_, _, note| {
             note.hop_limit = note.hop_limit.map(|hops| if hops == 62 { 61 } else { hops });
         });
         let found = complaints(&QosAndHopLimit, &short);
         assert!(found.len() == 2 && found.iter().all(|(case, _)| case == "hops"), "{found:?}");
+    }
+
+    #[test]
+    fn the_end_that_does_it_to_both_families_is_named_and_found_once() {
+        let cleared = changed(Phase::DualStack, |link, _, note| {
+            if link == "centre-lan" && note.hop_limit == Some(62) {
+                note.class = Some(0);
+            }
+        });
+        let found = complaints(&QosAndHopLimit, &cleared);
+        let culprit = "gateway-b (class of packets out of office-to-centre)".to_owned();
+        let wanted = ("class".to_owned(), culprit);
+        assert_eq!(found, [wanted.clone(), wanted]);
+        let judgements = cleared.ask(&[&QosAndHopLimit]);
+        let found = cause::findings(&[(Phase::DualStack, judgements)], |_, _| String::new());
+        assert_eq!(found.len(), 1, "{found:#?}");
+    }
+
+    #[test]
+    fn who_answers_for_two_hops_is_named() {
+        let short = changed(Phase::Ipv6Only, |link, _, note| {
+            if link == "centre-lan" && note.hop_limit == Some(62) {
+                note.hop_limit = Some(61);
+            }
+        });
+        let found = |network: &Network| complaints(&QosAndHopLimit, network);
+        let hops = |culprit: &str| [("hops".to_owned(), culprit.to_owned())];
+        assert_eq!(found(&short), hops("office-to-centre (hop limit of IPv6)"));
+        let twice = short.bend(|_, answer| {
+            if let Answer::Trace { hops, .. } = answer
+                && let Some(last) = hops.get(1).copied()
+            {
+                hops.insert(1, last);
+            }
+        });
+        assert_eq!(found(&twice), hops("gateway-b (hop limit of IPv6 out of office-to-centre)"));
     }
 }
