@@ -30,8 +30,8 @@ static TEXT: Text = Text {
     title: "Addresses in HTTPS records",
     section: "S0",
     use_case: UseCase::NetworkServices,
-    question: "Does each HTTPS record hint at addresses alone that the A and AAAA records of its name hold, and at none of a \
-               family that the name does not have in this phase?",
+    question: "Does each HTTPS record hint at addresses alone that the A and AAAA records of its name hold, at none of a family \
+               that the name does not have in this phase, and not at IPv4 alone where the name has both?",
     good: "HTTPS records hint at the addresses that their names have.",
     references: &["RFC 9460 section 7.3", "RFC 8305"],
     cases: &[
@@ -49,6 +49,14 @@ static TEXT: Text = Text {
             expected: "Hints among {addresses}.",
             observed: "{server} ({address}) answers HTTPS with {found}.",
             remedy: "Publish and withdraw hints of a family together with its A or AAAA records.",
+        },
+        Case {
+            name: "old-alone",
+            finding: "The HTTPS record of {name} hints at IPv4 alone, and the name has {odd} too: browsers that go by the hint begin \
+                      with IPv4.",
+            expected: "Hints among {addresses}, those of IPv6 with those of IPv4.",
+            observed: "{server} ({address}) answers HTTPS with {found}.",
+            remedy: "Give the record an `ipv6hint` wherever it has an `ipv4hint` (RFC 9460 section 7.3), or neither.",
         },
     ],
 };
@@ -146,6 +154,15 @@ fn of_one(judge: Judge, stage: &Stage, seen: &Seen<'_>, asked: &Asked, all: &[As
     };
     let mut evidence = vec![id];
     let given = given(seen, asked, &mut evidence);
+    let left_out = left_out(asked, &hints, &given);
+    if hints.is_subset(&given) && !left_out.is_empty() && !passes_on(seen, asked, all, &hints) {
+        let complaint = complaint(stage, asked, "old-alone", (&left_out, &hints, &given));
+        return judge.fail(
+            subject,
+            evidence,
+            Complaint { severity: Severity::Notice, ..complaint },
+        );
+    }
     if hints.is_subset(&given) {
         return judge.pass(subject, evidence);
     }
@@ -163,6 +180,13 @@ fn of_one(judge: Judge, stage: &Stage, seen: &Seen<'_>, asked: &Asked, all: &[As
     let unplanned = asked.published.of(family).is_empty();
     let case = if unplanned { "family" } else { "stale" };
     judge.fail(subject, evidence, complaint(stage, asked, case, (&odd, &hints, &given)))
+}
+
+/// The IPv6 addresses of a name whose hints are of IPv4 alone. What a resolver has made of IPv4 (DNS64) is nothing to hint at.
+fn left_out(asked: &Asked, hints: &BTreeSet<IpAddr>, given: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
+    let planned = asked.published.of(Family::V6);
+    let new = given.iter().filter(|address| planned.contains(address)).copied();
+    if hints.iter().all(IpAddr::is_ipv4) { new.collect() } else { BTreeSet::new() }
 }
 
 /// Whether a resolver gives the hints that an authoritative server of the name gives too.
@@ -264,6 +288,18 @@ mod tests {
             }
         });
         assert_eq!(fixture::complaints(&Hints, &network), []);
+    }
+
+    #[test]
+    fn hints_at_ipv4_alone_are_found_where_the_name_has_both() {
+        let network = hinting(Phase::DualStack, |hints| hints.retain(IpAddr::is_ipv4));
+        let found = fixture::complaints(&Hints, &network);
+        let culprit = "ns (record HTTPS shop.hosting.test)".to_owned();
+        assert!(!found.is_empty());
+        assert!(
+            found.iter().all(|one| *one == ("old-alone".to_owned(), culprit.clone())),
+            "{found:?}"
+        );
     }
 
     #[test]
