@@ -176,13 +176,21 @@ type Said<'e> = (&'e Call, &'e Reply, u64);
 
 /// What is told of a conversation: each call that tells something, and what was entered item by item as one.
 fn told<'e>(said: &[Said<'e>]) -> Vec<(&'e Call, [Line; 3])> {
-    let calls = said.iter().enumerate().filter_map(|(at, (call, reply, us))| {
-        let path: Vec<_> = call.path.trim_matches('/').split('/').collect();
-        let entry = entry(call, reply, &path);
-        let (asked, did) = entry.or_else(|| step(&said[..at], (call, reply, *us), &path))?;
-        Some((*call, [asked, did, place(call.to)]))
-    });
-    calls.chain(entry_of_items(said)).collect()
+    let mut calls: Vec<_> = said
+        .iter()
+        .enumerate()
+        .filter_map(|(at, (call, reply, us))| {
+            let path: Vec<_> = call.path.trim_matches('/').split('/').collect();
+            let entry = entry(call, reply, &path);
+            let (asked, did) = entry.or_else(|| step(&said[..at], (call, reply, *us), &path))?;
+            Some((at, (*call, [asked, did, place(call.to)])))
+        })
+        .collect();
+    // What was entered stands where it began: before it was uploaded.
+    let first = said.iter().position(|(call, ..)| is_entry_of_item(call));
+    calls.extend(first.zip(entry_of_items(said)));
+    calls.sort_by_key(|(at, _)| *at);
+    calls.into_iter().map(|(_, told)| told).collect()
 }
 
 /// What the menu and the manual say.
@@ -236,7 +244,7 @@ fn step(before: &[Said<'_>], (call, reply, us): Said<'_>, path: &[&str]) -> Opti
         }
         (Method::Get, ["cards", _]) => {
             let kept = reply.value::<Draft>().map_or(0, |card| card.items.len());
-            let entered = before.iter().filter(|(call, ..)| call.path.ends_with("/items")).count();
+            let entered = before.iter().filter(|(call, ..)| is_entry_of_item(call)).count();
             let again = before.iter().any(|(call, ..)| call.path.ends_with("/reload"));
             let when = if again { "after it has started again" } else { "after the upload" };
             let did = outcome(reply, &format!("{kept} of {}", count(entered, "item")));
@@ -258,9 +266,13 @@ fn step(before: &[Said<'_>], (call, reply, us): Said<'_>, path: &[&str]) -> Opti
     }
 }
 
+fn is_entry_of_item(call: &Call) -> bool {
+    call.path.ends_with("/items")
+}
+
 /// What was entered item by item, and the first that was refused.
 fn entry_of_items<'e>(said: &[Said<'e>]) -> Option<(&'e Call, [Line; 3])> {
-    let items: Vec<_> = said.iter().filter(|(call, ..)| call.path.ends_with("/items")).collect();
+    let items: Vec<_> = said.iter().filter(|(call, ..)| is_entry_of_item(call)).collect();
     let (first, ..) = items.first()?;
     let good = items.iter().filter(|(_, reply, _)| reply.is_done()).count();
     let mut did = words(format!("{good} taken"));
@@ -357,6 +369,12 @@ mod tests {
                 rows.iter().any(|row| row.contains(asked) && row.contains(did))
             };
             assert!(tells("Upload to", "written to"), "{phase}: {rows:#?}");
+            let place = |what: &str| {
+                let is_it = |row: &String| row.contains("gateway-a") && row.contains(what);
+                rows.iter().position(is_it)
+            };
+            let (entry, upload) = (place("Entry of "), place("Upload to"));
+            assert!(entry.is_some() && entry < upload, "{phase}: {rows:#?}");
             assert!(tells("Management addresses in the menu", "taken"), "{phase}");
             assert!(tells("Couple: ", "refused"), "{phase}");
             for device in ["gateway-a", "gateway-b", "manager"] {

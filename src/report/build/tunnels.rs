@@ -36,6 +36,8 @@ enum Of {
     Part(&'static str),
     /// Of several parts; the worst counts.
     Parts,
+    /// Of the couple, tried in one direction for both.
+    EitherWay,
 }
 
 const fn column(heading: &'static str, check: &'static str, of: Of) -> Column {
@@ -56,7 +58,7 @@ const BESIDE: [Column; 5] = [
     column("Nothing in clear", "vpn.no-clear", Of::Couple),
     column("Nothing while it is down", "vpn.fail-open", Of::Couple),
     column("New keys", "vpn.rekey-both", Of::Couple),
-    column("Second family outside", "vpn.outer-family-failover", Of::Couple),
+    column("Second family outside", "vpn.outer-family-failover", Of::EitherWay),
     column("Nothing but what is allowed", "vpn.policy-enforced", Of::Parts),
 ];
 
@@ -95,8 +97,8 @@ pub(super) fn write(page: &mut Page, source: Source<'_>) {
     page.line([
         Inline::see("beside-tunnels"),
         Inline::text(": canaries that no tap outside saw, while both gateways counted them, prove that a tunnel carries them encrypted; and \
-         the same with its keys being renewed and with the tunnel stopped, that nothing takes its place. What is not \
-         coupled, and what no flow names, was tried at both gateways."),
+         the same with its keys being renewed and with the tunnel stopped, that nothing takes its place. The second family \
+         outside is tried with echoes of one direction, whose answers take the other. What is not coupled, and what no flow names, was tried at both gateways."),
     ]);
     page.table(
         "beside-tunnels",
@@ -304,14 +306,17 @@ fn headings<const N: usize>(columns: &[Column]) -> [&'static str; N] {
 fn rows<const N: usize>(columns: &[Column], walked: &[(&[Judgement], &Stage)]) -> Vec<[Line; N]> {
     let of_phase = |(judgements, stage): &(&[Judgement], &Stage)| {
         let several = stage.testbed.tunnels.len() > 1;
+        let couples = couples::of_stage(stage);
         let row = |couple: &Couple| {
             let name = if several { format!("{}: ", couple.end.tunnel) } else { String::new() };
             let (families, from, to) = (families(couple), couple.from(), couple.to());
             let mut row = vec![words(format!("{}: {name}{families}, {from} to {to}", stage.phase))];
-            row.extend(columns.iter().map(|column| column.said(judgements, &couple.subject())));
+            let back = couples.iter().find(|other| is_back(other, couple)).map(Couple::subject);
+            let ways = [Some(couple.subject()), back];
+            row.extend(columns.iter().map(|column| column.said(judgements, &ways)));
             row.try_into().expect("one, and one for each column")
         };
-        couples::of_stage(stage).iter().map(row).collect::<Vec<_>>()
+        couples.iter().map(row).collect::<Vec<_>>()
     };
     walked.iter().flat_map(of_phase).collect()
 }
@@ -328,22 +333,33 @@ impl Column {
     fn part(&self, couple: &str) -> String {
         match self.of {
             Of::Part(part) => format!("{couple}, {part}"),
-            Of::Couple | Of::Parts => couple.to_owned(),
+            Of::Couple | Of::Parts | Of::EitherWay => couple.to_owned(),
         }
     }
 
-    fn said(&self, judgements: &[Judgement], couple: &str) -> Line {
-        let part = self.part(couple);
+    /// What it says of a couple, or of the way back where it speaks of that.
+    fn said(&self, judgements: &[Judgement], ways: &[Option<String>; 2]) -> Line {
         let all = matches!(self.of, Of::Parts);
-        let is_it = |subject: &str| subject == part || all && subject.starts_with(&part);
         let of_check = judgements.iter().filter(|j| j.check == self.check);
-        let said: Vec<_> = of_check.clone().filter(|j| is_it(&j.subject)).collect();
-        if !said.is_empty() {
-            return cell::judged(said);
+        let ways = match self.of {
+            Of::EitherWay => &ways[..],
+            _ => &ways[..1],
+        };
+        for part in ways.iter().flatten().map(|way| self.part(way)) {
+            let is_it = |subject: &str| subject == part || all && subject.starts_with(&part);
+            let said: Vec<_> = of_check.clone().filter(|j| is_it(&j.subject)).collect();
+            if !said.is_empty() {
+                return cell::judged(said);
+            }
         }
         // A check that has nothing to ask in a phase says so once, and not of each couple.
         cell::judged(of_check.filter(|j| j.verdict == Verdict::NotApplicable && j.subject == "-"))
     }
+}
+
+/// Whether one couple is the way back of the other.
+fn is_back(one: &Couple, other: &Couple) -> bool {
+    one.end.tunnel == other.end.tunnel && one.relation == other.relation.turned()
 }
 
 /// `IPv6 in IPv4`, and what a tunnel that encrypts nothing is.
@@ -374,6 +390,8 @@ mod tests {
             let judgements = Network::of(stage.clone()).ask(CHECKS);
             let rows: Vec<[Line; 7]> = rows(&CARRIED, &[(&judgements, &stage)]);
             assert_eq!(rows.len(), families.len() * 2, "{rows:?}");
+            let beside: Vec<[Line; 6]> = super::rows(&BESIDE, &[(&judgements, &stage)]);
+            assert!(!format!("{beside:?}").contains("not asked"), "{phase}: {beside:#?}");
             assert!(Showing::of(&judgements, &stage).is_whole(), "{phase}");
             let mut seen = judgements.clone();
             let canary = seen.iter_mut().find(|j| j.check == "vpn.no-clear").unwrap();
