@@ -138,11 +138,15 @@ fn may_be_lured(lure: &Complaint, other: &Complaint) -> bool {
     host == Some(node) || host.is_some() && next == Some(node)
 }
 
-/// Whether both were found at one node from outside, and the trouble of the one touches all that the other does.
-fn is_wider_there(mine: &Complaint, other: &Complaint) -> bool {
-    let located =
-        [mine, other].map(|it| it.culprit.node.as_ref().filter(|_| it.depth == Depth::Located));
-    matches!(located, [Some(one), Some(two)] if one == two) && mine.scope.covers(&other.scope)
+/// Whether ICMP errors end at one node, and among them those that the other misses there. Of other things that are found at
+/// one node, each is a trouble of its own.
+fn ends_those_too(mine: &Complaint, other: &Complaint) -> bool {
+    let node = |it: &Complaint| it.culprit.node.clone().filter(|_| it.depth == Depth::Located);
+    let of_errors = matches!(mine.scope.packets, Some(Packets::IcmpErrors | Packets::TooBig));
+    of_errors
+        && node(mine).is_some()
+        && node(mine) == node(other)
+        && mine.scope.covers(&other.scope)
 }
 
 /// Whether one complaint explains another by its depth and scope.
@@ -150,7 +154,7 @@ fn covers(mine: &Complaint, other: &Complaint) -> bool {
     let deeper = mine.depth > other.depth && mine.scope.covers(&other.scope);
     deeper && (!is_lure(mine) || may_be_lured(mine, other))
         || stops_also(mine, other)
-        || is_wider_there(mine, other)
+        || ends_those_too(mine, other)
 }
 
 /// One finding of what is the same in every phase, in the words of the phase that knows most of it.
@@ -413,19 +417,27 @@ mod tests {
     }
 
     #[test]
-    fn of_two_that_are_located_at_one_node_the_wider_one_explains_the_other() {
+    fn an_end_of_all_errors_explains_that_of_some_at_one_node_and_nothing_else_there() {
         let at = |name: &str, part: &str| Culprit::node(&node(name), part);
         let nodes = || vec![node("desk"), node("gateway"), node("portal")];
-        let wide = Scope { nodes: vec![node("gateway")], ..Scope::default() };
-        let narrow = Scope { nodes: nodes(), ..v6_to_portal() };
-        let found = |other: &str| {
+        let found = |other: &str, packets| {
+            let wide = Scope { nodes: vec![node("gateway")], packets, ..Scope::default() };
+            let narrow = Scope { nodes: nodes(), packets, ..v6_to_portal() };
             checks_of(vec![
-                bad("narrow", Depth::Located, at(other, "over IPv6"), narrow.clone()),
-                bad("wide", Depth::Located, at("gateway", "over both"), wide.clone()),
+                bad("narrow", Depth::Located, at(other, "over IPv6"), narrow),
+                bad("wide", Depth::Located, at("gateway", "over both"), wide),
             ])
         };
-        assert_eq!(found("gateway"), [("wide".to_owned(), 1)]);
-        assert_eq!(found("portal").len(), 2, "what is located elsewhere is another trouble");
+        let errors = Some(Packets::IcmpErrors);
+        assert_eq!(found("gateway", errors), [("wide".to_owned(), 1)]);
+        assert_eq!(
+            found("portal", errors).len(),
+            2,
+            "what is located elsewhere is another trouble"
+        );
+        for others in [None, Some(Packets::Excess), Some(Packets::Content)] {
+            assert_eq!(found("gateway", others).len(), 2, "{others:?}");
+        }
     }
 
     #[test]
