@@ -42,20 +42,20 @@ impl EngineArgs {
         for choice in &self.engines {
             if let Some(name) = choice.strip_prefix(TUNNELS) {
                 let engine = read_tunnels(name).map_err(Failure::Sentence)?;
-                has_work(testbed, choice, has_tunnels)?;
+                Kind::Tunnels.expect_in(testbed, choice)?;
                 carry(Arc::make_mut(testbed), engine);
                 continue;
             }
             if let Some(name) = choice.strip_prefix(TRANSLATIONS) {
                 let engine = read_translators(name).map_err(Failure::Sentence)?;
-                has_work(testbed, choice, has_translations)?;
+                Kind::Translations.expect_in(testbed, choice)?;
                 for translation in Arc::make_mut(testbed).translations.values_mut() {
                     translation.engine.clone_from(&engine);
                 }
                 continue;
             }
             let (part, engine) = read(choice).map_err(Failure::Sentence)?;
-            has_work(testbed, choice, |testbed| has_part(testbed, part))?;
+            Kind::Part(part).expect_in(testbed, choice)?;
             match (part, engine) {
                 (Part::Service(kind), engine) => choose_service(testbed, kind, engine.as_ref()),
                 (Part::Function(function), engine) => {
@@ -90,54 +90,61 @@ impl EngineArgs {
     }
 }
 
-/// Whoever chooses an engine for what a testbed does not have expects something of the walk that it will not do.
-fn has_work(
-    testbed: &Testbed,
-    choice: &str,
-    has: impl FnOnce(&Testbed) -> bool,
-) -> Result<(), Failure> {
-    if has(testbed) {
-        return Ok(());
+/// What an engine can be chosen for.
+#[derive(Clone, Copy)]
+enum Kind {
+    Part(Part),
+    Tunnels,
+    Translations,
+}
+
+impl Kind {
+    /// Every kind that has an engine.
+    fn all() -> impl Iterator<Item = Self> {
+        let provided =
+            Part::all().filter(|part| Engine::all().any(|engine| engine.parts.contains(part)));
+        provided.map(Self::Part).chain([Self::Tunnels, Self::Translations])
     }
-    let kind = choice.split_once('=').map_or(choice, |(kind, _)| kind);
-    let words = kinds().filter(|(_, has)| has(testbed)).map(|(word, _)| word);
-    let words: Vec<_> = words.collect();
-    let next = if words.is_empty() {
-        "leave the choice out".to_owned()
-    } else {
-        format!("choose among {}, which it has, or leave the choice out", words.join(", "))
-    };
-    Err(Failure::Sentence(format!(
-        "`--engine {choice}` has nothing to do: the testbed has no `{kind}`; {next}"
-    )))
-}
 
-/// What engines can stand in for, by its word, and whether a testbed has it.
-fn kinds() -> impl Iterator<Item = (&'static str, Box<dyn Fn(&Testbed) -> bool>)> {
-    let provided =
-        Part::all().filter(|part| Engine::all().any(|engine| engine.parts.contains(part)));
-    let provided = provided.map(|part| -> (_, Box<dyn Fn(&Testbed) -> bool>) {
-        (part.word(), Box::new(move |testbed| has_part(testbed, part)))
-    });
-    let beside: [(_, Box<dyn Fn(&Testbed) -> bool>); 2] =
-        [(TUNNELS, Box::new(has_tunnels)), (TRANSLATIONS, Box::new(has_translations))];
-    provided.chain(beside.map(|(word, has)| (word.trim_end_matches('='), has)))
-}
+    fn word(self) -> &'static str {
+        match self {
+            Self::Part(part) => part.word(),
+            Self::Tunnels => TUNNELS.trim_end_matches('='),
+            Self::Translations => TRANSLATIONS.trim_end_matches('='),
+        }
+    }
 
-/// Whether some node has a service of a kind, or is to do something for a link.
-fn has_part(testbed: &Testbed, part: Part) -> bool {
-    testbed.nodes.values().any(|node| match part {
-        Part::Service(kind) => node.services.iter().any(|service| service.kind == kind),
-        Part::Function(function) => function.is_of(&node.name, testbed.segments.values()),
-    })
-}
+    /// Whether a testbed has it.
+    fn is_in(self, testbed: &Testbed) -> bool {
+        let mut nodes = testbed.nodes.values();
+        match self {
+            Self::Part(Part::Service(kind)) => {
+                nodes.any(|node| node.services.iter().any(|service| service.kind == kind))
+            }
+            Self::Part(Part::Function(function)) => {
+                nodes.any(|node| function.is_of(&node.name, testbed.segments.values()))
+            }
+            Self::Tunnels => testbed.tunnels.values().any(|tunnel| tunnel.kind.is_encrypted()),
+            Self::Translations => !testbed.translations.is_empty(),
+        }
+    }
 
-fn has_tunnels(testbed: &Testbed) -> bool {
-    testbed.tunnels.values().any(|tunnel| tunnel.kind.is_encrypted())
-}
-
-fn has_translations(testbed: &Testbed) -> bool {
-    !testbed.translations.is_empty()
+    /// Whoever chooses an engine for what a testbed does not have expects something of the walk that it will not do.
+    fn expect_in(self, testbed: &Testbed, choice: &str) -> Result<(), Failure> {
+        if self.is_in(testbed) {
+            return Ok(());
+        }
+        let there: Vec<_> = Self::all().filter(|it| it.is_in(testbed)).map(Self::word).collect();
+        let next = if there.is_empty() {
+            "leave the choice out".to_owned()
+        } else {
+            format!("choose among {}, which it has, or leave the choice out", there.join(", "))
+        };
+        Err(Failure::Sentence(format!(
+            "`--engine {choice}` has nothing to do: the testbed has no `{}`; {next}",
+            self.word()
+        )))
+    }
 }
 
 fn choose_service(testbed: &mut Arc<Testbed>, kind: ServiceKind, engine: Option<&EngineName>) {
@@ -236,7 +243,7 @@ fn read(choice: &str) -> Result<(Part, Option<EngineName>), String> {
     let (kind, name) = choice.split_once('=').ok_or_else(|| {
         format!("`{choice}` is no choice of an engine; write KIND=NAME, for example `dns=knot`")
     })?;
-    let words = || kinds().map(|(word, _)| word);
+    let words = || Kind::all().map(Kind::word);
     let part = Part::all().find(|known| known.word() == kind).ok_or_else(|| {
         let hint = did_you_mean(kind, words());
         let known: Vec<_> = words().collect();
@@ -302,7 +309,7 @@ mod tests {
             match engines.choose(&mut Arc::clone(testbed)) {
                 Ok(()) => String::new(),
                 Err(Failure::Sentence(why)) => why,
-                Err(_) => panic!("{choice}"),
+                Err(Failure::Diagnostics(_) | Failure::Code(_)) => panic!("{choice}"),
             }
         };
         let (small, fokus) = (testbed("small"), testbed("fokus"));

@@ -354,14 +354,14 @@ impl Told<'_, '_> {
         match dead.first() {
             Some((first, telling)) => {
                 let all: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-                let how = reading::describe(*telling);
+                let how = reading::describe(telling);
                 let args = [
                     ("why", format!("{first}: {how}")),
                     ("dead", dead.len().to_string()),
                     ("all", all.join(", ")),
                 ];
                 let mut complaint = self.complaint_at(stage, seen, "unreachable", *first, args);
-                complaint.scope.packets = legs::large(Some(*telling));
+                complaint.scope.packets = legs::large(Some(telling));
                 judge.fail(subject, evidence, complaint)
             }
             None => self.answered(stage, seen, family, (subject, evidence)),

@@ -287,7 +287,7 @@ fn complaint(
         let of_twin = end(stage, seen, twin, case).map(|(_, gateway)| gateway);
         trouble(stage, seen, twin) == Some(case) && of_twin == gateway
     };
-    let in_both = twin.filter(is_same).is_some();
+    let in_both = twin.as_ref().is_some_and(is_same);
     let twin = twin.and_then(|twin| shows(stage, seen, twin));
     let [first, last] = hops.unwrap_or_default();
     let args = [
