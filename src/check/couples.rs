@@ -81,6 +81,7 @@ impl Couple {
     }
 
     /// The same couple, with the hosts of another way to stand for it.
+    #[must_use]
     pub fn on(&self, way: &Path) -> Self {
         Self { path: way.clone(), ..self.clone() }
     }

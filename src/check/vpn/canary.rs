@@ -78,11 +78,11 @@ impl<'c> Canary<'c> {
             let tried: BTreeSet<_> = self.ways.iter().map(|way| ends(way)[side]).collect();
             format!("{} of {}", tried.len(), self.couple.hosts(stage)[side].len())
         });
-        let mut words = format!("tried with {here} hosts of this side, and {there} of the other");
-        if !silent.is_empty() {
-            words += &format!("; no answer came for {}", silent.join(", "));
-        }
-        Some(words)
+        let words = format!("tried with {here} hosts of this side, and {there} of the other");
+        Some(match silent.as_slice() {
+            [] => words,
+            silent => format!("{words}; no answer came for {}", silent.join(", ")),
+        })
     }
 
     /// The taps that look for it: on the sender's link, inside the tunnel, and wherever it must not be.
