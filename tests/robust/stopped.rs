@@ -28,9 +28,12 @@ fn an_interrupted_walk_ends_in_order() {
         return;
     }
     furnish();
-    // Who runs the tests with `nohup` has them ignore SIGHUP, and what they start would heed that.
-    // SAFETY: no handler is installed; the signal is treated as for every new process.
-    unsafe { signal(Signal::SIGHUP, SigHandler::SigDfl) }.expect("a signal that may be treated");
+    // Who runs the tests with `nohup` has them ignore SIGHUP, and a shell without job control has what it starts in the background
+    // ignore SIGINT: what they start would heed that, up to the moment at which it takes signals itself.
+    for ignored in [Signal::SIGHUP, Signal::SIGINT] {
+        // SAFETY: no handler is installed; the signal is treated as for every new process.
+        unsafe { signal(ignored, SigHandler::SigDfl) }.expect("a signal that may be treated");
+    }
     let mut dice = Dice::new();
     let before = Machine::look();
     let ways = [
