@@ -141,12 +141,10 @@ fn may_be_lured(lure: &Complaint, other: &Complaint) -> bool {
 /// Whether ICMP errors end at one node, and among them those that the other misses there. Of other things that are found at
 /// one node, each is a trouble of its own.
 fn ends_those_too(mine: &Complaint, other: &Complaint) -> bool {
-    let node = |it: &Complaint| it.culprit.node.clone().filter(|_| it.depth == Depth::Located);
     let of_errors = matches!(mine.scope.packets, Some(Packets::IcmpErrors | Packets::TooBig));
-    of_errors
-        && node(mine).is_some()
-        && node(mine) == node(other)
-        && mine.scope.covers(&other.scope)
+    let are_located = [mine, other].into_iter().all(|it| it.depth == Depth::Located);
+    let is_at_one = mine.culprit.node.is_some() && mine.culprit.node == other.culprit.node;
+    of_errors && are_located && is_at_one && mine.scope.covers(&other.scope)
 }
 
 /// Whether one complaint explains another by its depth and scope.

@@ -189,11 +189,8 @@ impl Couple {
             let mut sides = self.end.relations.iter().flat_map(|one| [one.here, one.there]);
             sides.any(|side| segment.prefixes.iter().any(|net| net.contains(&side)))
         };
-        let open = stage
-            .testbed
-            .links()
-            .filter(|segment| !segment.kind.is_inside())
-            .filter(|segment| !is_coupled(segment));
+        let links = stage.testbed.links();
+        let open = links.filter(|segment| !segment.kind.is_inside() && !is_coupled(segment));
         open.map(|segment| &segment.name).filter(|name| !own(name)).collect()
     }
 }

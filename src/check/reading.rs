@@ -107,9 +107,7 @@ pub fn repeat_unanswered<'p>(
 
 /// Whether a link of a way, or of what carries it, is planned to lose packets: not every question is then answered.
 pub fn is_lossy(stage: &Stage, way: &Path) -> bool {
-    let carried = way.carried.as_deref().is_some_and(|carriage| is_lossy(stage, &carriage.way));
-    let loses = |segment| stage.testbed.segments[segment].impairment.loss.0 > 0;
-    carried || way.segments.iter().any(loses)
+    way.crossed().any(|segment| stage.testbed.segments[segment].impairment.loss.0 > 0)
 }
 
 /// What carries the traffic of a way, where a tunnel does.

@@ -76,8 +76,8 @@ pub enum Watch {
         /// What is looked for.
         token: String,
     },
-    /// The same of one family, as they leave the link: once for each node that they are sent on to. A switch may have let them in and no
-    /// further. Canaries count when they leave, too, so that what entered before them has left by then.
+    /// The same of one family, as they leave the link: once for each node that they are sent on to. A switch may have let them
+    /// in and no further. Canaries count when they leave, too, so that what entered before them has left by then.
     Delivered {
         /// IPv4 or IPv6.
         family: Family,

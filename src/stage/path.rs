@@ -54,15 +54,10 @@ impl Path {
         Family::of(self.destination)
     }
 
-    /// Every segment that the packets cross, those outside of a tunnel among them.
+    /// Every segment that the packets cross, those outside of a tunnel among them: a tunnel may be carried by another.
     pub fn crossed(&self) -> impl Iterator<Item = &SegmentName> {
-        let outside = self.carried.iter().flat_map(|carriage| carriage.way.boxed());
-        self.segments.iter().chain(outside)
-    }
-
-    /// A tunnel may be carried by another.
-    fn boxed(&self) -> Box<dyn Iterator<Item = &SegmentName> + '_> {
-        Box::new(self.crossed())
+        let ways = std::iter::successors(Some(self), |way| Some(&way.carried.as_deref()?.way));
+        ways.flat_map(|way| &way.segments)
     }
 }
 

@@ -223,18 +223,18 @@ impl<'a> Asking<'a> {
         let forced = evidence.iter().filter_map(silence::forced);
         let wait =
             if experiment.in_order { silence::in_series(forced) } else { silence::longest(forced) };
-        if !watching.is_empty() {
-            sleep(self.on_its_way()).await;
+        if let Some(rest) = self.on_its_way().filter(|_| !watching.is_empty()) {
+            sleep(rest).await;
         }
         evidence.extend(join_all(watching.into_iter().map(|tap| self.read(tap))).await);
         Found { evidence, wait }
     }
 
     /// How long what is sent and not answered may still be on its way to a tap: links hold it up, and routers before them that
-    /// ask for their next hop first, there and back.
-    fn on_its_way(&self) -> Duration {
+    /// ask for their next hop first, there and back. `None` where nothing is planned to hold it up.
+    fn on_its_way(&self) -> Option<Duration> {
         let planned = self.delay * 3 + self.pace.holds_up();
-        if planned.is_zero() { planned } else { planned + ROUTERS }
+        (!planned.is_zero()).then(|| planned + ROUTERS)
     }
 
     async fn ask(&self, probe: Probe) -> Evidence {

@@ -53,6 +53,9 @@ impl<'s> Pace<'s> {
 
     /// Takes a place for a question on every slow link of its way.
     pub(super) fn take(&self, probe: &Probe, now: Instant) -> Turn {
+        if self.slow.is_empty() {
+            return Turn { begins: None, longer: Duration::ZERO };
+        }
         let octets = octets(&probe.question);
         let taken = if octets == 0 { Vec::new() } else { self.taken(probe) };
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
@@ -75,7 +78,6 @@ impl<'s> Pace<'s> {
     /// not known.
     fn taken(&self, probe: &Probe) -> Vec<(&'s SegmentName, Rate)> {
         let on_way = match reach(&probe.question) {
-            _ if self.slow.is_empty() => return Vec::new(),
             Reach::Link => self.links_of(&probe.from),
             Reach::Way(to) => match self.stage.path(&probe.from, to) {
                 Ok(path) => path.crossed().cloned().collect::<BTreeSet<_>>(),

@@ -74,9 +74,10 @@ impl<'c> Canary<'c> {
                 silent.push(format!("{from}->{to}"));
             }
         }
+        let hosts = self.couple.hosts(stage);
         let [here, there] = [0, 1].map(|side| {
             let tried: BTreeSet<_> = self.ways.iter().map(|way| ends(way)[side]).collect();
-            format!("{} of {}", tried.len(), self.couple.hosts(stage)[side].len())
+            format!("{} of {}", tried.len(), hosts[side].len())
         });
         let words = format!("tried with {here} hosts of this side, and {there} of the other");
         Some(match silent.as_slice() {

@@ -402,14 +402,18 @@ mod tests {
         assert_eq!(complaints(&QosAndHopLimit, &hidden), []);
     }
 
-    #[test]
-    fn a_class_that_does_not_come_out_and_hops_that_are_lost_are_found() {
-        let cleared = changed(Phase::Ipv6Only, |link, _, note| {
+    /// The class does not come out of the tunnel, on the way to the centre.
+    fn cleared(phase: Phase) -> Network {
+        changed(phase, |link, _, note| {
             if link == "centre-lan" && note.hop_limit == Some(62) {
                 note.class = Some(0);
             }
-        });
-        let found = complaints(&QosAndHopLimit, &cleared);
+        })
+    }
+
+    #[test]
+    fn a_class_that_does_not_come_out_and_hops_that_are_lost_are_found() {
+        let found = complaints(&QosAndHopLimit, &cleared(Phase::Ipv6Only));
         let culprit = "gateway-b (class of IPv6 out of office-to-centre)";
         assert_eq!(found, [("class".to_owned(), culprit.to_owned())]);
         let short = changed(Phase::Ipv4Only, |_, _, note| {
@@ -421,11 +425,7 @@ mod tests {
 
     #[test]
     fn the_end_that_does_it_to_both_families_is_named_and_found_once() {
-        let cleared = changed(Phase::DualStack, |link, _, note| {
-            if link == "centre-lan" && note.hop_limit == Some(62) {
-                note.class = Some(0);
-            }
-        });
+        let cleared = cleared(Phase::DualStack);
         let found = complaints(&QosAndHopLimit, &cleared);
         let culprit = "gateway-b (class of packets out of office-to-centre)".to_owned();
         let wanted = ("class".to_owned(), culprit);

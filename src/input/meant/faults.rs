@@ -656,14 +656,9 @@ impl<'c> Place<'c> {
     /// Only who filters has rules to be taken out.
     fn unruled(&mut self, node: &Node) {
         let Some(name) = self.taken_out() else { return };
-        let has_planes = || {
-            let plane = |wanted| {
-                let mut on = node.interfaces.iter().map(|i| self.testbed.plane(i));
-                on.any(|plane| plane == wanted)
-            };
-            plane(Plane::Management) && plane(Plane::Data)
-        };
-        if !(node.role.filters() || name.is == label::MANAGEMENT && has_planes()) {
+        let is_on = |plane| node.interfaces.iter().any(|i| self.testbed.plane(i) == plane);
+        let is_on_both = is_on(Plane::Management) && is_on(Plane::Data);
+        if !(node.role.filters() || name.is == label::MANAGEMENT && is_on_both) {
             let message = format!(
                 "node `{}` has the role `{}` and no rules of `{}`",
                 node.name, node.role, name.is

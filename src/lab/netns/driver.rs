@@ -395,12 +395,12 @@ impl Netns {
             },
             Err(error) => Settled { waits: Vec::new(), unsettled: vec![error.to_string()] },
         };
-        let translators = self.occupants.values().map(|node| node.translators.settle());
-        let failed = join_all(translators).await.into_iter().filter_map(Result::err);
-        settled.unsettled.extend(failed.map(|error| error.to_string()));
-        let tunnels = join_all(self.occupants.values().map(|node| node.tunnels.settle())).await;
-        let failed = tunnels.into_iter().filter_map(Result::err);
-        settled.unsettled.extend(failed.map(|error| error.to_string()));
+        let started = self.occupants.values().map(|node| async {
+            let translators = node.translators.settle().await.map_err(|error| error.to_string());
+            [translators, node.tunnels.settle().await.map_err(|error| error.to_string())]
+        });
+        let started = join_all(started).await.into_iter().flatten();
+        settled.unsettled.extend(started.filter_map(Result::err));
         self.shake_hands(&mut settled).await;
         join_all(self.occupants.values().map(|node| node.services.settle())).await;
         settled
